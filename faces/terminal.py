@@ -1,0 +1,46 @@
+"""Progress: a live bar on a terminal, a plain line every so often anywhere else. Written to standard error; outputs never see it."""
+
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+
+class Progress:
+    """`update(done)` as work advances; `total` and `unit` say of what. FACES_LOG_SECONDS is the pause between plain lines (default 15)."""
+
+    def __init__(self, task: str, total: int, unit: str) -> None:
+        self.task, self.total, self.unit = task, total, unit
+        self.start, self.start_done, self.last = time.monotonic(), None, time.monotonic()
+        self.pause = float(os.environ.get("FACES_LOG_SECONDS", "15"))
+        self.bar = tqdm(total=total, desc=task, unit=unit, unit_scale=True) if sys.stderr.isatty() else None
+
+    def update(self, done: int, note: str = "") -> None:
+        """`done` of `total` so far; `note` is shown behind the rate."""
+        if self.start_done is None:  # a resumed run does not count what an earlier process did
+            self.start_done = done
+        if self.bar is not None:
+            self.bar.n = done
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(0)
+        elif time.monotonic() - self.last >= self.pause or done >= self.total > 0:
+            self.last = time.monotonic()
+            rate = (done - self.start_done) / max(self.last - self.start, 1e-9)
+            left = f", {(self.total - done) / rate:.0f} s left" if rate and done < self.total else ""
+            print(f"{self.task}: {done:,} of {self.total:,} {self.unit} ({rate:,.0f}/s{left}) {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def say(line: str) -> None:
+    """One line for the person who watches."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def stop(error: Exception) -> SystemExit:
+    """What a stage raises when an input is wrong: the one line, without a traceback."""
+    return SystemExit(f"error: {error}")
