@@ -1,9 +1,9 @@
 """data/model: a checkpoint that describes itself.
 
-    model.safetensors   the averaged weights
-    model.json          model name, its params, the crop geometry, which fix everything needed to rebuild and feed it
-    history.csv         loss curves
-    snapshots.npy       uint8 (T, K, H, W, 3): the same K validation faces reconstructed at each of the T reports; the first is the originals
+model.safetensors   the averaged weights
+model.json          model name, its params, the crop geometry, which fix everything needed to rebuild and feed it
+history.csv         loss curves
+snapshots.npy       uint8 (T, K, H, W, 3): the same K validation faces reconstructed at each of the T reports; the first is the originals
 """
 
 import json
@@ -26,7 +26,9 @@ def save(folder: Path, name: str, config: Any, geometry: Geometry, model: Any) -
     """Write weights and description of a model built from `config` and `geometry.size`."""
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
-    write_json(folder / "model.json", {"model": name, "config": config.model_dump(mode="json"), "geometry": geometry.model_dump(mode="json")})
+    write_json(
+        folder / "model.json", {"model": name, "config": config.model_dump(mode="json"), "geometry": geometry.model_dump(mode="json")}
+    )
 
 
 def load(folder: Path) -> tuple[Any, Geometry]:

@@ -1,9 +1,9 @@
 """data/crops: every face as pixels, ready to train on.
 
-    images.npy      uint8 (N, H, W, 3), a memory map
-    table.csv       row i describes image i: the columns of labels.csv
-    rejects.csv     what was refused, and why
-    geometry.json   how the faces were cut: whoever uses a model later must cut alike
+images.npy      uint8 (N, H, W, 3), a memory map
+table.csv       row i describes image i: the columns of labels.csv
+rejects.csv     what was refused, and why
+geometry.json   how the faces were cut: whoever uses a model later must cut alike
 """
 
 import json

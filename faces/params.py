@@ -50,9 +50,30 @@ def parse(group: type[G], values: Any, key: str = "") -> G:
 
 
 def load(group: type[G], path: Path = Path(FILE)) -> G:
-    """The top-level keys of params.yaml that `group` names, checked. Other keys of the file are other stages' business."""
-    values = read(path)
-    return parse(group, {name: values[name] for name in group.model_fields if name in values})
+    """The keys of params.yaml that `group` names, checked. Other keys of the file are other stages' business.
+
+    A field whose alias has dots reads one key out of another stage's group: `primary: str = Field(alias="vectors.primary")`.
+    """
+    return parse(group, pick(group, read(path)))
+
+
+def keys(group: type[Group]) -> list[str]:
+    """The places in params.yaml that `group` reads, with dots: what dvc.yaml must list for the stage."""
+    return [field.alias or name for name, field in group.model_fields.items()]
+
+
+def pick(group: type[Group], values: dict[str, Any]) -> dict[str, Any]:
+    """The part of the file's `values` that `group` reads; what is missing stays missing."""
+    picked = {}
+    for key in keys(group):
+        value: Any = values
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                break
+            value = value[part]
+        else:
+            picked[key] = value
+    return picked
 
 
 def one_of(key: str, value: str, allowed: Iterable[str]) -> str:
@@ -92,7 +113,7 @@ def _explain(group: type[Group], error: dict[str, Any], key: str) -> str:
         return f"{FILE}: {where} is not a known key{_nearest(str(error['loc'][-1]), siblings)}; allowed: {', '.join(sorted(siblings))}"
     if kind == "literal_error":
         return f"{FILE}: {where} = {value!r}; allowed: {error['ctx']['expected'].replace(' or ', ', ')}"
-    hint = ' (in YAML a float needs a dot: write 1.0e-3)' if isinstance(value, str) and _is_number(value) else ""
+    hint = " (in YAML a float needs a dot: write 1.0e-3)" if isinstance(value, str) and _is_number(value) else ""
     return f"{FILE}: {where} = {value!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
 
 

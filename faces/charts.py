@@ -1,0 +1,67 @@
+"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a PNG."""
+
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402 (the backend has to be chosen first)
+from matplotlib.figure import Figure
+
+COLOURS = ("#2a6fdb", "#d9622b", "#3a9a5b", "#8a56b8")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write and close; the same figure is the same bytes."""
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+
+
+def history(table: pd.DataFrame, path: Path) -> None:
+    """Loss curves, train and valid, beside the reconstruction of valid faces. `table` is history.csv."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    losses = [name.removeprefix("train_") for name in table.columns if name.startswith("train_") and "loss" in name]
+    for colour, name in zip(COLOURS, losses, strict=False):
+        left.plot(table["images"], table[f"train_{name}"], color=colour, label=f"{name}, train")
+        left.plot(table["images"], table[f"valid_{name}"], color=colour, linestyle="--", label=f"{name}, valid")
+    left.set(xlabel="images seen", title="loss")
+    left.legend()
+    right.plot(table["images"], table["valid_psnr"], color=COLOURS[0])
+    right.set(xlabel="images seen", title="PSNR of valid faces, dB")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def auroc(table: pd.DataFrame, path: Path) -> None:
+    """Held-out AUROC of every attribute with its interval, best first. `table` holds rows of vectors.csv of one estimator."""
+    table = table.sort_values("auroc")
+    figure, axes = plt.subplots(figsize=(6, 0.26 * len(table) + 1))
+    places = range(len(table))
+    if table["auroc_low"].notna().any():
+        axes.hlines(places, table["auroc_low"], table["auroc_high"], color=COLOURS[0], alpha=0.45, linewidth=3)
+    axes.plot(table["auroc"], places, "o", color=COLOURS[0], markersize=4)
+    axes.axvline(0.5, color="#999999", linewidth=1, linestyle="--")
+    axes.set_yticks(places, table["attribute"])
+    axes.set(xlabel="AUROC on the test split (bar: 95% bootstrap interval)", xlim=(min(0.45, table["auroc"].min() - 0.02), 1.01))
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def counterfactuals(table: pd.DataFrame, path: Path) -> None:
+    """PSNR inside the truly changed region for each kind of edit. `table` is counterfactuals.csv."""
+    table = table.sort_values("error_reduction_edit")
+    figure, axes = plt.subplots(figsize=(7, 0.36 * len(table) + 1.2))
+    kinds = {"nothing": "#999999", "edit": COLOURS[0], "detail": COLOURS[2], "rebuilt": COLOURS[1]}
+    names = {"nothing": "doing nothing", "edit": "edited", "detail": "edited, details kept", "rebuilt": "the truth through the model"}
+    for kind, colour in kinds.items():
+        axes.plot(table[f"psnr_inside_{kind}"], range(len(table)), "o", color=colour, label=names[kind], markersize=5)
+    axes.set_yticks(range(len(table)), table["attribute"])
+    axes.set(xlabel="PSNR against the true counterfactual, inside the changed region, dB")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)

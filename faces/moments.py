@@ -1,0 +1,60 @@
+"""Count, mean and covariance of codes, in one pass and in pieces: sums of pieces add up, exactly as if they had been one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from faces.devices import batches
+
+LARGEST_COVARIANCE = 2048  # code lengths above keep variances only: (D, D) in float64 would be 32 MB and more
+ROWS = 8192  # codes read at once
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over `count` codes: of z (D,), of z^2 (D,), and of z z^T (D, D) or None. All float64, about a `centre` (D,) near the mean."""
+
+    count: int
+    centre: np.ndarray
+    first: np.ndarray
+    squares: np.ndarray
+    products: np.ndarray | None
+
+    @classmethod
+    def of(cls, codes: np.ndarray, rows: np.ndarray) -> "Moments":
+        """Of the chosen rows of codes (N, D), read in blocks: memory does not grow with N."""
+        length = codes.shape[1]
+        centre = codes[rows[:ROWS]].mean(0, dtype=np.float64)
+        first, squares = np.zeros(length), np.zeros(length)
+        products = np.zeros((length, length)) if length <= LARGEST_COVARIANCE else None
+        for where in batches(len(rows), ROWS):
+            block = codes[rows[where]].astype(np.float64) - centre
+            first += block.sum(0)
+            squares += np.square(block).sum(0)
+            if products is not None:
+                products += block.T @ block
+        return cls(len(rows), centre, first, squares, products)
+
+    def mean(self) -> np.ndarray:
+        return self.centre + self.first / self.count
+
+    def std(self) -> np.ndarray:
+        return np.sqrt(np.maximum(self.squares / self.count - np.square(self.first / self.count), 0))
+
+    def covariance(self) -> np.ndarray | None:
+        if self.products is None:
+            return None
+        shift = self.first / self.count
+        return self.products / self.count - np.outer(shift, shift)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What moments.npz holds."""
+        covariance = self.covariance()
+        return {"count": np.array(self.count), "mean": self.mean(), "std": self.std()} | (
+            {} if covariance is None else {"covariance": covariance}
+        )
+
+
+def active_units(codes: np.ndarray) -> int:
+    """Dimensions of codes (N, D) that move with the image: variance above 0.01 (Burda, Grosse, Salakhutdinov, ICLR 2016, section 5.2)."""
+    return int((np.var(codes, axis=0, dtype=np.float64) > 0.01).sum())

@@ -1,0 +1,64 @@
+"""Read params.yaml whole, before any work: a typo three stages down must not cost a training.
+
+in    params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py   every group is checked by the code that will read it
+out   data/checked.json                                                 the chosen source and the attributes that it offers
+"""
+
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import stages
+from faces import models, params, sources
+from faces.files import write_json
+from faces.terminal import stop
+
+REGISTRIES = ("models", "sources")  # groups with one entry per file of the directory of that name
+CHOICES = ("model",)  # top-level keys that choose among them
+
+
+def groups() -> dict[str, type[params.Group]]:
+    """What each stage reads of params.yaml, by stage."""
+    found = {}
+    for module in pkgutil.iter_modules(stages.__path__):
+        group = getattr(importlib.import_module(f"stages.{module.name}"), "Params", None)
+        if group is not None:
+            found[module.name] = group
+    return found
+
+
+def check(values: dict[str, Any]) -> tuple[str, ...]:
+    """The attributes that the chosen source offers, if every key of `values` is known and good. Raises ParamsError or SourceError."""
+    readers = groups()
+    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {*REGISTRIES, *CHOICES}
+    for key in values:
+        params.one_of("top level", key, sorted(known))
+    for group in readers.values():
+        params.parse(group, params.pick(group, values))
+    for registry, package in (("models", models), ("sources", sources)):
+        for name in values.get(registry) or {}:
+            params.one_of(registry, name, package.names())
+            package.config(name, values[registry])
+    models.config(values["model"], values["models"])
+    source = sources.find(values["data"]["source"])
+    offered = source.attributes(sources.config(values["data"]["source"], values["sources"]))
+    for name, group in readers.items():
+        if wanted := getattr(importlib.import_module(f"stages.{name}"), "wanted_attributes", None):
+            for key, names in wanted(params.parse(group, params.pick(group, values))):
+                params.present(key, names, offered)
+    return offered
+
+
+def main(file: Path, out: Path) -> None:
+    values = params.read(file)
+    try:
+        offered = check(values)
+    except (params.ParamsError, sources.SourceError) as error:
+        raise stop(error) from None
+    write_json(out, {"source": values["data"]["source"], "attributes": list(offered)})
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
