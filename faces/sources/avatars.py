@@ -1,0 +1,274 @@
+"""Drawn faces, made on the spot: no network, every label true by construction, and known counterfactuals.
+
+Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus the planted `correlations` with
+attributes before it, times `correlation_strength`. The intercept is solved for so that the expected rate over the very faces sampled is the
+configured one, whatever the strength; at strength 0 attributes are independent, but for what excludes or needs each other (NEEDS: a bald
+head has no long hair, hair has one colour).
+
+`Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe the face that was drawn: the
+colour of short hair under a hat is true though unseen.
+
+Beside the raw layout this source leaves
+
+    counterfactuals.zip   JPEG members: faces of the test split drawn again with one attribute flipped, all else equal to the pixel
+    counterfactuals.csv   name (member), of (name in labels.csv), attribute, value (its new label, 1 or -1), also (the one label that had
+                          to change with it, empty for most: a hair colour takes the place of another, a bald head has none)
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from faces import avatars, raw
+from faces.avatars import CHANCES, COLOURS, Nuisance
+from faces.params import FILE, Group, ParamsError
+
+# In causal order: attribute -> what must hold of earlier ones for it to be true.
+NEEDS: dict[str, dict[str, bool]] = {
+    "Male": {},
+    "Pale_Skin": {},
+    "Bald": {},
+    "Gray_Hair": {"Bald": False},
+    "Red_Hair": {"Bald": False, "Gray_Hair": False},
+    "Blond_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False},
+    "Black_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False, "Blond_Hair": False},
+    "Brown_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False, "Blond_Hair": False, "Black_Hair": False},
+    "Long_Hair": {"Bald": False},
+    "Wavy_Hair": {"Bald": False},
+    "Bangs": {"Long_Hair": True, "Wavy_Hair": False},
+    "Wearing_Hat": {"Bald": False, "Wavy_Hair": False, "Bangs": False},
+    "No_Beard": {},
+    "Mustache": {"No_Beard": True},
+    "Bushy_Eyebrows": {},
+    "Arched_Eyebrows": {},
+    "Eyeglasses": {},
+    "Smiling": {},
+    "Mouth_Slightly_Open": {},
+    "Eyes_Closed": {},
+}
+ATTRIBUTES = tuple(NEEDS)
+REST = "Brown_Hair"  # the colour of all hair that has no other
+HIDDEN = ("Male",)
+MEANINGS = {
+    "Male": "a hidden cause that draws nothing",
+    "Pale_Skin": "the lightest of the skin tones",
+    "Bald": "no hair on the head",
+    "Gray_Hair": "gray or white hair",
+    "Red_Hair": "red or orange hair (not a CelebA attribute)",
+    "Blond_Hair": "blond hair",
+    "Black_Hair": "black hair",
+    "Brown_Hair": "brown hair; all hair that has no other colour",
+    "Long_Hair": "hair that reaches below the chin (not a CelebA attribute)",
+    "Wavy_Hair": "curls or waves",
+    "Bangs": "long straight hair that covers the forehead",
+    "Wearing_Hat": "a hat or a woollen cap over straight hair",
+    "No_Beard": "no beard; a moustache alone is no beard",
+    "Mustache": "a moustache without a beard",
+    "Bushy_Eyebrows": "thick brows",
+    "Arched_Eyebrows": "raised, curved brows",
+    "Eyeglasses": "clear glasses; there are no sunglasses",
+    "Smiling": "corners of the mouth above its middle",
+    "Mouth_Slightly_Open": "an open mouth, smiling or not",
+    "Eyes_Closed": "both eyes closed (not a CelebA attribute)",
+}
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Rates(Group):
+    """The share of all faces for which each attribute is true. Brown_Hair has none: it is what the other colours and Bald leave."""
+
+    Male: Rate
+    Pale_Skin: Rate
+    Bald: Rate
+    Gray_Hair: Rate
+    Red_Hair: Rate
+    Blond_Hair: Rate
+    Black_Hair: Rate
+    Long_Hair: Rate
+    Wavy_Hair: Rate
+    Bangs: Rate
+    Wearing_Hat: Rate
+    No_Beard: Rate
+    Mustache: Rate
+    Bushy_Eyebrows: Rate
+    Arched_Eyebrows: Rate
+    Eyeglasses: Rate
+    Smiling: Rate
+    Mouth_Slightly_Open: Rate
+    Eyes_Closed: Rate
+
+
+class Correlation(Group):
+    """Where `given` is true, the log-odds of `then` are higher by `log_odds`."""
+
+    given: Literal[ATTRIBUTES]
+    then: Literal[tuple(Rates.model_fields)]
+    log_odds: float
+
+    @model_validator(mode="after")
+    def _follows_the_causal_order(self) -> "Correlation":
+        if ATTRIBUTES.index(self.given) >= ATTRIBUTES.index(self.then):
+            raise ValueError(f"{self.then} is decided before {self.given}; the order is {', '.join(ATTRIBUTES)}")
+        return self
+
+
+class Config(Group):
+    count: Annotated[int, Field(ge=1, le=999_999)]  # faces
+    valid: Share  # share of the faces in the validation split
+    test: Share  # and in the test split; the rest is train
+    quality: Annotated[int, Field(ge=1, le=100)]  # of the JPEG files
+    counterfactuals: Annotated[int, Field(ge=0)]  # the first so many test faces are drawn again, once for each flip
+    nuisance: Nuisance
+    rates: Rates
+    correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
+    correlations: tuple[Correlation, ...]
+
+
+def attributes(config: Config) -> tuple[str, ...]:
+    """The label columns, in causal order."""
+    return ATTRIBUTES
+
+
+def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, str], None]) -> None:
+    """Draw everything into `folder`: the same bytes for the same config and seed, however many processes draw.
+
+    FACES_WORKERS in the environment sets the number of processes; without it, one for each CPU.
+    """
+    labels, chances = sample(config, seed)
+    names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
+    splits = [raw.split_of(name, config.valid, config.test) for name in names]
+    table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
+    points = pd.DataFrame([avatars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)], columns=raw.LANDMARKS)
+    table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
+
+    tested = np.flatnonzero(table["split"] == "test")[: config.counterfactuals]
+    flips, flipped = [], []
+    for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
+        for name in ATTRIBUTES:
+            if pair := flip(truth, name):
+                new, also = pair
+                flips.append((f"{row + 1:06d}_{name}.jpg", names[row], name, 1 if new[name] else -1, also))
+                flipped.append((new, luck))
+    flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also"])
+
+    render = partial(_jpeg, nuisance=config.nuisance, quality=config.quality)
+    with _mapper() as mapper:
+        pictures = _reported(mapper(render, _faces(labels, chances)), config.count, "face", report)
+        raw.write_images(folder / "images.zip", zip(names, pictures, strict=True))
+        pictures = _reported(mapper(render, flipped), len(flipped), "counterfactual", report)
+        raw.write_images(folder / "counterfactuals.zip", zip(flips["name"], pictures, strict=True))
+    flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
+    raw.write_labels(folder / "labels.csv", table)
+    raw.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
+
+
+def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1): all that decides a face. The chances of a face do not depend on `count`.
+
+    Raises ParamsError where a rate cannot be reached because too few faces have what the attribute needs.
+    """
+    draws = np.random.default_rng(seed).random((config.count, len(ATTRIBUTES) + len(CHANCES)))
+    labels: dict[str, np.ndarray] = {}
+    for name, coin in zip(ATTRIBUTES, draws.T, strict=False):
+        possible = np.logical_and.reduce([np.ones(config.count, bool), *(labels[need] == value for need, value in NEEDS[name].items())])
+        if name == REST:
+            labels[name] = possible
+            continue
+        shifts = np.zeros(config.count)
+        for correlation in config.correlations:
+            if correlation.then == name:
+                shifts += config.correlation_strength * correlation.log_odds * labels[correlation.given]
+        rate, ceiling = getattr(config.rates, name), possible.mean()
+        if rate >= ceiling:
+            needs = ", ".join(f"{'' if value else 'no '}{need}" for need, value in NEEDS[name].items())
+            raise ParamsError(
+                f"{FILE}: sources.avatars.rates.{name} = {rate}; only {ceiling:.3f} of the faces can have it, as it needs {needs}: "
+                "lower it, or the rates that stand in its way"
+            )
+        labels[name] = possible & (coin < _sigmoid(intercept(shifts[possible], rate / ceiling) + shifts))
+    return pd.DataFrame(labels), pd.DataFrame(draws[:, len(ATTRIBUTES) :], columns=list(CHANCES))
+
+
+def intercept(shifts: np.ndarray, rate: float) -> float:
+    """The b for which sigmoid(b + shifts) has the mean `rate`, by bisection; shifts (n,), rate in (0, 1)."""
+    centre = np.log(rate / (1 - rate))
+    low, high = centre - shifts.max(), centre - shifts.min()  # at these the mean is at most, and at least, `rate`
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _sigmoid(middle + shifts).mean() < rate else (low, middle)
+    return float((low + high) / 2)
+
+
+def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | None:
+    """The labels of the same face with `name` flipped, and the one other label that had to change with it, or "".
+
+    Hair has exactly one colour: the old one gives way to a new one, brown takes the place of one that is taken away, and baldness takes the
+    colour with it. None where there is no such face (NEEDS, or a hidden attribute), or where it would show elsewhere or not at all: hair
+    colour under a hat, baldness above a beard, which has the colour of the hair.
+    """
+    bearded = labels["Mustache"] or not labels["No_Beard"]
+    if name in HIDDEN or (name == "Bald" and bearded) or (name in COLOURS and labels["Wearing_Hat"]):
+        return None
+    new = {**labels, name: not labels[name]}
+    if new[name] and name in ("Bald", *COLOURS):
+        new.update({colour: False for colour in COLOURS if colour != name})
+    new[REST] = all(new[need] == value for need, value in NEEDS[REST].items())
+    changed = [attribute for attribute in ATTRIBUTES if new[attribute] != labels[attribute]]
+    possible = all(new[need] == value for attribute in ATTRIBUTES if new[attribute] for need, value in NEEDS[attribute].items())
+    if name not in changed or not possible:
+        return None
+    (also,) = [attribute for attribute in changed if attribute != name] or [""]
+    return new, also
+
+
+def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "source": "avatars",
+        "description": "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; labels are what was drawn",
+        "licence": avatars.LICENCE,
+        "request": {"seed": seed, **config.model_dump(mode="json")},
+        "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
+        "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],
+        "meanings": MEANINGS,
+        "counterfactuals": {name: int(count) for name, count in flips["attribute"].value_counts().items()},
+    }
+
+
+def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[tuple[dict[str, bool], dict[str, float]]]:
+    for truth, luck in zip(labels.itertuples(index=False, name=None), chances.itertuples(index=False, name=None), strict=True):
+        yield dict(zip(labels.columns, truth, strict=True)), dict(zip(chances.columns, luck, strict=True))
+
+
+def _jpeg(face: tuple[dict[str, bool], dict[str, float]], nuisance: Nuisance, quality: int) -> bytes:
+    return raw.encode_jpeg(avatars.draw(*face, nuisance), quality)
+
+
+def _reported(items: Iterable[bytes], total: int, unit: str, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
+    for done, item in enumerate(items, 1):
+        yield item
+        report(done, total, unit)
+
+
+@contextmanager
+def _mapper() -> Iterator[Callable[..., Iterable[bytes]]]:
+    """A `map` that keeps the order, over several processes where there are several."""
+    workers = int(os.environ.get("FACES_WORKERS", "0")) or os.cpu_count() or 1
+    if workers == 1:
+        yield map
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield partial(pool.imap, chunksize=16)
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))
