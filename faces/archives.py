@@ -3,7 +3,7 @@
 import os
 import tarfile
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +11,8 @@ from faces.raw import RawError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 HTML = (b"<!doctype", b"<html")
+
+Report = Callable[[int, int, str], None]  # done, total, unit
 
 
 class Files:
@@ -29,10 +31,13 @@ class Files:
         """The content of one file."""
         raise NotImplementedError
 
-    def each(self, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """(name, content) of every wanted file, in the order of `names`, one in memory at a time."""
+    def each(self, wanted: Collection[str], report: Report) -> Iterator[tuple[str, bytes]]:
+        """(name, content) of every wanted file that is here, in the order of `names`, one in memory at a time."""
         wanted = frozenset(wanted)
-        return ((name, self.read(name)) for name in self.names if name in wanted)
+        found = [name for name in self.names if name in wanted]
+        for count, name in enumerate(found, 1):
+            yield name, self.read(name)
+            report(count, len(found), "images")
 
 
 class _Folder(Files):

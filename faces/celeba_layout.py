@@ -10,17 +10,15 @@ where they are. The boxes are not: their coordinates belong to the pictures befo
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from faces.archives import Files, is_picture, open_files
+from faces.archives import Files, Report, is_picture, open_files
 from faces.raw import LANDMARKS, SPLITS, RawError, write_images
-
-Report = Callable[[int, int, str], None]  # done, total, unit
 
 IMAGES = "img_align_celeba.zip"
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
@@ -68,8 +66,8 @@ def attribute_names(layout: Layout) -> tuple[str, ...]:
     return _header(_lines(layout, name), layout.files.path / name)[0]
 
 
-def read_table(layout: Layout) -> tuple[pd.DataFrame, int]:
-    """One row per labelled picture, ready for faces.raw.write_labels, and how many pictures have no row.
+def read_table(layout: Layout) -> tuple[pd.DataFrame, dict[str, int]]:
+    """One row per labelled picture, ready for faces.raw.write_labels, and how many pictures have no row, how many rows no picture.
 
     `name` is the picture's name in `layout.images`. A row whose picture is missing keeps the name of the table: cropping will report it.
     Raises RawError naming file and row where the tables contradict themselves or each other, or no picture is there at all.
@@ -90,9 +88,9 @@ def read_table(layout: Layout) -> tuple[pd.DataFrame, int]:
     stems = table["name"].str.rpartition(".")[0]
     if not stems.isin(pictures.keys()).any():
         raise RawError(f"{layout.images.path}: none of the {len(table)} labelled pictures is here ({table['name'][0]}, ...)")
-    unlabelled = len(pictures.keys() - set(stems))
+    counts = {"images_without_row": len(pictures.keys() - set(stems)), "rows_without_image": int((~stems.isin(pictures.keys())).sum())}
     table["name"] = [pictures.get(stem, name) for stem, name in zip(stems, table["name"], strict=True)]
-    return table, unlabelled
+    return table, counts
 
 
 def take_images(layout: Layout, table: pd.DataFrame, goal: Path, report: Report) -> pd.DataFrame:
@@ -103,17 +101,10 @@ def take_images(layout: Layout, table: pd.DataFrame, goal: Path, report: Report)
     """
     images, wanted = layout.images, set(table["name"])
     if images.path.suffix == ".zip" and images.complete and wanted.issuperset(images.names):
-        report(0, len(wanted), "image")
         shutil.copyfile(images.path, goal)
-        report(len(wanted), len(wanted), "image")
+        report(len(wanted), len(wanted), "images")
         return table
-
-    def members() -> Iterator[tuple[str, bytes]]:
-        for count, (name, content) in enumerate(images.each(wanted), 1):
-            yield PurePosixPath(name).name, content
-            report(count, len(wanted), "image")
-
-    write_images(goal, members())
+    write_images(goal, ((PurePosixPath(name).name, content) for name, content in images.each(wanted, report)))
     return table.assign(name=[PurePosixPath(name).name for name in table["name"]])
 
 

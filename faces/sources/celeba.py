@@ -12,7 +12,9 @@ from typing import Literal
 import pandas as pd
 
 from faces import celeba_layout, raw
-from faces.celeba_layout import Report
+from faces.archives import Report
+from faces.celeba_mirrors import BY_HAND, MIRRORS
+from faces.fetching import FetchError
 from faces.params import Group
 from faces.raw import RawError
 from faces.sources import SourceError
@@ -51,31 +53,28 @@ def attributes(config: Config) -> tuple[str, ...]:
     try:
         with celeba_layout.open_layout(path) as layout:
             return celeba_layout.attribute_names(layout)
-    except RawError as error:
+    except (RawError, OSError) as error:
         raise SourceError(f"sources.celeba.path: {error}") from None
 
 
 def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used."""
+    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used. Raises SourceError."""
     tried = []
     if config.path:
         path = Path(config.path).expanduser()
         if path.exists():
             try:
                 return _take(path, str(path), folder, config, report)
-            except RawError as error:
+            except (RawError, OSError) as error:
                 raise SourceError(f"sources.celeba.path: {error}") from None
         tried.append(f"path: {path} does not exist")
-    raise SourceError("; ".join(tried))
-
-
-def _take(path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False) -> None:
-    """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
-    with celeba_layout.open_layout(path) as layout:
-        table, unlabelled = celeba_layout.read_table(layout)
-        check(table, whole)
-        table = celeba_layout.take_images(layout, table, folder / "images.zip", report)
-    _finish(table, origin, unlabelled, folder, config)
+    for mirror in config.mirrors:
+        try:
+            path, origin = MIRRORS[mirror](report)
+            return _take(path, origin, folder, config, report, whole=True)
+        except (FetchError, RawError, OSError) as error:
+            tried.append(f"{mirror}: {error}")
+    raise SourceError("\n  ".join(["CelebA cannot be had.", *(tried or ["sources.celeba: path is empty and mirrors names none"]), BY_HAND]))
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
@@ -98,8 +97,14 @@ def check(table: pd.DataFrame, whole: bool) -> None:
             raise RawError(f"{name}: {found} positives, CelebA has {size}")
 
 
-def _finish(table: pd.DataFrame, origin: str, unlabelled: int, folder: Path, config: Config) -> None:
-    """Write labels.csv and source.json beside the archive."""
+def _take(path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False) -> None:
+    """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
+    with celeba_layout.open_layout(path) as layout:
+        table, counts = celeba_layout.read_table(layout)
+        check(table, whole)
+        if whole and counts["rows_without_image"]:
+            raise RawError(f"{layout.images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
+        table = celeba_layout.take_images(layout, table, folder / "images.zip", report)
     raw.write_labels(folder / "labels.csv", table)
     about = {
         "source": "celeba",
@@ -107,7 +112,7 @@ def _finish(table: pd.DataFrame, origin: str, unlabelled: int, folder: Path, con
         "licence": LICENCE,
         "request": config.model_dump(mode="json"),
         "origin": origin,
-        "unlabelled_images": unlabelled,
+        **counts,
         "visible": list(raw.attributes(table)),
         "flippable": [],
     }
