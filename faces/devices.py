@@ -33,7 +33,7 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1], converted on the device; the memory stays channels-last."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
+    pixels = torch.from_numpy(np.array(images)).to(device, non_blocking=True)  # a copy: the map on disk is read-only
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 

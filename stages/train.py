@@ -251,9 +251,10 @@ def main(crops_folder: Path, out: Path) -> None:
         params = load(Params)
         config = models.config(params.model, params.models)
         crops = Crops.open(crops_folder)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        device = pick_device()
+        torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)  # a CPU repeats itself anyway, and faster
         checkpoint = CHECKPOINTS / key_of(params, config, crops_folder) / "state.pt"
-        run = train(params, config, crops, pick_device(), checkpoint)
+        run = train(params, config, crops, device, checkpoint)
     except (ValueError, FloatingPointError) as error:
         raise stop(error) from None
     if run.history[-1]["active_units"] < params.train.min_active_units:

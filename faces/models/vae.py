@@ -78,21 +78,24 @@ class Model(GaussianVAE):
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
-        """Set the linear maps to the principal components of `images`, with codes of unit variance, and the convolutions' share to nothing."""
+        """Begin as the best linear VAE of `images`: probabilistic principal components, in closed form; the convolutions add nothing yet.
+
+        With eigenvalues l_i and the mean of the discarded ones s^2, the posterior variance of code i is s^2 / (l_i + s^2): Lucas et al. 2019, section 3.
+        """
         side = self.config.linear_side
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
         mean = pictures.mean(0)
-        count = min(self.code_length, *pictures.shape)  # fewer faces than code numbers leave the last ones to chance
+        count = min(self.code_length, len(pictures) - 1, pictures.shape[1])  # fewer faces than code numbers leave the last ones to chance
         _, spread, axes = torch.pca_lowrank(pictures - mean, min(count + 16, *pictures.shape), center=False, niter=3)
-        axes, deviation = axes[:, :count], spread[:count] / len(pictures) ** 0.5
-        deviation = deviation.clamp_min(1e-3 * deviation[0])
+        axes, kept = axes[:, :count], spread[:count].square() / len(pictures)
+        rest = (pictures.var(0, correction=0).sum() - kept.sum()).clamp_min(1e-6 * kept[0]) / max(pictures.shape[1] - count, 1)
+        kept = kept.clamp_min(rest)
         encoder, decoder = self.encoder, self.decoder
-        encoder.linear.weight[:count] = (axes / deviation).T
+        encoder.linear.weight[:count] = (axes / kept.sqrt()).T
         encoder.linear.bias.copy_(-encoder.linear.weight @ mean)
-        decoder.linear.weight[:, :count] = axes * deviation
+        decoder.linear.weight[:, :count] = axes * kept.sqrt()
         decoder.linear.bias.copy_(mean)
-        encoder.convolutions[-1].weight.mul_(0.1)
-        encoder.convolutions[-1].bias.zero_()
-        encoder.convolutions[-1].bias[self.code_length :] = -2.0  # a posterior narrow enough not to drown the components
-        decoder.convolutions[-1].weight.zero_()
-        decoder.convolutions[-1].bias.zero_()
+        for last in (encoder.convolutions[-1], decoder.convolutions[-1]):
+            last.weight.zero_()
+            last.bias.zero_()
+        encoder.convolutions[-1].bias[self.code_length :][:count] = torch.log(rest / (kept + rest))

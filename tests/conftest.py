@@ -1,0 +1,20 @@
+"""What several tests need: small data in the formats of the pipeline, made on the spot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def params() -> dict:
+    """The project's own params.yaml as plain values."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

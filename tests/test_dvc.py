@@ -1,0 +1,138 @@
+"""The pipeline as DVC sees it: what dvc.yaml says must be what the code does.
+
+DVC does not follow imports, so a file that is imported but not listed can change without anything being run again.
+"""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from faces import models, params, sources
+from stages.check import groups
+
+ROOT = Path(__file__).parents[1]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = PIPELINE["stages"]
+DATA = ("data/", "reports/")
+
+
+def paths(entries: list) -> list[str]:
+    """The paths of a list of deps or outs, some of which carry options."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def imports(file: Path) -> set[Path]:
+    """The first-party files that `file` imports, at any depth of the code, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] in ("faces", "stages"):
+                stem = ROOT / name.replace(".", "/")
+                found |= {path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()}
+    return found
+
+
+def closure(file: Path) -> set[str]:
+    """`file` and all that it imports, directly or not, relative to the root; empty package files are left out."""
+    seen, waiting = set(), {file}
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        waiting |= imports(path) - seen
+    empty = {ROOT / "faces/__init__.py", ROOT / "stages/__init__.py"}
+    return {str(path.relative_to(ROOT)) for path in seen - empty}
+
+
+def test_every_stage_is_a_file_and_every_file_a_stage():
+    assert sorted(STAGES) == sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_imports(stage):
+    """Every first-party file that a stage reaches is among its deps, whichever model and source are chosen."""
+    deps = set(paths(STAGES[stage]["deps"]))
+    reached = closure(ROOT / "stages" / f"{stage}.py")
+    for registry, key in ((models, "model"), (sources, "data.source")):
+        package = registry.__name__.split(".")[-1]
+        if f"faces/{package}/${{{key}}}.py" in deps:
+            for name in registry.names():
+                reached |= closure(ROOT / "faces" / package / f"{name}.py") - {f"faces/{package}/{name}.py"}
+        elif stage != "check":
+            assert f"faces/{package}/__init__.py" not in reached, f"{stage} can build any of {package}: list faces/{package}/${{{key}}}.py"
+    assert reached <= deps, f"missing in the deps of {stage}: {sorted(reached - deps)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_exist_and_are_needed(stage):
+    """No dep that the code does not reach: an edit there would rerun the stage for nothing."""
+    code = {path for path in paths(STAGES[stage]["deps"]) if path.endswith(".py") and "${" not in path}
+    reached = closure(ROOT / "stages" / f"{stage}.py")
+    for registry in (models, sources):
+        for name in registry.names():
+            reached |= closure(ROOT / registry.__name__.replace(".", "/") / f"{name}.py")
+    assert code <= reached, f"listed for {stage} but never imported: {sorted(code - reached)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cmd_says_inputs_then_outputs(stage):
+    """`cmd` names each data dep and each out exactly once, and nothing else: paths stand in dvc.yaml alone."""
+    words = shlex.split(STAGES[stage]["cmd"])
+    assert words[:3] == ["python", "-m", f"stages.{stage}"]
+    deps = [path for path in paths(STAGES[stage]["deps"]) if path.startswith(DATA) or path == "params.yaml"]
+    assert words[3:] == deps + [path for path in words[3:] if path in paths(STAGES[stage]["outs"])]
+    assert sorted(words[3:]) == sorted(deps + paths(STAGES[stage]["outs"]))
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "check"])
+def test_params_are_those_that_the_stage_reads(stage):
+    """dvc.yaml lists the keys of the stage's `Params`, narrowed to the chosen model and source; check reads the whole file as a dep."""
+    listed = {entry.replace(".${model}", "").replace(".${data.source}", "") for entry in STAGES[stage].get("params", [])}
+    read = {key if key != "data" else "data.source" for key in params.keys(groups()[stage])}
+    assert listed == read
+
+
+def test_every_stage_says_what_it_does():
+    assert all(STAGES[stage].get("desc") for stage in STAGES)
+
+
+def test_every_key_of_params_is_read(params):
+    read = {key.split(".")[0] for group in groups().values() for key in importlib.import_module("faces.params").keys(group)}
+    assert set(params) == read
+
+
+def test_every_key_of_params_has_a_comment():
+    """A leaf, or the group above it in one line, says its meaning or unit in the same line."""
+    bare = []
+    for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
+        if re.match(r"^\s*[\w]+: +[^#\s]", line) and "#" not in line:
+            bare.append(line)
+    assert not bare
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_params_hold_every_model(name, params):
+    models.config(name, params["models"])
+
+
+@pytest.mark.parametrize("name", sources.names())
+def test_params_hold_every_source(name, params):
+    sources.config(name, params["sources"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_costly_stages_keep_the_run_cache(stage):
+    """`cache: false`, `persist` and `always_changed` switch it off; only the stage of small metrics may."""
+    options = [option for out in STAGES[stage]["outs"] if isinstance(out, dict) for option in next(iter(out.values()))]
+    assert "persist" not in options
+    assert not STAGES[stage].get("always_changed")
+    assert "cache" not in options or stage == "evaluate"
