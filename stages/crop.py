@@ -70,6 +70,12 @@ def cut_all(path: Path, names: list[str], geometry: Geometry, workers: int) -> I
             yield future.result()
 
 
+def check_archive(path: Path) -> None:
+    """Raises RawError where there is no readable archive: every worker would fail on it."""
+    if not zipfile.is_zipfile(path):
+        raise raw.RawError(f"{path} is missing, truncated or no zip archive; run `dvc repro -f download`")
+
+
 def write_header(file: BinaryIO, count: int, size: int) -> None:
     """The head of images.npy. NumPy pads it so that its length does not depend on `count`: it can be written again at the end."""
     file.seek(0)
@@ -80,7 +86,7 @@ def main(source: Path, out: Path) -> None:
     try:
         params = load(Params)
         crop_faces(params.crop, source, out)
-    except (ValueError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise stop(error) from None
 
 
@@ -112,6 +118,7 @@ def write_faces(
 
     Returns which of `names` are in it, and name and reason of those that are not. Raises RawError where the latter are more than `max_rejects`.
     """
+    check_archive(pictures)
     bar = Progress(f"crop {pictures.name}", len(names), "faces")
     kept, rejects, done = [], [], 0
     workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)

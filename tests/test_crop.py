@@ -1,0 +1,182 @@
+"""Cutting faces: exact geometry, and every fault that real JPEG files have."""
+
+import io
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from faces import decode, raw
+from faces.crops import Crops, Geometry
+from stages import crop
+
+CELEBA = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")
+
+
+def jpeg(image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, **options)
+    return buffer.getvalue()
+
+
+def ruler(width: int = 178, height: int = 218) -> Image.Image:
+    """Red grows by one per pixel to the right, green by one per pixel downwards."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    return Image.fromarray(np.stack([x, y, np.full_like(x, 128)], -1).astype(np.uint8))
+
+
+def test_the_box_is_cut_where_it_should_be():
+    """Pixel (i, j) of the crop is the mean of a 148 / 64 pixel cell: its red is 15 + (j + 1/2) 148 / 64 - 1/2, its green the same from 35."""
+    face = decode.face(jpeg(ruler(), subsampling=0), CELEBA).astype(float)
+    centres = (np.arange(64) + 0.5) * 148 / 64 - 0.5
+    inner = slice(3, -3)  # the filter's window is cut at the border of the box
+    np.testing.assert_allclose(face[inner, inner, 0], np.broadcast_to(15 + centres[inner], (58, 58)), atol=2)
+    np.testing.assert_allclose(face[inner, inner, 1], np.broadcast_to((35 + centres[inner])[:, None], (58, 58)), atol=2)
+
+
+def test_a_square_is_the_largest_centred_one():
+    geometry = Geometry(box="square", size=32, filter="bilinear")
+    face = decode.face(jpeg(ruler(200, 100), subsampling=0), geometry).astype(float)
+    assert face[:, 0, 0].mean() == pytest.approx(50 + 1.0, abs=2)  # the left edge stands at x = 50
+    assert face[:, -1, 0].mean() == pytest.approx(150 - 2.0, abs=2)
+
+
+def test_downscaling_antialiases():
+    """A one-pixel checkerboard becomes gray, not a pattern."""
+    board = (np.indices((218, 178)).sum(0) % 2 * 255).astype(np.uint8)
+    face = decode.face(jpeg(Image.fromarray(np.repeat(board[..., None], 3, 2))), CELEBA)
+    assert abs(face[4:-4, 4:-4].astype(int) - 127).max() < 20
+
+
+def test_fast_and_careful_decoding_agree(rng):
+    content = jpeg(ruler(), subsampling=2)
+    fast, careful = np.asarray(decode.decode(content)).astype(int), np.asarray(decode._decode_slowly(content)).astype(int)
+    assert abs(fast - careful).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["grayscale", "CMYK", "png", "rgba", "palette", "16 bit"])
+def test_unusual_pictures_are_read(kind):
+    image, expected, buffer = ruler(), np.asarray(ruler()).astype(int), io.BytesIO()
+    if kind == "png":
+        image.save(buffer, "PNG")
+    elif kind == "rgba":
+        image.putalpha(Image.fromarray(np.tile(np.uint8([255] * 89 + [0] * 89), (218, 1))))
+        image.save(buffer, "PNG")
+        expected[:, 89:] = 255  # what is transparent is laid on white
+    elif kind == "palette":
+        image.quantize(256).save(buffer, "PNG")
+    elif kind == "16 bit":
+        gray = np.asarray(image)[..., 0]
+        Image.fromarray(gray.astype(np.uint16) * 256).save(buffer, "PNG")
+        expected = np.repeat(gray[..., None], 3, 2).astype(int)
+    else:
+        image.convert("L" if kind == "grayscale" else "CMYK").save(buffer, "JPEG", quality=95)
+        expected = np.asarray(image.convert("L").convert("RGB") if kind == "grayscale" else image).astype(int)
+    found = np.asarray(decode.decode(buffer.getvalue())).astype(int)
+    assert found.shape == (218, 178, 3)
+    assert abs(found - expected).mean() < 6
+
+
+def test_an_exif_rotation_is_undone():
+    """Orientation 6: the file holds the picture turned; viewers turn it back, and so do we."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = jpeg(ruler().transpose(Image.Transpose.ROTATE_90), exif=exif, subsampling=0)
+    found = np.asarray(decode.decode(content)).astype(int)
+    assert found.shape == (218, 178, 3)
+    assert abs(found - np.asarray(ruler()).astype(int)).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"<!DOCTYPE html><title>Quota exceeded</title>", "unreadable"),
+        (jpeg(ruler())[:2000], "unreadable"),
+        (jpeg(ruler(100, 100)), "undersized: 100x100, the crop box needs 163x183"),
+    ],
+)
+def test_a_bad_picture_is_refused_with_its_reason(content, reason):
+    with pytest.raises(decode.BadPicture, match=reason):
+        decode.face(content, CELEBA)
+
+
+def write_raw(folder, members: dict[str, bytes], names: list[str]) -> None:
+    folder.mkdir()
+    raw.write_images(folder / "images.zip", members.items())
+    splits = ["train", "valid", "test"]
+    table = pd.DataFrame({"name": names, "split": [splits[i % 3] for i in range(len(names))], "Smiling": [1 - 2 * (i % 2) for i in range(len(names))]})
+    raw.write_labels(folder / "labels.csv", table)
+
+
+def make_crop(max_rejects: int) -> crop.Crop:
+    return crop.Crop(box=CELEBA.box, size=64, filter="lanczos", max_rejects=max_rejects)
+
+
+def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
+    """Row i of the table is image i, though faces before it were refused; a label row without image is a reject, an image without row is ignored."""
+    members = {}
+    for number in range(9):
+        shade = Image.new("RGB", (178, 218), (20 * number,) * 3)
+        members[f"{number}.jpg"] = jpeg(shade)
+    members["2.jpg"] = members["2.jpg"][:300]
+    members["5.jpg"] = b""
+    members["nobody.jpg"] = members["1.jpg"]
+    write_raw(tmp_path / "raw", members, [*(f"{n}.jpg" for n in range(9)), "absent.jpg"])
+    crop.crop_faces(make_crop(10), tmp_path / "raw", tmp_path / "crops")
+    crops = Crops.open(tmp_path / "crops")
+    assert crops.table["name"].tolist() == [f"{n}.jpg" for n in (0, 1, 3, 4, 6, 7, 8)]
+    np.testing.assert_allclose(crops.images.mean((1, 2, 3)), [20 * n for n in (0, 1, 3, 4, 6, 7, 8)], atol=1)
+    rejects = pd.read_csv(tmp_path / "crops" / "rejects.csv").set_index("name")["reason"]
+    assert rejects["absent.jpg"] == "no such image in the archive"
+    assert rejects["5.jpg"] == "empty file"
+    assert rejects["2.jpg"].startswith("unreadable")
+    assert len(rejects) == 3
+
+
+def test_too_many_rejects_stop_the_run_and_leave_nothing(tmp_path):
+    write_raw(tmp_path / "raw", {"0.jpg": b"x", "1.jpg": b"y", "2.jpg": b"z"}, ["0.jpg", "1.jpg", "2.jpg"])
+    with pytest.raises(raw.RawError, match=r"more than crop.max_rejects = 2 images .* the first: 0.jpg: unreadable"):
+        crop.crop_faces(make_crop(2), tmp_path / "raw", tmp_path / "crops")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_truncated_archive_is_an_error_not_a_set_of_rejects(tmp_path):
+    write_raw(tmp_path / "raw", {"0.jpg": jpeg(ruler())}, ["0.jpg"])
+    archive = tmp_path / "raw" / "images.zip"
+    archive.write_bytes(archive.read_bytes()[:-40])
+    with pytest.raises(raw.RawError, match=r"images.zip.*dvc repro -f download"):
+        crop.crop_faces(make_crop(2), tmp_path / "raw", tmp_path / "crops")
+
+
+def test_duplicate_names_are_refused(tmp_path):
+    with pytest.raises(raw.RawError, match=r"1 names stand twice, first '0.jpg'"):
+        write_raw(tmp_path / "raw", {"0.jpg": b""}, ["0.jpg", "0.jpg"])
+
+
+def test_twice_the_same_bytes_whatever_the_processes(tmp_path, monkeypatch):
+    members = {f"{n}.jpg": jpeg(ruler().rotate(n)) for n in range(30)}
+    write_raw(tmp_path / "raw", members, list(members))
+    for workers in ("1", "3"):
+        monkeypatch.setenv("FACES_WORKERS", workers)
+        monkeypatch.setattr(crop, "CHUNK", 7)
+        crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / workers)
+    for name in ("images.npy", "table.csv", "rejects.csv", "geometry.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_the_archive_is_the_same_bytes_at_any_time(tmp_path):
+    for name in "ab":
+        raw.write_images(tmp_path / name, [("x.jpg", b"1"), ("y.jpg", b"2")])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a") as archive:
+        assert archive.infolist()[0].compress_type == zipfile.ZIP_STORED
+
+
+def test_splits_by_name_stay_when_images_are_added():
+    names = [f"{number:06d}.jpg" for number in range(20_000)]
+    splits = pd.Series([raw.split_of(name, 0.1, 0.2) for name in names])
+    assert splits.value_counts(normalize=True).to_dict() == pytest.approx({"train": 0.7, "valid": 0.1, "test": 0.2}, abs=0.01)
+    assert raw.split_of("000007.jpg", 0.1, 0.2) == splits[7]
