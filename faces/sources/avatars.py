@@ -3,7 +3,7 @@
 Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus the planted `correlations` with
 attributes before it, times `correlation_strength`. The intercept is solved for so that the expected rate over the very faces sampled is the
 configured one, whatever the strength; at strength 0 attributes are independent, but for what excludes or needs each other (NEEDS: a bald
-head has no long hair, hair has one colour).
+head has no long hair, hair has one colour, bangs hide the brows).
 
 `Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe the face that was drawn: the
 colour of short hair under a hat is true though unseen.
@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,8 +48,8 @@ NEEDS: dict[str, dict[str, bool]] = {
     "Wearing_Hat": {"Bald": False, "Wavy_Hair": False, "Bangs": False},
     "No_Beard": {},
     "Mustache": {"No_Beard": True},
-    "Bushy_Eyebrows": {},
-    "Arched_Eyebrows": {},
+    "Bushy_Eyebrows": {"Bangs": False},
+    "Arched_Eyebrows": {"Bangs": False},
     "Eyeglasses": {},
     "Smiling": {},
     "Mouth_Slightly_Open": {},
@@ -67,13 +68,13 @@ MEANINGS = {
     "Black_Hair": "black hair",
     "Brown_Hair": "brown hair; all hair that has no other colour",
     "Long_Hair": "hair that reaches below the chin (not a CelebA attribute)",
-    "Wavy_Hair": "curls or waves",
+    "Wavy_Hair": "curls, locks or waves",
     "Bangs": "long straight hair that covers the forehead",
     "Wearing_Hat": "a hat or a woollen cap over straight hair",
     "No_Beard": "no beard; a moustache alone is no beard",
     "Mustache": "a moustache without a beard",
-    "Bushy_Eyebrows": "thick brows",
-    "Arched_Eyebrows": "raised, curved brows",
+    "Bushy_Eyebrows": "thick brows, not hidden by bangs",
+    "Arched_Eyebrows": "raised, curved brows, not hidden by bangs",
     "Eyeglasses": "clear glasses; there are no sunglasses",
     "Smiling": "corners of the mouth above its middle",
     "Mouth_Slightly_Open": "an open mouth, smiling or not",
@@ -163,10 +164,10 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
 
     render = partial(_jpeg, nuisance=config.nuisance, quality=config.quality)
     with _mapper() as mapper:
-        pictures = _reported(mapper(render, _faces(labels, chances)), config.count, "face", report)
-        raw.write_images(folder / "images.zip", zip(names, pictures, strict=True))
-        pictures = _reported(mapper(render, flipped), len(flipped), "counterfactual", report)
-        raw.write_images(folder / "counterfactuals.zip", zip(flips["name"], pictures, strict=True))
+        pictures = _reported(mapper(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report)
+        drawn = zip([*names, *flips["name"]], pictures, strict=True)
+        raw.write_images(folder / "images.zip", islice(drawn, config.count))
+        raw.write_images(folder / "counterfactuals.zip", drawn)
     flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
     raw.write_labels(folder / "labels.csv", table)
     raw.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
@@ -253,16 +254,16 @@ def _jpeg(face: tuple[dict[str, bool], dict[str, float]], nuisance: Nuisance, qu
     return raw.encode_jpeg(avatars.draw(*face, nuisance), quality)
 
 
-def _reported(items: Iterable[bytes], total: int, unit: str, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
-    for done, item in enumerate(items, 1):
-        yield item
-        report(done, total, unit)
+def _reported(pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
+    for done, picture in enumerate(pictures, 1):
+        report(done, total, "face")
+        yield picture
 
 
 @contextmanager
 def _mapper() -> Iterator[Callable[..., Iterable[bytes]]]:
     """A `map` that keeps the order, over several processes where there are several."""
-    workers = int(os.environ.get("FACES_WORKERS", "0")) or os.cpu_count() or 1
+    workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
     if workers == 1:
         yield map
         return
