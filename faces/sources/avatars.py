@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from faces import avatars, raw
 from faces.avatars import CHANCES, COLOURS, Nuisance
@@ -119,7 +119,7 @@ class Correlation(Group):
     @model_validator(mode="after")
     def _follows_the_causal_order(self) -> "Correlation":
         if ATTRIBUTES.index(self.given) >= ATTRIBUTES.index(self.then):
-            raise ValueError(f"{self.then} is decided before {self.given}; the order is {', '.join(ATTRIBUTES)}")
+            raise ValueError(f"{self.then} is not decided after {self.given}; the order is {', '.join(ATTRIBUTES)}")
         return self
 
 
@@ -133,6 +133,13 @@ class Config(Group):
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
     correlations: tuple[Correlation, ...]
+
+    @field_validator("test")
+    @classmethod
+    def _leaves_faces_to_train_on(cls, test: float, info: ValidationInfo) -> float:
+        if (valid := info.data.get("valid", 0.0)) + test >= 1:
+            raise ValueError(f"with valid = {valid} no face is left to train on; lower one of them")
+        return test
 
 
 def attributes(config: Config) -> tuple[str, ...]:
