@@ -121,9 +121,9 @@ def test_intercept_solves_for_the_mean():
     assert intercept(np.zeros(3), 0.5) == pytest.approx(0, abs=1.0e-12)
 
 
-def test_a_face_keeps_its_chances_when_faces_are_added():
-    few, many = (sample(configure(count=count), 4)[1] for count in (50, 500))
-    pd.testing.assert_frame_equal(few, many[:50])
+def test_a_face_stays_the_same_when_faces_are_added():
+    for few, many in zip(sample(configure(count=50), 4), sample(configure(count=500), 4), strict=True):
+        pd.testing.assert_frame_equal(few, many[:50])
 
 
 @pytest.mark.parametrize(
