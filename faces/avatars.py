@@ -59,8 +59,8 @@ MOUTH_CORNERS = {
 HAIR = {  # (Long_Hair, Wavy_Hair, Bangs) -> drawings; bangs are drawn on long straight hair only
     (False, False, False): ("shortFlat", "shortRound", "theCaesar", "theCaesarAndSidePart"),
     (False, True, False): ("shortCurly", "dreads01"),
-    (True, False, False): ("straight01", "straight02", "bob"),
-    (True, True, False): ("curly", "curvy", "fro"),
+    (True, False, False): ("straight01", "straight02"),
+    (True, True, False): ("curly", "fro", "dreads"),
     (True, False, True): ("miaWallace", "straightAndStrand"),
 }
 MOUTHS = {  # (Smiling, Mouth_Slightly_Open)
@@ -86,10 +86,11 @@ HAIR_COLOURS = {  # from, to: the shades of one colour, apart enough to be told 
     "Gray_Hair": ("#b4b4b8", "#dededf"),
     "Red_Hair": ("#c93305", "#d8622a"),
     "Blond_Hair": ("#d6b370", "#ecd593"),
-    "Black_Hair": ("#17110f", "#2c1f1b"),
-    "Brown_Hair": ("#5f3d28", "#8a5a3a"),
+    "Black_Hair": ("#0e0a09", "#201815"),
+    "Brown_Hair": ("#553320", "#6e4426"),
 }
-SKIN = {True: ("#fbdccb", "#ffece2"), False: ("#edb98a", "#d08b5b", "#a9693f", "#7a4e37")}  # Pale_Skin
+BLOND_BEARD = ("#ad7d22", "#c99a3a")  # darker than the hair, which would be lost on light skin
+SKIN = {True: ("#fbdccb", "#ffece2"), False: ("#f0c096", "#d99b6c", "#b97f54", "#9c6844")}  # Pale_Skin; brown hair is seen on all
 FRAMES = ("#262e33", "#16181a", "#4a1d1d", "#1f3f63")
 
 
@@ -193,11 +194,10 @@ def _layers(labels: Mapping[str, bool], chances: Mapping[str, float]) -> Iterato
 def _colours(labels: Mapping[str, bool], chances: Mapping[str, float]) -> dict[str, str]:
     """The style's name of each colour -> hex."""
     colour = next((name for name in COLOURS if labels[name]), "Brown_Hair")  # a bald man's beard is brown
-    hair = _ramp(HAIR_COLOURS[colour], chances["hair_shade"])
     return {
         "skin": _ramp(SKIN[labels["Pale_Skin"]], chances["skin"]),
-        "hair": hair,
-        "facialHair": hair,
+        "hair": _ramp(HAIR_COLOURS[colour], chances["hair_shade"]),
+        "facialHair": _ramp(BLOND_BEARD if colour == "Blond_Hair" else HAIR_COLOURS[colour], chances["hair_shade"]),
         "hat": _hex(_rgb(chances["hat_hue"], 0.6, 0.25 + 0.6 * chances["hat_value"])),
         "clothes": _hex(_rgb(chances["clothes_hue"], 0.7 * chances["clothes_saturation"], 0.3 + 0.6 * chances["clothes_value"])),
         "accessories": _pick(FRAMES, chances["frame"]),

@@ -1,14 +1,14 @@
 """Drawn faces, made on the spot: no network, every label true by construction, and known counterfactuals.
 
 Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus the planted `correlations` with
-attributes before it, times `correlation_strength`. The intercept is solved for so that the expected rate over the very faces sampled is the
-configured one, whatever the strength; at strength 0 attributes are independent, but for what excludes or needs each other (NEEDS: a bald
-head has no long hair, hair has one colour).
+attributes before it, times `correlation_strength`. The intercept is solved for so that the expected rate is the configured one, whatever
+the strength; at strength 0 attributes are independent, but for what excludes or needs each other (NEEDS: a bald head has no long hair, hair
+has one colour, bangs hide the brows).
 
 `Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe the face that was drawn: the
 colour of short hair under a hat is true though unseen.
 
-Beside the raw layout this source leaves
+Beside the raw layout this source leaves, where the test split has faces and `counterfactuals` is not 0,
 
     counterfactuals.zip   JPEG members: faces of the test split drawn again with one attribute flipped, all else equal to the pixel
     counterfactuals.csv   name (member), of (name in labels.csv), attribute, value (its new label, 1 or -1), also (the one label that had
@@ -17,15 +17,17 @@ Beside the raw layout this source leaves
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from faces import avatars, raw
 from faces.avatars import CHANCES, COLOURS, Nuisance
@@ -47,8 +49,8 @@ NEEDS: dict[str, dict[str, bool]] = {
     "Wearing_Hat": {"Bald": False, "Wavy_Hair": False, "Bangs": False},
     "No_Beard": {},
     "Mustache": {"No_Beard": True},
-    "Bushy_Eyebrows": {},
-    "Arched_Eyebrows": {},
+    "Bushy_Eyebrows": {"Bangs": False},
+    "Arched_Eyebrows": {"Bangs": False},
     "Eyeglasses": {},
     "Smiling": {},
     "Mouth_Slightly_Open": {},
@@ -57,6 +59,7 @@ NEEDS: dict[str, dict[str, bool]] = {
 ATTRIBUTES = tuple(NEEDS)
 REST = "Brown_Hair"  # the colour of all hair that has no other
 HIDDEN = ("Male",)
+POPULATION = 20_000  # faces over which intercepts are solved for, at least: a handful would set the rates by chance
 MEANINGS = {
     "Male": "a hidden cause that draws nothing",
     "Pale_Skin": "the lightest of the skin tones",
@@ -67,13 +70,13 @@ MEANINGS = {
     "Black_Hair": "black hair",
     "Brown_Hair": "brown hair; all hair that has no other colour",
     "Long_Hair": "hair that reaches below the chin (not a CelebA attribute)",
-    "Wavy_Hair": "curls or waves",
+    "Wavy_Hair": "curls, locks or waves",
     "Bangs": "long straight hair that covers the forehead",
     "Wearing_Hat": "a hat or a woollen cap over straight hair",
     "No_Beard": "no beard; a moustache alone is no beard",
     "Mustache": "a moustache without a beard",
-    "Bushy_Eyebrows": "thick brows",
-    "Arched_Eyebrows": "raised, curved brows",
+    "Bushy_Eyebrows": "thick brows, not hidden by bangs",
+    "Arched_Eyebrows": "raised, curved brows, not hidden by bangs",
     "Eyeglasses": "clear glasses; there are no sunglasses",
     "Smiling": "corners of the mouth above its middle",
     "Mouth_Slightly_Open": "an open mouth, smiling or not",
@@ -82,6 +85,7 @@ MEANINGS = {
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/avatars.py draws them
 
 
 class Rates(Group):
@@ -118,7 +122,7 @@ class Correlation(Group):
     @model_validator(mode="after")
     def _follows_the_causal_order(self) -> "Correlation":
         if ATTRIBUTES.index(self.given) >= ATTRIBUTES.index(self.then):
-            raise ValueError(f"{self.then} is decided before {self.given}; the order is {', '.join(ATTRIBUTES)}")
+            raise ValueError(f"{self.then} is not decided after {self.given}; the order is {', '.join(ATTRIBUTES)}")
         return self
 
 
@@ -132,6 +136,13 @@ class Config(Group):
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
     correlations: tuple[Correlation, ...]
+
+    @field_validator("test")
+    @classmethod
+    def _leaves_faces_to_train_on(cls, test: float, info: ValidationInfo) -> float:
+        if (valid := info.data.get("valid", 0.0)) + test >= 1:
+            raise ValueError(f"with valid = {valid} no face is left to train on; lower one of them")
+        return test
 
 
 def attributes(config: Config) -> tuple[str, ...]:
@@ -161,30 +172,32 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
                 flipped.append((new, luck))
     flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also"])
 
-    render = partial(_jpeg, nuisance=config.nuisance, quality=config.quality)
-    with _mapper() as mapper:
-        pictures = _reported(mapper(render, _faces(labels, chances)), config.count, "face", report)
-        raw.write_images(folder / "images.zip", zip(names, pictures, strict=True))
-        pictures = _reported(mapper(render, flipped), len(flipped), "counterfactual", report)
-        raw.write_images(folder / "counterfactuals.zip", zip(flips["name"], pictures, strict=True))
-    flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
+    render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
+    pictures = _reported(_in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report)
+    members = zip([*names, *flips["name"]], pictures, strict=True)
+    raw.write_images(folder / "images.zip", islice(members, config.count))
+    if len(flips):
+        raw.write_images(folder / "counterfactuals.zip", members)
+        flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
     raw.write_labels(folder / "labels.csv", table)
     raw.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
 
 def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1): all that decides a face. The chances of a face do not depend on `count`.
+    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1): all that decides a face.
 
-    Raises ParamsError where a rate cannot be reached because too few faces have what the attribute needs.
+    The first 20,000 faces do not depend on `count`. Raises ParamsError where a rate cannot be reached because too few faces have what the
+    attribute needs.
     """
-    draws = np.random.default_rng(seed).random((config.count, len(ATTRIBUTES) + len(CHANCES)))
+    size = max(config.count, POPULATION)
+    draws = np.random.default_rng(seed).random((size, len(ATTRIBUTES) + len(CHANCES)))
     labels: dict[str, np.ndarray] = {}
     for name, coin in zip(ATTRIBUTES, draws.T, strict=False):
-        possible = np.logical_and.reduce([np.ones(config.count, bool), *(labels[need] == value for need, value in NEEDS[name].items())])
+        possible = np.logical_and.reduce([np.ones(size, bool), *(labels[need] == value for need, value in NEEDS[name].items())])
         if name == REST:
             labels[name] = possible
             continue
-        shifts = np.zeros(config.count)
+        shifts = np.zeros(size)
         for correlation in config.correlations:
             if correlation.then == name:
                 shifts += config.correlation_strength * correlation.log_odds * labels[correlation.given]
@@ -196,7 +209,8 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "lower it, or the rates that stand in its way"
             )
         labels[name] = possible & (coin < _sigmoid(intercept(shifts[possible], rate / ceiling) + shifts))
-    return pd.DataFrame(labels), pd.DataFrame(draws[:, len(ATTRIBUTES) :], columns=list(CHANCES))
+    chances = pd.DataFrame(draws[: config.count, len(ATTRIBUTES) :], columns=list(CHANCES))
+    return pd.DataFrame(labels)[: config.count], chances
 
 
 def intercept(shifts: np.ndarray, rate: float) -> float:
@@ -244,30 +258,36 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[tuple[dict[str, bool], dict[str, float]]]:
+def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[Face]:
     for truth, luck in zip(labels.itertuples(index=False, name=None), chances.itertuples(index=False, name=None), strict=True):
         yield dict(zip(labels.columns, truth, strict=True)), dict(zip(chances.columns, luck, strict=True))
 
 
-def _jpeg(face: tuple[dict[str, bool], dict[str, float]], nuisance: Nuisance, quality: int) -> bytes:
-    return raw.encode_jpeg(avatars.draw(*face, nuisance), quality)
+def _jpegs(faces: Iterable[Face], nuisance: Nuisance, quality: int) -> list[bytes]:
+    return [raw.encode_jpeg(avatars.draw(*face, nuisance), quality) for face in faces]
 
 
-def _reported(items: Iterable[bytes], total: int, unit: str, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
-    for done, item in enumerate(items, 1):
-        yield item
-        report(done, total, unit)
-
-
-@contextmanager
-def _mapper() -> Iterator[Callable[..., Iterable[bytes]]]:
-    """A `map` that keeps the order, over several processes where there are several."""
-    workers = int(os.environ.get("FACES_WORKERS", "0")) or os.cpu_count() or 1
+def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) -> Iterator[bytes]:
+    """The results of `work` in the order of `faces`, from several processes where there are several, with a few batches under way at a time."""
+    batches = iter(lambda: list(islice(faces, 16)), [])
+    workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
     if workers == 1:
-        yield map
+        yield from chain.from_iterable(map(work, batches))
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield partial(pool.imap, chunksize=16)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        waiting: deque[Future[list[bytes]]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(work, batch))
+            if len(waiting) > 4 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _reported(pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
+    for done, picture in enumerate(pictures, 1):
+        report(done, total, "face")
+        yield picture
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
