@@ -132,6 +132,13 @@ def test_every_layout_of_a_path(tmp_path, layout):
     assert about["request"] == {"path": str(path), "mirrors": []}
 
 
+def test_pictures_behind_a_symbolic_link(tmp_path):
+    path = lay(tmp_path / "set", OFFICIAL)
+    (path / "img_align_celeba").symlink_to(lay(tmp_path / "elsewhere", PICTURES))
+    table, pictures, _ = fetch(config(path), tmp_path / "raw")
+    assert_whole(table, pictures)
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_the_archive_that_kaggle_sends(tmp_path, compression):
     (tmp_path / "archive.zip").write_bytes(zipped(KAGGLE | NESTED | {"__MACOSX/._000001.jpg": b"?", ".DS_Store": b"?"}, compression))
@@ -317,7 +324,9 @@ def test_huggingface_end_to_end(tmp_path, small_celeba, server, monkeypatch):
     assert about["origin"].endswith("/datasets/flwrlabs/celeba/tree/2d738f56e0e7f925ea36ae7c808ea925264aacec")
     store = tmp_path / "cache" / "celeba-huggingface"
     assert sorted(path.suffix for path in store.iterdir()) == [".csv"] * 3 + [".zip"]  # no shard is left
+    (store / "test-00000-of-00001.zip").write_bytes(b"left behind by a run that was killed at the very end")
     fetch(config(mirrors=["huggingface"]), tmp_path / "again")
+    assert len(list(store.iterdir())) == 4
     assert [server.asked(path) for path in paths] == [[None]] * 4  # a second run fetches nothing
     assert (tmp_path / "again" / "images.zip").read_bytes() == (tmp_path / "raw" / "images.zip").read_bytes()
 
