@@ -42,7 +42,7 @@ class Files:
 
 class _Folder(Files):
     def __init__(self, path: Path) -> None:
-        found = (Path(place) / file for place, _, files in os.walk(path) for file in files)
+        found = (Path(place) / file for place, _, files in os.walk(path, followlinks=True) for file in files)
         super().__init__(path, sorted(file.relative_to(path).as_posix() for file in found))
 
     def read(self, name: str) -> bytes:

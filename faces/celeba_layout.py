@@ -11,7 +11,7 @@ where they are. The boxes are not: their coordinates belong to the pictures befo
 import io
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -27,25 +27,17 @@ IDENTITIES, MARKS = "identity_CelebA", "list_landmarks_align_celeba"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of a set are: tables by stem, pictures by stem ("000001" -> member of `images`)."""
+    """Where the parts of a set are."""
 
-    files: Files
-    tables: dict[str, str]
-    images: Files
-
-    def pictures(self) -> dict[str, str]:
-        """Stem -> name in `images`; where a stem stands twice (nested copies), the first."""
-        found: dict[str, str] = {}
-        for name in filter(is_picture, self.images.names):
-            found.setdefault(PurePosixPath(name).stem, name)
-        return found
+    files: Files  # what the path itself holds
+    tables: dict[str, str]  # stem of a table -> its name in `files`
+    archive: str | None  # the name of img_align_celeba.zip in `files`; None: the pictures lie there themselves
 
 
 @contextmanager
 def open_layout(path: Path) -> Iterator[Layout]:
     """The set at `path`. Raises RawError where a needed table is missing."""
-    with ExitStack() as stack:
-        files = stack.enter_context(open_files(path))
+    with open_files(path) as files:
         shallow = sorted(files.names, key=lambda name: (name.count("/"), name))
         tables: dict[str, str] = {}
         for stem in (ATTRIBUTES, PARTITION, IDENTITIES, MARKS):
@@ -55,9 +47,18 @@ def open_layout(path: Path) -> Iterator[Layout]:
         for stem in (ATTRIBUTES, PARTITION):
             if stem not in tables:
                 raise RawError(f"{path}: {stem}.txt (or .csv) is missing; set path to the folder that holds pictures and tables")
-        zipped = [name for name in shallow if PurePosixPath(name).name == IMAGES] if path.is_dir() else []
-        images = stack.enter_context(open_files(path / zipped[0])) if zipped else files
-        yield Layout(files, tables, images)
+        archives = [name for name in shallow if PurePosixPath(name).name == IMAGES] if path.is_dir() else []
+        yield Layout(files, tables, archives[0] if archives else None)
+
+
+@contextmanager
+def open_images(layout: Layout) -> Iterator[Files]:
+    """The files among which the pictures are. Raises RawError where the archive is none."""
+    if layout.archive is None:
+        yield layout.files
+    else:
+        with open_files(layout.files.path / layout.archive) as images:
+            yield images
 
 
 def attribute_names(layout: Layout) -> tuple[str, ...]:
@@ -66,11 +67,12 @@ def attribute_names(layout: Layout) -> tuple[str, ...]:
     return _header(_lines(layout, name), layout.files.path / name)[0]
 
 
-def read_table(layout: Layout) -> tuple[pd.DataFrame, dict[str, int]]:
+def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, int]]:
     """One row per labelled picture, ready for faces.raw.write_labels, and how many pictures have no row, how many rows no picture.
 
-    `name` is the picture's name in `layout.images`. A row whose picture is missing keeps the name of the table: cropping will report it.
-    Raises RawError naming file and row where the tables contradict themselves or each other, or no picture is there at all.
+    `name` is the picture's name in `images`; of nested copies, the one nearest to the top is taken. A row whose picture is missing keeps
+    the name of the table: cropping will report it. Raises RawError naming file and row where the tables contradict themselves or each
+    other, or no picture is there at all.
     """
     table = _attributes(layout)
     parts = _columns(layout, PARTITION, ("split",))["split"]
@@ -84,22 +86,24 @@ def read_table(layout: Layout) -> tuple[pd.DataFrame, dict[str, int]]:
         table["identity"] = _columns(layout, IDENTITIES, ("identity",))["identity"].reindex(table["name"]).to_numpy()
     if MARKS in layout.tables:
         table[list(LANDMARKS)] = _columns(layout, MARKS, LANDMARKS).reindex(table["name"]).to_numpy()
-    pictures = layout.pictures()
+    pictures: dict[str, str] = {}
+    for name in sorted(filter(is_picture, images.names), key=lambda name: name.count("/")):
+        pictures.setdefault(PurePosixPath(name).stem, name)
     stems = table["name"].str.rpartition(".")[0]
     if not stems.isin(pictures.keys()).any():
-        raise RawError(f"{layout.images.path}: none of the {len(table)} labelled pictures is here ({table['name'][0]}, ...)")
+        raise RawError(f"{images.path}: none of the {len(table)} labelled pictures is here ({table['name'][0]}, ...)")
     counts = {"images_without_row": len(pictures.keys() - set(stems)), "rows_without_image": int((~stems.isin(pictures.keys())).sum())}
     table["name"] = [pictures.get(stem, name) for stem, name in zip(stems, table["name"], strict=True)]
     return table, counts
 
 
-def take_images(layout: Layout, table: pd.DataFrame, goal: Path, report: Report) -> pd.DataFrame:
+def take_images(images: Files, table: pd.DataFrame, goal: Path, report: Report) -> pd.DataFrame:
     """Write the pictures of `table` to the archive `goal`; returns `table` with the names that they have there.
 
     An archive of nothing but labelled pictures is copied whole (a hard link would hand the user's own file to the cache). Otherwise
     the pictures are stored one by one, unchanged, under the last part of their names.
     """
-    images, wanted = layout.images, set(table["name"])
+    wanted = set(table["name"])
     if images.path.suffix == ".zip" and images.complete and wanted.issuperset(images.names):
         shutil.copyfile(images.path, goal)
         report(len(wanted), len(wanted), "images")

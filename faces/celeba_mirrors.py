@@ -80,8 +80,15 @@ def huggingface(report: Report) -> tuple[Path, str]:
     parquet = _optional("pyarrow.parquet")
     store = cache_folder() / "celeba-huggingface"
     origin = f"{HUGGINGFACE}/datasets/{REPOSITORY}/tree/{REVISION}"
-    if (store / celeba_layout.IMAGES).exists():
-        return store, origin
+    if not (store / celeba_layout.IMAGES).exists():
+        _join(_fetch_pieces(parquet, store, origin, report), store, report)
+    for left in store.glob("*-of-*"):
+        left.unlink()
+    return store, origin
+
+
+def _fetch_pieces(parquet: ModuleType, store: Path, origin: str, report: Report) -> dict[Path, str]:
+    """The archives of all shards, in order, each with its split."""
     listing = fetch_json(f"{HUGGINGFACE}/api/datasets/{REPOSITORY}/tree/{REVISION}/{quote(FOLDER)}")
     entries = {entry["path"]: entry for entry in listing}
     pieces = {store / f"{split}-{n:05d}-of-{SHARDS[split]:05d}.zip": split for split in SPLITS for n in range(SHARDS[split])}
@@ -97,8 +104,7 @@ def huggingface(report: Report) -> tuple[Path, str]:
         with new_file(piece) as draft, parquet.ParquetFile(shard) as table:
             write_images(draft, _members(table))
         shard.unlink()
-    _join(pieces, store, report)
-    return store, origin
+    return pieces
 
 
 def _members(shard: Any) -> Iterator[tuple[str, bytes]]:
@@ -136,8 +142,6 @@ def _join(pieces: dict[Path, str], store: Path, report: Report) -> None:
         table.pop("partition").to_csv(store / f"{celeba_layout.PARTITION}.csv")
         table.pop("celeb_id").to_csv(store / f"{celeba_layout.IDENTITIES}.csv")
         table.astype("int8").mul(2).sub(1).to_csv(store / f"{celeba_layout.ATTRIBUTES}.csv")
-    for piece in pieces:
-        piece.unlink()
 
 
 class _Form(HTMLParser):

@@ -99,12 +99,12 @@ def check(table: pd.DataFrame, whole: bool) -> None:
 
 def _take(path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False) -> None:
     """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
-    with celeba_layout.open_layout(path) as layout:
-        table, counts = celeba_layout.read_table(layout)
+    with celeba_layout.open_layout(path) as layout, celeba_layout.open_images(layout) as images:
+        table, counts = celeba_layout.read_table(layout, images)
         check(table, whole)
         if whole and counts["rows_without_image"]:
-            raise RawError(f"{layout.images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
-        table = celeba_layout.take_images(layout, table, folder / "images.zip", report)
+            raise RawError(f"{images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
+        table = celeba_layout.take_images(images, table, folder / "images.zip", report)
     raw.write_labels(folder / "labels.csv", table)
     about = {
         "source": "celeba",

@@ -5,7 +5,7 @@ Zhang, Song, Qi, "Age Progression/Regression by Conditional Adversarial Autoenco
 `.jpg.chip.jpg`) or of copies that dropped `.chip`. Where a picture is there in both forms, or in several folders, the chip counts, or else
 the first.
 
-The chips are framed otherwise than CelebA's pictures (200x200, the whole head): `crop.box: square` takes them whole. Models and figures made
+The chips are framed otherwise than CelebA's pictures (200x200, the whole head): `crop.box: square` takes them whole. Models and figures
 from one frame do not carry over to the other.
 
 Attributes: Male; Young (age <= young_until) and Old (age >= old_from), so that the years between are neither; one per race. Some names are

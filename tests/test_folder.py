@@ -1,0 +1,160 @@
+import io
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faces import raw
+from faces.params import ParamsError, parse
+from faces.sources import SourceError, folder
+
+
+def picture(number, kind="JPEG"):
+    pixels = np.random.default_rng(number).integers(0, 255, (9, 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+PICTURES = {"a.jpg": picture(1), "deep/er/b.PNG": picture(2, "PNG"), "c.webp": picture(3, "WEBP"), "deep/d.jpeg": picture(4)}
+
+
+def lay(place, table, files=PICTURES):
+    for name, content in {"labels.csv": table.encode() if isinstance(table, str) else table, **files}.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(content)
+    return place
+
+
+def config(path, valid=0.1, test=0.1):
+    return parse(folder.Config, {"path": str(path), "licence": "mine", "valid": valid, "test": test})
+
+
+def fetch(settings, out):
+    out.mkdir()
+    folder.fetch(settings, 0, out, lambda done, total, unit: None)
+    with zipfile.ZipFile(out / "images.zip") as archive:
+        pictures = {name: archive.read(name) for name in archive.namelist()}
+    return raw.read_labels(out / "labels.csv"), pictures, json.loads((out / "source.json").read_text())
+
+
+TABLE = """name, split,identity,nose_x,Smiling,Hat,Beard
+a.jpg,train,7,44.5,1,-1,1
+
+deep/er/b.PNG,test,,,0,0,
+c.webp,,-1,,,1,0
+deep/d.jpeg,valid,8,3,1.0,,0
+,,,,,,
+"""
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_folder_with_everything(tmp_path, ending, mark):
+    path = lay(
+        tmp_path / "set",
+        mark + TABLE.replace("\n", ending),
+        PICTURES | {"stray.png": picture(9, "PNG"), "notes.txt": b"x", ".hidden.jpg": b"x"},
+    )
+    settings = config(path)
+    assert folder.attributes(settings) == ("Smiling", "Hat", "Beard")
+    table, pictures, about = fetch(settings, tmp_path / "raw")
+    assert pictures == PICTURES  # byte for byte, whatever the format
+    assert table["name"].tolist() == list(PICTURES)
+    assert table["split"].tolist() == ["train", "test", raw.split_of("c.webp", 0.1, 0.1), "valid"]
+    assert table["identity"].tolist() == [7, -1, -1, 8]
+    np.testing.assert_array_equal(table["nose_x"], [44.5, np.nan, np.nan, 3])
+    assert table["Smiling"].tolist() == [1, -1, 0, 1]  # only 1, 0, blank: 0 is no
+    assert table["Hat"].tolist() == [-1, 0, 1, 0]  # a -1 among them: 0 is unknown
+    assert table["Beard"].tolist() == [1, 0, -1, -1]
+    assert (about["licence"], about["images_without_row"], about["rows_without_image"]) == ("mine", 1, 0)
+    assert about["visible"] == ["Smiling", "Hat", "Beard"] and about["flippable"] == [] and about["source"] == "folder"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_an_archive_of_such_a_folder(tmp_path, kind):
+    lay(tmp_path / "top" / "set", TABLE)
+    path = tmp_path / f"set.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted((tmp_path / "top").rglob("*")):
+                archive.write(file, file.relative_to(tmp_path / "top"))
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(tmp_path / "top" / "set", "./set")
+    table, pictures, _ = fetch(config(path), tmp_path / "raw")
+    assert table["name"].tolist() == list(PICTURES) and pictures == PICTURES
+
+
+def test_splits_by_hash_have_their_shares_and_never_move(tmp_path):
+    names = [f"{number}.jpg" for number in range(4000)]
+    small = "name,Hat\n" + "".join(f"{name},1\n" for name in names[:2000])
+    large = "name,Hat\n" + "".join(f"{name},1\n" for name in reversed(names))
+    few = {"7.jpg": picture(7)}
+    before, _, _ = fetch(config(lay(tmp_path / "a", small, few), 0.2, 0.1), tmp_path / "raw a")
+    after, _, about = fetch(config(lay(tmp_path / "b", large, few), 0.2, 0.1), tmp_path / "raw b")
+    assert after.set_index("name")["split"][before["name"]].tolist() == before["split"].tolist()
+    shares = after["split"].value_counts(normalize=True)
+    assert [shares[split] for split in raw.SPLITS] == pytest.approx([0.7, 0.2, 0.1], abs=3 * np.sqrt(0.21 / 4000))
+    assert about["rows_without_image"] == 3999  # rows stay: cropping reports them
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ("file,Hat\na.jpg,1\n", r"no column 'name' \(found: file, Hat\)"),
+        ("name;Hat\na.jpg;1\n", r"no column 'name' \(found: name;Hat\); .*separated by commas"),
+        ("", r"no column 'name'"),
+        ("name,split,identity,nose_x\na.jpg,train,1,2\n", r"no attribute column \(found: name, split, identity, nose_x\)"),
+        ("name,Hat,Hat\na.jpg,1,1\n", r"column 'Hat' stands twice"),
+        ("name,Hat,\na.jpg,1,\n", r"column 3 has no name"),
+        ("name,Hat\n", r"no rows"),
+        ("name,Hat\na.jpg,1\n\nc.webp,yes\n", r"row 4, column 'Hat': 'yes'; allowed: 1, 0, -1, or blank"),
+        ("name,Hat\na.jpg,1\nc.webp,2\n", r"row 3, column 'Hat': '2'; allowed: 1, 0, -1, or blank"),
+        ("name,Hat\na.jpg,0.5\n", r"row 2, column 'Hat': '0.5'"),
+        ("name,Hat\na.jpg,nan\n", r"row 2, column 'Hat': 'nan'"),
+        ("name,identity,Hat\na.jpg,Bob,1\n", r"row 2, column 'identity': 'Bob'; allowed: a whole number, or blank"),
+        ("name,nose_x,Hat\na.jpg,left,1\n", r"row 2, column 'nose_x': 'left'; allowed: a number, or blank"),
+        ("name,Hat\na.jpg,1\na.jpg,0\n", r"row 3: a.jpg stands twice"),
+        ("name,Hat\na.jpg,1\n,0\n", r"row 3 has no name"),
+        ("name,Hat\n../a.jpg,1\n", r"row 2: ../a.jpg leads out of the folder"),
+        ("name,Hat\n/etc/a.jpg,1\n", r"row 2: /etc/a.jpg leads out of the folder"),
+        ("name,Hat\na.jpg,1,1\n", r"row 2 has 3 fields, the header 2"),
+        ("name,split,Hat\na.jpg,dev,1\n", r"split 'dev'; allowed: train, valid, test"),
+        ("name,Hat\nz.jpg,1\n", r"none of the 1 pictures that it names is here \(z.jpg"),
+        (b"name,Hat\n\xff.jpg,1\n", r"not UTF-8 text"),
+    ],
+)
+def test_a_faulty_table_names_file_and_row(tmp_path, table, message):
+    with pytest.raises(SourceError, match=r"sources.folder.path: .*labels.csv: .*" + message) as caught:
+        fetch(config(lay(tmp_path / "set", table)), tmp_path / "raw")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reader", [folder.attributes, lambda settings: folder.fetch(settings, 0, None, None)])
+def test_a_faulty_path(tmp_path, reader):
+    with pytest.raises(SourceError, match=r"sources.folder.path is empty"):
+        reader(config(""))
+    with pytest.raises(SourceError, match=r"does not exist"):
+        reader(config(tmp_path / "gone"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=r"labels.csv is missing; write one row per picture"):
+        reader(config(tmp_path / "empty"))
+    (tmp_path / "page.zip").write_bytes(b"<html>log in</html>")
+    with pytest.raises(SourceError, match=r"expected a folder, a zip or a tar, found an HTML page"):
+        reader(config(tmp_path / "page.zip"))
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
+        archive.add(lay(tmp_path / "set", TABLE, {"a.jpg": np.random.default_rng(0).bytes(200_000)}), "set")
+    (tmp_path / "cut.tar.gz").write_bytes((tmp_path / "set.tar.gz").read_bytes()[:100_000])
+    with pytest.raises(SourceError, match=r"cut.tar.gz is a damaged archive"):
+        reader(config(tmp_path / "cut.tar.gz"))
+
+
+def test_config_is_strict():
+    with pytest.raises(ParamsError, match=r"valid = 0.6; .*less than or equal to 0.5"):
+        config("", valid=0.6)
+    with pytest.raises(ParamsError, match=r"licence is missing"):
+        parse(folder.Config, {"path": "", "valid": 0.1, "test": 0.1})
