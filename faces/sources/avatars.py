@@ -17,7 +17,7 @@ Beside the raw layout this source leaves, where the test split has faces and `co
 
 import multiprocessing
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
@@ -131,7 +131,7 @@ class Config(Group):
     valid: Share  # share of the faces in the validation split
     test: Share  # and in the test split; the rest is train
     quality: Annotated[int, Field(ge=1, le=100)]  # of the JPEG files
-    counterfactuals: Annotated[int, Field(ge=0)]  # the first so many test faces are drawn again, once for each flip
+    counterfactuals: Annotated[int, Field(ge=0)]  # pairs of each attribute: the first test faces on which it can be flipped
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
@@ -162,12 +162,13 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     points = pd.DataFrame([avatars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)], columns=raw.LANDMARKS)
     table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
-    tested = np.flatnonzero(table["split"] == "test")[: config.counterfactuals]
-    flips, flipped = [], []
+    tested = np.flatnonzero(table["split"] == "test")
+    flips, flipped, pairs = [], [], Counter()
     for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
         for name in ATTRIBUTES:
-            if pair := flip(truth, name):
+            if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
                 new, also = pair
+                pairs[name] += 1
                 flips.append((f"{row + 1:06d}_{name}.jpg", names[row], name, 1 if new[name] else -1, also))
                 flipped.append((new, luck))
     flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also"])
@@ -254,7 +255,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
         "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],
         "meanings": MEANINGS,
-        "counterfactuals": {name: int(count) for name, count in flips["attribute"].value_counts().items()},
+        "counterfactuals": dict(Counter(flips["attribute"])),
     }
 
 
