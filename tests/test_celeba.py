@@ -8,12 +8,12 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from misbehaving import Reply, md5, serving, sha256
 from PIL import Image
 
 from faces import celeba_mirrors, fetching, raw
 from faces.params import ParamsError, parse
 from faces.sources import SourceError, celeba
+from tests.misbehaving import Reply, md5, serving, sha256
 
 N = 12
 SPLITS = [0] * 8 + [1] * 2 + [2] * 2

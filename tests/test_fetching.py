@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from misbehaving import Reply, md5, serving
 
 from faces import fetching
 from faces.fetching import Expected, FetchError, HtmlPage, download
+from tests.misbehaving import Reply, md5, serving
 
 FILE = b"PK\x03\x04" + np.random.default_rng(0).bytes(300_000)  # more than four pieces
 ZIP = Expected(len(FILE), ("md5", md5(FILE)), b"PK\x03\x04")
