@@ -6,7 +6,7 @@ import matplotlib
 import pandas as pd
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 (the backend has to be chosen first)
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 COLOURS = ("#2a6fdb", "#d9622b", "#3a9a5b", "#8a56b8")

@@ -107,7 +107,9 @@ def write_raw(folder, members: dict[str, bytes], names: list[str]) -> None:
     folder.mkdir()
     raw.write_images(folder / "images.zip", members.items())
     splits = ["train", "valid", "test"]
-    table = pd.DataFrame({"name": names, "split": [splits[i % 3] for i in range(len(names))], "Smiling": [1 - 2 * (i % 2) for i in range(len(names))]})
+    table = pd.DataFrame(
+        {"name": names, "split": [splits[i % 3] for i in range(len(names))], "Smiling": [1 - 2 * (i % 2) for i in range(len(names))]}
+    )
     raw.write_labels(folder / "labels.csv", table)
 
 

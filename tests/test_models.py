@@ -69,7 +69,9 @@ def test_every_parameter_learns(name, params, faces):
             model.zero_grad(set_to_none=True)
             loss.backward()
             touched |= {key for key, value in model.parts()[part].named_parameters(prefix=part) if value.grad is not None}
-    everything = {key for part, module in model.parts().items() for key, value in module.named_parameters(prefix=part) if value.requires_grad}
+    everything = {
+        key for part, module in model.parts().items() for key, value in module.named_parameters(prefix=part) if value.requires_grad
+    }
     assert everything == touched, f"never reached by a gradient: {sorted(everything - touched)[:5]}"
 
 
@@ -97,7 +99,7 @@ def test_eight_faces_can_be_learnt(name, params, faces):
     config = models.config(name, params["models"])
     model, images = build(name, 32, params).train(), at(faces, 32)
     model.prepare(images)
-    progress = getattr(config, "inverter_share", None) and 0.999 or 0.95
+    progress = (getattr(config, "inverter_share", None) and 0.999) or 0.95
     optimisers = {part: torch.optim.Adam(module.parameters(), lr=1e-3, betas=config.betas) for part, module in model.parts().items()}
     seen: dict[str, list[float]] = {}
     for _ in range(25):
@@ -132,7 +134,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path, params):
     checkpoints.save(tmp_path, "vae", models.config("vae", params["models"]), Geometry(box="square", size=32, filter="lanczos"), model)
     description = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(description.replace('"size": 32', '"size": 64'))
-    with pytest.raises(checkpoints.CheckpointError, match="size mismatch|not a checkpoint"):
+    with pytest.raises(checkpoints.CheckpointError, match=r"not a checkpoint of this version"):
         checkpoints.load(tmp_path)
 
 

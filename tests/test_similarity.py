@@ -57,7 +57,9 @@ def test_ms_ssim_equals_torchmetrics_at_five_scales(rng):
     a = torch.from_numpy(rng.random((2, 3, 192, 192)).astype(np.float32))
     a = torch.nn.functional.avg_pool2d(a, 5, 1, 2)  # smooth enough that no term is negative
     b = (a + 0.05 * torch.from_numpy(rng.standard_normal(a.shape).astype(np.float32))).clamp(0, 1)
-    theirs = multiscale_structural_similarity_index_measure(a, b, data_range=1.0, reduction="none", gaussian_kernel=True, sigma=1.5, kernel_size=11)
+    theirs = multiscale_structural_similarity_index_measure(
+        a, b, data_range=1.0, reduction="none", gaussian_kernel=True, sigma=1.5, kernel_size=11
+    )
     assert torch.allclose(similarity.ms_ssim(a, b), theirs, atol=2e-3)
 
 
