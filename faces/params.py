@@ -106,6 +106,8 @@ def _tuples(values: Any) -> Any:
 def _explain(group: type[Group], error: dict[str, Any], key: str) -> str:
     where = ".".join(str(part) for part in (key, *error["loc"]) if part != "")
     value, kind = error.get("input"), error["type"]
+    if kind == "value_error" and isinstance(error["ctx"]["error"], ParamsError):  # a validator that already speaks as we do
+        return str(error["ctx"]["error"])
     if kind == "missing":
         return f"{FILE}: {where} is missing"
     if kind == "extra_forbidden":

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from faces.crops import Crops
 from faces.estimators import ESTIMATORS, project, sample
@@ -28,6 +28,13 @@ class Vectors(Group):
     sample: Annotated[int, Field(ge=0)]
     min_faces: Annotated[int, Field(ge=2)]
     bootstrap: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def names_are_known(self) -> "Vectors":
+        for name in self.estimators:
+            one_of("vectors.estimators", name, ESTIMATORS)
+        one_of("vectors.primary", self.primary, self.estimators)
+        return self
 
 
 class Params(Group):
@@ -116,9 +123,6 @@ class Rows:
 def main(crops_folder: Path, latents: Path, out: Path) -> None:
     try:
         params = load(Params)
-        for name in params.vectors.estimators:
-            one_of("vectors.estimators", name, ESTIMATORS)
-        one_of("vectors.primary", params.vectors.primary, params.vectors.estimators)
         crops = Crops.open(crops_folder)
         codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
         arrays, table = compute(params.vectors, params.seed, codes, crops)

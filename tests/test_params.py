@@ -1,6 +1,7 @@
 """A wrong value in params.yaml is one clear line that names the key and what is allowed."""
 
 import pytest
+from pydantic import model_validator
 
 from faces.params import Group, ParamsError, load, one_of, parse, present
 
@@ -79,3 +80,16 @@ def test_a_name_with_a_question_mark_may_be_absent():
     assert present("render.attributes", ["Smiling", "Mustache?", "Male?"], ["Male", "Smiling"]) == ("Smiling", "Male")
     with pytest.raises(ParamsError, match=r"render\.attributes = 'Mustache'"):
         present("render.attributes", ["Mustache"], ["Male", "Smiling"])
+
+
+def test_a_validator_may_speak_for_itself():
+    class Choice(Group):
+        name: str
+
+        @model_validator(mode="after")
+        def known(self) -> "Choice":
+            one_of("group.name", self.name, ["a", "b"])
+            return self
+
+    with pytest.raises(ParamsError, match=r"^params\.yaml: group\.name = 'c'; allowed: a, b$"):
+        parse(Choice, {"name": "c"})

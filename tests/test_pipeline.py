@@ -1,0 +1,164 @@
+"""The whole chain, as DVC runs it, on a handful of faces in a checkout of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+DVC = [sys.executable, "-m", "dvc"]
+STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "OMP_NUM_THREADS": "1",
+    "FACES_DEVICE": "cpu",
+    "DVC_NO_ANALYTICS": "1",
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@example.com",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@example.com",
+}
+SMALL = {  # what makes a run short: key -> value
+    "sources.avatars.count": 120,
+    "sources.avatars.counterfactuals": 3,
+    "models.vae.code_length": 16,
+    "models.vae.width": 4,
+    "models.vae.linear_side": 16,
+    "models.vae.batch": 16,
+    "train.images": 480,
+    "train.reports": 2,
+    "train.valid_images": 8,
+    "train.snapshots": 2,
+    "train.averaging": 64,
+    "vectors.min_faces": 4,
+    "vectors.bootstrap": 10,
+}
+
+
+def run(place: Path, *command: str) -> str:
+    done = subprocess.run([*command], cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def checkout(place: Path) -> Path:
+    """A fresh Git checkout of the project as it stands here, with params for a run of seconds; no output, no cache."""
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in files:
+        if not name.startswith(("tests/", "docs/", "web/", "dvc.lock")) and (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    values = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
+    for key, value in SMALL.items():
+        group = values
+        *above, last = key.split(".")
+        for name in above:
+            group = group[name]
+        assert last in group, f"{key} is no longer in params.yaml"
+        group[last] = value
+    (place / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "a checkout"]):
+        run(place, "git", *command)
+    return place
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> Path:
+    """A checkout in which `dvc repro` has run to the end."""
+    place = checkout(tmp_path_factory.mktemp("undisturbed"))
+    run(place, *DVC, "repro")
+    return place
+
+
+def outputs(place: Path) -> dict[str, str]:
+    """The checksum of every output, from dvc.lock."""
+    lock = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+@pytest.mark.slow
+def test_a_second_run_runs_nothing(undisturbed):
+    said = run(undisturbed, *DVC, "repro")
+    assert "Running stage" not in said
+    assert run(undisturbed, *DVC, "status").strip().endswith("Data and pipelines are up to date.")
+
+
+@pytest.mark.slow
+def test_what_the_stages_leave(undisturbed):
+    """Row i is face i at every door, and the metrics are numbers that a person can compare."""
+    import numpy as np  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+
+    images = np.load(undisturbed / "data/crops/images.npy", mmap_mode="r")
+    codes = np.load(undisturbed / "data/latents/latents.npy", mmap_mode="r")
+    table = pd.read_csv(undisturbed / "data/crops/table.csv")
+    assert len(images) == len(codes) == len(table) == 120
+    metrics = json.loads((undisturbed / "reports/metrics.json").read_text())
+    assert {"reconstruction", "code", "auroc", "counterfactual"} <= set(metrics)
+    assert 5 < metrics["reconstruction"]["psnr"] < 60
+
+
+@pytest.mark.slow
+def test_a_rendering_param_reruns_render_alone(undisturbed, tmp_path):
+    place = tmp_path / "copy"
+    shutil.copytree(undisturbed, place, symlinks=True)
+    text = (place / "params.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    values["render"]["seconds_per_frame" if "seconds_per_frame" in values["render"] else "fps"] = values["render"].get("fps", 1) + 1
+    (place / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    said = run(place, *DVC, "repro", "--dry")
+    assert [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")] == ["check", "render"]
+
+
+@pytest.mark.slow
+def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturbed, tmp_path):
+    """SIGKILL to the whole process group while each stage runs, in turn; then to the end: every output equals that of the undisturbed run."""
+    place = checkout(tmp_path / "killed")
+    killed = []
+    for stage in STAGES:
+        log = place / f"{stage}.log"
+        with log.open("w") as file:
+            process = subprocess.Popen([*DVC, "repro", stage], cwd=place, env=ENVIRONMENT, stdout=file, stderr=file, start_new_session=True)
+        while f"Running stage '{stage}'" not in log.read_text() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(2.5)  # past the imports, into the work
+        if process.poll() is None:
+            killed.append(stage)
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.unlink()
+    assert len(killed) >= len(STAGES) // 2, f"most stages were over before they could be killed: {killed}"
+    run(place, *DVC, "repro")
+    assert outputs(place) == outputs(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("filter: lanczos", "filter: lancoz", "params.yaml: crop.filter = 'lancoz'; allowed: 'bilinear', 'bicubic', 'lanczos'"),
+        ("source: avatars", "source: avatar", "params.yaml: data.source = 'avatar', did you mean 'avatars'?"),
+        ("primary: ", "primary: mean_diference #", "params.yaml: vectors.primary = 'mean_diference', did you mean 'mean_difference'?"),
+    ],
+)
+def test_a_typo_fails_before_any_work(undisturbed, tmp_path, old, new, message):
+    place = tmp_path / "copy"
+    shutil.copytree(undisturbed, place, symlinks=True)
+    text = (place / "params.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (place / "params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    done = subprocess.run([*DVC, "repro"], cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"error: {message}" in done.stdout + done.stderr
+    assert (done.stdout + done.stderr).count("Running stage") <= 1
