@@ -15,6 +15,11 @@ class Absent(LookupError):
     """The data have no such faces. The message says what is missing."""
 
 
+def unsigned(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The attributes that conditions are about."""
+    return tuple(name.removeprefix("-") for name in wanted)
+
+
 def conditions(key: str, wanted: Sequence[str], attributes: Sequence[str]) -> dict[str, int]:
     """`wanted` as {attribute: 1 or -1}.
 

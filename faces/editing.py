@@ -1,9 +1,9 @@
 """Ways through the code space, and the edit that keeps what a decoder loses. Plain arrays in, plain arrays out.
 
-    eased, there_and_back     how an edit advances in time
-    lerp, slerp               from one code to another
-    closed_walk               a loop through several codes
-    keep_detail, blend_detail the original plus the change that the model makes
+eased, there_and_back     how an edit advances in time
+lerp, slerp               from one code to another
+closed_walk               a loop through several codes
+keep_detail, blend_detail the original plus the change that the model makes
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Drawing: sheets of faces with captions, animations, charts. The same arrays become the same bytes.
+"""Drawing: sheets of faces with captions, and animations. The same arrays become the same bytes.
 
 Faces and finished pictures are uint8 (H, W, 3). Text is set in the font that Pillow carries (its letters are those of Western European Latin).
 """
@@ -8,13 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 GAP = 4  # pixels between two faces
 MARGIN = 8  # pixels around a sheet
-PALETTE_SHEET = 12  # frames that a palette is made from
+PALETTE_SHEET = 8  # frames that a palette is made from
 
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:
@@ -83,7 +82,7 @@ def words(attribute: str) -> str:
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """A picture, without any metadata."""
-    Image.fromarray(picture).save(path, "PNG", optimize=True)
+    Image.fromarray(picture).save(path, "PNG", compress_level=4)
 
 
 def write_gif(path: Path, frames: np.ndarray, order: Sequence[int], durations: Sequence[int]) -> None:
@@ -97,45 +96,6 @@ def write_gif(path: Path, frames: np.ndarray, order: Sequence[int], durations: S
     drawn = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     first, *others = (drawn[index] for index in order)
     first.save(path, "GIF", save_all=True, append_images=others, loop=0, duration=list(durations), optimize=False)
-
-
-def bars(path: Path, values: dict[str, np.ndarray], names: Sequence[str], title: str) -> None:
-    """Horizontal bars: for each of `names` (A,) one bar per series of `values` {series: (A,) in 0 to 1}."""
-    figure = Figure(figsize=(8, 1.2 + 0.34 * len(names)), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    thick = 0.8 / len(values)
-    for place, (series, shares) in enumerate(values.items()):
-        axes.barh(np.arange(len(names)) + (place - (len(values) - 1) / 2) * thick, 100 * np.nan_to_num(shares), thick, label=series)
-    axes.set_yticks(range(len(names)), [words(name) for name in names])
-    axes.invert_yaxis()
-    axes.margins(y=0.01)
-    axes.set_xlabel("faces that have it, %")
-    axes.set_title(title)
-    axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right")
-    _save(figure, path)
-
-
-def heat_map(path: Path, values: np.ndarray, names: Sequence[str], title: str) -> None:
-    """A square matrix (A, A) of numbers in -1 to 1, written into its cells; NaN is left blank."""
-    side = 2.5 + 0.42 * len(names)
-    figure = Figure(figsize=(side + 1, side), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
-    labels = [words(name) for name in names]
-    axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), labels)
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            axes.text(column, row, f"{value:.2f}".replace("0.", "."), ha="center", va="center", size=7, color="w" if abs(value) > 0.6 else "k")
-    axes.set_title(title)
-    figure.colorbar(image, shrink=0.8)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, metadata={"Software": None})  # matplotlib would write its version into the file
 
 
 @cache
@@ -156,8 +116,8 @@ def _wrapped(text: str, width: int, size: int) -> str:
 
 
 def _height(text: str, size: int) -> int:
-    left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, _font(size), anchor="la")
-    return round(bottom - top)
+    """Of `text` in its lines, in pixels."""
+    return round(ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, _font(size))[3])
 
 
 def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -15,22 +15,21 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from faces import checkpoints, pictures
-from faces.casting import Absent, conditions
-from faces.checkpoints import CheckpointError
+from faces import charts, checkpoints, pictures
+from faces.casting import Absent, conditions, unsigned
 from faces.crops import Crops
 from faces.devices import pick_device
 from faces.directions import Directions
 from faces.editing import closed_walk, eased, there_and_back
 from faces.files import new_folder
-from faces.params import Group, ParamsError, load, present
+from faces.params import Group, load, present
 from faces.pictures import sheet, words
-from faces.raw import SPLITS, RawError
+from faces.raw import SPLITS
 from faces.statistics import class_means, phi, rates
 from faces.studio import Studio
 from faces.terminal import Progress, say, stop
@@ -85,7 +84,6 @@ class Morphs(Group):
 class Render(Group):
     """The group `render`."""
 
-    estimator: str
     batch: Count
     rivals: Count
     tile: Pixels
@@ -109,10 +107,28 @@ class Params(Group):
     """The keys that this stage reads."""
 
     seed: int
+    primary: str = Field(alias="vectors.primary")
     render: Render
 
 
-Film = tuple[np.ndarray, np.ndarray, list[int]]  # frames (F, h, w, 3), their order, the milliseconds of each showing
+def wanted_attributes(params: Params) -> Iterator[tuple[str, Labels]]:
+    """Every key that names attributes, and the names, for the check before any work."""
+    yield "render.attributes", params.render.attributes
+    for edit in params.render.edits:
+        yield f"render.edits.{edit.name}", (edit.attribute, *unsigned(edit.where))
+    for key in ("interpolations", "journeys"):
+        for pair in getattr(params.render, key):
+            yield f"render.{key}.{pair.name}", unsigned(pair.first + pair.second)
+
+
+class Film(NamedTuple):
+    """An animation: which of the frames (F, h, w, 3) are shown one after the other, and for how many milliseconds each."""
+
+    frames: np.ndarray
+    order: np.ndarray
+    durations: list[int]
+
+
 MODEL, DETAIL = "model: D(z + s v)", "detail kept: x + D(z + s v) - D(z)"
 
 
@@ -152,9 +168,12 @@ def data_faces(studio: Studio, show: Render) -> np.ndarray:
 
 def reconstructions(studio: Studio, show: Render) -> np.ndarray:
     """Test faces drawn without any choice, above what the model makes of them."""
-    rows = np.random.default_rng(studio.seed).permutation(studio.crops.rows("test"))[: 2 * show.faces]
-    pair = np.stack((studio.crops.images[rows], studio.decode(studio.codes[rows])))
-    return sheet(pair, show.tile, rows=("original", "reconstruction"), title="Test faces, not chosen")
+    rows = np.random.default_rng(studio.seed).permutation(studio.crops.rows("test"))[: 4 * show.faces]
+    originals, rebuilt = (_in_rows(faces, 2 * show.faces) for faces in (studio.crops.images[rows], studio.decode(studio.codes[rows])))
+    faces = np.stack((originals, rebuilt), axis=1).reshape(-1, *originals.shape[1:])  # a row of originals, a row of reconstructions, ...
+    return sheet(
+        faces, show.tile, rows=("original", "reconstruction") * len(originals), title="Test faces, not chosen, and what the model keeps"
+    )
 
 
 def samples(studio: Studio, show: Render) -> np.ndarray:
@@ -172,7 +191,9 @@ def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarr
     labels = studio.crops.labels[np.ix_(train, [studio.crops.attributes.index(name) for name in attributes])]
     pixels = class_means(studio.crops.images, train, labels)
     decoded = [studio.decode(codes) for codes in class_means(studio.codes, train, labels)]
-    columns = [face for without, with_it in (pixels, decoded) for face in (without, with_it, pictures.difference(without, with_it, show.gain))]
+    columns = [
+        face for without, with_it in (pixels, decoded) for face in (without, with_it, pictures.difference(without, with_it, show.gain))
+    ]
     heads = [f"{head} {of}" for of in ("(pixels)", "(codes)") for head in ("mean without", "mean with", f"difference x {show.gain:g}")]
     faces = np.stack([np.rint(column).astype(np.uint8) for column in columns], axis=1)
     return sheet(faces, show.tile, heads, [words(name) for name in attributes], "Mean faces of the train split")
@@ -216,8 +237,11 @@ def interpolation(studio: Studio, show: Render, pair: Pair) -> np.ndarray:
 
 def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     """One face with an attribute added or removed, there and back."""
-    (attribute,) = conditions(f"render.edits.{edit.name}.attribute", (edit.attribute,), studio.directions.attributes)
-    row = studio.cast(edit.name, conditions(f"render.edits.{edit.name}.where", edit.where, studio.crops.attributes), 1)
+    key, known = f"render.edits.{edit.name}", studio.crops.attributes
+    (attribute,) = conditions(key, (edit.attribute,), known)
+    if attribute not in studio.directions.attributes:
+        raise Absent(f"{attribute} has no direction: too few faces on one side")
+    row = studio.cast(edit.name, conditions(key, edit.where, known), 1)
     start, end = edit.path
     strengths = start + (end - start) * eased(show.animation.frames)
     model, detail = studio.edit(row, np.multiply.outer(strengths, studio.directions.one_sigma(attribute)))
@@ -242,7 +266,7 @@ def morph_film(studio: Studio, show: Render, name: str) -> Film:
     count = len(rows) * show.morphs.frames
     walk = closed_walk(studio.codes[rows], count, studio.directions.mean)
     frames = pictures.film({"": studio.decode(walk)}, show.animation.tile, [""] * count)
-    return frames, np.arange(count), [_period(show.animation)] * count
+    return Film(frames, np.arange(count), [_period(show.animation)] * count)
 
 
 def training_film(show: Render, snapshots: np.ndarray) -> Film:
@@ -253,7 +277,7 @@ def training_film(show: Render, snapshots: np.ndarray) -> Film:
         for number, faces in enumerate(reports, 1)
     ]
     durations = [3 * _period(show.animation)] * (len(frames) - 1) + [3 * _period(show.animation) + show.animation.hold]
-    return np.stack(frames), np.arange(len(frames)), durations
+    return Film(np.stack(frames), np.arange(len(frames)), durations)
 
 
 def _couple(studio: Studio, key: str, pair: Pair) -> np.ndarray:
@@ -277,47 +301,48 @@ def _returning(animation: Animation, frames: np.ndarray) -> Film:
     """`frames` played there and back, with a rest at both ends."""
     order = there_and_back(len(frames))
     rest = np.isin(order, (0, len(frames) - 1)) * animation.hold
-    return frames, order, [_period(animation) + round(int(extra), -1) for extra in rest]
+    return Film(frames, order, [_period(animation) + round(int(extra), -1) for extra in rest])
 
 
-def charts(folder: Path, crops: Crops) -> None:
-    """Statistics of the data."""
+def statistics(folder: Path, crops: Crops) -> None:
+    """Charts of the data."""
     shares = {split: rates(crops.labels[crops.rows(split)]) for split in SPLITS}
-    pictures.bars(folder / "data_rates.png", shares, crops.attributes, "How common each attribute is")
-    pictures.heat_map(folder / "data_correlation.png", phi(crops.labels), crops.attributes, "Correlation of the attributes (phi), all splits")
+    charts.rates(shares, crops.attributes, folder / "data_rates.png")
+    charts.correlation(phi(crops.labels), crops.attributes, folder / "data_correlation.png")
 
 
-def main(crops: Path, weights: Path, latents: Path, vectors: Path, grids: Path, gifs: Path) -> None:
-    """Read, draw one picture after the other, write."""
-    params = load(Params)
-    show = params.render
-    data, (model, _) = Crops.open(crops), checkpoints.load(weights)
+def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids: Path, gifs: Path) -> None:
+    try:
+        params = load(Params)
+        crops, device = Crops.open(crops_folder), pick_device()
+        model, _ = checkpoints.load(weights)
+        directions = Directions.open(vectors, params.primary)
+        attributes = present("render.attributes", params.render.attributes, crops.attributes)
+    except ValueError as error:
+        raise stop(error) from None
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
-    device = pick_device()
-    studio = Studio(data, codes, model.to(device), device, Directions.open(vectors, show.estimator), show.batch, show.rivals, params.seed)
-    attributes = present("render.attributes", show.attributes, studio.directions.attributes)
-
-    stills, moving = list(sheets(studio, show, attributes)), list(films(studio, show, snapshots))
-    progress, done = Progress("render", len(stills) + len(moving), "pictures"), 0
-    with new_folder(grids) as still_folder, new_folder(gifs) as moving_folder:
-        charts(still_folder, data)
-        for name, draw in stills + moving:
+    show, studio = (
+        params.render,
+        Studio(crops, codes, model.to(device), device, directions, params.render.batch, params.render.rivals, params.seed),
+    )
+    attributes = tuple(name for name in attributes if name in directions.attributes)
+    jobs = [*sheets(studio, show, attributes), *films(studio, show, snapshots)]
+    bar = Progress("render", len(jobs), "pictures")
+    with new_folder(grids) as stills, new_folder(gifs) as moving:
+        statistics(stills, crops)
+        for done, (name, draw) in enumerate(jobs, 1):
             try:
                 drawn = draw()
-                if isinstance(drawn, tuple):
-                    pictures.write_gif(moving_folder / f"{name}.gif", *drawn)
+                if isinstance(drawn, Film):
+                    pictures.write_gif(moving / f"{name}.gif", drawn.frames, drawn.order, drawn.durations)
                 else:
-                    pictures.write_png(still_folder / f"{name}.png", drawn)
+                    pictures.write_png(stills / f"{name}.png", drawn)
             except Absent as reason:
                 say(f"render: {name} is left out: {reason}")
-            done += 1
-            progress.update(done, name)
-    progress.close()
+            bar.update(done)
+    bar.close()
 
 
 if __name__ == "__main__":
-    try:
-        main(*map(Path, sys.argv[1:]))
-    except (ParamsError, RawError, CheckpointError) as error:
-        raise stop(error) from None
+    main(*map(Path, sys.argv[1:]))
