@@ -1,8 +1,10 @@
 """Charts of the reports: matplotlib without a display, and without the version and date it would write into a PNG."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 
 matplotlib.use("Agg")
@@ -64,4 +66,36 @@ def counterfactuals(table: pd.DataFrame, path: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Path) -> None:
+    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where unknown."""
+    figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
+    places, thick = np.arange(len(attributes)), 0.8 / len(shares)
+    for number, (split, values) in enumerate(shares.items()):
+        axes.barh(places + (number - (len(shares) - 1) / 2) * thick, 100 * values, thick, color=COLOURS[number], label=split)
+    axes.set_yticks(places, attributes)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set(xlabel="faces that have it, %")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> None:
+    """Heat map of the attributes' correlations (A, A), in -1 to 1, written into the cells; NaN is left blank."""
+    side = 0.4 * len(attributes) + 2
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+    places = range(len(attributes))
+    axes.set_xticks(places, attributes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, attributes)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", size=7, color="w" if abs(value) > 0.6 else "k")
+    axes.set_title("correlation of the labels (phi), hundredths")
+    figure.colorbar(image, shrink=0.8)
     save(figure, path)

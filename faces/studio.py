@@ -1,0 +1,79 @@
+"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things that every picture does with them."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from faces.casting import Absent, cast, matching
+from faces.crops import Crops
+from faces.devices import batches, to_uint8
+from faces.directions import Directions
+from faces.editing import WAYS, blend_detail, keep_detail
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Faces are given by their row numbers in the data; pictures are uint8 (..., H, W, 3)."""
+
+    crops: Crops
+    codes: np.ndarray  # (N, D)
+    model: Any
+    device: torch.device
+    directions: Directions
+    batch: int  # codes decoded at once
+    rivals: int  # faces that are drawn for one place
+    seed: int
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (..., D) -> faces (..., H, W, 3)."""
+        flat = torch.from_numpy(codes.reshape(-1, codes.shape[-1]).astype(np.float32))
+        with torch.inference_mode():
+            faces = [to_uint8(self.model.decode(flat[rows].to(self.device))) for rows in batches(len(flat), self.batch)]
+        return np.concatenate(faces).reshape(*codes.shape[:-1], *faces[0].shape[1:])
+
+    def sample(self, count: int, temperature: float) -> np.ndarray:
+        """New faces (count, H, W, 3) from the prior."""
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.inference_mode():
+            return self.decode(self.model.sample(count, generator, temperature).cpu().numpy())
+
+    def edit(self, rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Faces (R,) moved by each of `steps` (S, D): by the model, and with detail kept, (R, S, H, W, 3) both."""
+        codes = self.codes[rows][:, None]  # (R, 1, D)
+        decoded = self.decode(np.concatenate((codes, codes + steps), axis=1))
+        return decoded[:, 1:], keep_detail(self.crops.images[rows][:, None], decoded[:, :1], decoded[:, 1:])
+
+    def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
+        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""
+        codes = self.codes[pair]
+        decoded = self.decode(np.concatenate((codes, WAYS[way](*codes, positions, self.directions.mean))))
+        return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
+
+    def cast(self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None) -> np.ndarray:
+        """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its own random stream, so that adding one
+        leaves the others as they are. None of them shows a person of the rows `strangers_to`. Raises Absent where there is no such face.
+        """
+        rows = self.crops.rows("test")
+        rows = rows[matching(self.crops.labels[rows], self.crops.attributes, wanted)]
+        if strangers_to is not None:
+            person = self.crops.table["identity"].to_numpy()
+            known = person[strangers_to][person[strangers_to] != -1]
+            rows = rows[~np.isin(rows, strangers_to) & ~np.isin(person[rows], known)]
+        if not len(rows):
+            asked = ", ".join(f"{'-' if sign < 0 else ''}{attribute}" for attribute, sign in wanted.items()) or "other"
+            raise Absent(f"no test face is {asked}")
+        return cast(rows, count, self.rivals, self._lost, np.random.default_rng((self.seed, zlib.crc32(name.encode()))))
+
+    def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
+        """Test faces (2,) of two people, the first with the labels `first`, the second with those of `second`. Raises Absent."""
+        one = self.cast(f"{name} first", first, 1)
+        return np.concatenate((one, self.cast(f"{name} second", second, 1, strangers_to=one)))
+
+    def _lost(self, rows: np.ndarray) -> np.ndarray:
+        """(R,) the share of each face's contrast that reconstruction loses: squared error over variance. Bare error would prefer dark pictures."""
+        faces = self.crops.images[rows].astype(np.float32)
+        error = np.square(self.decode(self.codes[rows]) - faces).mean(axis=(1, 2, 3))
+        return error / np.maximum(faces.var(axis=(1, 2, 3)), 1)

@@ -1,0 +1,120 @@
+"""The stage over forty small faces: what it leaves, what it leaves out, and that it does the same twice."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from faces import checkpoints, models, raw
+from faces.crops import read_geometry
+from faces.params import parse
+from stages import render
+
+ATTRIBUTES = ("Male", "Smiling")
+SHOW = {
+    "batch": 64,
+    "rivals": 2,
+    "tile": 32,
+    "faces": 2,
+    "attributes": ["Smiling?", "Bald?"],
+    "strengths": [-1.0, 0.0, 1.0],
+    "native": 1.5,
+    "calibrated": 2.0,
+    "gain": 3.0,
+    "samples": {"count": 4, "temperatures": [1.0]},
+    "way": "line",
+    "steps": 3,
+    "interpolations": [{"name": "two_men", "first": ["Male"], "second": ["Male"]}],
+    "animation": {"tile": 32, "frames": 4, "fps": 12, "hold": 600},
+    "edits": [
+        {"name": "smile", "attribute": "Smiling", "where": ["-Smiling"], "path": [0.0, 2.0]},
+        {"name": "bald", "attribute": "Bald?", "where": [], "path": [0.0, 2.0]},
+        {"name": "unmarked", "attribute": "Smiling", "where": ["-Hat?"], "path": [0.0, 2.0]},
+        {"name": "nobody", "attribute": "Smiling", "where": ["Male", "Smiling"], "path": [0.0, 2.0]},
+    ],
+    "journeys": [{"name": "away", "first": ["Male"], "second": ["-Male"]}],
+    "morphs": {"count": 1, "anchors": 3, "frames": 2},
+}
+SHEETS = (
+    "data_correlation data_faces data_rates reconstructions samples means features_native features_calibrated edit_Smiling between_two_men"
+)
+FILMS = "smile away morph_1 training"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, params, rng):
+    """Doors of all stages before, in a folder that is made the current one. No test face is a smiling man."""
+    monkeypatch.chdir(tmp_path)
+    folders = [tmp_path / name for name in ("crops", "model", "latents", "vectors")]
+    for folder in folders:
+        folder.mkdir()
+    crops, weights, latents, vectors = folders
+    labels = np.where(rng.random((40, 2)) < 0.5, 1, -1)
+    labels[30:] = [[1, -1], [-1, 1]] * 5
+    table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(40)], "split": ["train"] * 24 + ["valid"] * 6 + ["test"] * 10})
+    raw.write_labels(crops / "table.csv", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
+    images = rng.integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
+    np.save(crops / "images.npy", images)
+    (crops / "geometry.json").write_text(json.dumps({"box": "square", "size": 32, "filter": "lanczos"}))
+    config = models.config("vae", {"vae": {**params["models"]["vae"], "code_length": 16}})
+    geometry = read_geometry(crops / "geometry.json")
+    checkpoints.save(weights, "vae", config, geometry, models.find("vae").Model(config, 32))
+    np.save(weights / "snapshots.npy", images[:12].reshape(3, 4, 32, 32, 3))
+    np.save(latents / "latents.npy", rng.normal(size=(40, 16)).astype(np.float32))
+    np.savez(
+        vectors / "vectors.npz",
+        attributes=np.array(ATTRIBUTES),
+        estimators=np.array(["mean_difference"]),
+        vectors=rng.normal(size=(1, 2, 16)).astype(np.float32),
+        sigma=np.ones((1, 2), np.float32),
+        mean=np.zeros(16, np.float32),
+        std=np.ones(16, np.float32),
+    )
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "vectors": {"primary": "mean_difference"}, "render": SHOW}))
+    return tmp_path, folders
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_render_leaves_every_picture_twice_the_same(project, capfd):
+    root, folders = project
+    for name in ("first", "second"):
+        render.main(*folders, root / name / "grids", root / name / "gifs")
+    assert sorted(contents(root / "first/grids")) == sorted(f"{name}.png" for name in SHEETS.split())
+    assert sorted(contents(root / "first/gifs")) == sorted(f"{name}.gif" for name in FILMS.split())
+    for kind in ("grids", "gifs"):
+        assert contents(root / "first" / kind) == contents(root / "second" / kind)
+    said = capfd.readouterr().err
+    for line in (
+        "render: bald is left out: the data have no Bald",
+        "render: unmarked is left out: the data have no Hat",
+        "render: nobody is left out: no test face is Male, Smiling",
+    ):
+        assert said.count(line) == 2
+
+
+def test_a_mistaken_attribute_is_one_line_before_any_work(project):
+    root, folders = project
+    (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("Smiling?", "Smilling"))
+    with pytest.raises(
+        SystemExit, match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; allowed: Male, Smiling"
+    ):
+        render.main(*folders, root / "grids", root / "gifs")
+    assert not (root / "grids").exists()
+
+
+def test_wanted_attributes_are_all_that_the_params_name():
+    show = parse(render.Params, {"seed": 1, "vectors.primary": "x", "render": SHOW})
+    assert dict(render.wanted_attributes(show)) == {
+        "render.attributes": ("Smiling?", "Bald?"),
+        "render.interpolations.two_men": ("Male", "Male"),
+        "render.edits.smile": ("Smiling", "Smiling"),
+        "render.edits.bald": ("Bald?",),
+        "render.edits.unmarked": ("Smiling", "Hat?"),
+        "render.edits.nobody": ("Smiling", "Male", "Smiling"),
+        "render.journeys.away": ("Male", "Male"),
+    }
