@@ -254,3 +254,24 @@ def test_several_processes_pool_their_first_batches(monkeypatch):
 def test_sizes_that_cannot_be_halved_so_often_are_refused():
     with pytest.raises(ParamsError, match=r"models.glow.levels = 4; 8 pixels cannot be halved so often, allowed: 1 to 3"):
         build(size=8, levels=4)
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+def test_exports_for_any_batch_without_solving_equations(way):
+    """Exchange formats know no linear solver, and the batch must not be baked in."""
+
+    class Way(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return getattr(self.model, way)(x)
+
+    model = disturbed(build(levels=1, steps=1, dtype=torch.float32), 0.03).eval()
+    x = pictures(dtype=torch.float32) if way == "encode" else torch.randn(8, model.code_length)
+    program = torch.export.export(Way(model), (x[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False)
+    operations = {str(node.target) for graph in program.graph_module.modules() for node in graph.graph.nodes}
+    assert "aten.conv2d.default" in operations or "aten.conv2d.padding" in operations
+    assert not any("linalg" in name or "triangular" in name or "inverse" in name for name in operations)
+    assert torch.allclose(program.module()(x), getattr(model, way)(x), atol=1e-6)

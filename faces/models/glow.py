@@ -194,7 +194,7 @@ class Level(nn.Module):
     def forward(self, x: Tensor, fit: bool) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, C, H, W) -> what stays, eps (B, leaving, H/2, W/2), and the log-determinant (B,)."""
         x = F.pixel_unshuffle(x, 2)
-        log_det = x.new_zeros(len(x))
+        log_det = x.new_zeros(x.shape[0])
         for mixing, coupling in zip(self.mixings, self.couplings, strict=True):
             x, of_mixing = mixing(x, fit)
             x, of_coupling = coupling(x, fit)
@@ -264,7 +264,7 @@ class Model(nn.Module):
         """
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.levels[-1].top.dtype).contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
-            codes, log_det = [], x.new_zeros(len(x))
+            codes, log_det = [], x.new_zeros(x.shape[0])
             for level in self.levels:
                 x, eps, of_level = level(x, fit)
                 codes.append(eps.flatten(1))
@@ -276,7 +276,7 @@ class Model(nn.Module):
         with torch.autocast(eps.device.type, enabled=False):
             shapes = [(level.leaving, self.size >> i, self.size >> i) for i, level in enumerate(self.levels, 1)]
             codes = eps.to(self.levels[-1].top.dtype).split([math.prod(shape) for shape in shapes], 1)
-            x = codes[-1].new_zeros(len(eps), 0, *shapes[-1][1:])  # nothing stays behind the last level
+            x = codes[-1].new_zeros(eps.shape[0], 0, *shapes[-1][1:])  # nothing stays behind the last level
             for level, code, shape in reversed(list(zip(self.levels, codes, shapes, strict=True))):
                 x = level.inverse(x, code.unflatten(1, shape).contiguous(memory_format=torch.channels_last))
             return x
