@@ -18,16 +18,15 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-import faces.nn
+from faces import nn as bricks
 from faces.params import FILE, ParamsError
 
 
-class Config(faces.nn.Config):
+class Config(bricks.Config):
     """The flow's shape, and the depth of colour that its likelihood is about."""
 
     levels: int = Field(ge=1)  # L: times the image is halved; the size must be a multiple of 2^L
@@ -40,27 +39,22 @@ class Config(faces.nn.Config):
 class ActNorm(nn.Module):
     """y = exp(log_scale) (x + bias), channel by channel (section 3.1). The identity until it is fitted."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
         self.log_scale = nn.Parameter(torch.zeros(channels))
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Channels like those of x (B, C, H, W) leave from now on with mean 0 and deviation 1; several processes pool their batches."""
-        moments = torch.stack((x.double().mean((0, 2, 3)), x.double().square().mean((0, 2, 3))))  # (2, C)
-        if dist.is_initialized():
-            dist.all_reduce(moments)
-            moments /= dist.get_world_size()
-        mean, square = moments
-        self.bias.copy_(-mean)
-        self.log_scale.copy_(-((square - mean.square()).clamp(min=0).sqrt() + 1e-6).log())
+        """Channels like those of x (B, C, H, W) leave from now on with mean 0 and deviation 1."""
+        self.bias.copy_(-x.mean((0, 2, 3)))
+        self.log_scale.copy_(-(x.std((0, 2, 3), correction=0) + 1e-6).log())  # a channel that never varies would divide by 0
 
 
 class NormedConv(nn.Module):
     """A convolution followed by actnorm, folded into its kernel: one pass over the image instead of two."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int):
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(0.05 * torch.randn(outputs, inputs, kernel, kernel))
         self.norm = ActNorm(outputs)
@@ -75,7 +69,7 @@ class NormedConv(nn.Module):
 class ZeroConv(nn.Module):
     """A 3x3 convolution that begins at 0, times exp(3 log_scale) per channel: what it steers begins as the identity."""
 
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -92,7 +86,7 @@ class Mixing(nn.Module):
     W begins as a random rotation. P and the signs of s stay as they are there; L, U and log |s| are learnt, and log |det W| = sum log |s|.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         rotation = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64)).Q
         permutation, lower, upper = torch.linalg.lu(rotation)
@@ -145,7 +139,7 @@ class Coupling(nn.Module):
     The affine scale is sigmoid(h + 2): .88 at first and below 1 for ever, so that the way to the code cannot explode in training.
     """
 
-    def __init__(self, channels: int, width: int, affine: bool):
+    def __init__(self, channels: int, width: int, affine: bool) -> None:
         super().__init__()
         self.affine = affine
         self.first = NormedConv(channels // 2, width, 3)
@@ -180,7 +174,7 @@ class Level(nn.Module):
     Nothing stays behind the last level; its prior has one mean and one deviation per channel.
     """
 
-    def __init__(self, channels: int, config: Config, last: bool):
+    def __init__(self, channels: int, config: Config, last: bool) -> None:
         super().__init__()
         self.mixings = nn.ModuleList(Mixing(channels) for _ in range(config.steps))
         self.couplings = nn.ModuleList(Coupling(channels, config.width, config.coupling == "affine") for _ in range(config.steps))
@@ -216,9 +210,9 @@ class Level(nn.Module):
 
 
 class Model(nn.Module):
-    """The flow between images and codes. `initialised` says whether actnorm has seen its first batch; it is saved with the weights."""
+    """The flow between images and codes. `initialised` says whether actnorm has seen its first images; it is saved with the weights."""
 
-    def __init__(self, config: Config, size: int):
+    def __init__(self, config: Config, size: int) -> None:
         super().__init__()
         if size % 2**config.levels:
             allowed = f"1 to {(size & -size).bit_length() - 1}"
@@ -232,6 +226,13 @@ class Model(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         return {"flow": self}
 
+    @torch.no_grad()
+    def prepare(self, images: Tensor) -> None:
+        """Fit every actnorm to the first 256 images (as many as the authors' code takes), unless that was done before."""
+        if not self.initialised:
+            self.flow(dequantised(images[:256], self.config.n_bits), fit=True)
+            self.initialised.fill_(True)
+
     def phase(self, progress: float) -> int:
         return 0
 
@@ -240,20 +241,17 @@ class Model(nn.Module):
         return self.flow(((images + 1) * 127.5 + 0.5) / 256 - 0.5)[0]
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The inverse of `encode`; colours that no image can have are clipped."""
-        return (((self.inverse(codes) + 0.5) * 256 - 0.5) / 127.5 - 1).clamp(-1, 1)
+        """The inverse of `encode`; a code that is no face's may have colours beyond [-1, 1]."""
+        return ((self.inverse(codes) + 0.5) * 256 - 0.5) / 127.5 - 1
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """Codes of new faces: `temperature` is the deviation of eps; the paper shows .7."""
         return temperature * torch.randn(count, self.code_length, generator=generator, device=generator.device).to(self.levels[-1].top)
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-        x = dequantised(images, self.config.n_bits, torch.rand_like(images))
-        if self.training and not self.initialised:
-            with torch.no_grad():
-                self.flow(x, fit=True)
-            self.initialised.fill_(True)
-        eps, log_det = self.flow(x)
+        if self.training:
+            self.prepare(images)
+        eps, log_det = self.flow(dequantised(images, self.config.n_bits))
         bits = bits_per_dim(log_normal(eps) + log_det, self.code_length, self.config.n_bits).mean()
         yield "flow", bits, {"bits_per_dim": bits.detach()}
 
@@ -282,10 +280,10 @@ class Model(nn.Module):
             return x
 
 
-def dequantised(images: Tensor, n_bits: int, noise: Tensor) -> Tensor:
-    """8-bit images in [-1, 1], rounded down to 2^n_bits colours and spread over their bins by `noise` in [0, 1): values in [-.5, .5)."""
+def dequantised(images: Tensor, n_bits: int) -> Tensor:
+    """8-bit images in [-1, 1], rounded down to 2^n_bits colours and spread uniformly over their bins: values in [-.5, .5)."""
     bins = (((images + 1) * 127.5).round() / 2 ** (8 - n_bits)).floor()
-    return (bins + noise) / 2**n_bits - 0.5
+    return (bins + torch.rand_like(images)) / 2**n_bits - 0.5
 
 
 def log_normal(eps: Tensor) -> Tensor:
