@@ -19,6 +19,7 @@ GROUP = {
     "steps": 2,
     "width": 8,
     "coupling": "affine",
+    "least_scale": 0.5,
     "n_bits": 5,
 }
 
@@ -134,10 +135,23 @@ def test_bits_per_dim_of_an_untrained_additive_flow():
     assert loss.item() == pytest.approx(3 + (math.log(2 * math.pi) + square) / (2 * math.log(2)), abs=1e-6)
 
 
-def test_log_determinant_of_an_untrained_affine_flow():
-    """Each coupling scales half the values by sigmoid(2): of 192 values, 96 in each step of level 1 and 48 in each of level 2."""
-    _, log_det = build().flow(torch.rand(2, 3, 8, 8, dtype=torch.float64))
-    assert torch.allclose(log_det, torch.full((2,), (2 * 96 + 2 * 48) * math.log(1 / (1 + math.exp(-2))), dtype=torch.float64), atol=1e-4)
+@pytest.mark.parametrize("least", [0.0, 0.5])
+def test_log_determinant_of_an_untrained_affine_flow(least):
+    """Each coupling scales half the values by m + (1 - m) sigmoid(2): of 192 values, 96 in each step of level 1 and 48 in each of level 2."""
+    _, log_det = build(least_scale=least).flow(torch.rand(2, 3, 8, 8, dtype=torch.float64))
+    known = (2 * 96 + 2 * 48) * math.log(least + (1 - least) / (1 + math.exp(-2)))
+    assert torch.allclose(log_det, torch.full((2,), known, dtype=torch.float64), atol=1e-4)
+
+
+def test_the_floor_of_the_scale_bounds_the_way_back():
+    """However hard the network pulls, a coupling with floor 1/2 at most doubles what it gives back; with floor 0 it runs off."""
+    moved = torch.ones(1, 4, 2, 2, dtype=torch.float64)
+    bounded, published = (glow.Coupling(4, 8, True, least).double() for least in (0.5, 0.0))
+    with torch.no_grad():
+        for coupling in (bounded, published):
+            coupling.last.bias[2:] = -100.0  # h of the scale; the shift stays 0
+    assert torch.allclose(bounded.inverse(moved)[:, 2:], 2 * moved[:, 2:])
+    assert published.inverse(moved)[:, 2:].min() > 1e40
 
 
 def test_dequantised_fills_the_bin_of_each_of_the_32_colours():

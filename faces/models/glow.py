@@ -33,6 +33,7 @@ class Config(bricks.Config):
     steps: int = Field(ge=1)  # K: steps of flow in each level
     width: int = Field(ge=1)  # channels in the hidden layers of a coupling
     coupling: Literal["affine", "additive"]  # affine: scale and shift; additive: shift alone
+    least_scale: float = Field(ge=0, lt=1)  # floor of the affine scale; 0 as published, but then edited codes may decode to infinities
     n_bits: int = Field(ge=1, le=8)  # bits of colour that are modelled; bits per dimension are comparable only at equal n_bits
 
 
@@ -136,12 +137,14 @@ def inverse_of_unit(strict: Tensor) -> Tensor:
 class Coupling(nn.Module):
     """Half the channels are moved as a network of the other half says (section 3.3).
 
-    The affine scale is sigmoid(h + 2): .88 at first and below 1 for ever, so that the way to the code cannot explode in training.
+    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: below 1, so the way to the code cannot explode; above m, so the way back
+    cannot either. At m = 0, as published, a code a little off the faces can meet divisors near 0 in one coupling after another.
     """
 
-    def __init__(self, channels: int, width: int, affine: bool) -> None:
+    def __init__(self, channels: int, width: int, affine: bool, least_scale: float) -> None:
         super().__init__()
         self.affine = affine
+        self.least_scale = least_scale
         self.first = NormedConv(channels // 2, width, 3)
         self.second = NormedConv(width, width, 1)
         self.last = ZeroConv(width, channels if affine else channels // 2)
@@ -153,8 +156,8 @@ class Coupling(nn.Module):
         if not self.affine:
             return torch.cat((kept, moved + h), 1), 0.0
         shift, h = h.chunk(2, 1)
-        log_scale = F.logsigmoid(h + 2)
-        return torch.cat((kept, (moved + shift) * log_scale.exp()), 1), log_scale.sum((1, 2, 3))
+        scale = self.scale(h)
+        return torch.cat((kept, (moved + shift) * scale), 1), scale.log().sum((1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
         kept, moved = y.chunk(2, 1)
@@ -162,7 +165,10 @@ class Coupling(nn.Module):
         if not self.affine:
             return torch.cat((kept, moved - h), 1)
         shift, h = h.chunk(2, 1)
-        return torch.cat((kept, moved / (h + 2).sigmoid() - shift), 1)
+        return torch.cat((kept, moved / self.scale(h) - shift), 1)
+
+    def scale(self, h: Tensor) -> Tensor:
+        return self.least_scale + (1 - self.least_scale) * (h + 2).sigmoid()
 
     def network(self, kept: Tensor, fit: bool) -> Tensor:
         return self.last(self.second(self.first(kept, fit).relu_(), fit).relu_())
@@ -176,8 +182,9 @@ class Level(nn.Module):
 
     def __init__(self, channels: int, config: Config, last: bool) -> None:
         super().__init__()
+        affine = config.coupling == "affine"
         self.mixings = nn.ModuleList(Mixing(channels) for _ in range(config.steps))
-        self.couplings = nn.ModuleList(Coupling(channels, config.width, config.coupling == "affine") for _ in range(config.steps))
+        self.couplings = nn.ModuleList(Coupling(channels, config.width, affine, config.least_scale) for _ in range(config.steps))
         self.staying = 0 if last else channels // 2  # channels
         self.leaving = channels - self.staying
         if last:
