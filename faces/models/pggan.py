@@ -48,14 +48,15 @@ from torch import Tensor, nn
 import faces.nn
 from faces.params import ParamsError
 
+Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Config(faces.nn.Config):
-    latent: int  # D
-    maps: int  # feature maps of a layer, at most
-    maps_by_side: int  # and at most this number divided by the layer's side in pixels
-    group: int  # images over which the critic sees a standard deviation
+    latent: Count  # D
+    maps: Count  # feature maps of a layer, at most
+    maps_by_side: Count  # and at most this number divided by the layer's side in pixels
+    group: Count  # images over which the critic sees a standard deviation
     penalty: float  # weight of the gradient penalty
     drift: float  # weight of the critic's squared score of real images
     smoothing: float  # share that the average generator keeps at each step
@@ -170,18 +171,18 @@ class Generator(nn.Module):
     def forward(self, codes: Tensor, level: int, alpha: float) -> Tensor:
         """(B, D) -> (B, 3, S, S), S = 4 x 2^level: the picture of `level`, of weight alpha against the one below."""
         *_, below, here = (None, *islice(self.features(codes), level + 1))
-        images = self.to_rgb[level](here)
-        return images if alpha == 1 else upsample(self.to_rgb[level - 1](below)).lerp(images, alpha)
+        images = self.to_rgb[level](here).float()
+        return images if alpha == 1 else upsample(self.to_rgb[level - 1](below).float()).lerp(images, alpha)
 
     def at(self, codes: Tensor, growth: Tensor) -> Tensor:
         """(B, D) -> (B, 3, size, size), whatever the growth: a scalar, level - 1 + alpha.
 
-        Equal to `forward`, upsampled. The levels' pictures are summed with weights max(0, 1 - |growth - level|): no branch, so that a tracer
-        sees one graph.
+        Equal to `forward`, upsampled. The levels' pictures are summed with weights max(0, 1 - |growth - level|): no branch, so that a
+        tracer sees one graph.
         """
         images = codes.new_zeros(len(codes), 3, 2, 2)
         for level, (x, to_rgb) in enumerate(zip(self.features(codes), self.to_rgb, strict=True)):
-            images = upsample(images) + (1 - (growth - level).abs()).clamp(min=0) * to_rgb(x)
+            images = upsample(images) + (1 - (growth - level).abs()).clamp(min=0) * to_rgb(x).float()
         return images
 
 
@@ -211,7 +212,7 @@ class Critic(nn.Module):
     def forward(self, images: Tensor, level: int, alpha: float) -> Tensor:
         x = minibatch_deviation(self.features(images, level, alpha)[-1], self.group)
         first, second = self.levels[0]
-        return self.score(leaky(second(leaky(first(x))))).flatten()
+        return self.score(leaky(second(leaky(first(x))))).flatten().float()
 
 
 class Inverter(nn.Module):
@@ -230,7 +231,17 @@ class Inverter(nn.Module):
             x = pixel_norm(leaky(first(x)))
             x = pool(pixel_norm(leaky(second(x))))
         first, second = self.levels[0]
-        return pixel_norm(second(pixel_norm(leaky(first(x)))).flatten(1))
+        return pixel_norm(second(pixel_norm(leaky(first(x)))).flatten(1).float())
+
+
+def with_buffers(module: nn.Module) -> nn.Module:
+    """A copy of `module` whose weights are buffers: part of a checkpoint, but nothing that an optimiser or another average touches."""
+    module = copy.deepcopy(module)
+    for child in module.modules():
+        for name, weight in list(child.named_parameters(recurse=False)):
+            delattr(child, name)
+            child.register_buffer(name, weight.detach())
+    return module
 
 
 class Model(nn.Module):
@@ -249,7 +260,7 @@ class Model(nn.Module):
         self.generator = Generator(config.latent, maps)
         self.critic = Critic(maps, config.group)
         self.inverter = Inverter(config.latent, maps)
-        self.smooth = copy.deepcopy(self.generator).requires_grad_(False)
+        self.smooth = with_buffers(self.generator)
         self.register_buffer("growth", torch.zeros(()))  # level - 1 + alpha, so that a checkpoint knows how far it has grown
 
     @property
@@ -263,6 +274,12 @@ class Model(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         return {"critic": self.critic, "generator": self.generator, "inverter": self.inverter}
+
+    def prepare(self, images: Tensor) -> None:
+        """Take the pretrained generator, if params name one."""
+        if self.config.pretrained:
+            load_generator(self.smooth, Path(self.config.pretrained))
+            self.growth.fill_(self.top)
 
     def phase(self, progress: float) -> int:
         """The level while the GAN grows; then one number for the inverter on pairs, and one for the inverter on real images."""
@@ -282,40 +299,39 @@ class Model(nn.Module):
         return pixel_norm(torch.randn(count, self.config.latent, generator=generator, device=generator.device))
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-        if self.config.pretrained and self.growth < self.top:
-            load_generator(self.smooth, Path(self.config.pretrained))
+        """The growth and the average generator move on in training mode only."""
         phase = self.phase(progress)
         if phase > self.top:
-            self.growth.fill_(self.top)
-            yield "inverter", *self.in_single(self.pair_loss if phase == self.top + 1 else self.real_loss, images)
+            level, alpha = self.top, 1.0
+        else:
+            level, alpha = schedule(progress / self.gan_share, self.top, self.config.final_share)
+        if self.training:
+            self.growth.fill_(level - 1 + alpha)
+        if phase > self.top:
+            yield "inverter", *(self.pair_loss(images) if phase == self.top + 1 else self.real_loss(images))
             return
-        level, alpha = schedule(progress / self.gan_share, self.top, self.config.final_share)
-        self.growth.fill_(level - 1 + alpha)
         real = faded(images, level, alpha)
-        yield "critic", *self.in_single(self.critic_loss, real, level, alpha)
-        yield "generator", *self.in_single(self.generator_loss, real, level, alpha)
-        with torch.no_grad():
-            for average, weight in zip(self.smooth.parameters(), self.generator.parameters(), strict=True):
-                average.lerp_(weight, 1 - self.config.smoothing)
-
-    def in_single(self, loss: Callable, images: Tensor, *growth: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """`loss` in single precision, whatever the training loop casts to: second derivatives overflow in half."""
-        with torch.autocast(images.device.type, enabled=False):
-            return loss(images.float(), *growth)
+        yield "critic", *self.critic_loss(real, level, alpha)
+        yield "generator", *self.generator_loss(real, level, alpha)
+        if self.training:
+            with torch.no_grad():
+                for average, weight in zip(self.smooth.buffers(), self.generator.parameters(), strict=True):
+                    average.lerp_(weight, 1 - self.config.smoothing)
 
     def normal(self, images: Tensor) -> Tensor:
         """As many random codes as images, (B, D), from the global random state."""
         return torch.randn(len(images), self.config.latent, device=images.device)
 
     def critic_loss(self, real: Tensor, level: int, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1."""
-        with torch.no_grad():
-            fake = self.generator(self.normal(real), level, alpha)
-        score = self.critic(real, level, alpha)
-        distance = score.mean() - self.critic(fake, level, alpha).mean()
-        penalty = gradient_penalty(lambda images: self.critic(images, level, alpha), real, fake)
-        loss = -distance + self.config.penalty * penalty + self.config.drift * score.square().mean()
-        return loss, {"wasserstein": distance.detach(), "penalty": penalty.detach(), "growth": self.growth.clone()}
+        """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1. In single precision, whatever the caller casts to."""
+        with torch.autocast(real.device.type, enabled=False):
+            with torch.no_grad():
+                fake = self.generator(self.normal(real), level, alpha)
+            score = self.critic(real, level, alpha)
+            distance = score.mean() - self.critic(fake, level, alpha).mean()
+            penalty = gradient_penalty(lambda images: self.critic(images, level, alpha), real, fake)
+            loss = -distance + self.config.penalty * penalty + self.config.drift * score.square().mean()
+        return loss, {"wasserstein": distance.detach(), "penalty": penalty.detach()}
 
     def generator_loss(self, real: Tensor, level: int, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
         with frozen(self.critic):
