@@ -180,7 +180,7 @@ class Generator(nn.Module):
         Equal to `forward`, upsampled. The levels' pictures are summed with weights max(0, 1 - |growth - level|): no branch, so that a
         tracer sees one graph.
         """
-        images = codes.new_zeros(len(codes), 3, 2, 2)
+        images = codes.new_zeros(codes.shape[0], 3, 2, 2)
         for level, (x, to_rgb) in enumerate(zip(self.features(codes), self.to_rgb, strict=True)):
             images = upsample(images) + (1 - (growth - level).abs()).clamp(min=0) * to_rgb(x).float()
         return images
