@@ -360,7 +360,7 @@ class Model(nn.Module):
         layer drowns the others.
         """
         inside = zip(self.critic.features(images, self.top, 1.0), self.critic.features(targets, self.top, 1.0), strict=True)
-        features = torch.stack([(pixel_norm(a) - pixel_norm(b)).square().flatten(1).mean(1) for a, b in inside])
+        features = torch.stack([(pixel_norm(a.float()) - pixel_norm(b.float())).square().flatten(1).mean(1) for a, b in inside])
         difference = images - targets
         pixels = [difference.square().flatten(1).mean(1)]
         for _ in range(self.top):
