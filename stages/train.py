@@ -40,7 +40,7 @@ class Train(Group):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     averaging: Annotated[int, Field(ge=0)]
     flip: bool
-    prepare: Annotated[int, Field(ge=1)]
+    prepare: Annotated[int, Field(ge=2)]
     reports: Annotated[int, Field(ge=1)]
     valid_images: Annotated[int, Field(ge=2)]
     snapshots: Annotated[int, Field(ge=0)]
