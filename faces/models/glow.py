@@ -137,8 +137,8 @@ def inverse_of_unit(strict: Tensor) -> Tensor:
 class Coupling(nn.Module):
     """Half the channels are moved as a network of the other half says (section 3.3).
 
-    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: below 1, so the way to the code cannot explode; above m, so the way back
-    cannot either. At m = 0, as published, a code a little off the faces can meet divisors near 0 in one coupling after another.
+    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: it never stretches on the way to the code, and by at most 1 / m on the
+    way back. At m = 0, as published, a code a little off the faces can meet divisors near 0 in one coupling after another.
     """
 
     def __init__(self, channels: int, width: int, affine: bool, least_scale: float) -> None:
