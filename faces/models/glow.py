@@ -1,8 +1,8 @@
 """Glow: an invertible network, so that a face's code is exact, and so is its likelihood.
 
 Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. What the paper leaves open (normalised
-convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by them) follows the authors' code, openai/glow; the one
-departure is that borders are padded with zeros, without a channel that marks them.
+convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by them) follows the authors' code, openai/glow, but that borders
+are padded with zeros, without a channel that marks them, and that scales and deviations are bounded on both sides, so that edited codes decode.
 
     image (3, S, S) -> level 1: squeeze to (12, S/2, S/2), K steps, half the channels leave as eps_1 (6, S/2, S/2)
                        level 2: squeeze to (24, S/4, S/4), K steps, half the channels leave as eps_2
@@ -212,8 +212,12 @@ class Level(nn.Module):
         return F.pixel_shuffle(x, 2)
 
     def prior(self, staying: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-deviation of the channels that leave, each such that it broadcasts over them."""
-        return (self.split(staying) if self.staying else self.top[None]).chunk(2, 1)
+        """Mean and log-deviation of the channels that leave, each such that it broadcasts over them.
+
+        The log-deviation stays within -3 and 3: an exponential of whatever a code far from the faces provokes would be infinite.
+        """
+        mean, log_std = (self.split(staying) if self.staying else self.top[None]).chunk(2, 1)
+        return mean, 3 * (log_std / 3).tanh()
 
 
 class Model(nn.Module):
