@@ -154,6 +154,16 @@ def test_the_floor_of_the_scale_bounds_the_way_back():
     assert published.inverse(moved)[:, 2:].min() > 1e40
 
 
+def test_deviations_of_the_prior_are_bounded():
+    """Where its network pulls without end, log_std is 3; where it hardly pulls, log_std is what it says."""
+    level = build().double().levels[0]
+    with torch.no_grad():
+        level.split.bias[6:] = torch.tensor([1e6, -1e6, 0.1, -0.1, 0.0, 0.0])
+    _, log_std = level.prior(torch.zeros(1, 6, 4, 4, dtype=torch.float64))
+    known = torch.tensor([3, -3, 0.1, -0.1, 0, 0], dtype=torch.float64).view(1, 6, 1, 1).expand_as(log_std)
+    assert torch.allclose(log_std, known, atol=1e-4)
+
+
 def test_dequantised_fills_the_bin_of_each_of_the_32_colours():
     values = torch.arange(256.0).repeat(400, 1)
     places = (glow.dequantised(values / 127.5 - 1, 5) + 0.5) * 32 - values // 8

@@ -1,8 +1,8 @@
 """Glow: an invertible network, so that a face's code is exact, and so is its likelihood.
 
 Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. What the paper leaves open (normalised
-convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by them) follows the authors' code, openai/glow; the one
-departure is that borders are padded with zeros, without a channel that marks them.
+convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by them) follows the authors' code, openai/glow, but that borders
+are padded with zeros, without a channel that marks them, and that scales and deviations are bounded on both sides, so that edited codes decode.
 
     image (3, S, S) -> level 1: squeeze to (12, S/2, S/2), K steps, half the channels leave as eps_1 (6, S/2, S/2)
                        level 2: squeeze to (24, S/4, S/4), K steps, half the channels leave as eps_2
@@ -137,8 +137,8 @@ def inverse_of_unit(strict: Tensor) -> Tensor:
 class Coupling(nn.Module):
     """Half the channels are moved as a network of the other half says (section 3.3).
 
-    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: below 1, so the way to the code cannot explode; above m, so the way back
-    cannot either. At m = 0, as published, a code a little off the faces can meet divisors near 0 in one coupling after another.
+    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: it never stretches on the way to the code, and by at most 1 / m on the
+    way back. At m = 0, as published, a code a little off the faces can meet divisors near 0 in one coupling after another.
     """
 
     def __init__(self, channels: int, width: int, affine: bool, least_scale: float) -> None:
@@ -212,8 +212,12 @@ class Level(nn.Module):
         return F.pixel_shuffle(x, 2)
 
     def prior(self, staying: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-deviation of the channels that leave, each such that it broadcasts over them."""
-        return (self.split(staying) if self.staying else self.top[None]).chunk(2, 1)
+        """Mean and log-deviation of the channels that leave, each such that it broadcasts over them.
+
+        The log-deviation stays within -3 and 3: an exponential of whatever a code far from the faces provokes would be infinite.
+        """
+        mean, log_std = (self.split(staying) if self.staying else self.top[None]).chunk(2, 1)
+        return mean, 3 * (log_std / 3).tanh()
 
 
 class Model(nn.Module):
