@@ -20,7 +20,7 @@ from faces import boundaries
 from faces.boundaries import Boundary
 from faces.codes import Codes, blocks
 from faces.devices import batches
-from faces.labels import LabelStatistics
+from faces.labels import LabelStatistics, counts
 from faces.moments import Moments
 from faces.params import Group
 
@@ -119,7 +119,7 @@ def weighted_sums(codes: Codes, labels: np.ndarray, weigh: Callable[[np.ndarray]
 def differences(codes: Codes, labels: np.ndarray) -> np.ndarray:
     """Mean of the codes (N, D) labelled 1 minus mean of those labelled -1, for all attributes (A, D) in one pass; NaN where a side is empty."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain, loss = 1 / (labels == 1).sum(0), 1 / (labels == -1).sum(0)
+        gain, loss = 1 / counts(labels)
         return weighted_sums(codes, labels, lambda block: np.where(block == 1, gain, np.where(block == -1, -loss, 0)))
 
 
@@ -157,16 +157,16 @@ def balanced(problem: Problem) -> Estimate:
         """(B, A) the label, 0 where a confounder is unknown."""
         return np.where((labels[:, chosen] != 0).all(1, keepdims=True), labels, 0)
 
-    columns, counts = np.arange(attributes), np.zeros(attributes * count * 3)
+    columns, held = np.arange(attributes), np.zeros(attributes * count * 3)
     for rows in batches(len(problem.labels), LABEL_ROWS):
         places = (columns * count + cells(problem.labels[rows])) * 3 + sides(problem.labels[rows]) + 1
-        counts += np.bincount(places.ravel(), minlength=len(counts))
-    counts = counts.reshape(attributes, count, 3)  # without, unknown, with
+        held += np.bincount(places.ravel(), minlength=len(held))
+    held = held.reshape(attributes, count, 3)  # without, unknown, with
     real = (np.arange(count) & own[:, None]) == 0  # (A, cells)
-    kept = real & (counts[:, :, 0] >= least) & (counts[:, :, 2] >= least)
+    kept = real & (held[:, :, 0] >= least) & (held[:, :, 2] >= least)
     scale = kept / np.maximum(kept.sum(1, keepdims=True), 1)
-    table = np.zeros_like(counts)
-    table[:, :, 0], table[:, :, 2] = -scale / np.maximum(counts[:, :, 0], 1), scale / np.maximum(counts[:, :, 2], 1)
+    table = np.zeros_like(held)
+    table[:, :, 0], table[:, :, 2] = -scale / np.maximum(held[:, :, 0], 1), scale / np.maximum(held[:, :, 2], 1)
     vectors = weighted_sums(problem.codes, problem.labels, lambda labels: table[columns, cells(labels), sides(labels) + 1])
     notes = {}
     for a, name in enumerate(problem.names):
@@ -192,9 +192,10 @@ def partial(problem: Problem) -> Estimate:
     over the faces that know (available cases), so an unknown label counts on neither side and its face still serves the other attributes.
 
     The ridge, in shares of each label's variance, is the one of `partial.ridges` whose directions agree best, by mean cosine, with the unridged ones of the
-    valid split: those are noisy, but with noise of their own and no bias, so the cosine is highest where the direction is nearest to the truth. An attribute
-    whose variance inflation is above `partial.largest_inflation` is nearly a combination of the others: what is left of it once they are held still rests on
-    few faces and may point against it. Its note names the label nearest to it.
+    valid split: those are noisy, but with noise of their own and no bias, so the cosine is highest where the direction is nearest to the truth. Where labels
+    exclude one another, as colours of hair, it is a ridge that tells what a colour adds to all the others. An attribute whose variance inflation is above
+    `partial.largest_inflation` is nearly a combination of the others: what is left of it once they are held still rests on few faces and may point against
+    it. Its note names the label nearest to it.
     """
     settings, statistics = problem.settings.partial, problem.statistics
     choices = [deconfounded(problem.differences, statistics, ridge) for ridge in settings.ridges]
@@ -210,9 +211,13 @@ def partial(problem: Problem) -> Estimate:
 
 
 def deconfounded(differences: np.ndarray, statistics: LabelStatistics, ridge: float) -> np.ndarray:
-    """(S + ridge I)^-1 D: (A, D); the solution of least norm where labels fix one another and the ridge is 0."""
-    slopes = statistics.slopes()
-    return np.linalg.lstsq(slopes + ridge * np.eye(len(slopes)), differences)[0]
+    """(S + ridge I)^-1 D, (A, D). With S = V^-1 R V, R the correlations and V the deviations of the labels, it is V^-1 (R + ridge I)^-1 V D.
+
+    Where labels fix one another and the ridge is 0, R has no inverse: its pseudo-inverse gives the limit of ever smaller ridges.
+    """
+    deviation, phi = statistics.deviation()[:, None], statistics.phi()
+    inverse = np.linalg.pinv(phi + ridge * np.eye(len(phi)), rcond=1e-9, hermitian=True)
+    return inverse @ (deviation * differences) / deviation
 
 
 def _agreements(problem: Problem, choices: list[np.ndarray]) -> list[float]:

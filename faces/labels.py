@@ -39,13 +39,16 @@ class LabelStatistics:
         means = sums / count
         return cls(together, (products / count - means * means.T) / 4, (together / count - means**2) / 4)
 
-    def slopes(self) -> np.ndarray:
-        """S (A, A) with S_ab = Cov(y_a, y_b) / Var(y_a): by how much more common b is among the faces with a than among those without."""
-        return _ratio(self.covariance, self.variance)
+    def deviation(self) -> np.ndarray:
+        """(A,) standard deviation of each label."""
+        return np.sqrt(np.diag(self.variance))
 
     def phi(self) -> np.ndarray:
         """(A, A) correlation of the labels (Pearson's phi), 1 on the diagonal."""
-        return _ratio(self.covariance, np.sqrt(self.variance * self.variance.T))
+        below = np.sqrt(self.variance * self.variance.T)
+        phi = np.divide(self.covariance, below, out=np.zeros_like(below), where=below > 0)
+        np.fill_diagonal(phi, 1)
+        return phi
 
     def inflation(self) -> np.ndarray:
         """(A,) variance inflation factor 1 / (1 - R^2) of each label regressed on all others: 1 where it stands alone, infinite where they fix it.
@@ -57,11 +60,12 @@ class LabelStatistics:
         return np.where(inflation > 1e9, np.inf, inflation)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, 1 on the diagonal and 0 wherever below is 0."""
-    ratio = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-    np.fill_diagonal(ratio, 1)
-    return ratio
+def counts(labels: np.ndarray) -> np.ndarray:
+    """(2, A) faces with and without each attribute, of labels (N, A)."""
+    found = np.zeros((2, labels.shape[1]), np.int64)
+    for rows in batches(len(labels), ROWS):
+        found += [(labels[rows] == 1).sum(0), (labels[rows] == -1).sum(0)]
+    return found
 
 
 def extremes(scores: np.ndarray, count: int) -> np.ndarray:

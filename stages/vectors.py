@@ -19,7 +19,7 @@ from faces.components import principal_components
 from faces.crops import Crops
 from faces.estimators import ESTIMATORS, Estimate, Problem, Settings
 from faces.files import new_folder
-from faces.labels import LabelStatistics, sample
+from faces.labels import LabelStatistics, counts, sample
 from faces.params import Group, load, one_of, present
 from faces.scores import resamples
 from faces.terminal import Progress, say, stop
@@ -65,7 +65,7 @@ def compute(params: Vectors, seed: int, conditions: tuple[str, ...], codes: np.n
     rng, labels = np.random.default_rng(seed), crops.labels[train]
     labels = sample(labels, params.sample, rng) if params.sample else labels
     draws = resamples(len(test), params.bootstrap, rng) if params.bootstrap else None
-    positives, negatives = (labels == 1).sum(0), (labels == -1).sum(0)
+    positives, negatives = counts(labels)
     usable = np.flatnonzero(np.minimum(positives, negatives) >= params.min_faces)
     names = tuple(crops.attributes[a] for a in usable)
     problem = Problem(Codes(codes, train), labels[:, usable], names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)

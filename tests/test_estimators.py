@@ -55,6 +55,12 @@ def confounded(rng: np.random.Generator, n: int, dims: int, lift: float) -> tupl
     return codes, np.where(present, 1, -1).astype(np.int8), effects
 
 
+def slopes(labels: np.ndarray) -> np.ndarray:
+    """S of labels that are all known: S_ab = Cov(y_a, y_b) / Var(y_a)."""
+    covariance = np.cov((labels == 1).T.astype(float), bias=True)
+    return covariance / np.diag(covariance)[:, None]
+
+
 def test_mean_difference_recovers_a_planted_direction(rng):
     """n codes at +-d/2 along v: the estimate's squared error is 4 D / n in expectation, and the projection's AUROC is Phi(d / sqrt 2)."""
     n, dims, d = 20_000, 32, 1.5
@@ -72,8 +78,7 @@ def test_mean_difference_carries_the_confounder_as_theory_says(rng):
     codes, labels, effects = confounded(rng, 40_000, 16, 0.3)
     found = mean_difference(pose(codes, labels)).vectors[0]
     assert found @ effects[1] / 4 == pytest.approx(0.6, abs=0.02)
-    assert LabelStatistics.of(labels).slopes()[0, 1] == pytest.approx(0.6, abs=0.02)
-    np.testing.assert_allclose(found, effects[0] + LabelStatistics.of(labels).slopes()[0, 1] * effects[1], atol=0.06)
+    np.testing.assert_allclose(found, effects[0] + slopes(labels)[0, 1] * effects[1], atol=0.06)
 
 
 @pytest.mark.parametrize("estimator", [balanced, partial])
@@ -113,7 +118,7 @@ def test_partial_chooses_the_ridge_that_the_valid_faces_ask_for(rng, n, agree, s
     codes = ((labels == 1) @ effects + 3 * rng.standard_normal((2 * n, 20))).astype(np.float32)
     settings = SETTINGS.model_copy(update={"partial": Partial(ridges=(0.0, 0.3), largest_inflation=5.0)})
     problem = Problem(Codes(codes, np.arange(n)), labels[:n], ("a", "b"), Codes(codes, np.arange(n, 2 * n)), labels[n:], settings, rng)
-    expected = np.linalg.solve(problem.statistics.slopes() + ridge * np.eye(2), problem.differences)
+    expected = np.linalg.solve(slopes(labels[:n]) + ridge * np.eye(2), problem.differences)
     np.testing.assert_allclose(partial(problem).vectors, expected, atol=1e-9)
 
 
@@ -126,18 +131,23 @@ def test_partial_warns_where_labels_nearly_fix_one_another(rng):
     assert LabelStatistics.of(labels).inflation() == pytest.approx([12.8, 12.8, 1], rel=0.12)
 
 
-def test_labels_that_fix_one_another_have_infinite_inflation_and_finite_directions(rng):
-    a = rng.choice([-1, 1], 500).astype(np.int8)
-    problem = pose(rng.standard_normal((500, 4)).astype(np.float32), np.stack([a, -a], 1))
-    assert np.isinf(LabelStatistics.of(problem.labels).inflation()).all()
-    assert np.isfinite(partial(problem).vectors).all()
+def test_labels_that_fix_one_another_have_infinite_inflation_and_the_directions_of_the_smallest_ridge(rng):
+    """Three colours, one to a face: no two can be held while the third changes."""
+    colours = rng.choice(3, 500, p=[0.6, 0.3, 0.1])
+    labels = np.where(colours[:, None] == np.arange(3), 1, -1).astype(np.int8)
+    problem = pose(rng.standard_normal((500, 4)), labels)
+    assert np.isinf(problem.statistics.inflation()).all()
+    tiny = np.linalg.solve(slopes(labels) + 1e-8 * np.eye(3), problem.differences)
+    np.testing.assert_allclose(partial(problem).vectors, tiny, atol=1e-6)
 
 
 def test_label_statistics_by_hand():
-    """a and b known together on four faces: with a, b is there once in two; without, never. Var(a) = 1/4, Var(b) = 3/16, Cov = 1/8."""
+    """a and b known together on four faces: with a, b is there once in two; without, never. Var(a) = 1/4, Var(b) = 3/16, Cov = 1/8; phi = 1 / sqrt 3."""
     labels = np.array([[1, 1], [1, -1], [-1, -1], [-1, -1], [1, 0], [0, 1]], np.int8)
     statistics = LabelStatistics.of(labels)
-    assert statistics.slopes()[0, 1] == pytest.approx(0.5) and statistics.slopes()[1, 0] == pytest.approx(2 / 3)
+    assert statistics.covariance[0, 1] == pytest.approx(1 / 8) and statistics.together[0].tolist() == [5, 4]
+    assert (statistics.variance[0, 1], statistics.variance[1, 0]) == pytest.approx((1 / 4, 3 / 16))
+    assert statistics.deviation() == pytest.approx([0.24**0.5, 0.24**0.5])
     assert statistics.phi()[0, 1] == pytest.approx(1 / 3**0.5)
     assert statistics.inflation() == pytest.approx([1.5, 1.5])
 
