@@ -1,10 +1,14 @@
 """data/vectors: one direction per attribute and estimator, and what a step along it means.
 
-    vectors.npz     attributes (A,), estimators (E,), vectors (E, A, D), sigma (E, A), mean (D,), std (D,)
-    vectors.csv     one row per estimator and attribute: counts, length, sigma, held-out AUROC with its interval, a note where one was left out
+    vectors.npz     attributes (A,), estimators (E,), vectors (E, A, D), sigma (E, A), intercepts (E, A), mean (D,), std (D,),
+                    components (K, D) and component_sigma (K,): principal components of the codes, which are nobody's attribute
+    vectors.csv     one row per estimator and attribute: counts, length, sigma, intercept, variance inflation of the label, agreement between halves of the
+                    train faces, the reliability that follows from it, held-out AUROC with its interval, and a note on what a reader must know
+    cosines.csv     one row per estimator and attribute: the direction's cosine with that of every other attribute
+    phi.csv         one row per attribute: its label's correlation with every other. Cosines of mean differences mostly restate it: read them side by side
 
-A vector has its native length (for a mean difference: from the mean without to the mean with). Strength is counted in sigmas: 1.0 is one standard
-deviation of the train codes' projection on the direction, so one number means the same for every attribute and model.
+A vector has its native length: from the mean without to the mean with, along it. Strength is counted in sigmas: 1.0 is one standard deviation of the
+train codes' projection on the direction, so one number means the same for every attribute and model. The boundary is where z . unit + intercept = 0.
 """
 
 from dataclasses import dataclass
@@ -47,3 +51,26 @@ class Directions:
     def one_sigma(self, attribute: str) -> np.ndarray:
         """(D,) the step of strength 1.0."""
         return self.unit(attribute) * self.sigma[self.attributes.index(attribute)]
+
+
+def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:
+    """What is left of a direction (D,) when its share in the span of `conditions` (C, D) is taken out: a step along it moves none of their projections.
+
+    InterFaceGAN's conditional manipulation (Shen et al., CVPR 2020, section 3.3): n1 - (n1 . n2) n2 for one unit condition; here for any number, of any
+    length, by least squares. The length is what remains; nothing where the direction lies in the span.
+    """
+    weights = np.linalg.lstsq(conditions.T, direction)[0]
+    return direction - weights @ conditions
+
+
+def relative(codes: np.ndarray, unit: np.ndarray, distance: float) -> np.ndarray:
+    """z + t n: codes (..., D) moved by `distance` in code units along `unit` (D,)."""
+    return codes + distance * unit
+
+
+def absolute(codes: np.ndarray, unit: np.ndarray, distance: float, mean: np.ndarray) -> np.ndarray:
+    """z + (t - (z - mean) . n) n: codes (..., D) moved to where they lie `distance` beyond `mean` (D,) along `unit` (D,).
+
+    InterFaceGAN's step, which leaves the mean out because its codes have none (utils/manipulator.py, linear_interpolate).
+    """
+    return codes + (distance - (codes - mean) @ unit)[..., None] * unit

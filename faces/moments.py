@@ -7,7 +7,7 @@ import numpy as np
 from faces.devices import batches
 
 LARGEST_COVARIANCE = 2048  # code lengths above keep variances only: (D, D) in float64 would be 32 MB and more
-ROWS = 8192  # codes read at once
+NUMBERS = 1 << 20  # read at once: 8,192 codes of length 128, 85 of length 12,288
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,20 @@ class Moments:
     products: np.ndarray | None
 
     @classmethod
-    def of(cls, codes: np.ndarray, rows: np.ndarray) -> "Moments":
-        """Of the chosen rows of codes (N, D), read in blocks: memory does not grow with N."""
+    def of(cls, codes: np.ndarray, rows: np.ndarray, products: bool = True) -> "Moments":
+        """Of the chosen rows of codes (N, D), read in blocks: memory does not grow with N. The covariance can be left out."""
         length = codes.shape[1]
-        centre = codes[rows[:ROWS]].mean(0, dtype=np.float64)
+        size = max(NUMBERS // length, 1)
+        centre = codes[rows[:size]].mean(0, dtype=np.float64)
         first, squares = np.zeros(length), np.zeros(length)
-        products = np.zeros((length, length)) if length <= LARGEST_COVARIANCE else None
-        for where in batches(len(rows), ROWS):
+        outer = np.zeros((length, length)) if products and length <= LARGEST_COVARIANCE else None
+        for where in batches(len(rows), size):
             block = codes[rows[where]].astype(np.float64) - centre
             first += block.sum(0)
             squares += np.square(block).sum(0)
-            if products is not None:
-                products += block.T @ block
-        return cls(len(rows), centre, first, squares, products)
+            if outer is not None:
+                outer += block.T @ block
+        return cls(len(rows), centre, first, squares, outer)
 
     def mean(self) -> np.ndarray:
         return self.centre + self.first / self.count

@@ -185,6 +185,7 @@ class Run:
         self.sums, self.since = {}, 0
         return f"valid PSNR {row['valid_psnr']:.2f} dB, {row['active_units']} active units"
 
+    @torch.no_grad()
     def valid_losses(self, progress: float) -> dict[str, float]:
         """Each log of `losses`, averaged over the valid faces, from the averaged weights."""
         totals: dict[str, float] = {}

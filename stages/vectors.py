@@ -2,7 +2,7 @@
 
 in    data/crops/     table.csv: labels and splits
       data/latents/   latents.npy
-out   data/vectors/   vectors.npz, vectors.csv (faces/directions.py)
+out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/directions.py)
 """
 
 import sys
@@ -13,21 +13,30 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from faces.appraisals import agreement, appraise, condition, cosine_table, reliability
+from faces.codes import Codes
+from faces.components import principal_components
 from faces.crops import Crops
-from faces.estimators import ESTIMATORS, project, sample
+from faces.estimators import ESTIMATORS, Estimate, Problem, Settings
 from faces.files import new_folder
-from faces.moments import Moments
-from faces.params import Group, load, one_of
-from faces.scores import auroc, resamples
-from faces.terminal import say, stop
+from faces.labels import LabelStatistics, counts, sample
+from faces.params import Group, load, one_of, present
+from faces.scores import resamples
+from faces.terminal import Progress, say, stop
+
+COLUMNS = ["estimator", "attribute", "positives", "negatives", "length", "sigma", "intercept", "inflation", "agreement", "reliability"]
+COLUMNS += ["test_positives", "auroc", "auroc_low", "auroc_high", "note"]
 
 
-class Vectors(Group):
-    estimators: tuple[str, ...]
+class Vectors(Settings):
+    estimators: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
+    condition_on: tuple[str, ...]
     sample: Annotated[int, Field(ge=0)]
     min_faces: Annotated[int, Field(ge=2)]
+    halvings: Annotated[int, Field(ge=0)]
     bootstrap: Annotated[int, Field(ge=0)]
+    components: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def names_are_known(self) -> "Vectors":
@@ -42,97 +51,71 @@ class Params(Group):
     vectors: Vectors
 
 
-def compute(params: Vectors, seed: int, codes: np.ndarray, crops: Crops) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
+    """Which keys name attributes that the data must have."""
+    return [("vectors.condition_on", params.vectors.condition_on), ("vectors.balanced.confounders", params.vectors.balanced.confounders)]
+
+
+def check(params: Params, attributes: tuple[str, ...]) -> tuple[str, ...]:
+    """The conditions that these data have. Raises ParamsError where a name is unknown."""
+    for key, names in wanted_attributes(params):
+        present(key, names, attributes)
+    return present("vectors.condition_on", params.vectors.condition_on, attributes)
+
+
+def compute(params: Vectors, seed: int, conditions: tuple[str, ...], codes: np.ndarray, crops: Crops) -> tuple[dict, pd.DataFrame]:
     """The arrays of vectors.npz and the rows of vectors.csv."""
-    rng = np.random.default_rng(seed)
-    train, test = crops.rows("train"), crops.rows("test")
-    train_codes = Rows(codes, train)
-    labels, truth = crops.labels[train], crops.labels[test]
-    if params.sample:
-        labels = sample(labels, params.sample, rng)
-    positives, negatives = (labels == 1).sum(0), (labels == -1).sum(0)
-    usable = (positives >= params.min_faces) & (negatives >= params.min_faces)
+    train, valid, test = (crops.rows(split) for split in ("train", "valid", "test"))
+    rng, labels = np.random.default_rng(seed), crops.labels[train]
+    labels = sample(labels, params.sample, rng) if params.sample else labels
     draws = resamples(len(test), params.bootstrap, rng) if params.bootstrap else None
-    moments = Moments.of(codes, train)
+    positives, negatives = counts(labels)
+    usable = np.flatnonzero(np.minimum(positives, negatives) >= params.min_faces)
+    names = tuple(crops.attributes[a] for a in usable)
+    problem = Problem(Codes(codes, train), labels[:, usable], names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
     shape = (len(params.estimators), len(crops.attributes))
-    vectors, sigma = np.full((*shape, codes.shape[1]), np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    rows = []
+    vectors, (sigma, intercepts) = np.full((*shape, codes.shape[1]), np.nan), np.full((2, *shape), np.nan)
+    tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
     for e, name in enumerate(params.estimators):
-        found = ESTIMATORS[name](train_codes, labels[:, usable])
-        lengths = np.linalg.norm(found, axis=1)
-        units = found / np.maximum(lengths, 1e-12)[:, None]
-        vectors[e, usable] = found
-        sigma[e, usable] = project(train_codes, units).std(0, dtype=np.float64)
-        seen = project(Rows(codes, test), units)
-        columns = dict(zip(np.flatnonzero(usable), range(len(units)), strict=True))
-        for a, attribute in enumerate(crops.attributes):
-            row = {"estimator": name, "attribute": attribute, "positives": positives[a], "negatives": negatives[a]}
-            if a not in columns:
-                rows.append(row | {"note": f"left out: fewer than {params.min_faces} train faces on one side"})
-                continue
-            known = truth[:, a] != 0
-            scores, positive = seen[known, columns[a]], truth[known, a] == 1
-            row |= {
-                "length": lengths[columns[a]],
-                "sigma": sigma[e, a],
-                "test_positives": int(positive.sum()),
-                "auroc": auroc(scores, positive)[0],
-            }
-            if draws is not None:
-                spread = auroc(scores, positive, draws[:, known])
-                row |= dict(zip(("auroc_low", "auroc_high"), np.nanquantile(spread, (0.025, 0.975)), strict=True)) if positive.any() else {}
-            rows.append(row | {"note": "" if positive.any() and not positive.all() else "the test split has one class only"})
-    order = [
-        "estimator",
-        "attribute",
-        "positives",
-        "negatives",
-        "length",
-        "sigma",
-        "test_positives",
-        "auroc",
-        "auroc_low",
-        "auroc_high",
-        "note",
-    ]
-    arrays = {
-        "attributes": np.array(crops.attributes),
-        "estimators": np.array(params.estimators),
-        "vectors": vectors,
-        "sigma": sigma,
-        "mean": moments.mean().astype(np.float32),
-        "std": moments.std().astype(np.float32),
-    }
-    return arrays, pd.DataFrame(rows).reindex(columns=order)
+        problem.rng = np.random.default_rng([seed, *name.encode()])  # an estimator's draws do not depend on which others are asked for
 
+        def estimate(problem: Problem, name: str = name) -> Estimate:
+            return condition(ESTIMATORS[name](problem), names, conditions)
 
-class Rows:
-    """Some rows of a large array, read only when a block of them is asked for."""
-
-    def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
-        self.array, self.rows = array, rows
-        self.shape = (len(rows), array.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, where: slice) -> np.ndarray:
-        return self.array[self.rows[where]]
+        found = estimate(problem)
+        appraisal = appraise(found, problem, Codes(codes, test), crops.labels[np.ix_(test, usable)], draws)
+        vectors[e, usable], sigma[e, usable], intercepts[e, usable] = found.vectors, appraisal.sigma, appraisal.intercepts
+        cosines = agreement(estimate, problem, params.halvings)
+        table = appraisal.table.assign(agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation())
+        table = table.reindex(crops.attributes).assign(estimator=name, positives=positives, negatives=negatives)
+        tables.append(table.fillna({"note": f"left out: fewer than {params.min_faces} train faces on one side"}))
+        bar.update(e + 1, name)
+    bar.close()
+    components, along = principal_components(problem.codes, problem.moments.mean(), problem.covariance, params.components, rng)
+    arrays = {"vectors": vectors, "sigma": sigma, "intercepts": intercepts, "components": components, "component_sigma": along}
+    arrays |= {"mean": problem.moments.mean(), "std": problem.moments.std()}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    table = pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
+    return arrays | {"attributes": np.array(crops.attributes), "estimators": np.array(params.estimators)}, table
 
 
 def main(crops_folder: Path, latents: Path, out: Path) -> None:
     try:
-        params = load(Params)
-        crops = Crops.open(crops_folder)
+        params, crops = load(Params), Crops.open(crops_folder)
+        conditions = check(params, crops.attributes)
         codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-        arrays, table = compute(params.vectors, params.seed, codes, crops)
+        arrays, table = compute(params.vectors, params.seed, conditions, codes, crops)
     except ValueError as error:
         raise stop(error) from None
+    phi = pd.DataFrame(LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes))
+    phi.insert(0, "attribute", crops.attributes)
     with new_folder(out) as folder:
         np.savez(folder / "vectors.npz", **arrays)
-        table.to_csv(folder / "vectors.csv", index=False, lineterminator="\n", float_format="%.6g")
+        cosines = cosine_table(arrays["vectors"], params.vectors.estimators, crops.attributes)
+        for name, frame in {"vectors": table, "cosines": cosines, "phi": phi}.items():
+            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
     for row in table[table["note"] != ""].itertuples():
-        say(f"vectors: {row.attribute}: {row.note}")
+        say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Scalar: mean (|grad D| - 1)^2 at random points between `real` and `fake` (B, 3, H, W) (Gulrajani et al., NIPS 2017, eq. 3)."""
     between = real.lerp(fake, torch.rand(len(real), 1, 1, 1, device=real.device)).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    with torch.enable_grad():  # also where a loss is only being read, as on valid faces
+        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
