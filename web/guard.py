@@ -54,6 +54,9 @@ class Refusal(Exception):
         return self.status, headers, json.dumps({"error": self.word, "detail": self.detail}).encode("ascii")
 
 
+FAILED = Refusal(500, "failed", "the server failed; nothing of the request was kept")
+
+
 def host_name(authority: str) -> str:
     """The host of "host:port", lower case, without brackets; empty where it cannot be read."""
     try:
@@ -110,7 +113,7 @@ class Guard:
                 where = where.tb_next
             place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "nowhere"
             log.error("a request failed: %s at %s", type(error).__name__, place)  # never its content
-            refusal = Refusal(500, "failed", "the server failed; nothing of the request was kept")
+            refusal = FAILED
         if not started:
             await answer(guarded_send, refusal, scope["method"] == "HEAD")
 

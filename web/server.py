@@ -12,7 +12,6 @@ import html
 import mimetypes
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -27,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from web import VERSION, align, photos
 from web.engine import FORMAT, BadValue, Custom, Export, Shelf, levels, straight
-from web.guard import PICTURES, Guard, Refusal
+from web.guard import FAILED, PICTURES, Guard, Refusal
 from web.photos import BadPhoto
 
 T = TypeVar("T")
@@ -443,4 +442,13 @@ async def refused(_: Request, error: Exception) -> Response:
     return Response(body, status, headers={**headers, **(getattr(error, "headers", None) or {})})
 
 
-HANDLERS: dict[Any, Any] = dict.fromkeys((RequestValidationError, HTTPException, BadPhoto, BadValue, Refusal), partial(refused))
+async def failed(_: Request, error: Exception) -> Response:
+    """A fault of ours. The guard, to which the exception goes on, logs its kind and place."""
+    status, headers, body = FAILED.response()
+    return Response(body, status, headers=headers)
+
+
+HANDLERS: dict[Any, Any] = {
+    **dict.fromkeys((RequestValidationError, HTTPException, BadPhoto, BadValue, Refusal), refused),
+    Exception: failed,
+}
