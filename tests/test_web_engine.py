@@ -85,14 +85,9 @@ def test_a_direction_locked_twice_is_locked_once(export, code):
 def test_unknown_names_and_overflow_are_refused(export, code):
     with pytest.raises(BadValue, match="'Nose' is not an attribute"):
         export.edit(code, {"Nose": 1.0}, [], [])
+    far = Custom(np.full(len(code), len(code) ** -0.5), 1e38, 20.0, False)
     with pytest.raises(BadValue, match="beyond what numbers can hold"):
-        export.edit(
-            np.full_like(code, 3e38),
-            {},
-            [],
-            [Custom(np.full(len(code), 1 / len(code) ** 0.5), 1e6, 20.0, False)] * 0
-            + [Custom(np.full(len(code), 1 / len(code) ** 0.5), 1e38, 20.0, False)],
-        )
+        export.edit(code, {}, [], [far])
     with pytest.raises(BadValue, match="too far"):
         export.decode(np.full((1, len(code)), 3e38, np.float32) * np.resize([1, -1], len(code)).astype(np.float32))
 

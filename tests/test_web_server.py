@@ -367,6 +367,7 @@ def test_a_full_queue_says_come_back():
 
     async def main():
         pool, gate = server.Pool(1, 1), threading.Event()
+        pool.open()
         first, second = (asyncio.create_task(pool.run(gate.wait)) for _ in range(2))
         await asyncio.sleep(0.05)
         with pytest.raises(guard.Refusal) as error:
@@ -386,6 +387,7 @@ def test_an_answer_that_takes_too_long_says_come_back(monkeypatch):
 
     async def main():
         pool, gate = server.Pool(1, 1), threading.Event()
+        pool.open()
         with pytest.raises(guard.Refusal) as error:
             await pool.run(gate.wait)
         busy = pool.busy  # the thread is still at it: its place is not free

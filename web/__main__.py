@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import warnings
 from pathlib import Path
 
 import uvicorn
@@ -34,6 +35,7 @@ def main() -> None:
     if not (chosen.page / "index.html").is_file():
         raise SystemExit(f"error: {chosen.page / 'index.html'} is missing; --page names the folder of the page")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what Pillow thinks of a broken file is for its sender, not for the log
     try:
         app = server.create(Shelf(chosen.export), chosen.page, tuple(chosen.allow_host))
     except (BadExport, align.DetectorMissing) as error:

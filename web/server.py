@@ -10,8 +10,9 @@ import binascii
 import contextlib
 import html
 import mimetypes
+import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -154,23 +155,32 @@ class Pool:
     """Threads that compute. `run` refuses with 429 when too many wait already, or when an answer takes too long to come."""
 
     def __init__(self, workers: int, waiting: int) -> None:
-        self.threads = ThreadPoolExecutor(workers)
-        self.room, self.busy = workers + waiting, 0
+        self.workers, self.room, self.busy, self.lock = workers, workers + waiting, 0, threading.Lock()
+
+    def open(self) -> None:
+        """Start over with fresh threads."""
+        self.threads, self.busy = ThreadPoolExecutor(self.workers), 0
+
+    def close(self) -> None:
+        """Let what runs end, and forget what waits."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, work: Callable[[], T]) -> T:
-        if self.busy >= self.room:
-            raise Refusal(429, "busy", "too many requests at once; try again in a moment")
-        loop = asyncio.get_running_loop()
-        self.busy += 1
-        future = self.threads.submit(work)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self.leave))
+        with self.lock:
+            if self.busy >= self.room:
+                raise Refusal(429, "busy", "too many requests at once; try again in a moment")
+            future = self.threads.submit(work)
+            self.busy += 1
+        future.add_done_callback(self.leave)  # when the work is over, not when its answer is given up
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
         except TimeoutError:
             raise Refusal(429, "busy", "the server is too busy; try again in a moment") from None
 
-    def leave(self) -> None:
-        self.busy -= 1
+    def leave(self, _: Future) -> None:
+        """One place is free again."""
+        with self.lock:
+            self.busy -= 1
 
 
 def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
@@ -181,11 +191,13 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for pool in (decoders, readers):
+            pool.open()
         watcher = asyncio.create_task(watch(shelf))
         yield
         watcher.cancel()
         for pool in (decoders, readers):
-            pool.threads.shutdown(wait=False, cancel_futures=True)
+            pool.close()
 
     app = FastAPI(title="Facemorph", version=VERSION, docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.shelf = shelf
