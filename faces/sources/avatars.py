@@ -251,6 +251,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
         "source": "avatars",
         "description": "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; labels are what was drawn",
         "licence": avatars.LICENCE,
+        "redistributable": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
         "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],
