@@ -1,0 +1,3 @@
+"""The website: a page, and a small server over data/export. Needs onnxruntime, numpy, pillow, opencv, fastapi and uvicorn; nothing of faces, no torch."""
+
+VERSION = "0.1.0"

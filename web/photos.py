@@ -1,0 +1,205 @@
+"""Pictures in and out. What comes in is hostile until it is an array; what goes out carries no metadata but the mark that it was made here.
+
+A picture is refused by its first bytes and its declared size, before anything is decoded.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import GifImagePlugin, Image, ImageCms, PngImagePlugin
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_BYTES = 12 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 16  # pixels
+MAX_SHAPE = 20  # the longer side over the shorter
+MAX_SCANS = 100  # of a progressive JPEG: each costs as much time as the whole picture
+MAX_PROFILE = 2**20  # bytes of a colour profile that is still looked at
+WORK_SIDE = 2048  # pixels; a larger picture is shrunk to this while it is read
+MARK = "Edited or generated with Facemorph, model "
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation -> what brings it upright
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20
+GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_ALWAYS
+
+
+class BadPhoto(ValueError):
+    """The bytes are not a picture that can be used. `status` is the HTTP status that says so, the message is for a person."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photograph, upright. `pixels` may be smaller than the photograph was: the same part of it, `scale` times its size (at most 1)."""
+
+    pixels: np.ndarray  # uint8 (h, w, 3)
+    width: int  # of the photograph
+    height: int
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of `pixels` per pixel of the photograph, along x and y."""
+        return self.pixels.shape[1] / self.width, self.pixels.shape[0] / self.height
+
+
+def read(content: bytes) -> Photo:
+    """Decode a JPEG, PNG or WebP file: upright, sRGB, transparency on white, the first frame. Raises BadPhoto."""
+    width, height = declared_size(content)
+    check_size(width, height)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            check_size(*picture.size)
+            picture.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: libjpeg decodes to a half, a quarter or an eighth, never below this
+            turn = TURNS.get(orientation(picture))
+            upright = to_rgb(picture)
+        if turn is not None:
+            upright = upright.transpose(turn)
+        if turn in (TURNS[5], TURNS[6], TURNS[7], TURNS[8]):
+            width, height = height, width
+        return Photo(np.asarray(upright), width, height)
+    except BadPhoto:
+        raise
+    except Exception as error:  # a decoder of three formats: whatever it raises on a broken file is the file's fault
+        raise BadPhoto(422, f"the picture is damaged and cannot be read ({type(error).__name__})") from None
+
+
+def declared_size(content: bytes) -> tuple[int, int]:
+    """Width and height by the file's own header, without a decoder. Raises BadPhoto where the bytes are none of the three formats."""
+    if content[:3] == b"\xff\xd8\xff":
+        return jpeg_size(content)
+    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and len(content) >= 24:
+        return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30:
+        return webp_size(content)
+    raise BadPhoto(415, "only JPEG, PNG and WebP pictures can be read")
+
+
+def jpeg_size(content: bytes) -> tuple[int, int]:
+    """From the first frame header; a picture of very many scans is refused here too."""
+    if content.count(b"\xff\xda") > MAX_SCANS:
+        raise BadPhoto(422, f"a JPEG of more than {MAX_SCANS} scans is not read")
+    place = 2
+    while place + 9 <= len(content):
+        if content[place] != 0xFF:
+            break
+        marker = content[place + 1]
+        if marker == 0xFF:  # fill byte
+            place += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(content[place + 7 : place + 9]), int.from_bytes(content[place + 5 : place + 7])
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # no length follows
+            place += 2
+        else:
+            place += 2 + int.from_bytes(content[place + 2 : place + 4])
+    raise BadPhoto(422, "the picture is damaged and cannot be read (no JPEG frame header)")
+
+
+def webp_size(content: bytes) -> tuple[int, int]:
+    """From the first chunk: lossy, lossless or extended (whose canvas is what a decoder would allocate)."""
+    kind = content[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
+    if kind == b"VP8L" and content[20] == 0x2F:
+        bits = int.from_bytes(content[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and content[23:26] == b"\x9d\x01\x2a":
+        return int.from_bytes(content[26:28], "little") & 0x3FFF, int.from_bytes(content[28:30], "little") & 0x3FFF
+    raise BadPhoto(422, "the picture is damaged and cannot be read (no WebP header)")
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises BadPhoto where a picture of this size is not decoded."""
+    if width * height > MAX_PIXELS:
+        raise BadPhoto(413, f"the picture has {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} megapixels are read")
+    if min(width, height) < MIN_SIDE:
+        raise BadPhoto(422, f"the picture has {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed")
+    if max(width, height) > MAX_SHAPE * min(width, height):
+        raise BadPhoto(422, f"the picture has {width} x {height} pixels; one side may be at most {MAX_SHAPE} times the other")
+
+
+def orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    try:
+        return int(picture.getexif().get(0x0112, 1))
+    except Exception:  # a broken EXIF block does not make the picture unusable
+        return 1
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """RGB of at most WORK_SIDE pixels a side, in sRGB, transparency laid on white."""
+    picture.load()
+    profile = picture.info.get("icc_profile")
+    if picture.mode.startswith("I"):  # 16 bits of gray
+        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    clear = picture.has_transparency_data
+    if picture.mode not in ("L", "RGB", "RGBA"):
+        picture = picture.convert("RGBA" if clear else "RGB")
+    if max(picture.size) > WORK_SIDE:
+        factor = WORK_SIDE / max(picture.size)
+        goal = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+        picture = picture.resize(goal, Image.Resampling.BOX, reducing_gap=2.0)
+    if clear:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return to_srgb(picture.convert("RGB"), profile)
+
+
+def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB of another RGB space (a telephone's Display P3) as sRGB; as it is where there is no profile or it cannot be used."""
+    if not isinstance(profile, bytes) or not 128 < len(profile) <= MAX_PROFILE or profile[16:20] != b"RGB ":
+        return picture
+    try:
+        return ImageCms.profileToProfile(picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return picture
+
+
+def png(image: np.ndarray, note: str = "") -> bytes:
+    """uint8 (H, W, 3) as a PNG file, with `note` in a text chunk."""
+    text = PngImagePlugin.PngInfo()
+    if note:
+        text.add_text("Software", "Facemorph")
+        text.add_text("Comment", note)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", pnginfo=text, compress_level=3)
+    return buffer.getvalue()
+
+
+def gif(frames: list[np.ndarray], fps: int, note: str) -> bytes:
+    """Frames uint8 (H, W, 3) as an endless animation, each with a palette of its own."""
+    pictures = [Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in frames]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=10 * math.floor(100 / fps + 0.5),
+        loop=0,
+        comment=note.encode("ascii", "replace"),
+        optimize=False,
+        disposal=1,
+    )
+    return buffer.getvalue()
+
+
+def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+    """uint8 (H, W, 3), `scale` times as large, smoothly."""
+    if scale == 1:
+        return image
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

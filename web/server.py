@@ -1,0 +1,438 @@
+"""The HTTP API over an export, and the page. web/API.md is its specification.
+
+Stateless: a code comes with each request and leaves with each answer. Everything that computes runs in one of two small pools of threads, each with
+a bounded queue; what finds no room is told to come back.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import html
+import mimetypes
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from web import VERSION, align, photos
+from web.engine import FORMAT, BadValue, Custom, Export, Shelf, levels, straight
+from web.guard import Guard, Refusal
+from web.photos import BadPhoto
+
+T = TypeVar("T")
+DECODERS = 2  # edits computed side by side
+READERS = 1  # photographs read side by side: each may need 200 MB for a moment
+WAITING = 128  # edits that may wait
+READERS_WAITING = 12  # photographs that may wait
+PATIENCE = 15.0  # seconds from asking to answering
+LOOK = 2.0  # seconds between looks for a new export
+LARGEST = {"png": 1024, "gif": 512, "strip": 512}  # pixels a side of a rendered frame
+FRAMES = {"gif": 64, "strip": 16}
+
+for kind, ending in (("text/javascript", ".mjs"), ("text/javascript", ".js"), ("application/wasm", ".wasm")):
+    mimetypes.add_type(kind, ending)
+mimetypes.add_type("application/octet-stream", ".onnx")
+mimetypes.add_type("application/manifest+json", ".webmanifest")
+
+Code = Annotated[str, Field(max_length=2**18, description="D little-endian float32 in base64")]
+Id = Annotated[str | None, Field(max_length=64, description="id of the export that the code belongs to; absent: the current one")]
+Sigmas = Annotated[float, Field(ge=-20, le=20)]
+Name = Annotated[str, Field(max_length=80)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class SampleBody(Body):
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    model: Id = None
+
+
+class CustomBody(Body):
+    direction: Code
+    sigma: Annotated[float, Field(gt=0, le=1e6)]
+    strength: Sigmas
+    locked: bool = False
+
+
+class Face(Body):
+    code: Code
+    strengths: Annotated[dict[Name, Sigmas], Field(max_length=1000)] = {}
+    locked: Annotated[list[Name], Field(max_length=1000)] = []
+    custom: Annotated[list[CustomBody], Field(max_length=16)] = []
+
+
+class EditBody(Face):
+    model: Id = None
+
+
+class MorphBody(Body):
+    a: Face
+    b: Face
+    t: Annotated[float, Field(ge=0, le=1)]
+    model: Id = None
+
+
+class RenderBody(Body):
+    model_config = ConfigDict(populate_by_name=True)
+
+    start: Annotated[Face, Field(alias="from")]
+    to: Face
+    kind: Literal["gif", "strip", "png"]
+    path: Literal["straight", "arc"] = "straight"
+    frames: Annotated[int, Field(ge=2, le=64)] = 16
+    bounce: bool = True
+    fps: Annotated[int, Field(ge=1, le=30)] = 20
+    scale: Annotated[int, Field(ge=1, le=8)] = 1
+    model: Id = None
+
+
+class Sampled(BaseModel):
+    code: str
+    standing: dict[str, float]
+    model: str
+
+
+class FoundFace(BaseModel):
+    box: list[float]
+    points: list[list[float]]
+    score: float
+
+
+class Encoded(Sampled):
+    width: int
+    height: int
+    faces: list[FoundFace]
+    face: int | None
+    aligned: Literal["face", "points", "frame"]
+    points: list[list[float]]
+    matrix: list[list[float]]
+    crop: str
+    notices: list[Literal["small", "turned", "several", "none"]]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    model: str
+    local: bool
+
+
+class Version(BaseModel):
+    version: str
+    format: int
+    model: str
+    previous: str | None
+
+
+class Problem(BaseModel):
+    error: str
+    detail: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer besides 200, for the OpenAPI document."""
+    return {status: {"description": "not modified"} if status == 304 else {"model": Problem} for status in (403, *statuses)}
+
+
+BYTES = {"content": {"application/octet-stream": {}, "image/png": {}}, "description": "the picture"}
+As = Annotated[Literal["raw", "fine", "png"], Query(alias="as")]
+
+
+class Pool:
+    """Threads that compute. `run` refuses with 429 when too many wait already, or when an answer takes too long to come."""
+
+    def __init__(self, workers: int, waiting: int) -> None:
+        self.threads = ThreadPoolExecutor(workers)
+        self.room, self.busy = workers + waiting, 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        if self.busy >= self.room:
+            raise Refusal(429, "busy", "too many requests at once; try again in a moment")
+        loop = asyncio.get_running_loop()
+        self.busy += 1
+        future = self.threads.submit(work)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self.leave))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
+        except TimeoutError:
+            raise Refusal(429, "busy", "the server is too busy; try again in a moment") from None
+
+    def leave(self) -> None:
+        self.busy -= 1
+
+
+def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
+    """The application: the API over `shelf`, the files under `page`, called by the names `hosts` besides the local ones."""
+    detector = align.Detector()
+    decoders, readers = Pool(DECODERS, WAITING), Pool(READERS, READERS_WAITING)
+    local = (page / "ort").is_dir()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(watch(shelf))
+        yield
+        watcher.cancel()
+        for pool in (decoders, readers):
+            pool.threads.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(title="Facemorph", version=VERSION, docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app.state.shelf = shelf
+
+    def chosen(wanted: str | None) -> Export:
+        export = shelf.get(wanted)
+        if export is None:
+            raise Refusal(409, "model_replaced", "the server has a newer model; load the page again")
+        return export
+
+    @app.get("/healthz", responses=problems())
+    @app.get("/api/health", responses=problems())
+    async def health() -> Health:
+        return Health(status="ok", model=shelf.current.id, local=local)
+
+    @app.get("/version", responses=problems())
+    async def version() -> Version:
+        previous = shelf.previous
+        return Version(version=VERSION, format=FORMAT, model=shelf.current.id, previous=previous.id if previous else None)
+
+    @app.get("/api/model", responses={200: {"content": {"application/json": {}}}, **problems(304, 409, 422)}, response_class=Response)
+    async def about(request: Request, model: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+        export = chosen(model)
+        return unchanged(request, export.id) or JSONResponse(
+            {**export.about, "id": export.id}, headers={"etag": f'"{export.id}"', "cache-control": "no-cache", "x-model": export.id}
+        )
+
+    @app.get("/export/{name}", response_class=Response, responses=problems(304, 404, 409, 422))
+    async def file(
+        request: Request,
+        name: Literal["bundle.json", "arrays.bin", "encoder.onnx", "decoder.onnx", "yunet.onnx"],
+        model: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> Response:
+        export = chosen(model)
+        if name == "yunet.onnx":
+            content, tag = detector.path.read_bytes(), align.DETECTOR_SHA256
+        else:
+            content, tag = export.files[name], export.hashes[name]
+        kind = "application/json" if name == "bundle.json" else "application/octet-stream"
+        headers = {"etag": f'"{tag[:32]}"', "cache-control": "no-cache", "x-model": export.id}
+        return unchanged(request, tag[:32]) or Response(content, media_type=kind, headers=headers)
+
+    @app.post("/api/sample", responses=problems(408, 409, 413, 415, 422, 429))
+    async def sample(body: SampleBody) -> Sampled:
+        export = chosen(body.model)
+        temperature = export.about["prior"]["temperature"] if body.temperature is None else body.temperature
+        code = export.sample(body.seed, temperature)
+        return answer(export, {"code": pack(code), "standing": export.standing(code), "model": export.id})
+
+    @app.post("/api/edit", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)})
+    async def edit(body: EditBody, as_: As = "raw") -> Response:
+        export = chosen(body.model)
+        return await decoders.run(lambda: picture(export, edited(export, body), as_))
+
+    @app.post("/api/morph", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)})
+    async def morph(body: MorphBody, as_: As = "raw") -> Response:
+        export = chosen(body.model)
+        return await decoders.run(lambda: picture(export, export.morph(edited(export, body.a), edited(export, body.b), body.t), as_))
+
+    @app.post(
+        "/api/render",
+        response_class=Response,
+        responses={200: {"content": {"image/png": {}, "image/gif": {}}}, **problems(408, 409, 413, 415, 422, 429)},
+    )
+    async def render(body: RenderBody) -> Response:
+        export = chosen(body.model)
+        return await readers.run(lambda: rendered(export, body))
+
+    @app.post(
+        "/api/encode",
+        responses=problems(408, 409, 413, 415, 422, 429),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/jpeg", "image/png", "image/webp")},
+            }
+        },
+    )
+    async def encode(
+        request: Request,
+        face: Annotated[int, Query(ge=0, lt=align.MOST)] = 0,
+        points: Annotated[str | None, Query(max_length=200, description="x,y of left eye, right eye, mouth")] = None,
+        model: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> Encoded:
+        export = chosen(model)
+        if not request.headers.get("content-type", "").lower().startswith(("image/jpeg", "image/png", "image/webp")):
+            raise Refusal(415, "unsupported", "send the picture itself, as image/jpeg, image/png or image/webp")
+        where = read_points(points)
+        content = await request.body()
+        found = await readers.run(lambda: export.find(detector, content, face, where))
+        return answer(export, encoded(export, found))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(plain(app.openapi()))
+
+    app.mount("/", StaticFiles(directory=page, html=True, check_dir=False))
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    return Guard(app, hosts, photos.MAX_BYTES)
+
+
+async def watch(shelf: Shelf) -> None:
+    """Look for a new export every LOOK seconds, for as long as the server runs."""
+    while True:
+        await asyncio.sleep(LOOK)
+        await asyncio.to_thread(shelf.refresh)
+
+
+def pack(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+
+
+def unpack(text: str, length: int, name: str) -> np.ndarray:
+    """float32 (D,) of a code in a request. Raises BadValue."""
+    try:
+        content = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise BadValue(f"{name}: not base64") from None
+    if len(content) != 4 * length:
+        raise BadValue(f"{name}: {len(content)} bytes; this model's codes have {4 * length}")
+    code = np.frombuffer(content, "<f4")
+    if not np.isfinite(code).all():
+        raise BadValue(f"{name}: holds NaN or infinity")
+    return code
+
+
+def custom(export: Export, body: CustomBody) -> Custom:
+    """A person's own direction, made length one. Raises BadValue."""
+    direction = unpack(body.direction, export.length, "custom.direction").astype(np.float64)
+    if not (length := np.linalg.norm(direction)) > 1e-12:
+        raise BadValue("custom.direction: has no length")
+    return Custom(direction / length, body.sigma, body.strength, body.locked)
+
+
+def edited(export: Export, face: Face) -> np.ndarray:
+    """The code of a face after its sliders."""
+    code = unpack(face.code, export.length, "code")
+    return export.edit(code, face.strengths, face.locked, [custom(export, one) for one in face.custom])
+
+
+def picture(export: Export, code: np.ndarray, kind: str) -> Response:
+    """A code decoded, as bytes."""
+    image = export.decode(code[None])[0]
+    headers = {"x-model": export.id, "x-size": str(export.size), "cache-control": "no-store"}
+    if kind == "png":
+        return Response(photos.png(levels(image), photos.MARK + export.id), media_type="image/png", headers=headers)
+    content = levels(image) if kind == "raw" else np.rint(image.astype(np.float64) * 256).astype("<u2")
+    return Response(content.tobytes(), media_type="application/octet-stream", headers=headers)
+
+
+def rendered(export: Export, body: RenderBody) -> Response:
+    """Still, animation or strip from one code to another."""
+    if export.size * body.scale > LARGEST[body.kind]:
+        raise BadValue(f"scale: {body.scale} makes {export.size * body.scale} pixels a side; {body.kind} goes up to {LARGEST[body.kind]}")
+    if body.frames > FRAMES.get(body.kind, body.frames):
+        raise BadValue(f"frames: {body.frames}; {body.kind} goes up to {FRAMES[body.kind]}")
+    first, last = edited(export, body.start), edited(export, body.to)
+    way = straight if body.path == "straight" else export.morph
+    times = [1.0] if body.kind == "png" else np.linspace(0, 1, body.frames)
+    frames = [photos.enlarge(levels(image), body.scale) for t in times for image in export.decode(way(first, last, float(t))[None])]
+    note, headers = photos.MARK + export.id, {"x-model": export.id, "cache-control": "no-store"}
+    if body.kind == "gif":
+        turn = frames[-2:0:-1] if body.bounce else []
+        return Response(photos.gif(frames + turn, body.fps, note), media_type="image/gif", headers=headers)
+    return Response(photos.png(np.concatenate(frames, axis=1), note), media_type="image/png", headers=headers)
+
+
+def read_points(text: str | None) -> np.ndarray | None:
+    """(3, 2) of "x,y,x,y,x,y". Raises BadValue."""
+    if text is None:
+        return None
+    try:
+        values = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        values = np.empty(0)
+    if values.shape != (6,) or not (np.abs(values) < 1e6).all():
+        raise BadValue("points: six numbers are needed, x,y of left eye, right eye and mouth")
+    return values.reshape(3, 2)
+
+
+def encoded(export: Export, found: dict[str, Any]) -> dict[str, Any]:
+    """What `Export.find` found, for JSON."""
+
+    def plain_numbers(value: np.ndarray) -> Any:
+        return np.round(value, 3).tolist()
+
+    return {
+        **found,
+        "code": pack(found["code"]),
+        "standing": export.standing(found["code"]),
+        "model": export.id,
+        "faces": [
+            {"box": plain_numbers(one["box"]), "points": plain_numbers(one["points"]), "score": round(one["score"], 4)}
+            for one in found["faces"]
+        ],
+        "points": plain_numbers(found["points"]),
+        "matrix": found["matrix"].tolist(),
+        "crop": "data:image/png;base64," + base64.b64encode(photos.png(found["crop"])).decode("ascii"),
+    }
+
+
+def answer(export: Export, values: dict[str, Any]) -> Any:
+    """JSON that is not to be kept by anyone on the way."""
+    return JSONResponse(values, headers={"x-model": export.id, "cache-control": "no-store"})
+
+
+def unchanged(request: Request, tag: str) -> Response | None:
+    """304 where the browser has it already."""
+    known = request.headers.get("if-none-match", "")
+    return Response(status_code=304, headers={"etag": f'"{tag}"'}) if f'"{tag}"' in known else None
+
+
+def plain(schema: dict[str, Any]) -> str:
+    """The OpenAPI document as a page that needs no script."""
+    rows = "".join(
+        f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(about.get('summary', ''))}</p>"
+        for path, methods in schema["paths"].items()
+        for method, about in methods.items()
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Facemorph API</title>'
+        f'<h1>Facemorph API</h1><p>The whole of it: <a href="openapi.json">openapi.json</a>.</p>{rows}</html>'
+    )
+
+
+async def refused(_: Request, error: Exception) -> Response:
+    """Every error as {"error", "detail"}, ASCII alone, without a word of what was sent but the place where it is wrong."""
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part)[:40] for part in first["loc"] if part != "body")
+        refusal = Refusal(422, "invalid", f"{place}: {first['msg']}" if place else str(first["msg"]))
+        if first["type"] in ("model_attributes_type", "dict_type") and not first["loc"][1:]:
+            refusal = Refusal(422, "invalid", "a JSON object is needed, sent as application/json")
+    elif isinstance(error, BadPhoto):
+        word = {413: "too_large", 415: "unsupported"}.get(error.status, "invalid")
+        refusal = Refusal(error.status, word, str(error))
+    elif isinstance(error, HTTPException):
+        status = 422 if error.status_code == 400 else error.status_code
+        word = {404: "not_found", 405: "not_allowed", 422: "invalid"}.get(status, "refused")
+        refusal = Refusal(status, word, str(error.detail))
+    elif isinstance(error, Refusal):
+        refusal = error
+    else:
+        refusal = Refusal(422, "invalid", str(error))
+    status, headers, body = refusal.response()
+    return Response(body, status, headers={**headers, **(getattr(error, "headers", None) or {})})
+
+
+HANDLERS: dict[Any, Any] = dict.fromkeys((RequestValidationError, HTTPException, BadPhoto, BadValue, Refusal), partial(refused))
