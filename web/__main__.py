@@ -15,6 +15,7 @@ PAGE = Path(__file__).parent / "page"
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m web", description="Serve the face editor.")
     parser.add_argument("--export", type=Path, default=Path("data/export"), help="an export folder, or a JSON file that points to one")
+    parser.add_argument("--page", type=Path, default=PAGE, help="folder of the page's files")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; anything but this machine needs --allow-host")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument(
@@ -30,9 +31,11 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     chosen = options()
+    if not (chosen.page / "index.html").is_file():
+        raise SystemExit(f"error: {chosen.page / 'index.html'} is missing; --page names the folder of the page")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        app = server.create(Shelf(chosen.export), PAGE, tuple(chosen.allow_host))
+        app = server.create(Shelf(chosen.export), chosen.page, tuple(chosen.allow_host))
     except (BadExport, align.DetectorMissing) as error:
         raise SystemExit(f"error: {error}") from None
     name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host

@@ -21,6 +21,7 @@ log = logging.getLogger("facemorph.web")
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 JSON_BYTES = 2 * 2**20
+PICTURES = ("image/jpeg", "image/png", "image/webp")
 PATIENCE = 20.0  # seconds for a body to arrive
 BODIES = 16  # pictures that may be arriving at once
 REQUESTS = 256  # requests of /api that may be under way at once
@@ -131,6 +132,9 @@ class Guard:
             await self.app(scope, receive, send)
             return
         picture = scope["path"] == "/api/encode"
+        kind = headers.get("content-type", [""])[-1].split(";")[0].strip().lower()
+        if scope["method"] == "POST" and kind not in (PICTURES if picture else ("application/json",)):
+            raise Refusal(415, "unsupported", f"send {'the picture itself as ' + ', '.join(PICTURES) if picture else 'application/json'}")
         if self.requests >= REQUESTS or (picture and self.bodies >= BODIES):
             raise Refusal(429, "busy", "too many requests at once; try again in a moment")
         self.requests += 1

@@ -22,11 +22,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 
 from web import VERSION, align, photos
 from web.engine import FORMAT, BadValue, Custom, Export, Shelf, levels, straight
-from web.guard import Guard, Refusal
+from web.guard import PICTURES, Guard, Refusal
 from web.photos import BadPhoto
 
 T = TypeVar("T")
@@ -260,7 +261,7 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/jpeg", "image/png", "image/webp")},
+                "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
             }
         },
     )
@@ -271,8 +272,6 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
         model: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Encoded:
         export = chosen(model)
-        if not request.headers.get("content-type", "").lower().startswith(("image/jpeg", "image/png", "image/webp")):
-            raise Refusal(415, "unsupported", "send the picture itself, as image/jpeg, image/png or image/webp")
         where = read_points(points)
         content = await request.body()
         found = await readers.run(lambda: export.find(detector, content, face, where))
@@ -282,10 +281,17 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     async def docs() -> HTMLResponse:
         return HTMLResponse(plain(app.openapi()))
 
-    app.mount("/", StaticFiles(directory=page, html=True, check_dir=False))
+    app.router.routes.append(Page("/", StaticFiles(directory=page, html=True)))
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return Guard(app, hosts, photos.MAX_BYTES)
+
+
+class Page(Mount):
+    """The page's files; a path of the API is never one of them, so a wrong method there is 405 and not 404."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        return (Match.NONE, {}) if scope["path"].startswith(("/api/", "/export/")) else super().matches(scope)
 
 
 async def watch(shelf: Shelf) -> None:
@@ -418,8 +424,10 @@ async def refused(_: Request, error: Exception) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part)[:40] for part in first["loc"] if part != "body")
         refusal = Refusal(422, "invalid", f"{place}: {first['msg']}" if place else str(first["msg"]))
-        if first["type"] in ("model_attributes_type", "dict_type") and not first["loc"][1:]:
-            refusal = Refusal(422, "invalid", "a JSON object is needed, sent as application/json")
+        if first["type"] == "json_invalid":
+            refusal = Refusal(422, "invalid", "the body is not JSON")
+        elif first["type"] == "model_attributes_type" and not first["loc"][1:]:
+            refusal = Refusal(422, "invalid", "a JSON object is needed")
     elif isinstance(error, BadPhoto):
         word = {413: "too_large", 415: "unsupported"}.get(error.status, "invalid")
         refusal = Refusal(error.status, word, str(error))
