@@ -1,7 +1,9 @@
 """A small export made by the real stages from a few hundred drawn faces: what the tests of the website serve."""
 
+import functools
 import io
 import os
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -124,3 +126,17 @@ def export(root: Path, out: str = "data/export") -> Path:
         paths = ("data/crops", "data/model", "data/latents", "data/vectors", "data/raw", "reports/metrics.json", out)
         stages.export.main(*map(Path, paths))
     return root / out
+
+
+@functools.cache
+def shared() -> Path:
+    """The root of one prepared project with its export, made once for all tests of a run."""
+    keeper = tempfile.TemporaryDirectory(prefix="facemorph-")
+    KEEPERS.append(keeper)
+    root = Path(keeper.name)
+    prepare(root)
+    export(root)
+    return root
+
+
+KEEPERS: list[tempfile.TemporaryDirectory] = []  # a folder is removed when its keeper is: at the end of the run

@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime
 
 from web import align, photos
+from web.align import apply
 
 FORMAT = 1
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.bin")
@@ -195,11 +196,6 @@ class Export:
             "crop": crop,
             "notices": notices,
         }
-
-
-def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """A map (2, 3) on points (..., 2)."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def orthonormal(vectors: np.ndarray) -> list[np.ndarray]:
