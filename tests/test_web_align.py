@@ -85,7 +85,7 @@ def test_dots_on_eyes_and_mouth_land_on_the_template(angle, scale):
 
 
 def test_fine_patterns_are_averaged_and_not_aliased():
-    photo = np.indices((3000, 3000)).sum(0) % 2 * np.uint8(255)
+    photo = (np.indices((3000, 3000)).sum(0) % 2 * 255).astype(np.uint8)
     face, _ = GEOMETRY.by_points(np.dstack([photo] * 3), (GEOMETRY.template - GEOMETRY.template.mean(0)) * 9 + 1500)
     assert np.abs(face.astype(float) - 127.5).max() < 4
 
@@ -151,5 +151,5 @@ def test_the_frame_of_a_wider_picture_is_its_middle():
     photo[:, 200:378] = 250
     face, to_face = GEOMETRY.by_frame(photo)
     assert face.min() > 240
-    np.testing.assert_allclose(apply(to_face, GEOMETRY.template + (200, 0)), apply(GEOMETRY.cut, GEOMETRY.template), atol=1e-9)
+    np.testing.assert_allclose(apply(to_face, GEOMETRY.template + np.array([200, 0])), apply(GEOMETRY.cut, GEOMETRY.template), atol=1e-9)
     assert Image.fromarray(face).size == (64, 64)

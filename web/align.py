@@ -7,6 +7,7 @@ Pixel coordinates have the centre of a pixel at whole numbers.
 
 import hashlib
 import importlib.util
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,16 +178,17 @@ class Geometry:
         """The face whose eyes and mouth stand at `anchors` (3, 2): uint8 (S, S, 3), and the map (2, 3) from `pixels` to it. Raises ValueError."""
         matrix = similarity(anchors, self.template)
         left, top, right, bottom = self.box
-        to_box = compose(np.array([[1.0, 0, -left], [0, 1.0, -top]]), matrix)
-        part, to_part = shrink(pixels, to_box, (right - left, bottom - top))
-        warped = cv2.warpAffine(
-            part,
-            compose(to_box, invert(to_part)),
+        size, margin = (
             (right - left, bottom - top),
-            flags=cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        face = Image.fromarray(warped).resize((self.size, self.size), FILTERS[self.filter])
+            3 * math.ceil((right - left) / self.size) + 1,
+        )  # the filter looks beyond the box, as in training
+        whole = (size[0] + 2 * margin, size[1] + 2 * margin)
+        to_whole = compose(np.array([[1.0, 0, margin - left], [0, 1.0, margin - top]]), matrix)
+        part, to_part = shrink(pixels, to_whole, whole)
+        moved = compose(to_whole, invert(to_part))
+        warped = cv2.warpAffine(part, moved, whole, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        box = (margin, margin, margin + size[0], margin + size[1])
+        face = Image.fromarray(warped).resize((self.size, self.size), FILTERS[self.filter], box)
         return np.asarray(face), compose(self.cut, matrix)
 
     def by_frame(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +215,7 @@ def shrink(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tup
     part = pixels[top:bottom, left:right]
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     moved = np.array([[1.0, 0, -left], [0, 1.0, -top]])
-    if scale >= 1:
+    if scale > 1 - 1e-6:
         return np.ascontiguousarray(part), moved
     goal = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
     small = cv2.resize(part, goal, interpolation=cv2.INTER_AREA)
