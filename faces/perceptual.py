@@ -42,11 +42,10 @@ class VGG19Trunk(nn.Module):
         self.register_buffer("mean", torch.empty(3, 1, 1))
         self.register_buffer("deviation", torch.empty(3, 1, 1))
 
-    @classmethod
-    def adapt(cls, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's state of the whole network -> ours: the first five convolutions, and the mean and deviation of ImageNet in [0, 1]."""
         kept = [weights[f"features.{layer}.{kind}"] for layer in (0, 2, 5, 7, 10) for kind in ("weight", "bias")]
-        names = [name for name in cls().state_dict() if name.startswith("stages")]
+        names = [name for name in self.state_dict() if name.startswith("stages")]
         return dict(zip(names, kept, strict=True)) | {
             "mean": torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1),
             "deviation": torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1),
@@ -120,10 +119,9 @@ class EfficientNetLite0(nn.Module):
         self.head = nn.Sequential(*_convolution(320, 1280, 1), nn.ReLU6())
         self.classes = nn.Linear(1280, 1000)
 
-    @classmethod
-    def adapt(cls, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """The package's state -> ours. Both lists are in the order of computation; a shape that does not fit is an error later."""
-        return dict(zip(cls().state_dict(), weights.values(), strict=True))
+        return dict(zip(self.state_dict(), weights.values(), strict=True))
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
@@ -154,13 +152,11 @@ def load(network: str, path: str, device: torch.device) -> VGG19Trunk | Efficien
     """
     with torch.device("meta"):
         module = NETWORKS[network]()
-        try:
-            weights = _read(Path(path)) if path else _published(network)
-            module.load_state_dict(module.adapt(weights), assign=True)
-        except (KeyError, ValueError, RuntimeError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"{path or network}: not the weights of {network}: {str(error).splitlines()[0]}") from None
+    weights = _read(Path(path)) if path else _published(network)
+    try:
+        module.load_state_dict(module.adapt(weights), assign=True)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path or network}: not the weights of {network}: {str(error).splitlines()[0]}") from None
     return module.eval().requires_grad_(False).to(device)
 
 

@@ -50,7 +50,7 @@ def growth(progress: float, levels: int, growing: float, fading: float) -> tuple
         begun = level * lasts
     if level == 0 or fading == 0:
         return level, 1.0
-    return level, min(1.0, (progress - begun) / (fading * lasts))
+    return level, min(1.0, max(0.0, progress - begun) / (fading * lasts))
 
 
 def halved(images: Tensor) -> Tensor:
