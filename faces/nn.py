@@ -1,5 +1,6 @@
 """What several models share, identical: the keys that every model's group holds, and a few bricks."""
 
+import math
 from typing import Literal
 
 import torch
@@ -53,3 +54,55 @@ class Fold(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.view(-1, self.channels, self.side, self.side).contiguous(memory_format=torch.channels_last)
+
+
+def widths(size: int, width: int) -> list[int]:
+    """Channels at size / 2, size / 4, ..., 4: `width`, doubled at each halving."""
+    return [width * 2**level for level in range(int(math.log2(size)) - 2)]
+
+
+def strided_encoder(size: int, width: int, outputs: int) -> nn.Sequential:
+    """The textbook's encoder: (B, 3, size, size) -> (B, outputs).
+
+    4 x 4 convolutions of stride 2 down to 4 pixels, then a linear layer: Hou et al. 2017, figure 2, with SiLU for leaky ReLU.
+    """
+    channels = widths(size, width)
+    layers = [convolution(inputs, outputs, 4, 2) for inputs, outputs in zip([3, *channels], channels, strict=False)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, outputs))
+
+
+def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
+    """The textbook's decoder: (B, inputs) -> (B, 3, size, size) in [-1, 1]. Nearest neighbours and 3 x 3 convolutions leave no checkerboard."""
+    channels = widths(size, width)[::-1]
+    layers: list[nn.Module] = []
+    for wide, narrow in zip(channels, [*channels[1:], width], strict=True):
+        layers += [nn.Upsample(scale_factor=2), convolution(wide, narrow)]
+    return nn.Sequential(nn.Linear(inputs, channels[0] * 16), Fold(channels[0], 4), *layers, nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+
+
+class CodeNorm(nn.Module):
+    """The code of a deterministic autoencoder, each number at mean 0 and variance 1 over the training faces: (B, D) -> (B, D).
+
+    Such a model has no prior. The normalisation fixes the scale of its code; the covariance, kept along, is that of a Gaussian fitted to the codes, and
+    samples come from it (the simplest of the ex-post densities of Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
+    """
+
+    HORIZON = 100  # steps over which mean, variance and covariance are averaged
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(length, affine=False, momentum=1 / self.HORIZON)
+        self.register_buffer("covariance", torch.eye(length))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        codes = self.norm(codes.float())
+        if self.training:
+            with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
+                self.covariance.lerp_(codes.T @ codes / len(codes), 1 / self.HORIZON)
+        return codes
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
+        """(count, D) on the CPU, from the Gaussian that was fitted."""
+        covariance = self.covariance.double().cpu()
+        factor = torch.linalg.cholesky(covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)).float()
+        return temperature * torch.randn(count, len(factor), generator=generator) @ factor.T

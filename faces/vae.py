@@ -80,3 +80,14 @@ def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
     """
     step = 2 / 255
     return 0.5 * images[0].numel() * torch.log(F.mse_loss(decoded, images) + step**2 / 12)
+
+
+def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:
+    """Binary cross-entropy of pixels taken as chances, [-1, 1] mapped to [0, 1]: in nats per image. Kingma & Welling 2014, appendix C.1.
+
+    For pixels that are not black or white it is no likelihood (Loaiza-Ganem & Cunningham, NeurIPS 2019), only the textbook's loss; near its minimum it
+    is that of a Gaussian of variance p (1 - p), in [0, 1], which is far wider than what a good reconstruction leaves.
+    """
+    chance, target = (decoded + 1) / 2, (images + 1) / 2
+    chance = chance.clamp(1e-6, 1 - 1e-6)
+    return -(target * chance.log() + (1 - target) * (1 - chance).log()).sum((1, 2, 3)).mean()

@@ -1,0 +1,45 @@
+"""Deep-feature-consistent VAE: a reconstruction is good when a network trained to see finds in it what it finds in the face.
+
+Hou, Shen, Sun, Qiu, "Deep Feature Consistent Variational Autoencoder", WACV 2017.
+
+    encoder   image -> strided convolutions -> linear -> mean, log-variance
+    decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image -> frozen network -> features of its first stages
+
+Only training needs the network (faces/perceptual.py): it is in no checkpoint.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from faces import nn as bricks
+from faces import perceptual
+from faces.vae import GaussianVAE, calibrated_gaussian
+
+
+class Config(bricks.Config):
+    code_length: int  # D
+    width: int  # channels at half the image's size; each halving doubles them
+    network: Literal["efficientnet_lite0", "vgg19"]
+    weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
+    stages: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)]  # weight of each stage's distance
+    pixels: Annotated[float, Field(ge=0)]  # weight of the distance between the pixels themselves, where variance is 0
+    variance: Annotated[float, Field(ge=0)]  # of a feature under the decoder; 0: the best of each stage and batch
+
+
+class Model(GaussianVAE):
+    def __init__(self, config: Config, size: int) -> None:
+        encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
+        decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
+        super().__init__(config, config.code_length, encoder, decoder)
+
+    def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
+        network = perceptual.load(self.config.network, self.config.weights, images.device)
+        stages, variance = self.config.stages, self.config.variance
+        if variance > 0:  # the published sum of squares
+            found = perceptual.distances(network, images, decoded, len(stages))
+            return sum(weight * 0.5 * count * error / variance for weight, (error, count) in zip(stages, found, strict=True))
+        features = perceptual.calibrated_features(network, images, decoded, stages)
+        pixels = self.config.pixels / (sum(stages) + self.config.pixels)
+        return (1 - pixels) * features + pixels * calibrated_gaussian(images, decoded)
