@@ -1,5 +1,7 @@
 # make run      the environment, then the whole pipeline
 # make test     the environment, then ruff and pytest
+# make serve    the website over data/export, on http://127.0.0.1:8000
+# make site     the website as a folder for any file server, in site/
 # make doctor   what this machine has and lacks
 # make lock     requirements.txt anew from requirements.in
 # VENV=path     use (or make) the environment there, to share one between checkouts
@@ -9,7 +11,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help run test doctor lock
+.PHONY: help run test serve site doctor lock
 help:
 	@grep -E '^# ' Makefile
 
@@ -20,6 +22,12 @@ test: $(READY)
 	ruff check .
 	ruff format --check .
 	pytest
+
+serve: $(READY)
+	python -m web
+
+site: $(READY)
+	python -m web.site data/export site
 
 doctor: $(READY)
 	python -m ops.doctor
