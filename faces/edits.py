@@ -1,6 +1,6 @@
 """What an edit did, in numbers: to its attribute, to every other, to the person. Pure functions over what a judge saw.
 
-Letters: S strengths, the first of which is 0; F faces; A attributes; K features. `side` (F,) is +1 where the edit adds the attribute and -1 where it removes it.
+Letters: S strengths, the first of which is 0; F faces; A attributes; K features. `side` (F,) is +1 where the edit adds the attribute, -1 where it removes it.
 Evidence is a judge's (faces/judge.py): it speaks for the attribute above 0. Changes count in `spread` (A,), the evidence's standard deviation over
 real faces, so that attributes can be compared. Edits are compared where they do the same to their target, not where their strength is the same (the
 DT curve of Han et al., IJCAI 2021): an edit that does nothing leaks nothing.
@@ -84,9 +84,9 @@ def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets
     return float((excess[others] * own[others]).sum() / total) if total else 0.0
 
 
-def distances(a: np.ndarray, b: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Between features a and b, each (n, K), in standard deviations (K,) of each feature: root mean square over the features, (n,)."""
-    return np.sqrt(np.square((a - b) / np.maximum(deviation, 1e-6)).mean(1))
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean, between features a and b, each (n, K): (n,)."""
+    return np.linalg.norm(a - b, axis=1)
 
 
 def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:

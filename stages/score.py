@@ -12,8 +12,8 @@ out   data/scores/       curves.csv    per judge, estimator, kind, attribute and
                          identity.csv  the marks of the identity scale, by judge
                          priors.csv    distance of reconstructions and of samples to real faces, and smoothness
 
-Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it; `plain` is the decoded edit, `detail` the original
-plus what the edit changed. A face counts where the judge sees, before the edit, what its label says.
+Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it; `plain` is the decoded edit, `detail`
+the original plus what the edit changed. A face counts where the judge sees, before the edit, what its label says.
 """
 
 import sys
@@ -37,6 +37,18 @@ from faces.files import new_folder
 from faces.judge import Panel, augment
 from faces.params import Group, load, one_of
 from faces.terminal import Progress, stop
+
+EPSILON = 1e-2  # of a path: how far apart two pictures are from which its speed is taken
+WHERE = ("judge", "estimator", "kind", "attribute")
+COLUMNS = {
+    "curves": (*WHERE, "faces", "strength", "flips", "effect", "leakage", "kept", "identity"),
+    "levels": (
+        *(*WHERE, "faces", "level", "strength", "effect", "leakage", "kept", "identity"),
+        *("perceptual", "realism", "realism_unedited", "path_length", "error_reduction", "psnr_outside"),
+    ),
+    "leakage": (*WHERE, "faces", "other", "change"),
+    "carried": ("judge", "estimator", "kind", "attributes", "carried"),
+}
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=2)]
@@ -118,10 +130,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scales:
-    """In what units distances are told: standard deviations of features over real faces, and the distance of two different faces."""
+    """The units in which distances are told, each the median distance between two different faces: of each judge's features, of EfficientNet-Lite0's."""
 
-    judges: tuple[tuple[np.ndarray, float], ...]
-    features: tuple[np.ndarray, float]
+    judges: tuple[float, ...]
+    features: float
 
 
 def trace(bench: Bench, sample: Sample, step: np.ndarray, which: np.ndarray) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
@@ -150,10 +162,10 @@ def score_edit(
         where = {"judge": judge, "kind": kind, "attribute": names[target], "faces": int(agree.sum())}
         if where["faces"] < params.min_faces:
             continue
-        seen, towards, (deviation, unit) = evidence[:, agree], side[agree], scales.judges[judge]
+        seen, towards, unit = evidence[:, agree], side[agree], scales.judges[judge]
         flips = edits.flip_strengths(strengths, seen[:, :, target], towards)
         change = edits.changes(seen, towards, bench.panel.spread[judge])
-        identity = np.array([edits.distances(now, features[0, agree], deviation).mean() for now in features[:, agree]]) / unit
+        identity = np.array([edits.distances(now, features[0, agree]).mean() for now in features[:, agree]]) / unit
         curves = {
             "effect": change[:, target],
             "leakage": edits.leakage(change, target),
@@ -181,9 +193,9 @@ def look(
     bench: Bench, sample: Sample, scales: Scales, step: np.ndarray, which: np.ndarray, kind: str, added: np.ndarray, real: np.ndarray
 ) -> dict[str, float]:
     """What pictures edited by step (F', D) say: how far they look changed, how real the faces with an added attribute look, and how even the path is."""
-    params, (deviation, unit) = bench.params, scales.features
+    params = bench.params
     before, after = sample.features[kind][which], bench.features(sample.edited(bench, step, which, (kind,))[kind])
-    row = {"perceptual": float(edits.distances(after, before, deviation).mean() / unit)}
+    row = {"perceptual": float(edits.distances(after, before).mean() / scales.features)}
     if min(added.sum(), len(real)) >= params.min_faces:
         row["realism"] = kernel(*polynomial(after[added], real))
         row["realism_unedited"] = kernel(*polynomial(before[added], real))
@@ -195,13 +207,9 @@ def look(
     return row | {"path_length": path_length(*ends, scales)}
 
 
-EPSILON = 1e-2  # of a path: how far apart two pictures are from which its speed is taken
-
-
 def path_length(before: np.ndarray, after: np.ndarray, scales: Scales) -> float:
     """Perceptual path length (Karras et al. 2019, section 4.1): mean squared speed along paths of length one, features (n, 1280) EPSILON apart."""
-    deviation, unit = scales.features
-    return float(np.square(edits.distances(after, before, deviation) / unit / EPSILON).mean())
+    return float(np.square(edits.distances(after, before) / scales.features / EPSILON).mean())
 
 
 def score_truth(
@@ -274,19 +282,18 @@ def same_person(
 
 def identity_scales(
     bench: Bench, crops: Crops, pairs: Counterfactuals | None, real: Tensor, rng: np.random.Generator
-) -> tuple[list[dict[str, Any]], tuple[tuple[np.ndarray, float], ...]]:
-    """Rows of identity.csv, and per judge the features' deviation and the unit of the scale. real (n, 3, H, W) are test faces of mostly different people."""
+) -> tuple[list[dict[str, Any]], tuple[float, ...]]:
+    """Rows of identity.csv, and per judge the unit of the scale. real (n, 3, H, W) are test faces of mostly different people."""
     source, left, right = same_person(crops, pairs, bench.params.samples, rng)
     first = bench.pictures(left)
     second = augment(first) if right is None else bench.pictures(right)
     rows, scales = [], []
     for judge in range(len(bench.panel.judges)):
         features = bench.judge(judge, real)[1]
-        deviation = features.std(0)
-        same = edits.distances(bench.judge(judge, first)[1], bench.judge(judge, second)[1], deviation)
-        marks = edits.identity_scale(same, edits.distances(features, np.roll(features, 1, 0), deviation))
+        same = edits.distances(bench.judge(judge, first)[1], bench.judge(judge, second)[1])
+        marks = edits.identity_scale(same, edits.distances(features, np.roll(features, 1, 0)))
         rows.append({"judge": judge, "same_person": source, **marks})
-        scales.append((deviation, marks["unit"]))
+        scales.append(marks["unit"])
     return rows, tuple(scales)
 
 
@@ -333,9 +340,8 @@ def score_all(
     real_rows, rows = np.sort(order[: score.samples]), np.sort(order[: score.faces])
     real = bench.pictures(crops.images[real_rows])
     real_features, real_labels = bench.features(real), crops.labels[real_rows][:, columns]
-    deviation = real_features.std(0)
     marks, judges = identity_scales(bench, crops, pairs, real, rng)
-    scales = Scales(judges, (deviation, float(np.median(edits.distances(real_features, np.roll(real_features, 1, 0), deviation)))))
+    scales = Scales(judges, float(np.median(edits.distances(real_features, np.roll(real_features, 1, 0)))))
     base = {"plain": bench.decode(codes[rows]), "detail": bench.pictures(crops.images[rows])}
     sample = Sample(codes[rows], crops.labels[rows][:, columns], base, {kind: bench.features(images) for kind, images in base.items()})
     truth_rows, truth = true_changes(bench, crops, pairs)
@@ -350,25 +356,33 @@ def score_all(
             done += 1
             bar.update(done)
     bar.close()
-    frames = {name: pd.DataFrame(lines) for name, lines in tables.items()}
-    if pairs is not None:
-        reached = frames["levels"].query("judge == 0 and level == @score.levels[-1] and strength < inf")
+    levels, changes = pd.DataFrame(tables["levels"]), pd.DataFrame(tables["leakage"], columns=COLUMNS["leakage"])
+    if pairs is not None and len(levels):
+        reached = levels[(levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])]
         vectors = [directions[row.estimator].one_sigma(row.attribute) * row.strength for row in reached.itertuples()]
         against = score_truth(bench, crops, pairs, codes, reached.assign(vector=vectors), params.region_threshold)
-        frames["levels"] = frames["levels"].merge(
-            against.assign(judge=0, level=score.levels[-1]), "left", ["judge", "level", "estimator", "kind", "attribute"]
-        )
+        against = against.assign(judge=0, level=score.levels[-1])
+        levels = levels.merge(against, "left", ["judge", "level", "estimator", "kind", "attribute"])
     expected = edits.correlations(crops.labels[crops.rows("train")][:, columns])
-    carried = []
-    for (judge, estimator, kind), group in (
-        frames["leakage"].query("estimator != 'truth'").groupby(["judge", "estimator", "kind"], sort=False)
-    ):
+    return {
+        "curves": pd.DataFrame(tables["curves"], columns=COLUMNS["curves"]),
+        "levels": levels.reindex(columns=COLUMNS["levels"]),
+        "leakage": changes,
+        "carried": pd.DataFrame(carried(changes, truth, expected, names), columns=COLUMNS["carried"]),
+        "identity": pd.DataFrame(marks),
+        "priors": score_priors(bench, crops, codes, real_features, real_rows, params.seed, scales),
+    }
+
+
+def carried(changes: pd.DataFrame, truth: dict[int, np.ndarray], expected: np.ndarray, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows of carried.csv, from those of leakage.csv; `truth` (A, A) by judge and `expected` (A, A) are in the order of `names`."""
+    rows = []
+    for (judge, estimator, kind), group in changes[changes["estimator"] != "truth"].groupby(["judge", "estimator", "kind"], sort=False):
         matrix = group.pivot(index="attribute", columns="other", values="change").reindex(columns=names)
         targets = np.array([names.index(name) for name in matrix.index])
         share = edits.carried(matrix.to_numpy(), truth[judge][targets], expected, targets)
-        carried.append({"judge": judge, "estimator": estimator, "kind": kind, "attributes": len(targets), "carried": share})
-    frames |= {"carried": pd.DataFrame(carried), "identity": pd.DataFrame(marks)}
-    return frames | {"priors": score_priors(bench, crops, codes, real_features, real_rows, params.seed, scales)}
+        rows.append({"judge": judge, "estimator": estimator, "kind": kind, "attributes": len(targets), "carried": share})
+    return rows
 
 
 def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges: Path, out: Path) -> None:

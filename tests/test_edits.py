@@ -100,11 +100,6 @@ def test_the_identity_scale_puts_strangers_at_one():
     assert scale["same_95"] == pytest.approx(0.2375)
 
 
-def test_distances_count_in_deviations():
-    a, b = np.zeros((2, 4)), np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
-    np.testing.assert_allclose(edits.distances(a, b, np.array([1.0, 2.0, 3.0, 4.0])), [1.0, 0.0])
-
-
 def test_identity_pairs_are_of_one_known_person(rng):
     identity = np.array([5, 7, -1, 5, 7, 7, -1, 9])
     left, right = edits.identity_pairs(identity, 10, rng)
