@@ -21,7 +21,7 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame)
     same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs of pictures of one person
     carried        how much of the labels' correlations came along
     """
-    last, same = levels[levels["level"] == levels["level"].max()], identity["same_95"].iloc[0]
+    last, same = levels[levels["level"] == levels["level"].max()], identity.set_index("attribute")["same_95"]
     shares, found = {(row.estimator, row.kind): row.carried for row in carried.itertuples()}, {}
     for (estimator, kind), rows in last.groupby(["estimator", "kind"], sort=False):
         ours, baseline = rows, last[(last["estimator"] == last["estimator"].iloc[0]) & (last["kind"] == kind)]
@@ -31,7 +31,7 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame)
         found.setdefault(estimator, {})[kind] = {
             "reached": figure(len(ours) / len(rows)),
             "leakage_ratio": figure(ratio),
-            "same_person": figure((ours["identity"] < same).mean()),
+            "same_person": figure((ours["identity"] < same.loc[ours.index]).mean()),
             "carried": figure(shares.get((estimator, kind), np.nan)),
             **{name: figure(ours[name].mean()) for name in FIGURES},
         }

@@ -11,6 +11,8 @@ import math
 import numpy as np
 import pandas as pd
 
+CORRELATED = 0.1  # correlation of two labels, either way, from which a confounder is there to be carried
+
 
 def flip_strengths(strengths: np.ndarray, evidence: np.ndarray, side: np.ndarray) -> np.ndarray:
     """The strength (F,) at which each face first counts as having flipped, linear between measured strengths; infinity where it never does.
@@ -72,7 +74,8 @@ def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets
 
     Row r of matrix (R, A) holds the changes that the edit of attribute `targets[r]` made, row r of truth the changes that the true counterfactual makes (zeros
     where there is no truth), both in spreads; expected (A, A) holds the label correlations. Divided by the change of its own attribute, a mean difference
-    moves every other attribute by their correlation. The result is the least-squares slope of (matrix - truth) on those, over all pairs.
+    moves every other attribute by their correlation. The result is the least-squares slope of (matrix - truth) on those, over the pairs whose correlation
+    is at least CORRELATED either way; NaN where no pair's is.
     """
     rows, own = np.arange(len(targets)), expected[targets]
     excess = matrix / matrix[rows, targets][:, None]
@@ -80,13 +83,20 @@ def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets
     excess = excess - np.divide(truth, real[:, None], out=np.zeros_like(truth), where=real[:, None] != 0)
     others = np.ones(matrix.shape, bool)
     others[rows, targets] = False
-    total = float(np.square(own[others]).sum())
-    return float((excess[others] * own[others]).sum() / total) if total else 0.0
+    pairs = others & (np.abs(own) >= CORRELATED)
+    return float((excess[pairs] * own[pairs]).sum() / np.square(own[pairs]).sum()) if pairs.any() else math.nan
 
 
-def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Euclidean, between features a and b, each (n, K): (n,)."""
-    return np.linalg.norm(a - b, axis=1)
+def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
+    """Euclidean, between features a and b, each (n, K), leaving out their difference along `without` (K,): (n,).
+
+    A judge reads an attribute off along one axis of its features. An edit is to move a face along it; whether it is still the same person shows in the others.
+    """
+    difference = a - b
+    if without is not None:
+        axis = without / np.linalg.norm(without)
+        difference = difference - np.outer(difference @ axis, axis)
+    return np.linalg.norm(difference, axis=1)
 
 
 def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:

@@ -84,6 +84,10 @@ class Panel:
             judge.to(device, memory_format=torch.channels_last)
         return self
 
+    def axes(self, judge: int) -> np.ndarray:
+        """(A, K): the axis of its features along which a judge reads each attribute."""
+        return self.judges[judge].head.weight[list(self.columns)].cpu().numpy()
+
     @torch.no_grad()
     def look(self, judge: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """images (B, 3, H, W) in [-1, 1] -> evidence (B, A), features (B, K), float32."""

@@ -190,7 +190,7 @@ def scored(scores: Path, plots: Path) -> dict[str, Any]:
     for name, table in tables.items():
         table.to_csv(plots / f"{name}.csv", index=False, lineterminator="\n")
     metrics: dict[str, Any] = {}
-    for judge in tables["identity"]["judge"]:
+    for judge in tables["identity"]["judge"].unique():
         of = {name: table[table["judge"] == judge] for name, table in tables.items() if "judge" in table}
         group = "edits" if judge == 0 else f"edits_judge_{judge + 1}"
         metrics[group] = comparisons.compare(of["levels"], of["carried"], of["identity"])

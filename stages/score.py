@@ -9,7 +9,7 @@ out   data/scores/       curves.csv    per judge, estimator, kind, attribute and
                          levels.csv    the same where a share of the faces has flipped, and at the last such level what the pictures say
                          leakage.csv   at the last level: the change of every other attribute, in spreads; the true counterfactuals' beside it
                          carried.csv   how much of the labels' correlations each estimator's edits carry along
-                         identity.csv  the marks of the identity scale, by judge
+                         identity.csv  the marks of the identity scale, by judge and attribute
                          priors.csv    distance of reconstructions and of samples to real faces, and smoothness
 
 Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it; `plain` is the decoded edit, `detail`
@@ -130,10 +130,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scales:
-    """The units in which distances are told, each the median distance between two different faces: of each judge's features, of EfficientNet-Lite0's."""
+    """The units in which distances are told, each the median distance between two different faces."""
 
-    judges: tuple[float, ...]
-    features: float
+    judges: np.ndarray  # (J, A) of a judge's features, the axis of one attribute left out
+    features: float  # of EfficientNet-Lite0's
 
 
 def trace(bench: Bench, sample: Sample, step: np.ndarray, which: np.ndarray) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
@@ -162,10 +162,12 @@ def score_edit(
         where = {"judge": judge, "kind": kind, "attribute": names[target], "faces": int(agree.sum())}
         if where["faces"] < params.min_faces:
             continue
-        seen, towards, unit = evidence[:, agree], side[agree], scales.judges[judge]
+        seen, towards, axis = evidence[:, agree], side[agree], bench.panel.axes(judge)[target]
         flips = edits.flip_strengths(strengths, seen[:, :, target], towards)
         change = edits.changes(seen, towards, bench.panel.spread[judge])
-        identity = np.array([edits.distances(now, features[0, agree]).mean() for now in features[:, agree]]) / unit
+        identity = (
+            np.array([edits.distances(now, features[0, agree], axis).mean() for now in features[:, agree]]) / scales.judges[judge, target]
+        )
         curves = {
             "effect": change[:, target],
             "leakage": edits.leakage(change, target),
@@ -282,19 +284,18 @@ def same_person(
 
 def identity_scales(
     bench: Bench, crops: Crops, pairs: Counterfactuals | None, real: Tensor, rng: np.random.Generator
-) -> tuple[list[dict[str, Any]], tuple[float, ...]]:
-    """Rows of identity.csv, and per judge the unit of the scale. real (n, 3, H, W) are test faces of mostly different people."""
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Rows of identity.csv, and the units of the scales (J, A). real (n, 3, H, W) are test faces, nearly all of different people."""
     source, left, right = same_person(crops, pairs, bench.params.samples, rng)
     first = bench.pictures(left)
     second = augment(first) if right is None else bench.pictures(right)
-    rows, scales = [], []
+    rows = []
     for judge in range(len(bench.panel.judges)):
-        features = bench.judge(judge, real)[1]
-        same = edits.distances(bench.judge(judge, first)[1], bench.judge(judge, second)[1])
-        marks = edits.identity_scale(same, edits.distances(features, np.roll(features, 1, 0)))
-        rows.append({"judge": judge, "same_person": source, **marks})
-        scales.append(marks["unit"])
-    return rows, tuple(scales)
+        (_, one), (_, other), (_, faces) = (bench.judge(judge, images) for images in (first, second, real))
+        for name, axis in zip(bench.panel.attributes, bench.panel.axes(judge), strict=True):
+            marks = edits.identity_scale(edits.distances(one, other, axis), edits.distances(faces, np.roll(faces, 1, 0), axis))
+            rows.append({"judge": judge, "attribute": name, "same_person": source, **marks})
+    return rows, np.array([row["unit"] for row in rows]).reshape(len(bench.panel.judges), -1)
 
 
 def score_priors(

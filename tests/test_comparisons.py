@@ -6,6 +6,8 @@ import pytest
 
 from faces.comparisons import FIGURES, compare, figure, matrix
 
+SAME = pd.DataFrame({"attribute": ["A", "B"], "same_95": [0.5, 0.5]})
+
 
 def table(*rows) -> pd.DataFrame:
     columns = ["estimator", "kind", "attribute", "level", "strength", "leakage", "identity"]
@@ -21,7 +23,7 @@ def test_estimators_are_compared_where_both_reach_the_level():
         ("second", "plain", "B", 0.9, 1.0, 0.8, 0.1),
     )
     carried = pd.DataFrame([("first", "plain", 1.0), ("second", "plain", 0.25)], columns=["estimator", "kind", "carried"])
-    found = compare(levels, carried, pd.DataFrame({"same_95": [0.5]}))
+    found = compare(levels, carried, SAME)
     assert found["first"]["plain"]["reached"] == 0.5
     assert found["first"]["plain"]["leakage_ratio"] == 1.0
     second = found["second"]["plain"]
@@ -35,7 +37,7 @@ def test_estimators_are_compared_where_both_reach_the_level():
 
 def test_an_estimator_that_reaches_nothing_keeps_its_keys():
     levels = table(("first", "plain", "A", 0.9, 2.0, 0.4, 0.3), ("random", "plain", "A", 0.9, np.inf, np.nan, np.nan))
-    found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), pd.DataFrame({"same_95": [0.5]}))
+    found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), SAME)
     assert set(found["random"]["plain"]) == set(found["first"]["plain"])
     assert found["random"]["plain"]["reached"] == 0.0
     assert found["random"]["plain"]["leakage_ratio"] is None

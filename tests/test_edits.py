@@ -87,6 +87,10 @@ def test_carried_finds_the_planted_share(rng, share):
     assert edits.carried(matrix, truth, expected, np.arange(4)) == pytest.approx(share, abs=1e-12)
 
 
+def test_nothing_is_carried_where_nothing_is_correlated():
+    assert np.isnan(edits.carried(np.eye(3), np.zeros((3, 3)), np.eye(3), np.arange(3)))
+
+
 def test_correlations_leave_unknown_labels_out():
     labels = np.array([[1, 1], [-1, -1], [1, 1], [-1, -1], [1, 0], [0, -1]])
     np.testing.assert_allclose(edits.correlations(labels), np.ones((2, 2)))
@@ -98,6 +102,12 @@ def test_the_identity_scale_puts_strangers_at_one():
     assert scale["unit"] == 4.0
     assert scale["same_median"] == pytest.approx(0.125)
     assert scale["same_95"] == pytest.approx(0.2375)
+
+
+def test_distances_leave_an_axis_out():
+    a, b, axis = np.array([[3.0, 4.0, 12.0], [1.0, 0.0, 0.0]]), np.zeros((2, 3)), np.array([0.0, 0.0, 2.0])
+    np.testing.assert_allclose(edits.distances(a, b), [13.0, 1.0])
+    np.testing.assert_allclose(edits.distances(a, b, axis), [5.0, 1.0])
 
 
 def test_identity_pairs_are_of_one_known_person(rng):
