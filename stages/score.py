@@ -221,7 +221,7 @@ def score_truth(
 
     error_reduction: by how much the squared error inside the truly changed region falls below doing nothing; psnr_outside: dB in the rest of the picture.
     """
-    rows, bar = [], Progress("score counterfactuals", len(steps), "edits")
+    rows, bar = [], Progress("score counterfactuals", steps["attribute"].nunique(), "attributes")
     for done, (attribute, group) in enumerate(steps.groupby("attribute", sort=False)):
         chosen = np.flatnonzero(pairs.attribute == attribute)[: bench.params.faces]
         if not len(chosen):
