@@ -151,6 +151,7 @@ def main(
         "code": {"length": codes.shape[1], "active_units": active, "collapsed": int(active < params.min_active_units)},
         "valid": numbers(history.iloc[-1].filter(like="valid_").rename(lambda name: name.removeprefix("valid_"))),
         "auroc": {"mean": round(float(primary["auroc"].mean()), 4), **numbers(primary.set_index("attribute")["auroc"])},
+        "auroc_by_estimator": numbers(table.groupby("estimator")["auroc"].mean()),
     }
     with new_folder(plots) as folder:
         history.to_csv(folder / "history.csv", index=False, lineterminator="\n")
