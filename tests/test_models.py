@@ -13,7 +13,7 @@ from faces import checkpoints, models
 from faces.crops import Geometry
 
 SIZES = (32, 64, 128)
-PROGRESS = (0.0, 0.3, 0.6, 0.9, 0.999)  # a growing model uses all of its parameters at some of these
+PROGRESS = tuple(step / 24 for step in range(25))  # a growing model uses each of its parameters somewhere along the budget
 
 
 def build(name: str, size: int, params: dict) -> torch.nn.Module:
