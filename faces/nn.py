@@ -87,18 +87,20 @@ class CodeNorm(nn.Module):
     samples come from it (the simplest of the ex-post densities of Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
     """
 
-    HORIZON = 100  # steps over which mean, variance and covariance are averaged
+    HORIZON = 100  # steps over which mean, variance and covariance are averaged; all there were, while there are fewer
 
     def __init__(self, length: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(length, affine=False, momentum=1 / self.HORIZON)
+        self.norm = nn.BatchNorm1d(length, affine=False)
         self.register_buffer("covariance", torch.eye(length))
 
     def forward(self, codes: Tensor) -> Tensor:
+        if not self.training:
+            return self.norm(codes.float())
+        self.norm.momentum = 1 / min(self.HORIZON, self.norm.num_batches_tracked.item() + 1)
         codes = self.norm(codes.float())
-        if self.training:
-            with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
-                self.covariance.lerp_(codes.T @ codes / len(codes), 1 / self.HORIZON)
+        with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
+            self.covariance.lerp_(codes.T @ codes / len(codes), self.norm.momentum)
         return codes
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:

@@ -91,7 +91,7 @@ def test_similarity_in_nats_at_every_size(params, size, count):
         (decoded + 1) / 2, (images + 1) / 2, data_range=1.0, sigma=1.5, kernel_size=11, betas=tuple(weights.tolist())
     )
     nats = model.reconstruction(images, decoded).item() / (0.5 * images[0].numel())
-    assert 1 - math.exp(nats) == pytest.approx(theirs.item(), abs=0.32 / size)
+    assert 1 - math.exp(nats) == pytest.approx(theirs.item(), abs=0.4 / size)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
@@ -170,11 +170,11 @@ def test_code_norm_keeps_a_gaussian_of_the_codes():
     """Two dimensions of correlation 0.8 and of any scale: codes get variance 1, samples the correlation; temperature scales them."""
     torch.manual_seed(0)
     norm = CodeNorm(2).train()
-    for _ in range(600):
+    for _ in range(300):
         first = torch.randn(256)
         codes = norm(torch.stack([50 * first + 7, 0.1 * (0.8 * first + 0.6 * torch.randn(256))], 1))
     assert norm.covariance[0, 1].item() == pytest.approx(0.8, abs=0.02)
-    torch.testing.assert_close(norm.eval()(torch.tensor([[57.0, 0.08]])), torch.tensor([[1.0, 0.8]]), atol=0.05, rtol=0)
+    torch.testing.assert_close(norm.eval()(torch.tensor([[57.0, 0.08]])), torch.tensor([[1.0, 0.8]]), atol=0.03, rtol=0)
     torch.testing.assert_close(codes.var(0, correction=0), torch.ones(2), atol=1e-2, rtol=0)
     samples = norm.sample(20000, torch.Generator().manual_seed(1), 0.5)
     torch.testing.assert_close(torch.cov(samples.T), 0.25 * torch.tensor([[1.0, 0.8], [0.8, 1.0]]), atol=0.02, rtol=0)
