@@ -134,6 +134,14 @@ def test_gif_holds_still_what_does_not_move(moving, tmp_path):
     assert (np.stack(shown)[:, still] == shown[0][still]).all()
 
 
+def test_paper_stays_white_in_a_gif(moving, tmp_path):
+    frames = film({"": moving // 2 + 120}, 32, [""] * 5)
+    write_gif(tmp_path / "a.gif", frames, range(5), [80] * 5)
+    with Image.open(tmp_path / "a.gif") as gif:
+        shown = np.asarray(gif.convert("RGB"))
+    assert (shown[:MARGIN] == PAPER).all()
+
+
 def test_same_arrays_same_bytes(moving, faces, tmp_path):
     for name in ("a", "b"):
         write_png(tmp_path / f"{name}.png", sheet(faces, 32, ("x", "y", "z"), title="t"))
