@@ -80,7 +80,7 @@ def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Pat
     axes.margins(y=0.01)
     axes.set(xlabel="faces that have it, %")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
@@ -95,7 +95,7 @@ def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> No
     axes.set_yticks(places, attributes)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", size=7, color="w" if abs(value) > 0.6 else "k")
+            axes.text(column, row, f"{round(100 * value)}", ha="center", va="center", size=7, color="w" if abs(value) > 0.6 else "k")
     axes.set_title("correlation of the labels (phi), hundredths")
     figure.colorbar(image, shrink=0.8)
     save(figure, path)

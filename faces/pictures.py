@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 GAP = 4  # pixels between two faces
 MARGIN = 8  # pixels around a sheet
-PALETTE_SHEET = 8  # frames that a palette is made from
+PALETTE_STEP = 3  # of the pixels of each row and column, one in so many decides about the palette
 
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:
@@ -88,11 +88,11 @@ def write_png(path: Path, picture: np.ndarray) -> None:
 def write_gif(path: Path, frames: np.ndarray, order: Sequence[int], durations: Sequence[int]) -> None:
     """An animation that runs for ever: `frames` (F, H, W, 3) shown in `order`, each for as many milliseconds (a multiple of 10) as `durations` says.
 
-    All frames share one palette of 256 colours and are not dithered: dither would crawl over what does not move. A frame equal to the one
-    before it is joined to it: the animation lasts as long.
+    All frames share one palette (255 colours found by median cut, and the paper's) and are not dithered: dither would crawl over what does not
+    move. A frame equal to the one before it is joined to it: the animation lasts as long.
     """
-    chosen = frames[np.linspace(0, len(frames) - 1, min(len(frames), PALETTE_SHEET)).round().astype(int)]
-    palette = Image.fromarray(np.concatenate(chosen)).quantize(256, Image.Quantize.MEDIANCUT)
+    palette = Image.fromarray(np.concatenate(frames[:, ::PALETTE_STEP, ::PALETTE_STEP])).quantize(255, Image.Quantize.MEDIANCUT)
+    palette.putpalette([*palette.getpalette()[: 3 * 255], *PAPER])
     drawn = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     first, *others = (drawn[index] for index in order)
     first.save(path, "GIF", save_all=True, append_images=others, loop=0, duration=list(durations), optimize=False)

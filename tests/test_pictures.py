@@ -18,9 +18,9 @@ def faces():
 @pytest.fixture
 def moving(rng):
     """Five frames of a square that wanders over a gradient."""
-    frames = np.broadcast_to(np.linspace(0, 255, 32).astype(np.uint8)[:, None, None], (5, 32, 32, 3)).copy()
+    frames = np.broadcast_to(np.linspace(0, 255, 96).astype(np.uint8)[:, None, None], (5, 96, 96, 3)).copy()
     for number, frame in enumerate(frames):
-        frame[4 * number : 4 * number + 8, 8:16] = (250, 10, 10)
+        frame[12 * number : 12 * number + 24, 24:48] = (250, 10, 10)
     return frames
 
 
@@ -101,9 +101,10 @@ def test_difference_is_amplified_about_grey():
 
 
 def test_film_shows_panels_side_by_side(moving):
-    frames = film({"one": moving, "two": 255 - moving}, 32, ["caption"] * 5)
+    frames = film({"one": moving, "two": 255 - moving}, 96, ["caption"] * 5)
     assert len(frames) == 5
-    one, two = frames[:, -MARGIN - 32 : -MARGIN, MARGIN : MARGIN + 32], frames[:, -MARGIN - 32 : -MARGIN, MARGIN + 32 + GAP :][:, :, :32]
+    bottom = frames[:, -MARGIN - 96 : -MARGIN]
+    one, two = bottom[:, :, MARGIN : MARGIN + 96], bottom[:, :, MARGIN + 96 + GAP : MARGIN + 2 * 96 + GAP]
     np.testing.assert_array_equal(one, moving)
     np.testing.assert_array_equal(two, 255 - moving)
 
@@ -130,8 +131,16 @@ def test_gif_holds_still_what_does_not_move(moving, tmp_path):
             gif.seek(number)
             shown.append(np.asarray(gif.convert("RGB")))
     still = (moving == moving[0]).all(axis=(0, 3))
-    assert still.sum() > 700
+    assert still.sum() > 7000
     assert (np.stack(shown)[:, still] == shown[0][still]).all()
+
+
+def test_paper_stays_white_in_a_gif(moving, tmp_path):
+    frames = film({"": moving // 2 + 120}, 96, [""] * 5)
+    write_gif(tmp_path / "a.gif", frames, range(5), [80] * 5)
+    with Image.open(tmp_path / "a.gif") as gif:
+        shown = np.asarray(gif.convert("RGB"))
+    assert (shown[:MARGIN] == PAPER).all()
 
 
 def test_same_arrays_same_bytes(moving, faces, tmp_path):

@@ -52,6 +52,9 @@ SMALL = {  # what makes a run short: key -> value
     "score.components": 2,
     "score.groups": 3,
     "score.paths": 2,
+    "render.tile": 32,
+    "render.animation.tile": 32,
+    "render.animation.frames": 3,
 }
 
 
@@ -126,7 +129,7 @@ def test_a_rendering_param_reruns_render_alone(undisturbed, tmp_path):
     shutil.copytree(undisturbed, place, symlinks=True)
     text = (place / "params.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
-    values["render"]["seconds_per_frame" if "seconds_per_frame" in values["render"] else "fps"] = values["render"].get("fps", 1) + 1
+    values["render"]["animation"]["fps"] += 1
     (place / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     said = run(place, *DVC, "repro", "--dry")
     assert [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")] == ["check", "render"]
