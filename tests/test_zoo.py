@@ -219,27 +219,33 @@ def test_growing_makes_no_jump(params, size):
 
     @torch.no_grad()
     def output(progress: float) -> torch.Tensor:
-        model.progress.fill_(progress)
+        model.grow(progress)
         return model.decode(model.encode(images))
 
     for level in range(1, model.levels):
         begins = level * lasts + 1e-6
         ends = begins + 0.5 * (lasts if level < model.levels - 1 else 0.4)
-        assert model.grown()[0] == 0 or output(begins) is not None
         for before, after in ((begins - 1e-5, begins), (ends - 1e-5, ends + 1e-5)):
             torch.testing.assert_close(output(before), output(after), atol=2e-4, rtol=0)
         assert (output(begins) - output(ends)).abs().max() > 0.01, "the new level does nothing"
 
 
 def test_the_state_knows_how_far_it_has_grown(params):
-    model, images = build("pgae", 32, params), pictures(32)
-    list(model.losses(images, 0.3))
-    assert model.grown() == (1, pytest.approx(growth(0.3, 3, model.config.growing, model.config.fading)[1], abs=1e-5))
-    again = build("pgae", 32, params)
-    assert again.grown()[0] == 0
+    model = build("pgae", 32, params, growing=0.6, fading=0.5)
+    list(model.losses(pictures(32), 0.375))
+    assert model.alphas.tolist() == pytest.approx([1.0, 0.5, 0.0])
+    again = build("pgae", 32, params, growing=0.6, fading=0.5)
+    assert again.alphas.tolist() == [1.0, 0.0, 0.0]
     again.load_state_dict(model.state_dict())
-    assert again.grown() == model.grown()
-    assert again.decode(torch.zeros(2, 6)).shape == (2, 3, 32, 32)
+    assert torch.equal(again.alphas, model.alphas)
+
+
+def test_decoded_at_full_size_from_the_first_step(params):
+    """At 8 pixels every picture is a grid of flat squares; nothing of the levels to come shows."""
+    with torch.no_grad():
+        decoded = build("pgae", 64, params).eval().decode(torch.randn(2, 6))
+    assert decoded.shape == (2, 3, 64, 64)
+    assert torch.equal(decoded, decoded[:, :, ::8, ::8].repeat_interleave(8, 2).repeat_interleave(8, 3))
 
 
 def test_features_count_from_32_pixels_up(params, monkeypatch):

@@ -7,8 +7,9 @@ autoencoder as in Heljakka, Solin, Kannala, "Pioneer Networks", ACCV 2018, here 
     encoder   side s:  from_rgb -> (convolution, max pooling) -> ... -> 4 x 4 -> linear -> normalised code
     decoder   code -> linear -> 4 x 4 -> (upsampling, convolution) -> ... -> side s -> to_rgb -> tanh -> image, upsampled to full size
 
-While level k fades in, the picture is (1 - alpha) * what level k - 1 gives, upsampled + alpha * what level k gives; likewise at the other end. At alpha = 0
-the output is that of the level before, exactly. How far the model has grown is in its state (`progress`), so that a checkpoint knows.
+While level k fades in, the picture is (1 - alpha) * what level k - 1 gives, upsampled, + alpha * what level k gives; likewise at the other end. At alpha = 0
+the output is that of the level before, exactly. The alphas of all levels are in the state, so that a checkpoint knows how far it has grown, and encoding and
+decoding are sums without a branch, at full size from the first step on.
 """
 
 import math
@@ -61,6 +62,11 @@ def doubled(images: Tensor) -> Tensor:
     return F.interpolate(images, scale_factor=2.0, mode="nearest")
 
 
+def faded(below: Tensor, here: Tensor, alpha: Tensor) -> Tensor:
+    """`below` at alpha = 0, `here` at alpha = 1, both to the last bit."""
+    return (1 - alpha) * below + alpha * here
+
+
 class Model(nn.Module):
     def __init__(self, config: Config, size: int) -> None:
         super().__init__()
@@ -80,11 +86,14 @@ class Model(nn.Module):
             for inputs, outputs in zip(narrower, channels, strict=True)
         )
         self.to_rgb = nn.ModuleList(nn.Sequential(nn.Conv2d(inputs, 3, 3, 1, 1), nn.Tanh()) for inputs in channels)
-        self.register_buffer("progress", torch.zeros(()))
+        self.register_buffer("alphas", torch.zeros(self.levels))
+        self.grow(0.0)
 
-    def grown(self) -> tuple[int, float]:
-        """Level and alpha, out of the state."""
-        return growth(self.progress.item(), self.levels, self.config.growing, self.config.fading)
+    def grow(self, progress: float) -> int:
+        """Set the alphas; the level that is being trained."""
+        level, alpha = growth(progress, self.levels, self.config.growing, self.config.fading)
+        self.alphas.copy_(torch.tensor([1.0] * level + [alpha] + [0.0] * (self.levels - 1 - level)))
+        return level
 
     def parts(self) -> dict[str, nn.Module]:
         return {"autoencoder": self}
@@ -96,48 +105,42 @@ class Model(nn.Module):
         pass
 
     def encode(self, images: Tensor) -> Tensor:
-        return self._encode(F.avg_pool2d(images, self.size // (SMALLEST * 2 ** self.grown()[0])))
+        return self._encode(images, self.levels - 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        pictures = self._decode(codes)
-        return F.interpolate(pictures, (self.size, self.size), mode="nearest")  # the same upsampling as inside: no jump when a level begins
+        return self._decode(codes, self.levels - 1)
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         return self.norm.sample(count, generator, temperature)
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-        self.progress.fill_(progress)
-        level, alpha = self.grown()
+        level = self.grow(progress)
         side = SMALLEST * 2**level
         images = F.avg_pool2d(images, self.size // side)
-        if alpha < 1:  # the face fades in with the level that shows it
-            images = torch.lerp(doubled(halved(images)), images, alpha)
-        decoded = self._decode(self._encode(images))
-        error, pixels = F.mse_loss(decoded, images), self.config.pixels / (sum(self.config.stages) + self.config.pixels)
-        loss = calibrated_gaussian(images, decoded)
+        if level:
+            images = faded(doubled(halved(images)), images, self.alphas[level])  # the face fades in with the level that shows it
+        decoded = self._decode(self._encode(images, level), level)
+        error, loss = F.mse_loss(decoded, images), calibrated_gaussian(images, decoded)
         if side >= SEEING:
             network = perceptual.load(self.config.network, self.config.weights, images.device)
+            pixels = self.config.pixels / (sum(self.config.stages) + self.config.pixels)
             loss = pixels * loss + (1 - pixels) * perceptual.calibrated_features(network, images, decoded, self.config.stages)
         loss = loss / images[0].numel()
         yield "autoencoder", loss, {"loss": loss, "mse": error, "side": torch.tensor(float(side))}
 
-    def _encode(self, images: Tensor) -> Tensor:
-        """images at the side of the level reached -> codes (B, D)."""
-        level, alpha = self.grown()
-        x = self.down[level](self.from_rgb[level](images))
-        if alpha < 1:
-            x = torch.lerp(self.from_rgb[level - 1](halved(images)), x, alpha)
-        for block in reversed(self.down[:level]):
-            x = block(x)
-        return self.norm(self.to_code(x))
+    def _encode(self, images: Tensor, level: int) -> Tensor:
+        """images at the side of `level` -> codes (B, D)."""
+        x = self.from_rgb[level](images)
+        for below in reversed(range(level)):
+            images = halved(images)
+            x = faded(self.from_rgb[below](images), self.down[below + 1](x), self.alphas[below + 1])
+        return self.norm(self.to_code(self.down[0](x)))
 
-    def _decode(self, codes: Tensor) -> Tensor:
-        """codes (B, D) -> pictures at the side of the level reached."""
-        level, alpha = self.grown()
-        x = self.from_code(codes)
-        for block in self.up[:level]:
-            x = block(x)
-        picture = self.to_rgb[level](self.up[level](x)).float()
-        if alpha < 1:
-            picture = torch.lerp(doubled(self.to_rgb[level - 1](x)).float(), picture, alpha)
+    def _decode(self, codes: Tensor, level: int) -> Tensor:
+        """codes (B, D) -> pictures at the side of `level`."""
+        x = self.up[0](self.from_code(codes))
+        picture = self.to_rgb[0](x).float()
+        for here in range(1, level + 1):
+            x = self.up[here](x)
+            picture = faded(doubled(picture), self.to_rgb[here](x).float(), self.alphas[here])
         return picture
