@@ -99,3 +99,47 @@ def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> No
     axes.set_title("correlation of the labels (phi), hundredths")
     figure.colorbar(image, shrink=0.8)
     save(figure, path)
+
+
+def leakage(matrix: pd.DataFrame, path: Path) -> None:
+    """Heat map of one estimator: row, the attribute that was edited; column, the change of each attribute in spreads, where the edits have done the same."""
+    side = 0.3 * len(matrix.columns) + 2
+    figure, axes = plt.subplots(figsize=(side + 0.8, 0.3 * len(matrix) + 1.6))
+    image = axes.imshow(matrix.to_numpy(), cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
+    axes.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=90)
+    axes.set_yticks(range(len(matrix)), matrix.index)
+    axes.set(xlabel="changed", ylabel="edited")
+    figure.colorbar(image, ax=axes, label="change of the judge's evidence, standard deviations", shrink=0.8)
+    save(figure, path)
+
+
+def trade(curves: pd.DataFrame, cost: str, label: str, path: Path) -> None:
+    """What an edit costs as it works: share of faces that have flipped against `cost`, both averaged over the attributes, a line for each estimator.
+
+    `curves` holds rows of curves.csv of one judge; the two kinds of edit stand side by side.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
+    for axes, (kind, title) in zip(panels, (("plain", "decoded"), ("detail", "details kept")), strict=True):
+        for place, (estimator, lines) in enumerate(curves[curves["kind"] == kind].groupby("estimator", sort=False)):
+            means = lines.groupby("strength")[["flips", cost]].mean()
+            axes.plot(means["flips"], means[cost], marker="o", markersize=4, color=f"C{place}", label=estimator)
+        axes.set(xlabel="share of faces that flip", title=title, xlim=(0, 1))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(label)
+    panels[0].legend(fontsize=8)
+    save(figure, path)
+
+
+def distances(table: pd.DataFrame, distance: str, path: Path) -> None:
+    """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets that have none."""
+    figure, axes = plt.subplots(figsize=(6, 0.4 * len(table) + 1))
+    places = range(len(table))
+    axes.hlines(places, table[f"{distance}_low"], table[f"{distance}_high"], color=COLOURS[0], alpha=0.45, linewidth=3)
+    axes.plot(table[distance], places, "o", color=COLOURS[0], markersize=5)
+    axes.set_yticks(places, table["set"].str.replace("_", " "))
+    axes.invert_yaxis()
+    axes.set(xlabel=f"{distance} to real test faces (bar: 95% interval)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)

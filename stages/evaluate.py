@@ -4,20 +4,21 @@ in    data/crops/     images.npy, table.csv, and counterfactuals where the sourc
       data/model/     the trained model, history.csv
       data/latents/   latents.npy
       data/vectors/   vectors.npz, vectors.csv
+      data/classifier/, data/scores/   what the judge and the scoring of edits and samples found
 out   reports/metrics.json   small nested numbers, the same keys on every run over the same source
       reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 
-from faces import charts, checkpoints, similarity
+from faces import charts, checkpoints, comparisons, similarity
 from faces.counterfactuals import Counterfactuals, changed_region, squared_error
 from faces.crops import Crops
 from faces.devices import batches, pick_device, to_device
@@ -127,7 +128,9 @@ def numbers(row: pd.Series) -> dict[str, float]:
     }
 
 
-def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, metrics_file: Path, plots: Path) -> None:
+def main(
+    crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges: Path, scores: Path, metrics_file: Path, plots: Path
+) -> None:
     try:
         params = load(Params)
         crops, device = Crops.open(crops_folder), pick_device()
@@ -158,9 +161,10 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, metric
             folder / "roc.csv", index=False, lineterminator="\n", float_format="%.6g"
         )
         quality.describe().round(4).to_csv(folder / "reconstruction.csv", lineterminator="\n")
+        metrics |= judged(judges, folder) | scored(scores, folder)
         if pairs is not None:
-            scored = counterfactual(model, crops, pairs, codes, directions, params.evaluate)
-            summary = summarise(scored, crops.images.shape[1] * crops.images.shape[2])
+            compared = counterfactual(model, crops, pairs, codes, directions, params.evaluate)
+            summary = summarise(compared, crops.images.shape[1] * crops.images.shape[2])
             summary.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n", float_format="%.6g")
             charts.counterfactuals(summary, folder / "counterfactuals.png")
             metrics["counterfactual"] = {
@@ -169,6 +173,36 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, metric
                 "error_reduction_detail": numbers(summary.set_index("attribute")["error_reduction_detail"]),
             }
     write_json(metrics_file, metrics)
+
+
+def judged(judges: Path, plots: Path) -> dict[str, Any]:
+    """The judge's own figures, as metrics and as plots/judge.csv. Means are over the attributes that it can judge."""
+    table = pd.read_csv(judges / "scores.csv")
+    table.to_csv(plots / "judge.csv", index=False, lineterminator="\n")
+    first = table[table["width"] == table["width"].iloc[0]]
+    means = numbers(first[first["judges"]][["auroc", "balanced_accuracy", "calibration_error"]].mean())
+    return {"judge": {"attributes": int(first["judges"].sum()), **means}}
+
+
+def scored(scores: Path, plots: Path) -> dict[str, Any]:
+    """What the scoring of edits and samples found: groups of metrics, and tables and charts in `plots`. A second judge's metrics have a group of their own."""
+    tables = {name: pd.read_csv(scores / f"{name}.csv") for name in ("curves", "levels", "leakage", "carried", "identity", "priors")}
+    for name, table in tables.items():
+        table.to_csv(plots / f"{name}.csv", index=False, lineterminator="\n")
+    metrics: dict[str, Any] = {}
+    for judge in tables["identity"]["judge"].unique():
+        of = {name: table[table["judge"] == judge] for name, table in tables.items() if "judge" in table}
+        group = "edits" if judge == 0 else f"edits_judge_{judge + 1}"
+        metrics[group] = comparisons.compare(of["levels"], of["carried"], of["identity"])
+        if judge == 0:
+            for estimator, kind in of["leakage"][["estimator", "kind"]].drop_duplicates().itertuples(index=False):
+                charts.leakage(comparisons.matrix(of["leakage"], estimator, kind), plots / f"leakage_{estimator}_{kind}.png")
+            charts.trade(of["curves"], "leakage", "mean change of the other attributes, standard deviations", plots / "effect_leakage.png")
+            charts.trade(of["curves"], "identity", "distance from the face (1: another person)", plots / "effect_identity.png")
+    priors = tables["priors"]
+    for distance in ("frechet_lite0", "kernel_lite0"):
+        charts.distances(priors.dropna(subset=[distance]), distance, plots / f"{distance}.png")
+    return metrics | {"generation": {row["set"]: numbers(row) for _, row in priors.iterrows()}}
 
 
 def roc(crops: Crops, codes: np.ndarray, directions: Directions, rows: np.ndarray, points: int) -> pd.DataFrame:

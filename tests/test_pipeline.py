@@ -41,6 +41,17 @@ SMALL = {  # what makes a run short: key -> value
     "train.averaging": 64,
     "vectors.min_faces": 4,
     "vectors.bootstrap": 10,
+    "classifier.widths": [4],
+    "classifier.images": 640,
+    "classifier.min_auroc": 0.0,
+    "score.faces": 8,
+    "score.min_faces": 2,
+    "score.strengths": [2.0, 8.0],
+    "score.samples": 12,
+    "score.axes": 8,
+    "score.components": 2,
+    "score.groups": 3,
+    "score.paths": 2,
 }
 
 
@@ -105,7 +116,7 @@ def test_what_the_stages_leave(undisturbed):
     table = pd.read_csv(undisturbed / "data/crops/table.csv")
     assert len(images) == len(codes) == len(table) == 120
     metrics = json.loads((undisturbed / "reports/metrics.json").read_text())
-    assert {"reconstruction", "code", "auroc", "counterfactual"} <= set(metrics)
+    assert {"reconstruction", "code", "auroc", "counterfactual", "judge", "edits", "generation"} <= set(metrics)
     assert 5 < metrics["reconstruction"]["psnr"] < 60
 
 

@@ -1,0 +1,58 @@
+"""Figures at equal effect, from hand-made tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from faces.comparisons import FIGURES, compare, figure, matrix
+
+SAME = pd.DataFrame({"attribute": ["A", "B"], "same_95": [0.5, 0.5]})
+
+
+def table(*rows) -> pd.DataFrame:
+    columns = ["estimator", "kind", "attribute", "level", "strength", "leakage", "identity"]
+    return pd.DataFrame(rows, columns=columns).reindex(columns=[*columns, *(name for name in FIGURES if name not in columns)])
+
+
+def test_estimators_are_compared_where_both_reach_the_level():
+    levels = table(
+        ("first", "plain", "A", 0.5, 1.0, 9.0, 9.0),  # not the last level
+        ("first", "plain", "A", 0.9, 2.0, 0.4, 0.3),
+        ("first", "plain", "B", 0.9, np.inf, np.nan, np.nan),
+        ("second", "plain", "A", 0.9, 3.0, 0.1, 0.7),
+        ("second", "plain", "B", 0.9, 1.0, 0.8, 0.1),
+    )
+    carried = pd.DataFrame([("first", "plain", 1.0), ("second", "plain", 0.25)], columns=["estimator", "kind", "carried"])
+    found = compare(levels, carried, SAME)
+    assert found["first"]["plain"]["reached"] == 0.5
+    assert found["first"]["plain"]["leakage_ratio"] == 1.0
+    second = found["second"]["plain"]
+    assert second["reached"] == 1.0
+    assert second["leakage_ratio"] == 0.25  # on A alone
+    assert second["leakage"] == pytest.approx(0.45)
+    assert second["same_person"] == 0.5
+    assert second["carried"] == 0.25
+    assert second["realism"] is None
+
+
+def test_an_estimator_that_reaches_nothing_keeps_its_keys():
+    levels = table(("first", "plain", "A", 0.9, 2.0, 0.4, 0.3), ("random", "plain", "A", 0.9, np.inf, np.nan, np.nan))
+    found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), SAME)
+    assert set(found["random"]["plain"]) == set(found["first"]["plain"])
+    assert found["random"]["plain"]["reached"] == 0.0
+    assert found["random"]["plain"]["leakage_ratio"] is None
+
+
+def test_the_matrix_has_one_order():
+    names = ["B", "A", "C"]
+    rows = [("e", "plain", edited, other, float(i * 3 + j)) for i, edited in enumerate(["A", "B"]) for j, other in enumerate(names)]
+    found = matrix(pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "other", "change"]), "e", "plain")
+    assert list(found.index) == ["B", "A"]
+    assert list(found.columns) == names
+    assert found.loc["B", "A"] == 4.0
+
+
+def test_figures_are_rounded_or_absent():
+    assert figure(0.123456) == 0.1235
+    assert figure(np.nan) is None
+    assert figure(np.inf) is None
