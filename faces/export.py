@@ -51,7 +51,8 @@ def to_onnx(module: nn.Module, example: Tensor, inputs: str, outputs: str, path:
 
     `example` must hold at least two rows: the exporter takes a batch of one for a constant.
     """
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for chatty in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

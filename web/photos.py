@@ -180,8 +180,10 @@ def png(image: np.ndarray, note: str = "") -> bytes:
 
 
 def gif(frames: list[np.ndarray], fps: int, note: str) -> bytes:
-    """Frames uint8 (H, W, 3) as an endless animation, each with a palette of its own."""
-    pictures = [Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in frames]
+    """Frames uint8 (H, W, 3) as an endless animation with one palette, so that nothing flickers."""
+    step = max(1, frames[0].shape[0] // 64)
+    colours = Image.fromarray(np.concatenate([frame[::step, ::step] for frame in frames])).quantize(256, Image.Quantize.MEDIANCUT)
+    pictures = [Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
     pictures[0].save(
         buffer,
