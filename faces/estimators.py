@@ -174,7 +174,8 @@ def balanced(problem: Problem) -> Estimate:
         if thin and len(thin) == real[a].sum():
             notes[name], vectors[a] = f"no cell of the confounders has {least} faces on both sides", np.nan
         elif thin:
-            notes[name] = f"{len(thin)} of {real[a].sum()} cells left out, fewer than {least} faces on a side: {'; '.join(thin)}"
+            shown = "; ".join(thin[:2]) + (f" and {len(thin) - 2} more" if len(thin) > 2 else "")
+            notes[name] = f"{len(thin)} of {real[a].sum()} cells left out, fewer than {least} faces on a side: {shown}"
     return Estimate(vectors, notes=notes)
 
 
@@ -201,11 +202,13 @@ def partial(problem: Problem) -> Estimate:
     choices = [deconfounded(problem.differences, statistics, ridge) for ridge in settings.ridges]
     vectors = choices[np.argmax(_agreements(problem, choices))] if len(choices) > 1 else choices[0]
     notes, phi = {}, statistics.phi() - np.eye(len(problem.names))
-    for a, inflation in enumerate(statistics.inflation()):
-        if inflation > settings.largest_inflation:
-            nearest = np.abs(phi[a]).argmax()
-            notes[problem.names[a]] = (
-                f"variance inflation {inflation:.1f}, nearest label {problem.names[nearest]} (phi {phi[a, nearest]:.2f}): may be over-corrected"
+    for name, inflation, row in zip(problem.names, statistics.inflation(), phi, strict=True):
+        nearest = np.abs(row).argmax()
+        if np.isinf(inflation):
+            notes[name] = "the other labels together fix this one: the direction is against their mean"
+        elif inflation > settings.largest_inflation:
+            notes[name] = (
+                f"variance inflation {inflation:.1f}, nearest label {problem.names[nearest]} (phi {row[nearest]:.2f}): may be over-corrected"
             )
     return Estimate(vectors, notes=notes)
 

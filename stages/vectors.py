@@ -56,13 +56,6 @@ def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     return [("vectors.condition_on", params.vectors.condition_on), ("vectors.balanced.confounders", params.vectors.balanced.confounders)]
 
 
-def check(params: Params, attributes: tuple[str, ...]) -> tuple[str, ...]:
-    """The conditions that these data have. Raises ParamsError where a name is unknown."""
-    for key, names in wanted_attributes(params):
-        present(key, names, attributes)
-    return present("vectors.condition_on", params.vectors.condition_on, attributes)
-
-
 def compute(params: Vectors, seed: int, conditions: tuple[str, ...], codes: np.ndarray, crops: Crops) -> tuple[dict, pd.DataFrame]:
     """The arrays of vectors.npz and the rows of vectors.csv."""
     train, valid, test = (crops.rows(split) for split in ("train", "valid", "test"))
@@ -102,7 +95,7 @@ def compute(params: Vectors, seed: int, conditions: tuple[str, ...], codes: np.n
 def main(crops_folder: Path, latents: Path, out: Path) -> None:
     try:
         params, crops = load(Params), Crops.open(crops_folder)
-        conditions = check(params, crops.attributes)
+        conditions, _ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
         codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
         arrays, table = compute(params.vectors, params.seed, conditions, codes, crops)
     except ValueError as error:
