@@ -1,0 +1,85 @@
+/** The export folder, read: what the model is, its attributes, and the arrays behind them (web/API.md). */
+
+import { dot, edited, normals } from "./vectors.js";
+
+/** An answer of the server, or a sentence for a person. */
+export async function get(url) {
+  let answer;
+  try {
+    answer = await fetch(url);
+  } catch {
+    throw new Error(`${url} cannot be reached.`);
+  }
+  if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`.trim());
+  return answer;
+}
+
+export class Bundle {
+  /** description: bundle.json; bytes: ArrayBuffer of arrays.bin. Throws on another format. */
+  constructor(description, bytes) {
+    if (description.format !== 1) throw new Error(`This page reads exports of format 1, this one is ${description.format}.`);
+    Object.assign(this, description);
+    this.length = description.model.code_length;
+    this.size = description.model.size;
+    this.decoder = description.files["decoder.onnx"].sha256;
+    this.values = Object.fromEntries(
+      Object.entries(description.arrays).map(([name, { offset, shape }]) => [
+        name,
+        new Float32Array(bytes, offset, shape.reduce((a, b) => a * b, 1)),
+      ]),
+    );
+    this.byName = new Map(this.attributes.map((attribute, row) => [attribute.name, { ...attribute, unit: this.row("directions", row) }]));
+  }
+
+  static async open(json, arrays) {
+    const [description, bytes] = await Promise.all([get(json).then((answer) => answer.json()), get(arrays).then((answer) => answer.arrayBuffer())]);
+    return new Bundle(description, bytes);
+  }
+
+  /** Row i of an array of rows of length D. */
+  row(name, i) {
+    return this.values[name].subarray(i * this.length, (i + 1) * this.length);
+  }
+
+  rows(name) {
+    return this.values[name].length / this.length;
+  }
+
+  /** Where a code stands on each attribute, in sigmas from the mean of the train faces: Map of name -> number. */
+  standing(code) {
+    const { mean } = this.values;
+    return new Map([...this.byName.values()].map(({ name, unit, sigma }) => [name, (dot(code, unit) - dot(mean, unit)) / sigma]));
+  }
+
+  /** Standard deviation of the train codes along a unit direction. */
+  spread(unit) {
+    let power = 0;
+    for (let k = 0; k < this.rows("factor"); k++) power += dot(this.row("factor", k), unit) ** 2;
+    const { residual } = this.values;
+    for (let i = 0; i < this.length; i++) power += (residual[i] * unit[i]) ** 2;
+    return Math.sqrt(power);
+  }
+
+  /** The code of a seed, drawn from the prior. */
+  sample(seed, temperature = this.prior.temperature) {
+    const rank = this.rows("prior_factor");
+    const { prior_mean: mean, prior_residual: residual } = this.values;
+    const e = normals(seed, rank + this.length);
+    const out = Float64Array.from(residual, (value, i) => e[rank + i] * value);
+    for (let k = 0; k < rank; k++) {
+      const row = this.row("prior_factor", k);
+      for (let i = 0; i < this.length; i++) out[i] += e[k] * row[i];
+    }
+    return Float32Array.from(mean, (value, i) => value + temperature * out[i]);
+  }
+
+  /** The code after an edit: {code, strengths: {name: sigmas}, locked: [names], custom: [{direction: unit (D), sigma, strength, locked}]}. */
+  edited({ code, strengths, locked, custom }) {
+    const own = this.attributes.map(({ name }) => {
+      const { unit, sigma } = this.byName.get(name);
+      return { unit, size: (strengths[name] ?? 0) * sigma, locked: locked.includes(name) };
+    });
+    const made = custom.map((slider) => ({ unit: slider.direction, size: slider.strength * slider.sigma, locked: slider.locked }));
+    return edited(code, [...own, ...made].filter((step) => step.size || step.locked));
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Detail-preserving edits: what the model changed, added to the photograph itself.
+ *
+ * The model draws `before` = D(z) and `after` = D(z + v) at its own few pixels. Their difference, enlarged smoothly, goes back through the inverse of the
+ * alignment and is added to the full-resolution photograph: everything the model did not touch stays as sharp as it was.
+ */
+
+import { invert, apply } from "./align.js";
+
+const ENLARGE = 4; // samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
+const FADE = 0.08; // share of the crop over which the difference fades to nothing at each edge, so that the crop leaves no seam
+
+/** Weights of the cubic B-spline: the smoothest of the cubic filters, without overshoot. */
+function spline(t) {
+  const s = 1 - t;
+  return [(s * s * s) / 6, (3 * t * t * t - 6 * t * t + 4) / 6, (3 * s * s * s - 6 * s * s + 4) / 6, (t * t * t) / 6];
+}
+
+function enlargeRows(values, rows, columns, channels) {
+  const wide = columns * ENLARGE;
+  const out = new Float32Array(rows * wide * channels);
+  for (let x = 0; x < wide; x++) {
+    const at = (x + 0.5) / ENLARGE - 0.5;
+    const left = Math.floor(at);
+    const weights = spline(at - left);
+    const taps = [-1, 0, 1, 2].map((i) => Math.min(columns - 1, Math.max(0, left + i)) * channels);
+    for (let y = 0; y < rows; y++) {
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (let i = 0; i < 4; i++) sum += weights[i] * values[y * columns * channels + taps[i] + c];
+        out[(y * wide + x) * channels + c] = sum;
+      }
+    }
+  }
+  return out;
+}
+
+function transpose(values, rows, columns, channels) {
+  const out = new Float32Array(values.length);
+  for (let y = 0; y < rows; y++) {
+    for (let x = 0; x < columns; x++) for (let c = 0; c < channels; c++) out[(x * rows + y) * channels + c] = values[(y * columns + x) * channels + c];
+  }
+  return out;
+}
+
+const fade = (at) => {
+  const t = Math.min(1, Math.max(0, Math.min(at, 1 - at) / FADE));
+  return t * t * (3 - 2 * t);
+};
+
+/** The change between two RGB pictures of size x size bytes: Float32Array (side, side, 3) with side = ENLARGE * size, faded to zero at the edges. */
+export function change(before, after, size) {
+  const difference = Float32Array.from(after, (value, i) => value - before[i]);
+  const wide = transpose(enlargeRows(difference, size, size, 3), size, size * ENLARGE, 3);
+  const side = size * ENLARGE;
+  const field = transpose(enlargeRows(wide, side, size, 3), side, side, 3);
+  const edge = Float32Array.from({ length: side }, (_, i) => fade((i + 0.5) / side));
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) for (let c = 0; c < 3; c++) field[(y * side + x) * 3 + c] *= edge[x] * edge[y];
+  }
+  return { field, side };
+}
+
+/**
+ * The photograph (RGBA picture) with the change added, as new RGBA bytes. toModel: similarity from the photograph to the model's pixels
+ * (align.js); size: the model's. Pixels outside the crop are copied.
+ */
+export function addChange(photo, { field, side }, toModel, size) {
+  const out = new Uint8ClampedArray(photo.data);
+  const inverse = invert(toModel);
+  const corners = [[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5], [size - 0.5, size - 0.5]].map((corner) => apply(inverse, corner));
+  const [xs, ys] = [corners.map((p) => p[0]), corners.map((p) => p[1])];
+  const left = Math.max(0, Math.floor(Math.min(...xs)));
+  const right = Math.min(photo.width - 1, Math.ceil(Math.max(...xs)));
+  const top = Math.max(0, Math.floor(Math.min(...ys)));
+  const bottom = Math.min(photo.height - 1, Math.ceil(Math.max(...ys)));
+  const [a, b, x0, y0] = toModel;
+  const enlarged = (value) => (value + 0.5) * ENLARGE - 0.5;
+  for (let y = top; y <= bottom; y++) {
+    for (let x = left; x <= right; x++) {
+      const u = enlarged(a * x - b * y + x0);
+      const v = enlarged(b * x + a * y + y0);
+      if (u < 0 || v < 0 || u >= side - 1 || v >= side - 1) continue;
+      const i = Math.floor(u);
+      const j = Math.floor(v);
+      const [s, t] = [u - i, v - j];
+      const at = (j * side + i) * 3;
+      const to = (y * photo.width + x) * 4;
+      for (let c = 0; c < 3; c++) {
+        const upper = field[at + c] * (1 - s) + field[at + 3 + c] * s;
+        const lower = field[at + 3 * side + c] * (1 - s) + field[at + 3 * side + 3 + c] * s;
+        out[to + c] = photo.data[to + c] + upper * (1 - t) + lower * t;
+      }
+    }
+  }
+  return out;
+}

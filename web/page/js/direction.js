@@ -1,0 +1,133 @@
+/** A direction of one's own, from a few pictures with and a few without something. */
+
+import { dot, norm, orthonormal, plus, projectOff } from "./vectors.js";
+
+/** Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947). */
+export function auroc(positives, negatives) {
+  let wins = 0;
+  for (const p of positives) for (const n of negatives) wins += p > n ? 1 : p === n ? 0.5 : 0;
+  return wins / (positives.length * negatives.length);
+}
+
+function mean(codes) {
+  const sum = new Float64Array(codes[0].length);
+  for (const code of codes) for (let i = 0; i < sum.length; i++) sum[i] += code[i] / codes.length;
+  return sum;
+}
+
+/**
+ * How much of a mean difference of few codes is more than chance: the positive-part James-Stein factor (James and Stein 1961; Baranchik 1964),
+ * max(0, 1 - (K - 2) m / sum_j (d_j / s_j)^2), with m = 1/n1 + 1/n0 and K the number of code dimensions in use.
+ *
+ * vector: (D) mean difference; std: (D) of the train codes; a dimension whose std is below a thousandth of the largest is not in use.
+ */
+export function shrinkage(vector, std, withCount, withoutCount) {
+  const floor = 1e-3 * std.reduce((a, b) => Math.max(a, b), 0);
+  let [used, energy] = [0, 0];
+  for (let i = 0; i < std.length; i++) {
+    if (std[i] <= floor) continue;
+    used += 1;
+    energy += (vector[i] / std[i]) ** 2;
+  }
+  return energy > 0 ? Math.max(0, 1 - (Math.max(used - 2, 0) * (1 / withCount + 1 / withoutCount)) / energy) : 0;
+}
+
+/**
+ * AUROC of telling the two sides apart, each picture scored by a direction learnt from all the others; null with fewer than two on a side.
+ * A score is the distance from the middle of the others' two means, so that holding out does not itself order the scores.
+ */
+export function leaveOneOut(withIt, without, basis = []) {
+  if (Math.min(withIt.length, without.length) < 2) return null;
+  const score = (held, positives, negatives) => {
+    const [a, b] = [mean(positives), mean(negatives)];
+    const direction = projectOff(plus(a, b, -1), basis);
+    const length = norm(direction);
+    return length > 0 ? dot(plus(held, plus(a, b).map((value) => value / 2), -1), direction) / length : 0;
+  };
+  const others = (codes, index) => codes.filter((_, i) => i !== index);
+  return auroc(
+    withIt.map((code, i) => score(code, others(withIt, i), without)),
+    without.map((code, i) => score(code, withIt, others(without, i))),
+  );
+}
+
+/**
+ * The direction from `without` to `withIt` (arrays of codes, D), projected off the locked directions.
+ *
+ * std: (D) of the train codes; spread: (unit direction) -> standard deviation of the train codes along it; locked: array of directions (D).
+ * Returns {unit (D), sigma, measured (sigmas between the two means), kept (the shrinkage factor), between (their product), auroc (or null)}.
+ * Throws where a side is empty or nothing sets the sides apart.
+ */
+export function newDirection(withIt, without, std, spread, locked = []) {
+  if (!withIt.length || !without.length) throw new Error("At least one picture with and one without is needed.");
+  const basis = orthonormal(locked);
+  const whole = plus(mean(withIt), mean(without), -1);
+  const vector = projectOff(whole, basis);
+  const length = norm(vector);
+  if (!(length > 1e-6 * norm(whole))) throw new Error("The two sets of pictures do not differ, or only in what is locked.");
+  const unit = Float32Array.from(vector, (value) => value / length);
+  const sigma = spread(unit);
+  const kept = shrinkage(vector, std, withIt.length, without.length);
+  const measured = length / sigma;
+  return { unit, sigma, measured, kept, between: measured * kept, auroc: leaveOneOut(withIt, without, basis) };
+}
+
+const FORMAT = "facemorph slider 1";
+
+/** The text of a slider's file. decoder: SHA-256 of the decoder to whose codes it belongs. */
+export function toFile(slider, decoder) {
+  const { label, unit, sigma, measured, kept, auroc: score, counts, apart } = slider;
+  return JSON.stringify({ format: FORMAT, decoder, label, sigma, measured, kept, auroc: score, counts, apart, unit: toBase64(unit) }, null, 1);
+}
+
+/** A slider from its file's text, every field checked. Throws with one line that says what is wrong. */
+export function fromFile(text, decoder, length) {
+  let file;
+  try {
+    file = JSON.parse(text);
+  } catch {
+    throw new Error("This file is not a saved slider.");
+  }
+  if (file?.format !== FORMAT) throw new Error("This file is not a saved slider.");
+  if (file.decoder !== decoder) throw new Error("This slider was made for another model: its direction means nothing here.");
+  const positive = (value) => Number.isFinite(value) && value > 0;
+  const unit = fromBase64(String(file.unit), length);
+  const sound =
+    positive(file.sigma) && positive(file.measured) && file.kept >= 0 && file.kept <= 1 && Math.abs(norm(unit) - 1) < 1e-3 &&
+    typeof file.label === "string" && Array.isArray(file.counts) && file.counts.length === 2 && file.counts.every(positive) &&
+    (file.auroc === null || (file.auroc >= 0 && file.auroc <= 1)) && Array.isArray(file.apart);
+  if (!sound) throw new Error("This slider file is damaged.");
+  return {
+    label: file.label.slice(0, 40),
+    unit,
+    sigma: file.sigma,
+    measured: file.measured,
+    kept: file.kept,
+    between: file.measured * file.kept,
+    auroc: file.auroc,
+    counts: file.counts,
+    apart: file.apart.map(String),
+  };
+}
+
+/** float32 little-endian in base64, as codes travel. */
+export function toBase64(values) {
+  const bytes = new Uint8Array(Float32Array.from(values).buffer);
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
+/** Float32Array (length) from base64. Throws where it is not that many finite numbers. */
+export function fromBase64(text, length) {
+  let bytes;
+  try {
+    bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch {
+    throw new Error("Not base64.");
+  }
+  if (bytes.length !== 4 * length) throw new Error(`Expected ${length} numbers, found ${bytes.length / 4}.`);
+  const values = new Float32Array(bytes.buffer);
+  if (!values.every(Number.isFinite)) throw new Error("A number is not finite.");
+  return values;
+}

@@ -1,0 +1,64 @@
+/** A person's picture: read by the browser, upright, flattened on white, at most so large. */
+
+const MAX_PIXELS = 24e6; // a larger photograph is reduced to this, to stay within what phones can hold
+const MIN_SIDE = 16;
+
+/** A picture file as {file, picture (RGBA), whole: whether all its pixels are held}. */
+export class Photo {
+  constructor(file, picture, whole) {
+    Object.assign(this, { file, picture, whole });
+  }
+
+  /** Throws, with a sentence for a person, where the browser cannot read the file as a picture. */
+  static async read(file) {
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    } catch {
+      throw new Error(`${file.name || "This"} is not a picture that this browser can read. Try a JPEG, PNG or WebP file.`);
+    }
+    const { width, height } = bitmap;
+    if (Math.min(width, height) < MIN_SIDE) throw new Error(`The picture is ${width} x ${height} pixels: too small to hold a face.`);
+    const shrink = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
+    const picture = flatten(bitmap, Math.round(width * shrink), Math.round(height * shrink));
+    bitmap.close();
+    return new Photo(file, picture, shrink === 1);
+  }
+
+  /** The picture held, as a JPEG file to send. */
+  jpeg() {
+    return canvasOf(this.picture).convertToBlob({ type: "image/jpeg", quality: 0.95 });
+  }
+}
+
+function flatten(bitmap, width, height) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  return { data: context.getImageData(0, 0, width, height).data, width, height, channels: 4 };
+}
+
+/** The pixels of a data: URL of a picture. */
+export async function pixelsOf(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  return flatten(image, image.naturalWidth, image.naturalHeight);
+}
+
+/** RGBA bytes of an RGB or RGBA picture. */
+export function rgba({ data, width, height, channels }) {
+  if (channels === 4) return new ImageData(new Uint8ClampedArray(data.buffer, data.byteOffset, data.length), width, height);
+  const out = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let i = 0; i < width * height; i++) out.set([data[3 * i], data[3 * i + 1], data[3 * i + 2]], 4 * i);
+  return new ImageData(out, width, height);
+}
+
+export function canvasOf(picture) {
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  canvas.getContext("2d").putImageData(rgba(picture), 0, 0);
+  return canvas;
+}

@@ -1,0 +1,89 @@
+/** The networks, off the page's thread: ONNX Runtime's plain WebAssembly build, one thread. */
+
+import * as ort from "../ort/ort.wasm.min.mjs";
+import { detectFaces, faceByFrame, faceByPoints, notices, ordered, threePoints } from "./align.js";
+import { INPUT } from "./yunet.js";
+
+const RUNTIME = "ort-wasm-simd-threaded.wasm";
+const RUNTIME_BYTES = 14239897; // of the pinned release, for the progress bar alone
+const at = (path) => new URL(`../${path}`, import.meta.url).href;
+
+let geometry = null;
+let decoder = null;
+let length = 0;
+let encoder = null; // promises: these two load when a photograph first needs them
+let detector = null;
+
+async function read(path, received) {
+  const answer = await fetch(at(path));
+  if (!answer.ok) throw new Error(`${path} cannot be loaded: ${answer.status} ${answer.statusText}`.trim());
+  const parts = [];
+  for (const reader = answer.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    received(value.length);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+const session = (bytes) => ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+const load = (path) => read(path, () => {}).then(session);
+
+const tasks = {
+  async open({ files, geometry: cut, length: numbers }) {
+    geometry = cut;
+    length = numbers;
+    const total = RUNTIME_BYTES + files["decoder.onnx"].bytes;
+    let sum = 0;
+    const received = (bytes) => {
+      sum += bytes;
+      postMessage({ share: Math.min(1, sum / total) });
+    };
+    const [runtime, model] = await Promise.all([read(`ort/${RUNTIME}`, received), read("export/decoder.onnx", received)]);
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmPaths = at("ort/");
+    ort.env.wasm.wasmBinary = runtime;
+    decoder = await session(model);
+  },
+
+  async decode({ code }) {
+    const { images } = await decoder.run({ codes: new ort.Tensor("float32", code, [1, length]) });
+    return images.data;
+  },
+
+  async encode({ picture, face, points }) {
+    detector ??= load("export/yunet.onnx");
+    encoder ??= load("export/encoder.onnx");
+    const network = await detector;
+    const run = async (planes) => {
+      const found = await network.run({ input: new ort.Tensor("float32", planes, [1, 3, INPUT, INPUT]) });
+      return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data]));
+    };
+    const faces = await detectFaces(picture, run);
+    const chosen = points || !faces.length ? null : (face ?? 0);
+    if (chosen !== null && chosen >= faces.length) throw new Error(`There is no face ${chosen + 1}: ${faces.length} found.`);
+    const used = points ? ordered(points) : chosen === null ? null : threePoints(faces[chosen].points);
+    const { matrix, face: crop, points: spots = used } = used ? faceByPoints(picture, used, geometry) : faceByFrame(picture, geometry);
+    const images = new ort.Tensor("uint8", Uint8Array.from(crop.data), [1, geometry.size, geometry.size, 3]);
+    const { codes } = await (await encoder).run({ images });
+    return {
+      code: codes.data,
+      faces,
+      face: chosen,
+      aligned: points ? "points" : chosen === null ? "frame" : "face",
+      points: spots,
+      matrix,
+      crop,
+      notices: notices(faces, chosen),
+    };
+  },
+};
+
+onmessage = async ({ data: { id, task, request } }) => {
+  try {
+    postMessage({ id, result: await tasks[task](request) });
+  } catch (error) {
+    postMessage({ id, error: error.message || String(error) });
+  }
+};
