@@ -75,11 +75,9 @@ const openBackend = (name) =>
 
 function showPlace(name, both) {
   $("place").hidden = !both;
-  $("place-badge").hidden = both;
-  $("place-badge").textContent = name === "local" ? "Runs on this computer" : "Runs on the server";
   $("place-local").checked = name === "local";
   $("privacy").textContent =
-    name === "local" ? "Your photograph never leaves this computer." : "A photograph is sent to this server, used once and not stored.";
+    name === "local" ? "Your photograph never leaves this computer." : "Photographs are sent to this server, and not stored.";
 }
 
 /* The page over a backend */

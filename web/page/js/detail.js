@@ -8,7 +8,7 @@
 import { invert, apply } from "./align.js";
 
 const ENLARGE = 4; // samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
-const FADE = 0.08; // share of the crop over which the difference fades to nothing at each edge, so that the crop leaves no seam
+const SOLID = 0.7; // the difference counts in full up to this share of the way from the crop's middle to its edge, and fades to nothing at the edge
 
 /** Weights of the cubic B-spline: the smoothest of the cubic filters, without overshoot. */
 function spline(t) {
@@ -43,20 +43,24 @@ function transpose(values, rows, columns, channels) {
   return out;
 }
 
-const fade = (at) => {
-  const t = Math.min(1, Math.max(0, Math.min(at, 1 - at) / FADE));
+/** How much of the difference counts at (x, y), each from -1 to 1 across the crop: a rounded square with soft edges, so that the crop leaves no seam. */
+function fade(x, y) {
+  const t = Math.min(1, Math.max(0, (1 - Math.cbrt(Math.abs(x) ** 3 + Math.abs(y) ** 3)) / (1 - SOLID)));
   return t * t * (3 - 2 * t);
-};
+}
 
-/** The change between two RGB pictures of size x size bytes: Float32Array (side, side, 3) with side = ENLARGE * size, faded to zero at the edges. */
+/** The change between two RGB pictures of size x size bytes: Float32Array (side, side, 3) with side = ENLARGE * size, faded to zero towards the edges. */
 export function change(before, after, size) {
   const difference = Float32Array.from(after, (value, i) => value - before[i]);
   const wide = transpose(enlargeRows(difference, size, size, 3), size, size * ENLARGE, 3);
   const side = size * ENLARGE;
   const field = transpose(enlargeRows(wide, side, size, 3), side, side, 3);
-  const edge = Float32Array.from({ length: side }, (_, i) => fade((i + 0.5) / side));
+  const across = (i) => (2 * i + 1) / side - 1;
   for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) for (let c = 0; c < 3; c++) field[(y * side + x) * 3 + c] *= edge[x] * edge[y];
+    for (let x = 0; x < side; x++) {
+      const share = fade(across(x), across(y));
+      for (let c = 0; c < 3; c++) field[(y * side + x) * 3 + c] *= share;
+    }
   }
   return { field, side };
 }
