@@ -179,8 +179,15 @@ class App {
       delete frame.dataset.loading;
       for (const id of ["share", "save"]) $(id).disabled = false;
       say("Ready.");
+      this.#prepare();
     }
     frame.dataset.shown = JSON.stringify([state.base, state.mix, state.strengths, state.locked]);
+  }
+
+  /** Fetch what may be needed later; a failure shows itself when it is. */
+  async #prepare() {
+    const alone = await this.session.backend.prepare().catch(() => false);
+    this.stage.frame.toggleAttribute("data-alone", alone);
   }
 
   /** Bring everything but the picture in line with the state. */
@@ -303,6 +310,7 @@ class App {
     this.session.backend.close();
     this.session.backend = backend;
     this.draw();
+    this.#prepare();
   }
 
   /* Photographs */

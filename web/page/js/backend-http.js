@@ -3,6 +3,7 @@
  *   sample(seed) -> code (D)
  *   encode(photo, {face, points}) -> {code, faces, face, aligned, points, matrix [a, b, x0, y0], crop (RGB picture), notices}
  *   render(edit, fine) -> S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too
+ *   prepare() -> whether the page can do without the server from now on
  * and throws an Error whose message is a sentence for a person.
  */
 
@@ -48,6 +49,10 @@ export class HttpBackend {
 
   constructor(bundle) {
     this.bundle = bundle;
+  }
+
+  async prepare() {
+    return false;
   }
 
   async sample(seed) {

@@ -40,6 +40,12 @@ export class LocalBackend {
     });
   }
 
+  /** Fetch the rest of the model in the background; true once the page needs no server any more. */
+  async prepare() {
+    await this.#ask("prepare");
+    return true;
+  }
+
   async sample(seed) {
     return this.bundle.sample(seed);
   }

@@ -9,10 +9,11 @@ const RUNTIME_BYTES = 14239897; // of the pinned release, for the progress bar a
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
 
 let geometry = null;
-let decoder = null;
 let length = 0;
-let encoder = null; // promises: these two load when a photograph first needs them
-let detector = null;
+let decoder = null;
+const files = new Map(); // path -> promise of its bytes
+const networks = new Map(); // path -> promise of a session
+let turn = Promise.resolve(); // of the task before: the networks run one at a time
 
 async function read(path, received) {
   const answer = await fetch(at(path));
@@ -28,7 +29,19 @@ async function read(path, received) {
 }
 
 const session = (bytes) => ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
-const load = (path) => read(path, () => {}).then(session);
+
+/** What `make` promises, made once for each path; a failure is forgotten, so that the next try makes it again. */
+function once(made, path, make) {
+  if (!made.has(path)) {
+    const promise = make();
+    promise.catch(() => made.delete(path));
+    made.set(path, promise);
+  }
+  return made.get(path);
+}
+
+const bytes = (path) => once(files, path, () => read(path, () => {}));
+const network = (path) => once(networks, path, async () => session(await bytes(path)));
 
 const tasks = {
   async open({ files, geometry: cut, length: numbers }) {
@@ -47,17 +60,20 @@ const tasks = {
     decoder = await session(model);
   },
 
+  /** Fetch what a photograph will need, so that from here on the page needs no server. */
+  async prepare() {
+    await Promise.all([bytes("export/yunet.onnx"), bytes("export/encoder.onnx")]);
+  },
+
   async decode({ code }) {
     const { images } = await decoder.run({ codes: new ort.Tensor("float32", code, [1, length]) });
     return images.data;
   },
 
   async encode({ picture, face, points }) {
-    detector ??= load("export/yunet.onnx");
-    encoder ??= load("export/encoder.onnx");
-    const network = await detector;
+    const yunet = await network("export/yunet.onnx");
     const run = async (planes) => {
-      const found = await network.run({ input: new ort.Tensor("float32", planes, [1, 3, INPUT, INPUT]) });
+      const found = await yunet.run({ input: new ort.Tensor("float32", planes, [1, 3, INPUT, INPUT]) });
       return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data]));
     };
     const faces = await detectFaces(picture, run);
@@ -66,7 +82,7 @@ const tasks = {
     const used = points ? ordered(points) : chosen === null ? null : threePoints(faces[chosen].points);
     const { matrix, face: crop, points: spots = used } = used ? faceByPoints(picture, used, geometry) : faceByFrame(picture, geometry);
     const images = new ort.Tensor("uint8", Uint8Array.from(crop.data), [1, geometry.size, geometry.size, 3]);
-    const { codes } = await (await encoder).run({ images });
+    const { codes } = await (await network("export/encoder.onnx")).run({ images });
     return {
       code: codes.data,
       faces,
@@ -80,10 +96,15 @@ const tasks = {
   },
 };
 
-onmessage = async ({ data: { id, task, request } }) => {
+async function answer({ id, task, request }) {
   try {
     postMessage({ id, result: await tasks[task](request) });
   } catch (error) {
     postMessage({ id, error: error.message || String(error) });
   }
+}
+
+onmessage = ({ data }) => {
+  if (data.task === "prepare") answer(data);
+  else turn = turn.then(() => answer(data));
 };
