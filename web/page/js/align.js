@@ -199,13 +199,15 @@ export const threePoints = ([left, right, , one, two]) => ordered([left, right, 
  */
 export function faceByPoints(photo, points, geometry) {
   const matrix = similarity(points, geometry.template);
-  const [left, top, right, bottom] = geometry.box;
-  const [width, height] = [right - left, bottom - top];
-  const toBox = compose([1, 0, -left, -top], matrix);
+  const { box: [left, top, right, bottom], size, filter } = geometry;
+  const margin = 3 * Math.ceil((right - left) / size) + 1; // the filter looks beyond the box, as in training
+  const [width, height] = [right - left + 2 * margin, bottom - top + 2 * margin];
+  const toBox = compose([1, 0, margin - left, margin - top], matrix);
   const scale = Math.hypot(toBox[0], toBox[1]);
-  const { picture, step, shift } = scale < 1 ? shrunk(photo, toBox, width, height, scale) : { picture: photo, step: [1, 1], shift: [0, 0] };
+  const { picture, step, shift } = scale > 1 - 1e-6 ? { picture: photo, step: [1, 1], shift: [0, 0] } : shrunk(photo, toBox, width, height, scale);
   const warped = warpBy(picture, toBox, step, shift, width, height);
-  return { matrix: compose(cutOf(geometry), matrix), face: resize(warped, geometry.size, geometry.size, geometry.filter) };
+  const face = resize(warped, size, size, filter, [margin, margin, width - margin, height - margin]);
+  return { matrix: compose(cutOf(geometry), matrix), face };
 }
 
 /** The part of a photograph that `toBox` takes into width x height, averaged; a pixel x of it lies at (x + 0.5) * step - 0.5 + shift in the photograph. */

@@ -243,7 +243,7 @@ class App {
     this.#dragFrom ??= this.state;
     this.history.now = state;
     this.sliders.update(state, null);
-    $("mix-value").value = `${Math.round(100 * state.mix)}%`;
+    $("mix-value").textContent = `${Math.round(100 * state.mix)}%`;
     paint($("mix").parentElement, $("mix"));
     this.draw();
   }
@@ -347,7 +347,7 @@ class App {
     const { state, session } = this;
     $("mix").disabled = !state.other;
     $("mix").value = String(state.mix);
-    $("mix-value").value = `${Math.round(100 * state.mix)}%`;
+    $("mix-value").textContent = `${Math.round(100 * state.mix)}%`;
     $("mix").setAttribute("aria-valuetext", `${Math.round(100 * state.mix)}% of the other face`);
     paint($("mix").parentElement, $("mix"));
     this.#enable("morph-clear", state.other !== null);

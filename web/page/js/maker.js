@@ -11,7 +11,7 @@ export function verdict({ auroc, kept, between, counts }) {
   const told =
     auroc === null
       ? "With one picture on a side, nothing can be held out to test it."
-      : `Held-out pictures are told apart with an AUROC of ${auroc.toFixed(2)} (1 is always, 0.5 is chance).`;
+      : `Pairs held out of it are told apart with an AUROC of ${auroc.toFixed(2)}: 1 is always, 0.5 is chance.`;
   const apart = kept > 0
     ? `The two sides lie ${between.toFixed(1)} sigmas apart, after shrinking by ${Math.round(100 * (1 - kept))}% for being few.`
     : "So few pictures differ no more than chance would have it: treat this slider as a guess, or add pictures.";

@@ -31,16 +31,16 @@ export function toHash({ base, other, mix, strengths, locked }, attributes) {
   return `#${query}`.replaceAll("%2C", ",");
 }
 
-/** What a link says, checked: {base or null, other or null, mix, strengths, locked}; what it cannot mean is left out, strengths are clamped to their range. */
+/** What a link says, checked: {base or null, other or null, mix, strengths, locked}; what it cannot mean is left out, strengths are clamped to what a slider reaches. */
 export function fromHash(hash, attributes) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
-  const ranges = new Map(attributes.map((attribute) => [attribute.name, attribute.range]));
+  const reaches = new Map(attributes.map((attribute) => [attribute.name, attribute.reach]));
   const strengths = {};
   for (const [key, value] of query) {
     const strength = Number(value);
-    if (ranges.has(key) && value !== "" && Number.isFinite(strength)) {
-      const [low, high] = ranges.get(key);
-      strengths[key] = Math.min(high, Math.max(low, strength));
+    if (reaches.has(key) && value !== "" && Number.isFinite(strength)) {
+      const reach = reaches.get(key);
+      strengths[key] = Math.min(reach, Math.max(-reach, strength));
     }
   }
   const mix = Number(query.get("mix"));
@@ -49,6 +49,6 @@ export function fromHash(hash, attributes) {
     other: source(query.get("with") ?? ""),
     mix: Number.isFinite(mix) ? Math.min(1, Math.max(0, mix)) : 0,
     strengths,
-    locked: (query.get("lock") ?? "").split(",").filter((attribute) => ranges.has(attribute)),
+    locked: (query.get("lock") ?? "").split(",").filter((attribute) => reaches.has(attribute)),
   };
 }

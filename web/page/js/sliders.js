@@ -86,14 +86,15 @@ export class Sliders {
     const limit = Math.max(1, Math.round(reach / STEP) * STEP).toFixed(2);
     const input = element("input", { type: "range", id, min: `-${limit}`, max: limit, step: String(STEP), value: "0" });
     input.setAttribute("aria-describedby", "slider-help");
-    const output = element("output", { htmlFor: id, value: "0" });
+    const shown = element("span", { className: "value", textContent: "0" });
+    shown.setAttribute("aria-hidden", "true"); // the range says it
     const lock = element("button", { type: "button" }, icon("open"));
     const reset = labelled(element("button", { type: "button", disabled: true }, icon("reset")), `Reset ${label}`);
     const zero = element("span", { className: "zero" });
     const track = element("div", { className: "track" }, zero, input);
     const title = element("label", { htmlFor: id, textContent: label, title: meaning ? meaning[0].toUpperCase() + meaning.slice(1) : "" });
     if (sure !== null && sure < WEAK) title.append(element("span", { className: "weak", textContent: "faint", title: "The model hardly knows this one" }));
-    const row = element("li", { className: "row", dataset: { name } }, title, output, lock, reset, track);
+    const row = element("li", { className: "row", dataset: { name } }, title, shown, lock, reset, track);
 
     let dragging = false;
     const value = () => {
@@ -114,7 +115,7 @@ export class Sliders {
       input.focus();
     });
     lock.addEventListener("click", () => this.actions.lock(name));
-    this.#rows.set(name, { row, input, output, lock, reset, track, label });
+    this.#rows.set(name, { row, input, shown, lock, reset, track, label });
     return row;
   }
 
@@ -144,12 +145,12 @@ export class Sliders {
 
   /** Show a state. standing: Map of name -> sigmas, or null to leave the bands as they are. */
   update(state, standing) {
-    for (const [name, { row, input, output, lock, reset, track, label }] of this.#rows) {
+    for (const [name, { row, input, shown, lock, reset, track, label }] of this.#rows) {
       const value = state.strengths[name] ?? 0;
       const locked = state.locked.includes(name);
       if (Number(input.value) !== value) input.value = String(value);
       input.setAttribute("aria-valuetext", `${signed(value)} sigma${locked ? ", kept" : ""}`);
-      output.value = signed(value);
+      shown.textContent = signed(value);
       row.classList.toggle("moved", value !== 0);
       if (row.classList.contains("locked") !== locked || !lock.hasAttribute("aria-pressed")) {
         row.classList.toggle("locked", locked);
