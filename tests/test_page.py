@@ -283,9 +283,10 @@ def test_a_face_is_cut_as_the_server_cuts_it(aligner, scale):
 def test_without_a_face_the_picture_is_the_frame(aligner, size, name):
     """The largest centred part of the frame's shape, as Pillow's resize to rounding (which pass comes first is its choice), and the template's points in it."""
     photo = np.asarray(Image.fromarray(skimage.data.astronaut()).resize(size))
+    opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])  # as a canvas gives it
     geometry = GEOMETRY | {"filter": name}
     face, matrix = aligner.Geometry.of(geometry).by_frame(photo)
-    page = node("return faceByFrame(input.photo, input.geometry);", {"align.js": "faceByFrame"}, photo=picture(photo), geometry=geometry)
+    page = node("return faceByFrame(input.photo, input.geometry);", {"align.js": "faceByFrame"}, photo=picture(opaque), geometry=geometry)
     a, b, x, y = page["matrix"]
     np.testing.assert_allclose([[a, -b, x], [b, a, y]], matrix, atol=1e-9)
     difference = np.abs(page["face"]["data"].reshape(64, 64, 3).astype(int) - face)

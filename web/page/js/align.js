@@ -153,7 +153,7 @@ function taps(length, from, to, count, filter) {
   });
 }
 
-/** The part `box` of a picture, resized to width x height, antialiased, as Pillow's resize: separable, rounding to bytes between the passes. */
+/** The part `box` of a picture, resized to width x height, RGB, antialiased, as Pillow's resize: separable, rounding to bytes between the passes. */
 export function resize(picture, width, height, filter, box = [0, 0, picture.width, picture.height]) {
   const { data, channels } = picture;
   const kernel = FILTERS[filter];
@@ -161,27 +161,27 @@ export function resize(picture, width, height, filter, box = [0, 0, picture.widt
   const down = taps(picture.height, box[1], box[3], height, kernel);
   const top = Math.min(...down.map((tap) => tap.first));
   const bottom = Math.max(...down.map((tap) => tap.first + tap.weights.length));
-  const middle = new Uint8ClampedArray((bottom - top) * width * channels);
+  const middle = new Uint8ClampedArray((bottom - top) * width * 3);
   for (let y = top; y < bottom; y++) {
     for (let x = 0; x < width; x++) {
       const { first, weights } = across[x];
-      for (let c = 0; c < channels; c++) {
+      for (let c = 0; c < 3; c++) {
         let sum = 0;
         for (let i = 0; i < weights.length; i++) sum += weights[i] * data[(y * picture.width + first + i) * channels + c];
-        middle[((y - top) * width + x) * channels + c] = sum;
+        middle[((y - top) * width + x) * 3 + c] = sum;
       }
     }
   }
-  const out = new Uint8ClampedArray(width * height * channels);
+  const out = new Uint8ClampedArray(width * height * 3);
   for (let y = 0; y < height; y++) {
     const { first, weights } = down[y];
-    for (let x = 0; x < width * channels; x++) {
+    for (let x = 0; x < width * 3; x++) {
       let sum = 0;
-      for (let i = 0; i < weights.length; i++) sum += weights[i] * middle[(first - top + i) * width * channels + x];
-      out[y * width * channels + x] = sum;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * middle[(first - top + i) * width * 3 + x];
+      out[y * width * 3 + x] = sum;
     }
   }
-  return { data: out, width, height, channels };
+  return { data: out, width, height, channels: 3 };
 }
 
 /** Eye, eye, mouth, with the eyes exchanged where the face would otherwise be a mirror image, whichever way up it stands. */
