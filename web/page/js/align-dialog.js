@@ -6,6 +6,7 @@ import { element } from "./sliders.js";
 import { enlarged } from "./stage.js";
 
 const SIDE = 760; // longest side of the photograph in the dialog
+const SETTLE = 300; // milliseconds after the last arrow key before the face is cut anew
 const NAMES = ["Eye on the left", "Eye on the right", "Middle of the mouth"];
 const NOTICES = {
   none: "No face was found, so the middle of the picture was taken. Three clicks on the eyes and the mouth put it right.",
@@ -108,6 +109,7 @@ export class AlignDialog {
     const mark = element("button", { type: "button", className: "point", title: NAMES[index] });
     mark.setAttribute("aria-label", `${NAMES[index]}: move with the arrow keys`);
     this.#place(mark, point);
+    let settling = 0;
     const points = () => this.encoded.points.map((other, i) => (i === index ? point : other));
     mark.addEventListener("pointerdown", (event) => {
       mark.setPointerCapture(event.pointerId);
@@ -125,9 +127,8 @@ export class AlignDialog {
       const far = (event.shiftKey ? 10 : 1) / this.scale;
       point = [point[0] + step[0] * far, point[1] + step[1] * far];
       this.#place(mark, point);
-    });
-    mark.addEventListener("keyup", (event) => {
-      if (event.key.startsWith("Arrow")) this.#again({ points: points() }, index);
+      clearTimeout(settling);
+      settling = setTimeout(() => mark.isConnected && this.#again({ points: points() }, index), SETTLE);
     });
     return mark;
   }
