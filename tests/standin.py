@@ -37,7 +37,11 @@ def draw(labels: dict[str, bool], rng: np.random.Generator) -> np.ndarray:
         return [(x - w) * k, (y - h) * k, (x + w) * k, (y + h) * k]
 
     skin = (245, 218, 198) if labels["Pale_Skin"] else (198, 146, 110)
-    hair = (38, 32, 30) if labels["Black_Hair"] else tuple(int(v) for v in (rng.integers(140, 210), rng.integers(100, 140), rng.integers(40, 80)))
+    hair = (
+        (38, 32, 30)
+        if labels["Black_Hair"]
+        else tuple(int(v) for v in (rng.integers(140, 210), rng.integers(100, 140), rng.integers(40, 80)))
+    )
     pen.ellipse(box(32, 30, 23, 26), fill=hair)
     if labels["Long_Hair"]:
         pen.rectangle(box(32, 48, 23, 18), fill=hair)

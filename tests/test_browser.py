@@ -598,7 +598,7 @@ def test_a_slider_of_ones_own(visit, request, where, drawn, model):
     unit = np.frombuffer(base64.b64decode(file["unit"]), "<f4")
     glasses = model.array("directions")[model.names.index("Eyeglasses")]
     assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-5)
-    print('DOT', unit @ glasses)
+    print("DOT", unit @ glasses)
     assert unit @ glasses > 0.2
     assert file["auroc"] == 1
     assert file["sigma"] == pytest.approx(np.linalg.norm(model.array("factor") @ unit), rel=1e-4)

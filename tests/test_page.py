@@ -469,7 +469,9 @@ def test_lzw_of_any_number_of_colours(count):
 def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
-    data = node("return markPng(input.bytes, input.origin);", {"png.js": "markPng"}, bytes=np.frombuffer(buffer.getvalue(), np.uint8), origin=origin)
+    data = node(
+        "return markPng(input.bytes, input.origin);", {"png.js": "markPng"}, bytes=np.frombuffer(buffer.getvalue(), np.uint8), origin=origin
+    )
     image = Image.open(io.BytesIO(data.tobytes()))
     image.load()
     assert (np.asarray(image) == pixels).all()
