@@ -16,12 +16,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from faces import bundle
 from faces.attributes import describe
+from faces.raw import SPLITS
 
 FEW_TRAIN = 200  # faces on the rarer side of an attribute below which its direction is noted as drawn from few
 FEW_TEST = 50  # likewise of the test split, for its AUROC
 CORRELATED = 0.3  # size of phi from which two labels count as going together: a medium effect, Cohen 1988, section 3.2
 WEAK = 0.8  # AUROC below which a direction tells its attribute badly
-ABSENT = "not measured"
+ABSENT = "\N{EN DASH}"
 
 KINDS = {"plain": "decoded", "detail": "detail-preserving"}
 PRIORS = {
@@ -84,7 +85,6 @@ class Evidence:
     metrics: dict[str, Any]  # metrics.json
     vectors: pd.DataFrame
     phi: pd.DataFrame
-    counterfactuals: pd.DataFrame
     judge: pd.DataFrame
     levels: pd.DataFrame
     identity: pd.DataFrame
@@ -237,8 +237,8 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         facts.append(("Error removed, against the true picture", both(removed, detailed, "plain", percent)))
     if known(plain.get("strength")):
         share = percent(evidence.level)
-        facts.append((f"Strength at which {share} flip", both(plain, detail, "strength", lambda value: digits(value, " sigma"))))
-        facts.append((f"Leakage at {share} flips", both(plain, detail, "leakage", lambda value: digits(value, " SD"))))
+        facts.append((f"Strength at which {share} flip, sigma", both(plain, detail, "strength", digits)))
+        facts.append((f"Leakage at {share} flips, SD", both(plain, detail, "leakage", digits)))
         facts.append(("Other attributes judged as before", both(plain, detail, "kept", percent)))
         limit = same_person(evidence, name)
         facts.append(
@@ -253,11 +253,11 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "meaning": f"{meaning[0].upper()}{meaning[1:]}." if meaning else "",
         "facts": facts,
         "caveats": caveats(evidence, row, plain),
-        "strip": picture(evidence, f"grids/edit_{name}.png", f"{about.label}: six test faces, less and more of it"),
+        "strip": picture(evidence, f"grids/edit_{name}.png", f"{about.label}, taken away and added"),
         "left_out": not known(row["length"]),
-        "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area),
-        "removed": percent(removed["plain"]),
-        "strength": digits(plain.get("strength")),
+        "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area) if known(row["auroc"]) else "not measured",
+        "removed": percent(removed["plain"]) if known(removed["plain"]) else "no pairs",
+        "strength": digits(plain["strength"]) if known(plain.get("strength")) else "not reached" if plain else "not judged",
         "leakage": digits(plain.get("leakage")),
     }
 
@@ -308,9 +308,7 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
         sentence = f"How much an edit moves every other attribute, in standard deviations between faces, where {share} flip.{ratio}"
         found.append(tile("Leakage", digits(edits["leakage"], " SD"), sentence))
     if known(edits.get("same_person")):
-        sentence = (
-            f"of these attributes leave a face, where {share} flip, nearer to itself than 95% of the pairs of pictures of one person."
-        )
+        sentence = "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of pictures of one person."
         found.append(tile("Still the same person", percent(edits["same_person"]), sentence))
     return found, []
 
@@ -321,7 +319,7 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     if not known(removed):
         return [], ["The data hold no true counterfactuals, so no edit was held against the picture that it should have made."]
     sentence = "of the squared difference to the truth, inside the region that truly changes, is gone after a decoded edit. 100%: the true picture."
-    return [tile("Agreement with the true picture", percent(removed), sentence)], []
+    return [tile("Nearness to the truth", percent(removed), sentence)], []
 
 
 def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
@@ -351,7 +349,7 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
         forms = {key: percent if COMPARED[key][1] else digits for key in columns}
         tables.append(
             {
-                "caption": f"Edits where {percent(evidence.level)} of the faces have flipped"
+                "caption": f"Edits where {percent(evidence.level)} of the faces have flipped; a dash where no attribute gets there"
                 + ("" if group == "edits" else f", in the eyes of judge {group.rsplit('_', 1)[1]}"),
                 "head": ["Estimator", "Kind of edit", *(COMPARED[key][0] for key in columns)],
                 "rows": [
@@ -401,6 +399,7 @@ def settings(evidence: Evidence) -> list[tuple[str, str]]:
 def view(evidence: Evidence) -> dict[str, Any]:
     """All that the templates say."""
     source, counts, size = evidence.source, evidence.source["counts"], evidence.model["geometry"]["size"]
+    splits = {split: counts["splits"].get(split, 0) for split in SPLITS}
     entries, (figures, missing) = attributes(evidence), key_figures(evidence)
     length = int(evidence.metrics["code"]["length"])
     paths = sorted(evidence.pictures)
@@ -413,14 +412,14 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "description": source.get("description", "").rstrip("."),
         "licence": source["licence"].rstrip("."),
         "redistributable": source.get("redistributable") is True,
-        "splits": counts["splits"],
+        "splits": splits,
         "facts": [
             ("Model", evidence.model["model"]),
             ("Weights", f"{evidence.weights:,} numbers"),
             ("Code", f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} of them in use"),
             ("Budget", f"{evidence.images_seen:,} images seen"),
             ("Data", source["source"]),
-            ("Faces", f"{counts['images']:,}: " + ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items())),
+            ("Faces", f"{counts['images']:,}: " + ", ".join(f"{count:,} {split}" for split, count in splits.items())),
             ("Picture", f"{size} x {size} pixels"),
             (
                 "Attributes",
@@ -435,8 +434,8 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "distances": distances(evidence),
         "attributes": entries,
         "columns": {
-            "removed": any(entry["removed"] != ABSENT for entry in entries),
-            "edited": any(entry["strength"] != ABSENT for entry in entries),
+            "removed": bool(evidence.metric("counterfactual", "error_reduction")),
+            "edited": any(known(level_row(evidence, entry["name"], "plain").get("strength")) for entry in entries),
         },
         "data_pictures": pictures(evidence, "grids/data_faces.png", "grids/data_rates.png", "grids/data_correlation.png"),
         "quality_pictures": pictures(evidence, "grids/reconstructions.png", "grids/samples.png"),
@@ -448,7 +447,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
             *("grids/features_calibrated.png", "grids/features_native.png", "grids/means.png"),
         ),
         "galleries": galleries(evidence),
-        "limits": bundle.notes(evidence.model, source, length, counts["splits"]["train"])["limits"],
+        "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
         "unjudged": [entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("judges", True)],
         "settings": settings(evidence),
         "images_seen": evidence.images_seen,
