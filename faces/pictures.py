@@ -67,7 +67,9 @@ def below(*pictures: np.ndarray) -> np.ndarray:
 def film(panels: dict[str, np.ndarray], side: int, captions: Sequence[str]) -> np.ndarray:
     """Animations (F, H, W, 3) side by side under their names, with one caption for each frame: (F, h, w, 3)."""
     frames = np.stack(list(panels.values()), axis=1)  # (F, P, H, W, 3)
-    return np.stack([sheet(faces[None], side, list(panels), title=caption) for faces, caption in zip(frames, captions, strict=True)])
+    pages = [sheet(faces[None], side, list(panels), title=caption) for faces, caption in zip(frames, captions, strict=True)]
+    height, width = (max(page.shape[axis] for page in pages) for axis in (0, 1))  # a caption may be wider than small faces
+    return np.stack([_padded(page, height, width) for page in pages])
 
 
 def difference(first: np.ndarray, second: np.ndarray, gain: float) -> np.ndarray:

@@ -20,6 +20,8 @@ from faces import checkpoints, decode, models, raw
 from faces.crops import Geometry
 from faces.devices import to_device
 from faces.files import write_json
+from faces.params import read
+from tests.conftest import ROOT
 
 FACES = 240
 ATTRIBUTES = ("Smiling", "Eyeglasses", "Male")
@@ -28,7 +30,14 @@ GEOMETRY = Geometry(box=(15, 35, 163, 183), size=32, filter="lanczos")
 PARAMS = {
     "seed": 1,
     "encode": {"batch": 64},
-    "vectors": {"estimators": ["mean_difference"], "primary": "mean_difference", "sample": 0, "min_faces": 5, "bootstrap": 20},
+    "vectors": {
+        **read(ROOT / "params.yaml")["vectors"],
+        "estimators": ["mean_difference"],
+        "primary": "mean_difference",
+        "min_faces": 5,
+        "bootstrap": 20,
+        "components": 2,
+    },
     "export": {
         "prior": "train",
         "temperature": 0.8,

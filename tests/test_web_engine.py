@@ -28,7 +28,7 @@ def code(export):
 
 
 def test_nothing_of_torch_or_of_the_library_is_imported():
-    """The website installs alone: the standard library and six packages."""
+    """The server installs alone: the standard library and six packages. What builds the static site runs in a checkout and may use the library's files."""
     allowed = {
         "web",
         "numpy",
@@ -40,7 +40,7 @@ def test_nothing_of_torch_or_of_the_library_is_imported():
         "pydantic",
         "uvicorn",
     }  # pydantic and starlette are FastAPI's
-    for file in WEB.glob("*.py"):
+    for file in set(WEB.glob("*.py")) - {WEB / "site.py", WEB / "ort.py"}:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
