@@ -19,10 +19,10 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame)
     reached        share of the attributes that reach the level; every other figure is a mean over these, None where there is none
     leakage_ratio  the leakage over that of the first estimator, on the attributes that both reach
     same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs of pictures of one person
-    carried        how much of the labels' correlations came along
+    confounded, unrelated, carried   what came along where labels are correlated, and where not (faces/edits.py)
     """
     last, same = levels[levels["level"] == levels["level"].max()], identity.set_index("attribute")["same_95"]
-    shares, found = {(row.estimator, row.kind): row.carried for row in carried.itertuples()}, {}
+    along, found = carried.set_index(["estimator", "kind"]).reindex(columns=["confounded", "unrelated", "carried"]), {}
     for (estimator, kind), rows in last.groupby(["estimator", "kind"], sort=False):
         ours, baseline = rows, last[(last["estimator"] == last["estimator"].iloc[0]) & (last["kind"] == kind)]
         ours, baseline = (table[np.isfinite(table["strength"])].set_index("attribute") for table in (ours, baseline))
@@ -32,7 +32,7 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame)
             "reached": figure(len(ours) / len(rows)),
             "leakage_ratio": figure(ratio),
             "same_person": figure((ours["identity"] < same.loc[ours.index]).mean()),
-            "carried": figure(shares.get((estimator, kind), np.nan)),
+            **{name: figure(value) for name, value in along.reindex([(estimator, kind)]).iloc[0].items()},
             **{name: figure(ours[name].mean()) for name in FIGURES},
         }
     return found

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 CORRELATED = 0.1  # correlation of two labels, either way, from which a confounder is there to be carried
+ENTAILED = 0.15  # change that the truth brings along, as a share of the attribute's own, from which two attributes are not separate
 
 
 def flip_strengths(strengths: np.ndarray, evidence: np.ndarray, side: np.ndarray) -> np.ndarray:
@@ -69,22 +70,32 @@ def correlations(labels: np.ndarray) -> np.ndarray:
     return pd.DataFrame(np.where(labels == 0, np.nan, labels)).corr().fillna(0.0).to_numpy()
 
 
-def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray) -> float:
-    """How much of the labels' correlations the edits carry along: 0 none, 1 all of them.
+def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """What edits brought along beyond what the truth brings along, where labels are correlated and where they are not.
 
-    Row r of matrix (R, A) holds the changes that the edit of attribute `targets[r]` made, row r of truth the changes that the true counterfactual makes (zeros
-    where there is no truth), both in spreads; expected (A, A) holds the label correlations. Divided by the change of its own attribute, a mean difference
-    moves every other attribute by their correlation. The result is the least-squares slope of (matrix - truth) on those, over the pairs whose correlation
-    is at least CORRELATED either way; NaN where no pair's is.
+    Row r of matrix (R, A) holds the changes that the edit of attribute `targets[r]` made, row r of truth those that the true counterfactual makes (zeros
+    where there is no truth), both in spreads; expected (A, A) holds the label correlations. All is divided by the change of the edit's own attribute. Pairs
+    of which the truth moves one with the other (colours of hair) are left out: there is no telling what came along.
+
+    confounded    mean size of the change of attributes whose labels correlate with the edited one's by CORRELATED at least, either way
+    unrelated     the same of all the others
+    carried       least-squares slope of the changes on the correlations, over the correlated pairs: a mean difference in ideal codes carries 1, a perfect edit 0
+
+    Each is NaN where there is no such pair.
     """
     rows, own = np.arange(len(targets)), expected[targets]
-    excess = matrix / matrix[rows, targets][:, None]
-    real = truth[rows, targets]
-    excess = excess - np.divide(truth, real[:, None], out=np.zeros_like(truth), where=real[:, None] != 0)
-    others = np.ones(matrix.shape, bool)
+    real = truth[rows, targets][:, None]
+    entailed = np.divide(truth, real, out=np.zeros_like(truth), where=real != 0)
+    excess = matrix / matrix[rows, targets][:, None] - entailed
+    others = np.abs(entailed) < ENTAILED
     others[rows, targets] = False
-    pairs = others & (np.abs(own) >= CORRELATED)
-    return float((excess[pairs] * own[pairs]).sum() / np.square(own[pairs]).sum()) if pairs.any() else math.nan
+    correlated = others & (np.abs(own) >= CORRELATED)
+    squares = np.square(own[correlated]).sum()
+    return {
+        "confounded": float(np.abs(excess[correlated]).mean()) if correlated.any() else math.nan,
+        "unrelated": float(np.abs(excess[others & ~correlated]).mean()) if (others & ~correlated).any() else math.nan,
+        "carried": float((excess[correlated] * own[correlated]).sum() / squares) if correlated.any() else math.nan,
+    }
 
 
 def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:

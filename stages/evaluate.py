@@ -198,7 +198,7 @@ def scored(scores: Path, plots: Path) -> dict[str, Any]:
         if judge == 0:
             for estimator, kind in of["leakage"][["estimator", "kind"]].drop_duplicates().itertuples(index=False):
                 charts.leakage(comparisons.matrix(of["leakage"], estimator, kind), plots / f"leakage_{estimator}_{kind}.png")
-            charts.trade(of["curves"], "leakage", "mean change of the other attributes, standard deviations", plots / "effect_leakage.png")
+            charts.trade(of["curves"], "leakage", "change of the other attributes, std. dev.", plots / "effect_leakage.png")
             charts.trade(of["curves"], "identity", "distance from the face (1: another person)", plots / "effect_identity.png")
     priors = tables["priors"]
     for distance in ("frechet_lite0", "kernel_lite0"):

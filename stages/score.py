@@ -8,7 +8,7 @@ in    data/crops/        images.npy, table.csv, and counterfactuals where the so
 out   data/scores/       curves.csv    per judge, estimator, kind, attribute and strength: flips, effect, leakage, kept, identity
                          levels.csv    the same where a share of the faces has flipped, and at the last such level what the pictures say
                          leakage.csv   at the last level: the change of every other attribute, in spreads; the true counterfactuals' beside it
-                         carried.csv   how much of the labels' correlations each estimator's edits carry along
+                         carried.csv   what each estimator's edits bring along where labels are correlated, and where not
                          identity.csv  the marks of the identity scale, by judge and attribute
                          priors.csv    distance of reconstructions and of samples to real faces, and smoothness
 
@@ -47,7 +47,7 @@ COLUMNS = {
         *("perceptual", "realism", "realism_unedited", "path_length", "error_reduction", "psnr_outside"),
     ),
     "leakage": (*WHERE, "faces", "other", "change"),
-    "carried": ("judge", "estimator", "kind", "attributes", "carried"),
+    "carried": ("judge", "estimator", "kind", "attributes", "confounded", "unrelated", "carried"),
 }
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -377,12 +377,12 @@ def score_all(
 
 def carried(changes: pd.DataFrame, truth: dict[int, np.ndarray], expected: np.ndarray, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows of carried.csv, from those of leakage.csv; `truth` (A, A) by judge and `expected` (A, A) are in the order of `names`."""
-    rows = []
-    for (judge, estimator, kind), group in changes[changes["estimator"] != "truth"].groupby(["judge", "estimator", "kind"], sort=False):
+    rows, changes = [], changes[changes["estimator"] != "truth"]
+    for (judge, estimator, kind), group in changes.groupby(["judge", "estimator", "kind"], sort=False):
         matrix = group.pivot(index="attribute", columns="other", values="change").reindex(columns=names)
         targets = np.array([names.index(name) for name in matrix.index])
-        share = edits.carried(matrix.to_numpy(), truth[judge][targets], expected, targets)
-        rows.append({"judge": judge, "estimator": estimator, "kind": kind, "attributes": len(targets), "carried": share})
+        found = edits.carried(matrix.to_numpy(), truth[judge][targets], expected, targets)
+        rows.append({"judge": judge, "estimator": estimator, "kind": kind, "attributes": len(targets), **found})
     return rows
 
 

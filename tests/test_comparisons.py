@@ -32,6 +32,7 @@ def test_estimators_are_compared_where_both_reach_the_level():
     assert second["leakage"] == pytest.approx(0.45)
     assert second["same_person"] == 0.5
     assert second["carried"] == 0.25
+    assert second["confounded"] is None
     assert second["realism"] is None
 
 

@@ -78,17 +78,24 @@ def test_kept_is_the_share_of_other_decisions():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_carried_finds_the_planted_share(rng, share):
+def test_carried_finds_the_planted_share(share):
     """Edits whose every other change is `share` of the labels' correlation, on top of what the true counterfactuals change."""
-    labels = np.sign(rng.normal(0, 1, (4000, 4)) @ rng.normal(0, 1, (4, 4)))
-    expected, truth = edits.correlations(labels), np.eye(4) * 2.0
-    truth[0, 1] = -0.8
+    expected = np.array([[1.0, 0.5, -0.4, 0.02], [0.5, 1.0, -0.2, 0.0], [-0.4, -0.2, 1.0, 0.0], [0.02, 0.0, 0.0, 1.0]])
+    truth = np.eye(4) * 2.0
+    truth[0, 1] = -0.8  # entailed: left out
+    truth[3, 1] = 0.1  # a small change of the truth is no leakage
     matrix = 3.0 * (share * (expected - np.eye(4)) + truth / 2.0)
-    assert edits.carried(matrix, truth, expected, np.arange(4)) == pytest.approx(share, abs=1e-12)
+    found = edits.carried(matrix, truth, expected, np.arange(4))
+    assert found["carried"] == pytest.approx(share, abs=1e-12)
+    assert found["confounded"] == pytest.approx(share * np.mean([0.4, 0.5, 0.2, 0.4, 0.2]), abs=1e-12)
+    assert found["unrelated"] == pytest.approx(share * (0.02 + 0.02) / 6, abs=1e-12)
 
 
 def test_nothing_is_carried_where_nothing_is_correlated():
-    assert np.isnan(edits.carried(np.eye(3), np.zeros((3, 3)), np.eye(3), np.arange(3)))
+    found = edits.carried(np.eye(3), np.zeros((3, 3)), np.eye(3), np.arange(3))
+    assert np.isnan(found["carried"])
+    assert np.isnan(found["confounded"])
+    assert found["unrelated"] == 0
 
 
 def test_correlations_leave_unknown_labels_out():
