@@ -79,7 +79,7 @@ def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets
 
     confounded    mean size of the change of attributes whose labels correlate with the edited one's by CORRELATED at least, either way
     unrelated     the same of all the others
-    carried       least-squares slope of the changes on the correlations, over the correlated pairs: a mean difference in ideal codes carries 1, a perfect edit 0
+    carried       slope of the changes on the correlations, by least squares over those pairs: a mean difference in ideal codes carries 1, a perfect edit 0
 
     Each is NaN where there is no such pair.
     """
