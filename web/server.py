@@ -32,7 +32,7 @@ from web.photos import BadPhoto
 
 T = TypeVar("T")
 DECODERS = 2  # edits computed side by side
-READERS = 1  # photographs read side by side: each may need 200 MB for a moment
+READERS = 1  # photographs read side by side: the largest WebP needs 720 MiB for two seconds, a photograph of 12 megapixels 60
 WAITING = 128  # edits that may wait
 READERS_WAITING = 12  # photographs that may wait
 PATIENCE = 15.0  # seconds from asking to answering
