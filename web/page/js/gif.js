@@ -84,21 +84,28 @@ export function palette(frames, limit = 256) {
 const BAYER = [0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5].map((value) => (value + 0.5) / 16 - 0.5);
 const DITHER = 6; // levels of ordered dithering: hides bands, and unlike error diffusion stands still from frame to frame
 
+const byte = (value) => (value < 0 ? 0 : value > 255 ? 255 : value | 0);
+
+function nearest(r, g, b, colours) {
+  let [best, index] = [Infinity, 0];
+  for (let i = 0; i < colours.length; i++) {
+    const [cr, cg, cb] = colours[i];
+    const distance = (r - cr) ** 2 + (g - cg) ** 2 + (b - cb) ** 2;
+    if (distance < best) [best, index] = [distance, i];
+  }
+  return index;
+}
+
 /** Palette indices of an RGB frame (width x height), dithered; `seen` remembers the nearest colour of each bin between frames. */
 function quantise(frame, width, colours, seen) {
   const out = new Uint8Array(frame.length / 3);
   for (let pixel = 0; pixel < out.length; pixel++) {
     const shift = DITHER * BAYER[((((pixel / width) | 0) & 3) << 2) | (pixel % width & 3)];
-    const [r, g, b] = [0, 1, 2].map((c) => Math.min(255, Math.max(0, frame[3 * pixel + c] + shift)) | 0);
+    const r = byte(frame[3 * pixel] + shift);
+    const g = byte(frame[3 * pixel + 1] + shift);
+    const b = byte(frame[3 * pixel + 2] + shift);
     const key = ((r >> 2) << 12) | ((g >> 2) << 6) | (b >> 2);
-    if (seen[key] < 0) {
-      let [best, nearest] = [Infinity, 0];
-      colours.forEach(([cr, cg, cb], i) => {
-        const distance = (r - cr) ** 2 + (g - cg) ** 2 + (b - cb) ** 2;
-        if (distance < best) [best, nearest] = [distance, i];
-      });
-      seen[key] = nearest;
-    }
+    if (seen[key] < 0) seen[key] = nearest(r, g, b, colours);
     out[pixel] = seen[key];
   }
   return out;
@@ -147,10 +154,10 @@ export function lzw(indices, bits) {
 }
 
 /**
- * A looping GIF. frames: RGB byte arrays of width x height; delay: hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
+ * A looping GIF. frames: RGB byte arrays of width x height, of which one may come more than once; delay: hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
  */
 export function encodeGif(frames, width, height, delay, comment) {
-  const colours = palette(frames);
+  const colours = palette([...new Set(frames)]);
   const bits = Math.max(2, Math.ceil(Math.log2(colours.length)));
   const out = new Bytes();
   out.text("GIF89a");
@@ -164,14 +171,16 @@ export function encodeGif(frames, width, height, delay, comment) {
   out.all([0x21, 0xfe]);
   out.blocks(Uint8Array.from(comment, (char) => char.charCodeAt(0)));
   const seen = new Int16Array(1 << 18).fill(-1);
+  const packed = new Map();
   frames.forEach((frame, i) => {
+    if (!packed.has(frame)) packed.set(frame, lzw(quantise(frame, width, colours, seen), bits));
     out.all([0x21, 0xf9, 4, 4]);
     out.short(Array.isArray(delay) ? delay[i] : delay);
     out.all([0, 0, 0x2c, 0, 0, 0, 0]);
     out.short(width);
     out.short(height);
     out.all([0, bits]);
-    out.blocks(lzw(quantise(frame, width, colours, seen), bits));
+    out.blocks(packed.get(frame));
   });
   out.push(0x3b);
   return out.done();

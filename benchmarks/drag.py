@@ -1,0 +1,74 @@
+"""How soon a moved slider is seen: headless Chromium drags one, over HTTP on loopback and with the model in the browser.
+
+    python -m benchmarks.drag data/export --moves 200
+
+A move is timed from the slider's input event to the picture on the canvas; moves follow each other as soon as the one before is shown. The first 20 warm up.
+"""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.website import serve
+from web import ort
+
+PAGE = Path(__file__).parents[1] / "web" / "page"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+WARM = 20
+DRAG = """async (moves) => {
+    const frame = document.getElementById("frame");
+    const input = document.querySelector("#sliders input[type=range]");
+    const times = [];
+    for (let i = 0; i < moves; i++) {
+        const shown = new Promise((resolve) => {
+            const watch = new MutationObserver(() => { watch.disconnect(); resolve(); });
+            watch.observe(frame, { attributeFilter: ["data-shown"] });
+        });
+        input.value = String(Number(input.max) * Math.sin(i + 1));
+        const from = performance.now();
+        input.dispatchEvent(new Event("input"));
+        await shown;
+        times.push(performance.now() - from);
+    }
+    return times;
+}"""
+
+
+def drag(browser: Browser, url: str, moves: int, local: bool) -> np.ndarray:
+    """Milliseconds of each move."""
+    page = browser.new_page()
+    page.goto(url)
+    if local:
+        page.evaluate("localStorage.setItem('place', 'local')")
+        page.reload()
+    page.locator("#frame[data-shown]").wait_for(timeout=60000)
+    page.wait_for_timeout(1000)
+    times = np.array(page.evaluate(DRAG, moves + WARM))[WARM:]
+    page.close()
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How soon a moved slider is seen.")
+    parser.add_argument("export", type=Path)
+    parser.add_argument("--moves", type=int, default=200)
+    chosen = parser.parse_args()
+    ort.fetch()
+    with serve(chosen.export, PAGE) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS)
+        for name, local, goal in (("http", False, 60), ("in the browser", True, 120)):
+            times = drag(browser, f"http://127.0.0.1:{server.port}/", chosen.moves, local)
+            low, middle, high = np.percentile(times, [5, 50, 95])
+            print(
+                f"{name:15} p5 {low:5.1f}  p50 {middle:5.1f}  p95 {high:5.1f} ms over {len(times)} moves (goal: p95 <= {goal} ms)",
+                flush=True,
+            )
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
