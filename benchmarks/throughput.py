@@ -33,7 +33,7 @@ from faces.devices import fast_arithmetic, pick_device, to_device
 from faces.params import load
 from stages import crop, encode, train
 
-COUNT = 3000  # faces
+COUNT = 6000  # faces
 ROUNDS = 3
 STEPS = 12  # of training, per round
 

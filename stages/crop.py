@@ -59,7 +59,8 @@ def cut(names: list[str], geometry: Geometry) -> tuple[np.ndarray, list[str]]:
 
 def cut_all(path: Path, names: list[str], geometry: Geometry, workers: int) -> Iterator[tuple[np.ndarray, list[str]]]:
     """The same for all names, in order, chunk by chunk, by several processes. Only a few chunks wait in memory at any time."""
-    context = multiprocessing.get_context("spawn")
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if "fork" in methods and sys.platform == "linux" else "spawn")  # a fork starts at once
     with ProcessPoolExecutor(workers, context, start_worker, (path,)) as pool:
         waiting = []
         for start in range(0, len(names), CHUNK):
