@@ -13,6 +13,7 @@ from faces.crops import Crops, Geometry
 from stages import crop
 
 CELEBA = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")
+WHOLE = Geometry(box=(0, 0, 178, 218), size=256, filter="lanczos")  # larger than the picture: nothing is left out in decoding
 
 
 def jpeg(image: Image.Image, **options) -> bytes:
@@ -32,8 +33,11 @@ def test_the_box_is_cut_where_it_should_be():
     face = decode.face(jpeg(ruler(), subsampling=0), CELEBA).astype(float)
     centres = (np.arange(64) + 0.5) * 148 / 64 - 0.5
     inner = slice(3, -3)  # the filter's window is cut at the border of the box
-    np.testing.assert_allclose(face[inner, inner, 0], np.broadcast_to(15 + centres[inner], (58, 58)), atol=2)
-    np.testing.assert_allclose(face[inner, inner, 1], np.broadcast_to((35 + centres[inner])[:, None], (58, 58)), atol=2)
+    face = face[inner, inner]  # JPEG leaves noise in single pixels: the mean over each column, and each row, is held to less
+    np.testing.assert_allclose(face[..., 0], np.broadcast_to(15 + centres[inner], (58, 58)), atol=3)
+    np.testing.assert_allclose(face[..., 1], np.broadcast_to((35 + centres[inner])[:, None], (58, 58)), atol=3)
+    np.testing.assert_allclose(face[..., 0].mean(0), 15 + centres[inner], atol=0.7)
+    np.testing.assert_allclose(face[..., 1].mean(1), 35 + centres[inner], atol=0.7)
 
 
 def test_a_square_is_the_largest_centred_one():
@@ -52,8 +56,20 @@ def test_downscaling_antialiases():
 
 def test_fast_and_careful_decoding_agree(rng):
     content = jpeg(ruler(), subsampling=2)
-    fast, careful = np.asarray(decode.decode(content)).astype(int), np.asarray(decode._decode_slowly(content)).astype(int)
+    fast, careful = np.asarray(decode.decode(content, WHOLE)[0]).astype(int), np.asarray(decode._decode_slowly(content)).astype(int)
     assert abs(fast - careful).max() <= 2
+
+
+@pytest.mark.parametrize(("side", "shrink"), [(128, 1), (64, 2), (32, 4)])
+def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
+    """178 x 218 cut to 148 pixels a side: at half size 74 remain for 64, at a quarter 37 for 32."""
+    smooth = Image.fromarray(rng.integers(0, 256, (16, 14, 3), dtype=np.uint8)).resize((178, 218), Image.Resampling.BICUBIC)
+    content, geometry = jpeg(smooth, subsampling=0), CELEBA.model_copy(update={"size": side})
+    picture, box = decode.decode(content, geometry)
+    assert picture.size == (-(-178 // shrink), -(-218 // shrink))
+    assert box == tuple(edge / shrink for edge in CELEBA.box)
+    careful = decode._decode_slowly(content).resize((side, side), Image.Resampling.LANCZOS, CELEBA.box)
+    assert abs(decode.face(content, geometry).astype(int) - np.asarray(careful).astype(int))[1:-1, 1:-1].mean() < 1.5
 
 
 @pytest.mark.parametrize("kind", ["grayscale", "CMYK", "png", "rgba", "palette", "16 bit"])
@@ -74,7 +90,7 @@ def test_unusual_pictures_are_read(kind):
     else:
         image.convert("L" if kind == "grayscale" else "CMYK").save(buffer, "JPEG", quality=95)
         expected = np.asarray(image.convert("L").convert("RGB") if kind == "grayscale" else image).astype(int)
-    found = np.asarray(decode.decode(buffer.getvalue())).astype(int)
+    found = np.asarray(decode.decode(buffer.getvalue(), WHOLE)[0]).astype(int)
     assert found.shape == (218, 178, 3)
     assert abs(found - expected).mean() < 6
 
@@ -84,7 +100,7 @@ def test_an_exif_rotation_is_undone():
     exif = Image.Exif()
     exif[0x0112] = 6
     content = jpeg(ruler().transpose(Image.Transpose.ROTATE_90), exif=exif, subsampling=0)
-    found = np.asarray(decode.decode(content)).astype(int)
+    found = np.asarray(decode.decode(content, WHOLE)[0]).astype(int)
     assert found.shape == (218, 178, 3)
     assert abs(found - np.asarray(ruler()).astype(int)).mean() < 2
 

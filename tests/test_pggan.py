@@ -317,9 +317,17 @@ def test_refine_lowers_the_loss_of_each_image_and_never_raises_it(model):
     assert (loss(found) < 0.95 * loss(codes)).all()
     assert (loss(model.refine(images, codes, 3, 50.0)) <= loss(codes) + 1e-6).all()  # steps far too long
     assert torch.allclose(model.refine(images, codes, 0, 0.05), codes, atol=1e-6)
-    alone = model.refine(images[2:3], codes[2:3], 40, 0.05)
-    assert torch.allclose(alone, found[2:3], atol=1e-3)  # images do not disturb one another
     assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_refine_treats_each_image_as_if_it_were_alone(model):
+    images = pictures(4)
+    codes = model.encode(images).detach()
+    together = model.refine(images, codes, 2, 0.05)  # few steps: Adam amplifies the rounding that differs with the batch
+    for row in range(4):
+        alone = model.refine(images[row : row + 1], codes[row : row + 1], 2, 0.05)
+        assert torch.allclose(alone, together[row : row + 1], atol=1e-3)
+    assert not torch.allclose(together, codes, atol=1e-2)
 
 
 def test_refine_works_on_a_frozen_model_without_gradients(model):
