@@ -1,4 +1,4 @@
-"""Which faces appear in a picture: those with the labels asked for, and of a few such faces the one that the model knows best.
+"""Which faces appear in a picture: those with the labels asked for, and of a few such faces the most typical one.
 
 A condition is an attribute's name, with "-" in front where the face must lack it: `-Male`, `Eyeglasses`. A name that ends in "?" is asked for
 only where the data have it.
@@ -49,3 +49,12 @@ def cast(rows: np.ndarray, count: int, rivals: int, error: Callable[[np.ndarray]
     errors = error(drawn)
     groups = np.array_split(np.arange(len(drawn)), min(count, len(drawn)))
     return np.array([drawn[group[np.argmin(errors[group])]] for group in groups])
+
+
+def unlike(faces: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(R,) how little each of `faces` (R, H, W, 3) has of the `mean` face (H, W, 3): minus their covariance over pixels.
+
+    The least are frontal, centred and well lit: a face turned away does not vary with the mean face, and one in the dark varies little.
+    """
+    pattern = mean.astype(np.float32) - mean.mean()
+    return -np.tensordot(faces.astype(np.float32), pattern, axes=3) / pattern.size

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from faces.casting import Absent, cast, matching
+from faces.casting import Absent, cast, matching, unlike
 from faces.crops import Crops
 from faces.devices import batches, to_uint8
 from faces.directions import Directions
@@ -65,15 +65,13 @@ class Studio:
         if not len(rows):
             asked = ", ".join(f"{'-' if sign < 0 else ''}{attribute}" for attribute, sign in wanted.items()) or "other"
             raise Absent(f"no test face is {asked}")
-        return cast(rows, count, self.rivals, self._lost, np.random.default_rng((self.seed, zlib.crc32(name.encode()))))
+        return cast(rows, count, self.rivals, self._unlike_the_mean, np.random.default_rng((self.seed, zlib.crc32(name.encode()))))
 
     def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
         """Test faces (2,) of two people, the first with the labels `first`, the second with those of `second`. Raises Absent."""
         one = self.cast(f"{name} first", first, 1)
         return np.concatenate((one, self.cast(f"{name} second", second, 1, strangers_to=one)))
 
-    def _lost(self, rows: np.ndarray) -> np.ndarray:
-        """(R,) the share of each face's contrast that reconstruction loses: squared error over variance. Bare error would prefer dark pictures."""
-        faces = self.crops.images[rows].astype(np.float32)
-        error = np.square(self.decode(self.codes[rows]) - faces).mean(axis=(1, 2, 3))
-        return error / np.maximum(faces.var(axis=(1, 2, 3)), 1)
+    def _unlike_the_mean(self, rows: np.ndarray) -> np.ndarray:
+        """(R,) casting.unlike, against the decoded mean code."""
+        return unlike(self.crops.images[rows], self.decode(self.directions.mean))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.casting import Absent, cast, conditions, matching, unsigned
+from faces.casting import Absent, cast, conditions, matching, unlike, unsigned
 from faces.params import ParamsError
 
 ATTRIBUTES = ("Male", "Smiling", "Eyeglasses")
@@ -46,3 +46,13 @@ def test_cast_makes_do_with_few(rng):
 def test_cast_repeats_itself():
     first, second = (cast(np.arange(500), 6, 8, lambda some: some % 17, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_unlike_prefers_the_mean_face_to_its_mirror_a_dim_copy_and_a_flat_one(rng):
+    mean = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    faces = np.stack([np.full_like(mean, 99), mean // 2, mean, mean[:, ::-1]])
+    found = unlike(faces, mean)
+    assert found.argmin() == 2
+    assert found[2] == pytest.approx(-mean.astype(float).var(), rel=1e-4)  # a covariance with itself
+    assert found[0] == pytest.approx(0, abs=1e-3)  # no contrast
+    assert found[1] == pytest.approx(found[2] / 2, rel=0.02)
