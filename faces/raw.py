@@ -68,13 +68,16 @@ def attributes(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """labels.csv as a table. Raises RawError where it is missing or lacks a fixed column."""
+    """labels.csv as a table; attributes are int8, a byte a label. Raises RawError where it is missing, lacks a fixed column or holds something else."""
     if not path.is_file():
         raise RawError(f"{path} is missing; run `dvc repro download`")
-    table = pd.read_csv(path, dtype={"name": str, "split": str})
-    if missing := [column for column in ("name", "split", "identity") if column not in table]:
+    head = pd.read_csv(path, nrows=0)
+    if missing := [column for column in ("name", "split", "identity") if column not in head]:
         raise RawError(f"{path}: column {missing[0]!r} is missing; run `dvc repro -f download`")
-    return table
+    try:
+        return pd.read_csv(path, dtype={"name": str, "split": str, **dict.fromkeys(attributes(head), "int8")})
+    except ValueError as error:
+        raise RawError(f"{path}: a label is not 1, -1 or 0 ({error}); run `dvc repro -f download`") from None
 
 
 def write_source(path: Path, about: dict[str, Any], labels: pd.DataFrame, images: Path) -> None:

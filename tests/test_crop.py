@@ -198,3 +198,14 @@ def test_splits_by_name_stay_when_images_are_added():
     splits = pd.Series([raw.split_of(name, 0.1, 0.2) for name in names])
     assert splits.value_counts(normalize=True).to_dict() == pytest.approx({"train": 0.7, "valid": 0.1, "test": 0.2}, abs=0.01)
     assert raw.split_of("000007.jpg", 0.1, 0.2) == splits[7]
+
+
+def test_labels_are_read_as_bytes_and_anything_else_is_named(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("name,split,identity,A\n0.jpg,train,-1,1\n1.jpg,test,7,-1\n")
+    table = raw.read_labels(path)
+    assert table["A"].dtype == np.int8
+    assert table["A"].tolist() == [1, -1]
+    path.write_text("name,split,identity,A\n0.jpg,train,-1,yes\n")
+    with pytest.raises(raw.RawError, match=r"labels.csv: a label is not 1, -1 or 0 .*yes.*dvc repro -f download"):
+        raw.read_labels(path)
