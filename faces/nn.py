@@ -108,3 +108,24 @@ class CodeNorm(nn.Module):
         covariance = self.covariance.double().cpu()
         factor = torch.linalg.cholesky(covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)).float()
         return temperature * torch.randn(count, len(factor), generator=generator) @ factor.T
+
+
+class Autoencoder(nn.Module):
+    """What deterministic autoencoders share: a normalised code (B, D), drawn from where its training faces lie, and one optimiser throughout."""
+
+    def __init__(self, code_length: int) -> None:
+        super().__init__()
+        self.code_length = code_length
+        self.norm = CodeNorm(code_length)
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"autoencoder": self}
+
+    def phase(self, progress: float) -> int:
+        return 0
+
+    def prepare(self, images: Tensor) -> None:
+        pass
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
+        return self.norm.sample(count, generator, temperature)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.nn import Config
+from faces.nn import Config, strided_encoder, upsampling_decoder
 
 
 class GaussianVAE(nn.Module):
@@ -65,6 +65,19 @@ class GaussianVAE(nn.Module):
         reconstruction = self.reconstruction(images, decoded)
         loss = (reconstruction + self.price(kl, progress)) / images[0].numel()  # per pixel value: one learning rate serves every size
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
+
+
+class TextbookConfig(Config):
+    """The keys of the siblings whose halves are the textbook's."""
+
+    code_length: int  # D
+    width: int  # channels at half the image's size; each halving doubles them
+
+
+def textbook_halves(config: TextbookConfig, size: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder: strided convolutions one way, upsampling and convolutions the other."""
+    encoder = strided_encoder(size, config.width, 2 * config.code_length)
+    return encoder, upsampling_decoder(size, config.width, config.code_length)
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

@@ -15,22 +15,17 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from faces import nn as bricks
-from faces.vae import GaussianVAE, calibrated_gaussian
+from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
 
-class Config(bricks.Config):
-    code_length: int  # D
-    width: int  # channels at half the image's size; each halving doubles them
+class Config(TextbookConfig):
     beta: Annotated[float, Field(ge=0)]  # weight of the KL term; 1 is the plain VAE
     capacity: Annotated[float, Field(ge=0)]  # nats allowed at the end of training, rising from 0; 0: the KL itself is priced
 
 
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
-        encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
-        decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
-        super().__init__(config, config.code_length, encoder, decoder)
+        super().__init__(config, config.code_length, *textbook_halves(config, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         return calibrated_gaussian(images, decoded)

@@ -10,12 +10,11 @@ Samples come from a Gaussian fitted to the codes during training (faces/nn.py, C
 
 from collections.abc import Iterator
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faces import nn as bricks
-from faces.nn import CodeNorm, convolution
+from faces.nn import Autoencoder, convolution
 
 
 class Config(bricks.Config):
@@ -23,35 +22,21 @@ class Config(bricks.Config):
     width: int  # channels at the image's size; each halving doubles them
 
 
-class Model(nn.Module):
+class Model(Autoencoder):
     def __init__(self, config: Config, size: int) -> None:
-        super().__init__()
-        self.code_length = config.code_length
+        super().__init__(config.code_length)
         channels = bricks.widths(size, config.width)
         layers: list[nn.Module] = []
         for inputs, outputs in zip([3, *channels], channels, strict=False):
             layers += [convolution(inputs, outputs), nn.MaxPool2d(2)]
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, config.code_length))
-        self.norm = CodeNorm(config.code_length)
         self.decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
-
-    def parts(self) -> dict[str, nn.Module]:
-        return {"autoencoder": self}
-
-    def phase(self, progress: float) -> int:
-        return 0
-
-    def prepare(self, images: Tensor) -> None:
-        pass
 
     def encode(self, images: Tensor) -> Tensor:
         return self.norm(self.encoder(images))
 
     def decode(self, codes: Tensor) -> Tensor:
         return self.decoder(codes).float()
-
-    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
-        return self.norm.sample(count, generator, temperature)
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         loss = F.mse_loss(self.decode(self.encode(images)), images)

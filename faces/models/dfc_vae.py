@@ -13,14 +13,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from faces import nn as bricks
 from faces import perceptual
-from faces.vae import GaussianVAE, calibrated_gaussian
+from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
 
-class Config(bricks.Config):
-    code_length: int  # D
-    width: int  # channels at half the image's size; each halving doubles them
+class Config(TextbookConfig):
     network: Literal["efficientnet_lite0", "vgg19"]
     weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
     stages: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)]  # weight of each stage's distance
@@ -30,9 +27,7 @@ class Config(bricks.Config):
 
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
-        encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
-        decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
-        super().__init__(config, config.code_length, encoder, decoder)
+        super().__init__(config, config.code_length, *textbook_halves(config, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         network = perceptual.load(self.config.network, self.config.weights, images.device)

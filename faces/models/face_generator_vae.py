@@ -14,12 +14,10 @@ from torch import Tensor, nn
 
 from faces import nn as bricks
 from faces.nn import Fold
-from faces.vae import GaussianVAE, calibrated_gaussian
+from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian
 
 
-class Config(bricks.Config):
-    code_length: int  # D
-    width: int  # channels at half the image's size; each halving doubles them
+class Config(TextbookConfig):
     variance: Annotated[float, Field(ge=0)]  # of a pixel value in [-1, 1] under the decoder; 0: the best of each batch
 
 

@@ -17,24 +17,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faces import nn as bricks
 from faces.similarity import ms_ssim
-from faces.vae import GaussianVAE, calibrated_gaussian
+from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
 FLOOR = 1e-4  # of 1 - MS-SSIM: no eye sees less
 
 
-class Config(bricks.Config):
-    code_length: int  # D
-    width: int  # channels at half the image's size; each halving doubles them
+class Config(TextbookConfig):
     share: Annotated[float, Field(ge=0, le=1)]  # of the degrees of freedom that similarity counts; the rest is calibrated squared error
 
 
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
-        encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
-        decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
-        super().__init__(config, config.code_length, encoder, decoder)
+        super().__init__(config, config.code_length, *textbook_halves(config, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):  # its variances are small differences of large sums

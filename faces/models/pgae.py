@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from faces import nn as bricks
 from faces import perceptual
-from faces.nn import CodeNorm, Fold, convolution
+from faces.nn import Autoencoder, Fold, convolution
 from faces.vae import calibrated_gaussian
 
 SMALLEST = 8  # pixels a side at the first level
@@ -67,10 +67,10 @@ def faded(below: Tensor, here: Tensor, alpha: Tensor) -> Tensor:
     return (1 - alpha) * below + alpha * here
 
 
-class Model(nn.Module):
+class Model(Autoencoder):
     def __init__(self, config: Config, size: int) -> None:
-        super().__init__()
-        self.config, self.size, self.code_length = config, size, config.code_length
+        super().__init__(config.code_length)
+        self.config, self.size = config, size
         self.levels = int(math.log2(size // SMALLEST)) + 1
         channels = [config.width * size // (SMALLEST * 2**level) for level in range(self.levels)]  # at 8, 16, ..., size
         narrower = [2 * channels[0], *channels[:-1]]  # at half of each
@@ -79,7 +79,6 @@ class Model(nn.Module):
             nn.Sequential(convolution(inputs, outputs), nn.MaxPool2d(2)) for inputs, outputs in zip(channels, narrower, strict=True)
         )
         self.to_code = nn.Sequential(nn.Flatten(), nn.Linear(narrower[0] * 16, config.code_length))
-        self.norm = CodeNorm(config.code_length)
         self.from_code = nn.Sequential(nn.Linear(config.code_length, narrower[0] * 16), Fold(narrower[0], 4))
         self.up = nn.ModuleList(
             nn.Sequential(nn.Upsample(scale_factor=2), convolution(inputs, outputs))
@@ -95,23 +94,11 @@ class Model(nn.Module):
         self.alphas.copy_(torch.tensor([1.0] * level + [alpha] + [0.0] * (self.levels - 1 - level)))
         return level
 
-    def parts(self) -> dict[str, nn.Module]:
-        return {"autoencoder": self}
-
-    def phase(self, progress: float) -> int:
-        return 0
-
-    def prepare(self, images: Tensor) -> None:
-        pass
-
     def encode(self, images: Tensor) -> Tensor:
         return self._encode(images, self.levels - 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         return self._decode(codes, self.levels - 1)
-
-    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
-        return self.norm.sample(count, generator, temperature)
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         level = self.grow(progress)

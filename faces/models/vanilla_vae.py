@@ -10,20 +10,16 @@ The cross-entropy of gray values is wide (faces/vae.py), so that few units stay 
 
 from torch import Tensor
 
-from faces import nn as bricks
-from faces.vae import GaussianVAE, bernoulli
+from faces.vae import GaussianVAE, TextbookConfig, bernoulli, textbook_halves
 
 
-class Config(bricks.Config):
-    code_length: int  # D
-    width: int  # channels at half the image's size; each halving doubles them
+class Config(TextbookConfig):
+    """Nothing of its own."""
 
 
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
-        encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
-        decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
-        super().__init__(config, config.code_length, encoder, decoder)
+        super().__init__(config, config.code_length, *textbook_halves(config, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         return bernoulli(images, decoded)
