@@ -80,7 +80,7 @@ def refresh(clone: Path) -> None:
 
 def written(value: Any) -> str:
     """A value as `dvc exp run -S` reads it."""
-    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list) else str(value)
+    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list | tuple) else str(value)
 
 
 def experiment(clone: Path, name: str, changes: Changes, target: str) -> None:
