@@ -63,13 +63,19 @@ def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:
     return direction - weights @ conditions
 
 
-def relative(codes: np.ndarray, unit: np.ndarray, distance: float) -> np.ndarray:
-    """z + t n: codes (..., D) moved by `distance` in code units along `unit` (D,)."""
-    return codes + distance * unit
+def components(folder: Path) -> np.ndarray:
+    """(K, D) the principal components of the train codes, by falling sigma, each as a step of one sigma."""
+    with np.load(folder / "vectors.npz", allow_pickle=False) as file:
+        return file["components"] * file["component_sigma"][:, None]
 
 
-def absolute(codes: np.ndarray, unit: np.ndarray, distance: float, mean: np.ndarray) -> np.ndarray:
-    """z + (t - (z - mean) . n) n: codes (..., D) moved to where they lie `distance` beyond `mean` (D,) along `unit` (D,).
+def relative(codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
+    """z + t n: codes (..., D) moved by `distance` in code units along `unit` (D,). By each of (S,) distances where codes are (..., 1, D): (..., S, D)."""
+    return codes + np.multiply.outer(distance, unit)
+
+
+def absolute(codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """z + (t - (z - mean) . n) n: codes (..., D) moved to where they lie `distance` beyond `mean` (D,) along `unit` (D,); several as above.
 
     InterFaceGAN's step, which leaves the mean out because its codes have none (utils/manipulator.py, linear_interpolate).
     """

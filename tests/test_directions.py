@@ -57,3 +57,6 @@ def test_steps(rng, units):
     np.testing.assert_allclose((moved - mean) @ unit, np.full(5, 1.5))
     np.testing.assert_allclose(conditioned((moved - codes)[0], unit[None]), np.zeros(512), atol=1e-12)
     np.testing.assert_allclose(absolute(codes[0], unit, 1.5, mean), moved[0])
+    several, one_by_one = np.array([1.5, -2.0]), codes[:, None]
+    np.testing.assert_allclose((absolute(one_by_one, unit, several, mean) - mean) @ unit, np.tile(several, (5, 1)))
+    np.testing.assert_allclose((relative(one_by_one, unit, several) - one_by_one) @ unit, np.tile(several, (5, 1)))

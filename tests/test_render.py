@@ -9,7 +9,9 @@ import yaml
 
 from faces import checkpoints, models, raw
 from faces.crops import read_geometry
+from faces.directions import components
 from faces.params import parse
+from faces.sheets import swept
 from stages import render
 
 ATTRIBUTES = ("Male", "Smiling")
@@ -20,6 +22,8 @@ SHOW = {
     "faces": 2,
     "attributes": ["Smiling?", "Bald?"],
     "strengths": [-1.0, 0.0, 1.0],
+    "stepping": "relative",
+    "components": 1,
     "native": 1.5,
     "calibrated": 2.0,
     "gain": 3.0,
@@ -37,9 +41,7 @@ SHOW = {
     "journeys": [{"name": "away", "first": ["Male"], "second": ["-Male"]}],
     "morphs": {"count": 1, "anchors": 3, "frames": 2},
 }
-SHEETS = (
-    "data_correlation data_faces data_rates reconstructions samples means features_native features_calibrated edit_Smiling between_two_men"
-)
+SHEETS = "data_correlation data_faces data_rates reconstructions samples means features_native features_calibrated edit_Smiling component_1 between_two_men"
 FILMS = "smile away morph_1 training"
 
 
@@ -69,6 +71,8 @@ def project(tmp_path, monkeypatch, params, rng):
         estimators=np.array(["mean_difference"]),
         vectors=rng.normal(size=(1, 2, 16)).astype(np.float32),
         sigma=np.ones((1, 2), np.float32),
+        components=np.eye(2, 16, dtype=np.float32),
+        component_sigma=np.array([2.0, 1.0], np.float32),
         mean=np.zeros(16, np.float32),
         std=np.ones(16, np.float32),
     )
@@ -118,3 +122,30 @@ def test_wanted_attributes_are_all_that_the_params_name():
         "render.edits.nobody": ("Smiling", "Male", "Smiling"),
         "render.journeys.away": ("Male", "Male"),
     }
+
+
+@pytest.mark.parametrize(("stepping", "landed"), [("relative", [[3.0, 7.0], [-1.0, 3.0]]), ("absolute", [[0.0, 4.0], [0.0, 4.0]])])
+def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping, landed):
+    """Two codes at 5 and 1 along the direction, the mean at 2; strengths -1 and 1 of a sigma of 2."""
+    codes, seen = np.array([[5.0, 7.0], [1.0, 8.0]]), []
+
+    class Studio:
+        directions = type("Directions", (), {"mean": np.array([2.0, 0.0])})
+        crops = type("Crops", (), {"images": np.zeros((2, 16, 16, 3), np.uint8)})
+
+        def edit(self, rows, steps):
+            seen.append(self.codes[rows][:, None] + steps)
+            return np.zeros((2, 2, 2, 16, 16, 3), np.uint8)
+
+    Studio.codes = codes
+    show = parse(
+        render.Params, {"seed": 1, "vectors.primary": "x", "render": SHOW | {"strengths": [-1.0, 1.0], "stepping": stepping}}
+    ).render
+    swept(Studio(), show, np.arange(2), (), np.array([2.0, 0.0]), "first")
+    np.testing.assert_allclose(seen[0][..., 0], landed)
+    np.testing.assert_allclose(seen[0][..., 1], [[7.0, 7.0], [8.0, 8.0]])
+
+
+def test_components_are_steps_of_one_sigma(project):
+    _, folders = project
+    np.testing.assert_array_equal(components(folders[-1]), np.diag([2.0, 1.0]) @ np.eye(2, 16))
