@@ -72,7 +72,8 @@ def bench_vectors(folder: Path, count: int) -> float:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, 64, 64, 3)})
         file.truncate(file.tell() + count * 64 * 64 * 3)
     write_json(folder / "crops" / "geometry.json", {"box": "square", "size": 64, "filter": "lanczos"})
-    return run("vectors", folder, "crops", "latents", "vectors")
+    (folder / "imagined").mkdir(exist_ok=True)
+    return run("vectors", folder, "crops", "latents", "imagined", "vectors")
 
 
 def main() -> None:

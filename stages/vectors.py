@@ -2,6 +2,7 @@
 
 in    data/crops/     table.csv: labels and splits
       data/latents/   latents.npy
+      data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those (stages/imagine.py)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/directions.py)
 """
 
@@ -56,16 +57,27 @@ def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     return [("vectors.condition_on", params.vectors.condition_on), ("vectors.balanced.confounders", params.vectors.balanced.confounders)]
 
 
-def compute(params: Vectors, seed: int, conditions: tuple[str, ...], codes: np.ndarray, crops: Crops) -> tuple[dict, pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv."""
-    train, valid, test = (crops.rows(split) for split in ("train", "valid", "test"))
-    rng, labels = np.random.default_rng(seed), crops.labels[train]
+def examples(imagined: Path, codes: np.ndarray, crops: Crops) -> tuple[Codes, np.ndarray]:
+    """The codes (N, D) that directions are computed from, and their labels (N, A): of imagined faces where there are any, else of the train split."""
+    if (imagined / "codes.npy").is_file():
+        own, labels = (np.load(imagined / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "labels"))
+        return Codes.all(own), np.array(labels)
+    train = crops.rows("train")
+    return Codes(codes, train), crops.labels[train]
+
+
+def compute(
+    params: Vectors, seed: int, conditions: tuple[str, ...], given: tuple[Codes, np.ndarray], codes: np.ndarray, crops: Crops
+) -> tuple[dict, pd.DataFrame]:
+    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes and labels; judged on the faces of `crops`, whose codes are `codes`."""
+    valid, test = (crops.rows(split) for split in ("valid", "test"))
+    rng, (own, labels) = np.random.default_rng(seed), given
     labels = sample(labels, params.sample, rng) if params.sample else labels
     draws = resamples(len(test), params.bootstrap, rng) if params.bootstrap else None
     positives, negatives = counts(labels)
     usable = np.flatnonzero(np.minimum(positives, negatives) >= params.min_faces)
     names = tuple(crops.attributes[a] for a in usable)
-    problem = Problem(Codes(codes, train), labels[:, usable], names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
+    problem = Problem(own, labels[:, usable], names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
     shape = (len(params.estimators), len(crops.attributes))
     vectors, (sigma, intercepts) = np.full((*shape, codes.shape[1]), np.nan), np.full((2, *shape), np.nan)
     tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
@@ -92,12 +104,12 @@ def compute(params: Vectors, seed: int, conditions: tuple[str, ...], codes: np.n
     return arrays | {"attributes": np.array(crops.attributes), "estimators": np.array(params.estimators)}, table
 
 
-def main(crops_folder: Path, latents: Path, out: Path) -> None:
+def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     try:
         params, crops = load(Params), Crops.open(crops_folder)
         conditions, _ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
         codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-        arrays, table = compute(params.vectors, params.seed, conditions, codes, crops)
+        arrays, table = compute(params.vectors, params.seed, conditions, examples(imagined, codes, crops), codes, crops)
     except ValueError as error:
         raise stop(error) from None
     phi = pd.DataFrame(LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes))

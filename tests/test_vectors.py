@@ -37,11 +37,13 @@ def world(tmp_path, monkeypatch, params, rng):
     np.save(tmp_path / "latents/latents.npy", codes)
     monkeypatch.chdir(tmp_path)
 
+    (tmp_path / "imagined").mkdir()
+
     def run(**changes):
         (tmp_path / "params.yaml").write_text(
             yaml.safe_dump({"seed": 1, "vectors": params["vectors"] | {"components": 2, "bootstrap": 50} | changes})
         )
-        vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / "out")
+        vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / "imagined", tmp_path / "out")
         return tmp_path / "out"
 
     return run
@@ -74,6 +76,21 @@ def test_directions_open_what_the_stage_wrote(world):
     assert directions.attributes == ("Male", "Smiling")
     np.testing.assert_allclose(directions.native("Male"), PLANTED * np.eye(8)[0], atol=0.35)
     assert directions.sigma[0] == pytest.approx((1 + PLANTED**2 / 4) ** 0.5, rel=0.06)
+
+
+def test_imagined_faces_take_the_place_of_the_labelled_ones(world, tmp_path, rng):
+    """Their judge calls Male what number 5 says, knows nothing of Rare, and marks the extremes of Smiling alone."""
+    codes = rng.standard_normal((2000, 8)).astype(np.float32)
+    labels = np.stack([np.where(codes[:, 5] > 0, 1, -1), np.zeros(2000), np.where(abs(codes[:, 1]) > 2, np.sign(codes[:, 1]), 0)], 1)
+    np.save(tmp_path / "imagined/codes.npy", codes)
+    np.save(tmp_path / "imagined/labels.npy", labels.astype(np.int8))
+    directions = Directions.open(world(), "mean_difference")
+    assert directions.attributes == ("Male", "Smiling")
+    assert directions.unit("Male")[5] > 0.99 and directions.unit("Smiling")[1] > 0.97
+    table = pd.read_csv(tmp_path / "out/vectors.csv").set_index(["estimator", "attribute"])
+    assert table.loc[("mean_difference", "Smiling"), "positives"] == (codes[:, 1] > 2).sum()
+    assert table.loc[("mean_difference", "Smiling"), "auroc"] > 0.97
+    assert table.loc[("mean_difference", "Male"), "auroc"] < 0.6
 
 
 def test_conditions_are_taken_out(world):
