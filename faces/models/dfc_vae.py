@@ -18,7 +18,7 @@ from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook
 
 
 class Config(TextbookConfig):
-    network: Literal["efficientnet_lite0", "vgg19"]
+    network: Literal["efficientnet_lite0", "vgg19", "classifier"]
     weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
     stages: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)]  # weight of each stage's distance
     pixels: Annotated[float, Field(ge=0)]  # weight of the distance between the pixels themselves, where variance is 0

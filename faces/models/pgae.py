@@ -35,7 +35,7 @@ class Config(bricks.Config):
     width: int  # channels at the image's size; each halving doubles them
     growing: Annotated[float, Field(ge=0, lt=1)]  # share of the budget before the last level begins, divided equally among the others
     fading: Annotated[float, Field(ge=0, le=1)]  # share of a level's time over which it fades in
-    network: Literal["efficientnet_lite0", "vgg19"]
+    network: Literal["efficientnet_lite0", "vgg19", "classifier"]
     weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
     stages: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)]  # weight of each stage's distance
     pixels: Annotated[float, Field(ge=0)]  # weight of the distance between the pixels themselves
