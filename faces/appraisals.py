@@ -41,19 +41,19 @@ def reliability(agreement: np.ndarray) -> np.ndarray:
 
 
 def spread(codes: Codes, labels: np.ndarray, directions: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Along unit `directions` (A, D): standard deviation of the codes (N, D), and the midpoint between the class means, each (A,); in one pass."""
-    sums, squares, sides, counts = (np.zeros((rows, len(directions))) for rows in (1, 1, 2, 2))
+    """Along unit `directions` (A, D): covariance (A, A) of the codes (N, D), and the midpoint (A,) between the class means; in one pass."""
+    sums, products, sides, counts = (np.zeros((rows, len(directions))) for rows in (1, len(directions), 2, 2))
     narrow, centre = directions.T.astype(np.float32), mean.astype(np.float32)
     for rows, block in blocks(codes):
         along = ((block - centre) @ narrow).astype(np.float64)  # (B, A)
         sums += along.sum(0)
-        squares += np.square(along).sum(0)
+        products += along.T @ along
         for side, value in enumerate((1, -1)):
             chosen = labels[rows] == value
             sides[side] += np.where(chosen, along, 0).sum(0)
             counts[side] += chosen.sum(0)
-    sigma = np.sqrt(np.maximum(squares / len(codes) - np.square(sums / len(codes)), 0))[0]
-    return sigma, (sides / counts).mean(0) + directions @ centre
+    means = sums / len(codes)
+    return products / len(codes) - means.T @ means, (sides / counts).mean(0) + directions @ centre
 
 
 def project(codes: Codes, directions: np.ndarray) -> np.ndarray:
@@ -87,9 +87,9 @@ def joined(*notes: str | None) -> str:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What vectors.npz and vectors.csv say of one estimator: sigma and intercepts (A,), and a table with one row per attribute, which is its index."""
+    """What vectors.npz and vectors.csv say of one estimator: covariance (A, A) and intercepts (A,), and a table with one row per attribute, its index."""
 
-    sigma: np.ndarray
+    covariance: np.ndarray
     intercepts: np.ndarray
     table: pd.DataFrame
 
@@ -100,7 +100,8 @@ def appraise(estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.
     Where an estimator has no boundary of its own, the boundary lies midway between the class means of the train faces.
     """
     directions = units(estimate.vectors)
-    sigma, midpoints = spread(problem.codes, problem.labels, directions, problem.moments.mean())
+    covariance, midpoints = spread(problem.codes, problem.labels, directions, problem.moments.mean())
+    sigma = np.sqrt(np.maximum(np.diag(covariance), 0))
     intercepts = -midpoints if estimate.intercepts is None else estimate.intercepts
     scores, rows = project(test_codes, directions), []
     for a, name in enumerate(problem.names):
@@ -116,7 +117,7 @@ def appraise(estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.
                 row["auroc_low"], row["auroc_high"] = np.nanquantile(auroc(scores[known, a], positive, draws[:, known]), (0.025, 0.975))
         rows.append(row | {"note": joined(estimate.notes.get(name), note)})
     columns = ["length", "sigma", "intercept", "test_positives", "auroc", "auroc_low", "auroc_high", "note"]
-    return Appraisal(sigma, intercepts, pd.DataFrame(rows, index=list(problem.names), columns=columns))
+    return Appraisal(covariance, intercepts, pd.DataFrame(rows, index=list(problem.names), columns=columns))
 
 
 def cosine_table(vectors: np.ndarray, estimators: tuple[str, ...], attributes: tuple[str, ...]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """data/vectors: one direction per attribute and estimator, and what a step along it means.
 
     vectors.npz     attributes (A,), estimators (E,), vectors (E, A, D), sigma (E, A), intercepts (E, A), mean (D,), std (D,),
+                    covariance (E, A, A) of the train codes' projections on the unit directions, exclusive (R, A) (faces/exclusions.py),
                     components (K, D) and component_sigma (K,): principal components of the codes, which are nobody's attribute
     vectors.csv     one row per estimator and attribute: counts, length, sigma, intercept, variance inflation of the label, agreement between halves of the
                     train faces, the reliability that follows from it, held-out AUROC with its interval, and a note on what a reader must know
@@ -9,6 +10,9 @@
 
 A vector has its native length: from the mean without to the mean with, along it. Strength is counted in sigmas: 1.0 is one standard deviation of the
 train codes' projection on the direction, so one number means the same for every attribute and model. The boundary is where z . unit + intercept = 0.
+
+A slider moves a code along one direction. An edit of a face whose labels are known is a switch: what cannot stay goes (`edit`), and its sigma is that of the
+step that it takes.
 """
 
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faces.exclusions import switched
 from faces.params import one_of
 
 
@@ -28,6 +33,8 @@ class Directions:
     sigma: np.ndarray  # (A,) standard deviation of the train codes along each direction
     mean: np.ndarray  # (D,) of the train codes
     std: np.ndarray  # (D,) of the train codes
+    covariance: np.ndarray  # (A, A) of the train codes' projections on the unit directions
+    exclusive: np.ndarray  # (R, A) pairs of labels that no face shows together (faces/exclusions.py)
 
     @classmethod
     def open(cls, folder: Path, estimator: str) -> "Directions":
@@ -37,7 +44,8 @@ class Directions:
             vectors, sigma = file["vectors"][index], file["sigma"][index]
             known = np.isfinite(vectors).all(axis=1)
             names = tuple(str(name) for name, good in zip(file["attributes"], known, strict=True) if good)
-            return cls(names, vectors[known], sigma[known], file["mean"], file["std"])
+            covariance, exclusive = file["covariance"][index][np.ix_(known, known)], file["exclusive"][:, known]
+            return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
 
     def native(self, attribute: str) -> np.ndarray:
         """(D,) the direction at its own length: the scale that the literature's 1.5 v and 2 v are counted in."""
@@ -51,6 +59,20 @@ class Directions:
     def one_sigma(self, attribute: str) -> np.ndarray:
         """(D,) the step of strength 1.0."""
         return self.unit(attribute) * self.sigma[self.attributes.index(attribute)]
+
+    def edit(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of `attributes`, to values (F,) of 1 or -1.
+
+        Labels that shut out the new value are switched with it: +v of what comes, -v of what goes.
+        """
+        return switched(self.attributes.index(attribute), values, labels, self.exclusive) @ self.vectors
+
+    def edit_sigma(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(F, D) the same step at strength 1.0: one standard deviation of the train codes' projection on it."""
+        change = switched(self.attributes.index(attribute), values, labels, self.exclusive)
+        step, along = change @ self.vectors, change * np.linalg.norm(self.vectors, axis=1)  # (F, D); (F, A) in units of the unit directions
+        deviation = np.sqrt(np.einsum("fa,ab,fb->f", along, self.covariance, along))  # of z . step
+        return step * (deviation / np.square(step).sum(1))[:, None]
 
 
 def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:

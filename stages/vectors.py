@@ -19,6 +19,7 @@ from faces.codes import Codes
 from faces.components import principal_components
 from faces.crops import Crops
 from faces.estimators import ESTIMATORS, Estimate, Problem, Settings
+from faces.exclusions import Exclusive, exclusions
 from faces.files import new_folder
 from faces.labels import LabelStatistics, counts, sample
 from faces.params import Group, load, one_of, present
@@ -33,6 +34,7 @@ class Vectors(Settings):
     estimators: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
     condition_on: tuple[str, ...]
+    exclusive: Exclusive
     sample: Annotated[int, Field(ge=0)]
     min_faces: Annotated[int, Field(ge=2)]
     halvings: Annotated[int, Field(ge=0)]
@@ -54,7 +56,12 @@ class Params(Group):
 
 def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     """Which keys name attributes that the data must have."""
-    return [("vectors.condition_on", params.vectors.condition_on), ("vectors.balanced.confounders", params.vectors.balanced.confounders)]
+    vectors = params.vectors
+    return [
+        ("vectors.condition_on", vectors.condition_on),
+        ("vectors.balanced.confounders", vectors.balanced.confounders),
+        ("vectors.exclusive.sets", vectors.exclusive.names()),
+    ]
 
 
 def examples(imagined: Path, codes: np.ndarray, crops: Crops) -> tuple[Codes, np.ndarray]:
@@ -79,7 +86,7 @@ def compute(
     names = tuple(crops.attributes[a] for a in usable)
     problem = Problem(own, labels[:, usable], names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
     shape = (len(params.estimators), len(crops.attributes))
-    vectors, (sigma, intercepts) = np.full((*shape, codes.shape[1]), np.nan), np.full((2, *shape), np.nan)
+    vectors, covariance, intercepts = (np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ()))
     tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
     for e, name in enumerate(params.estimators):
         problem.rng = np.random.default_rng([seed, *name.encode()])  # an estimator's draws do not depend on which others are asked for
@@ -89,7 +96,8 @@ def compute(
 
         found = estimate(problem)
         appraisal = appraise(found, problem, Codes(codes, test), crops.labels[np.ix_(test, usable)], draws)
-        vectors[e, usable], sigma[e, usable], intercepts[e, usable] = found.vectors, appraisal.sigma, appraisal.intercepts
+        vectors[e, usable], intercepts[e, usable] = found.vectors, appraisal.intercepts
+        covariance[np.ix_([e], usable, usable)] = appraisal.covariance
         cosines = agreement(estimate, problem, params.halvings)
         table = appraisal.table.assign(agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation())
         table = table.reindex(crops.attributes).assign(estimator=name, positives=positives, negatives=negatives)
@@ -97,7 +105,9 @@ def compute(
         bar.update(e + 1, name)
     bar.close()
     components, along = principal_components(problem.codes, problem.moments.mean(), problem.covariance, params.components, rng)
-    arrays = {"vectors": vectors, "sigma": sigma, "intercepts": intercepts, "components": components, "component_sigma": along}
+    sigma = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0))
+    arrays = {"vectors": vectors, "sigma": sigma, "covariance": covariance, "intercepts": intercepts}
+    arrays |= {"components": components, "component_sigma": along}
     arrays |= {"mean": problem.moments.mean(), "std": problem.moments.std()}
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
     table = pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
@@ -107,7 +117,8 @@ def compute(
 def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     try:
         params, crops = load(Params), Crops.open(crops_folder)
-        conditions, _ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
+        conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
+        exclusive = exclusions("vectors.exclusive.sets", params.vectors.exclusive, crops.attributes, crops.labels[crops.rows("train")])
         codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
         arrays, table = compute(params.vectors, params.seed, conditions, examples(imagined, codes, crops), codes, crops)
     except ValueError as error:
@@ -115,7 +126,7 @@ def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     phi = pd.DataFrame(LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes))
     phi.insert(0, "attribute", crops.attributes)
     with new_folder(out) as folder:
-        np.savez(folder / "vectors.npz", **arrays)
+        np.savez(folder / "vectors.npz", exclusive=exclusive, **arrays)
         cosines = cosine_table(arrays["vectors"], params.vectors.estimators, crops.attributes)
         for name, frame in {"vectors": table, "cosines": cosines, "phi": phi}.items():
             frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")

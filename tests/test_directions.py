@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.directions import absolute, conditioned, relative
+from faces.directions import Directions, absolute, conditioned, relative
 
 
 @pytest.fixture
@@ -60,3 +60,18 @@ def test_steps(rng, units):
     several, one_by_one = np.array([1.5, -2.0]), codes[:, None]
     np.testing.assert_allclose((absolute(one_by_one, unit, several, mean) - mean) @ unit, np.tile(several, (5, 1)))
     np.testing.assert_allclose((relative(one_by_one, unit, several) - one_by_one) @ unit, np.tile(several, (5, 1)))
+
+
+def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
+    """A face with b to which a comes, a and b exclusive, takes the step v_a - v_b; its sigma is the codes' deviation along that."""
+    codes, vectors = rng.standard_normal((4000, 6)) * np.arange(1, 7), rng.standard_normal((3, 6))
+    along = codes @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
+    covariance = np.cov(along.T, bias=True)
+    directions = Directions(("a", "b", "c"), vectors, along.std(0), codes.mean(0), codes.std(0), covariance, np.array([[1, 1, 0]]))
+    labels = np.array([[-1, 1, 1], [-1, -1, 1], [1, -1, -1]])
+    values = np.array([1, 1, -1])
+    steps, sigmas = directions.edit("a", values, labels), directions.edit_sigma("a", values, labels)
+    np.testing.assert_allclose(steps, [vectors[0] - vectors[1], vectors[0], -vectors[0]], atol=1e-12)
+    np.testing.assert_allclose(sigmas[1:], [directions.one_sigma("a"), -directions.one_sigma("a")], atol=1e-12)
+    unit = steps[0] / np.linalg.norm(steps[0])
+    np.testing.assert_allclose(sigmas[0], unit * (codes @ unit).std(), atol=1e-12)

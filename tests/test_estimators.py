@@ -275,9 +275,9 @@ def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
     monkeypatch.setattr("faces.codes.NUMBERS", 300)
     codes, labels = (3 + rng.standard_normal((500, 6))).astype(np.float32), rng.choice([-1, 0, 1], (500, 2)).astype(np.int8)
     directions = units(rng.standard_normal((2, 6)))
-    sigma, midpoints = spread(Codes.all(codes), labels, directions, codes.mean(0, dtype=np.float64))
+    covariance, midpoints = spread(Codes.all(codes), labels, directions, codes.mean(0, dtype=np.float64))
     along = codes.astype(np.float64) @ directions.T
-    np.testing.assert_allclose(sigma, along.std(0), rtol=1e-5)
+    np.testing.assert_allclose(covariance, np.cov(along.T, bias=True), rtol=1e-5, atol=1e-6)
     expected = [(along[labels[:, a] == 1, a].mean() + along[labels[:, a] == -1, a].mean()) / 2 for a in range(2)]
     np.testing.assert_allclose(midpoints, expected, rtol=1e-5)
 
