@@ -60,8 +60,12 @@ class Directions:
         """(D,) the step of strength 1.0."""
         return self.unit(attribute) * self.sigma[self.attributes.index(attribute)]
 
+    def arranged(self, attributes: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
+        """Labels (N, A') of `attributes` in the order of these directions: (N, A)."""
+        return labels[:, [attributes.index(name) for name in self.attributes]]
+
     def edit(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of `attributes`, to values (F,) of 1 or -1.
+        """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of `attributes`, to values (F,) of 1 or -1; 0 stays.
 
         Labels that shut out the new value are switched with it: +v of what comes, -v of what goes.
         """
@@ -72,7 +76,7 @@ class Directions:
         change = switched(self.attributes.index(attribute), values, labels, self.exclusive)
         step, along = change @ self.vectors, change * np.linalg.norm(self.vectors, axis=1)  # (F, D); (F, A) in units of the unit directions
         deviation = np.sqrt(np.einsum("fa,ab,fb->f", along, self.covariance, along))  # of z . step
-        return step * (deviation / np.square(step).sum(1))[:, None]
+        return step * (deviation / np.maximum(np.square(step).sum(1), 1e-30))[:, None]
 
 
 def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:

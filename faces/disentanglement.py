@@ -3,12 +3,52 @@
 All take codes (N, D) and labels (N, A) of whole numbers, 0 for unknown; each first gives a table (D, A) of how much code number i tells of attribute j, then
 one score of the table. SAP, MIG and DCI were made for attributes that vary independently of one another; those of faces do not, so the scores compare models on
 the same faces and mean little by themselves. The AUROC gap asks each attribute alone and suits them better. D x A is small: a code longer than a couple of
-thousand numbers is to be given as its principal components.
+thousand numbers is to be given as its principal components (`shortened`).
 """
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
+
+from faces.params import Group
+from faces.priors import Axes
+
+
+class Settings(Group):
+    """The group `evaluate.disentanglement`."""
+
+    faces: Annotated[int, Field(ge=2)]
+    longest: Annotated[int, Field(ge=2)]
+    bins: Annotated[int, Field(ge=2)]
+    penalty: Annotated[float, Field(gt=0, lt=1)]
+    floor: Annotated[float, Field(ge=0.5, lt=1)]
+
+
+def scores(codes: np.ndarray, asked: np.ndarray, labels: np.ndarray, truth: np.ndarray, settings: Settings) -> dict[str, float]:
+    """Every score of codes (N, D) with labels (N, A); informativeness is asked of held-out codes `asked` (M, D) with labels `truth` (M, A)."""
+    table, told = importances(codes, labels, (asked, truth), settings.penalty)
+    disentangled, complete = dci(table)
+    gap, count = auroc_gap(codes, labels, settings.floor)
+    return {
+        "sap": sap(codes, labels),
+        "mig": mig(codes, labels, settings.bins),
+        "dci_disentanglement": disentangled,
+        "dci_completeness": complete,
+        "dci_informativeness": float(np.nanmean(told)) if np.isfinite(told).any() else np.nan,
+        "auroc_gap": gap,
+        "auroc_gap_attributes": count,
+    }
+
+
+def shortened(codes: np.ndarray, others: np.ndarray, longest: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both as they are where a code is no longer than `longest`; else their places along the first `longest` principal axes of `codes`."""
+    if codes.shape[1] <= longest:
+        return codes, others
+    axes = Axes.of(codes, longest, seed)
+    return axes.reduce(codes), axes.reduce(others)
 
 
 def gaps(table: np.ndarray) -> np.ndarray:

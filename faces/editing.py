@@ -1,9 +1,9 @@
-"""Ways through the code space, and the edit that keeps what a decoder loses. Plain arrays in, plain arrays out.
+"""Ways through the code space, and the one that keeps what a decoder loses. Plain arrays in, plain arrays out.
 
 eased, there_and_back     how an edit advances in time
 lerp, slerp               from one code to another
 closed_walk               a loop through several codes
-keep_detail, blend_detail the original plus the change that the model makes
+blend_detail              the way from one face to another, with what the decoder lost of both
 """
 
 import numpy as np
@@ -71,16 +71,8 @@ def _catmull_rom(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
     )
 
 
-def keep_detail(original: np.ndarray, reconstruction: np.ndarray, edited: np.ndarray) -> np.ndarray:
-    """x + (D(z + s v) - D(z)), clipped: the original with the change that the model makes; exactly the original where it makes none.
-
-    uint8 arrays that broadcast against each other, (..., H, W, 3).
-    """
-    return np.clip(original + (edited.astype(np.int16) - reconstruction), 0, 255).astype(np.uint8)
-
-
 def blend_detail(originals: np.ndarray, reconstructions: np.ndarray, between: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """`keep_detail` for the way from one face to another: what the decoder lost of each, faded over, on the faces `between`.
+    """Detail kept on the way from one face to another: what the decoder lost of each, faded over, on the faces `between`.
 
     originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] -> uint8 (T, H, W, 3).
     """

@@ -70,12 +70,12 @@ def correlations(labels: np.ndarray) -> np.ndarray:
     return pd.DataFrame(np.where(labels == 0, np.nan, labels)).corr().fillna(0.0).to_numpy()
 
 
-def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     """What edits brought along beyond what the truth brings along, where labels are correlated and where they are not.
 
     Row r of matrix (R, A) holds the changes that the edit of attribute `targets[r]` made, row r of truth those that the true counterfactual makes (zeros
-    where there is no truth), both in spreads; expected (A, A) holds the label correlations. All is divided by the change of the edit's own attribute. Pairs
-    of which the truth moves one with the other (colours of hair) are left out: there is no telling what came along.
+    where there is no truth), both in spreads; expected (A, A) holds the label correlations; weights (R,) say how much each edit counts. All is divided by the
+    change of the edit's own attribute. Pairs of which the truth moves one with the other (colours of hair) are left out: there is no telling what came along.
 
     confounded    mean size of the change of attributes whose labels correlate with the edited one's by CORRELATED at least, either way
     unrelated     the same of all the others
@@ -90,12 +90,22 @@ def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets
     others = np.abs(entailed) < ENTAILED
     others[rows, targets] = False
     correlated = others & (np.abs(own) >= CORRELATED)
-    squares = np.square(own[correlated]).sum()
+    unrelated = others & ~correlated
+    squares = _total(np.square(own), correlated, weights)
     return {
-        "confounded": float(np.abs(excess[correlated]).mean()) if correlated.any() else math.nan,
-        "unrelated": float(np.abs(excess[others & ~correlated]).mean()) if (others & ~correlated).any() else math.nan,
-        "carried": float((excess[correlated] * own[correlated]).sum() / squares) if correlated.any() else math.nan,
+        "confounded": _mean(np.abs(excess), correlated, weights),
+        "unrelated": _mean(np.abs(excess), unrelated, weights),
+        "carried": _total(excess * own, correlated, weights) / squares if squares > 0 else math.nan,
     }
+
+
+def _total(values: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> float:
+    return float((np.where(chosen, values, 0) * weights[:, None]).sum())
+
+
+def _mean(values: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> float:
+    count = _total(np.ones(chosen.shape), chosen, weights)
+    return _total(values, chosen, weights) / count if count > 0 else math.nan
 
 
 def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:

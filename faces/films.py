@@ -43,7 +43,7 @@ def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     row = studio.cast(edit.name, conditions(key, edit.where, known), 1)
     start, end = edit.path
     strengths = start + (end - start) * eased(show.animation.frames)
-    model, detail = studio.edit(row, np.multiply.outer(strengths, studio.directions.one_sigma(attribute)))
+    model, detail = studio.edit(row, strengths[:, None] * studio.lines(attribute, row)[:, None])
     captions = [f"{words(attribute)} {strength:+.1f} sigma" for strength in strengths]
     return _returning(show.animation, pictures.film({"model": model[0], "detail kept": detail[0]}, show.animation.tile, captions))
 

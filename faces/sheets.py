@@ -92,28 +92,30 @@ def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
         chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
         rows.extend(chosen)
         labels.extend([label] * len(chosen))
-    return swept(studio, show, np.array(rows), labels, studio.directions.one_sigma(attribute), words(attribute))
+    return swept(studio, show, np.array(rows), labels, studio.lines(attribute, np.array(rows)), words(attribute))
 
 
 def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
     """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what it means is for the eye to say."""
     rows = studio.cast("components", {}, show.faces)
-    return swept(studio, show, rows, (), step, f"Principal component {number}")
+    return swept(studio, show, rows, (), np.tile(step, (len(rows), 1)), f"Principal component {number}")
 
 
-def swept(studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], step: np.ndarray, name: str) -> np.ndarray:
-    """Faces (R,) at every strength along a direction whose step (D,) is one sigma: from where each is, or all from the mean code."""
-    sigma = np.linalg.norm(step)
-    codes, distances = studio.codes[rows][:, None], np.array(show.strengths) * sigma  # (R, 1, D), (S,)
-    if show.stepping == "absolute":
-        moved, place = absolute(codes, step / sigma, distances, studio.directions.mean), "sigmas from the mean"
-    else:
-        moved, place = relative(codes, step / sigma, distances), "sigmas"
+def swept(studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str) -> np.ndarray:
+    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where it is, or all from the mean code."""
+    codes, moved = studio.codes[rows][:, None], []  # (R, 1, D)
+    for code, step in zip(codes, steps, strict=True):
+        sigma = np.linalg.norm(step)
+        if show.stepping == "absolute":
+            moved.append(absolute(code, step / sigma, np.array(show.strengths) * sigma, studio.directions.mean))
+        else:
+            moved.append(relative(code, step / sigma, np.array(show.strengths) * sigma))
+    place = "sigmas from the mean" if show.stepping == "absolute" else "sigmas"
     originals = studio.crops.images[rows][:, None]
     heads = ["original", *(f"{strength:+g}" for strength in show.strengths)]
     blocks = [
         sheet(np.concatenate((originals, edited), axis=1), show.tile, heads, labels, f"{name}, {place}. {kind}")
-        for kind, edited in zip((MODEL, DETAIL), studio.edit(rows, moved - codes), strict=True)
+        for kind, edited in zip((MODEL, DETAIL), studio.edit(rows, np.stack(moved) - codes), strict=True)
     ]
     return pictures.beside(*blocks)
 

@@ -9,9 +9,10 @@ import torch
 
 from faces.casting import Absent, cast, matching, unlike
 from faces.crops import Crops
-from faces.devices import batches, to_uint8
+from faces.detail import Detail, keep_detail
+from faces.devices import batches, to_device, to_uint8
 from faces.directions import Directions
-from faces.editing import WAYS, blend_detail, keep_detail
+from faces.editing import WAYS, blend_detail
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Studio:
     model: Any
     device: torch.device
     directions: Directions
+    detail: Detail
     batch: int  # codes decoded at once
     rivals: int  # faces that are drawn for one place
     seed: int
@@ -40,11 +42,22 @@ class Studio:
         with torch.inference_mode():
             return self.decode(self.model.sample(count, generator, temperature).cpu().numpy())
 
+    def lines(self, attribute: str, rows: np.ndarray) -> np.ndarray:
+        """(R, D) for each face the line along which its own label flips: one sigma towards the attribute."""
+        labels = self.directions.arranged(self.crops.attributes, self.crops.labels[rows])
+        values = np.where(labels[:, self.directions.attributes.index(attribute)] == 1, -1, 1)
+        return self.directions.edit_sigma(attribute, values, labels) * values[:, None]
+
     def edit(self, rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Faces (R,) moved by each of `steps` (S, D): by the model, and with detail kept, (R, S, H, W, 3) both."""
+        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): by the model, and with detail kept, (R, S, H, W, 3) both."""
         codes = self.codes[rows][:, None]  # (R, 1, D)
         decoded = self.decode(np.concatenate((codes, codes + steps), axis=1))
-        return decoded[:, 1:], keep_detail(self.crops.images[rows][:, None], decoded[:, :1], decoded[:, 1:])
+        kept = [self._keep(original, faces[:1], faces[1:]) for original, faces in zip(self.crops.images[rows], decoded, strict=True)]
+        return decoded[:, 1:], np.stack(kept)
+
+    def _keep(self, original: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S, H, W, 3)."""
+        return to_uint8(keep_detail(*(to_device(faces, self.device) for faces in (original[None], before, after)), self.detail))
 
     def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
         """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""

@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from faces import charts, checkpoints, comparisons, similarity
-from faces.counterfactuals import Counterfactuals, changed_region, squared_error
+from faces import charts, checkpoints, comparisons, disentanglement, drawn, similarity
+from faces.counterfactuals import Counterfactuals
 from faces.crops import Crops
+from faces.detail import Detail
 from faces.devices import batches, pick_device, to_device
 from faces.directions import Directions
 from faces.files import new_folder, write_json
@@ -34,10 +35,13 @@ class Evaluate(Group):
     batch: Annotated[int, Field(ge=1)]
     region_threshold: Annotated[float, Field(gt=0, lt=1)]
     roc_points: Annotated[int, Field(ge=2)]
+    disentanglement: disentanglement.Settings
 
 
 class Params(Group):
+    seed: int
     evaluate: Evaluate
+    detail: Detail
     primary: str = Field(alias="vectors.primary")
     min_active_units: int = Field(alias="train.min_active_units")
 
@@ -67,58 +71,6 @@ def decode(model: torch.nn.Module, codes: np.ndarray) -> torch.Tensor:
     """Codes (B, D) -> float (B, 3, H, W) in [0, 1]."""
     device = next(model.parameters()).device
     return model.decode(torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(device)).clamp(-1, 1).add(1).div(2)
-
-
-@torch.no_grad()
-def counterfactual(
-    model: torch.nn.Module, crops: Crops, pairs: Counterfactuals, codes: np.ndarray, directions: Directions, params: Evaluate
-) -> pd.DataFrame:
-    """One line per pair: squared errors against the true counterfactual, inside and outside the region that truly changed.
-
-    `nothing` leaves the original as it is, `edit` decodes z + v (v at native length, towards the flipped label), `detail` adds the change that the
-    edit makes to the original, and `rebuilt` is the truth itself through the model: no edit of this model can be nearer on average.
-    """
-    device, rows = next(model.parameters()).device, []
-    usable = np.flatnonzero(np.isin(pairs.attribute, directions.attributes))
-    bar = Progress("evaluate counterfactuals", len(usable), "pairs")
-    for where in batches(len(usable), params.batch):
-        chosen = usable[where]
-        original, truth = unit(crops.images[pairs.rows[chosen]], device), unit(pairs.images[chosen], device)
-        z = codes[pairs.rows[chosen]]
-        steps = np.stack([directions.native(name) for name in pairs.attribute[chosen]]) * pairs.value[chosen, None]
-        before, after = decode(model, z), decode(model, z + steps)
-        rebuilt = model.decode(model.encode(truth * 2 - 1)).clamp(-1, 1).add(1).div(2)
-        region = changed_region(original, truth, params.region_threshold)
-        table = {"attribute": pairs.attribute[chosen], "value": pairs.value[chosen], "pixels": region.sum((1, 2, 3)).cpu().numpy()}
-        for name, image in {
-            "nothing": original,
-            "edit": after,
-            "detail": (original + after - before).clamp(0, 1),
-            "rebuilt": rebuilt,
-        }.items():
-            inside, outside = squared_error(image, truth, region)
-            table[f"{name}_inside"], table[f"{name}_outside"] = inside.cpu().numpy(), outside.cpu().numpy()
-        rows.append(pd.DataFrame(table))
-        bar.update(where.stop)
-    bar.close()
-    return pd.concat(rows, ignore_index=True)
-
-
-def summarise(pairs: pd.DataFrame, pixels: int) -> pd.DataFrame:
-    """Per attribute: PSNR in dB inside and outside the changed region for each kind of edit, and by how much the error fell below doing nothing.
-
-    `pixels` is the number of pixels of a picture. Errors are pooled over the attribute's pairs before the logarithm.
-    """
-    sums = pairs.groupby("attribute").sum(numeric_only=True)
-    sums.insert(0, "pairs", pairs.groupby("attribute").size())
-    outside = sums["pairs"] * pixels - sums["pixels"]
-    table = {"pairs": sums["pairs"], "region": sums["pixels"] / (sums["pairs"] * pixels)}
-    for kind in ("nothing", "edit", "detail", "rebuilt"):
-        table[f"psnr_inside_{kind}"] = -10 * np.log10(np.maximum(sums[f"{kind}_inside"] / sums["pixels"], 1e-10))
-        table[f"psnr_outside_{kind}"] = -10 * np.log10(np.maximum(sums[f"{kind}_outside"] / outside, 1e-10))
-    for kind in ("edit", "detail"):
-        table[f"error_reduction_{kind}"] = 1 - sums[f"{kind}_inside"] / sums["nothing_inside"]
-    return pd.DataFrame(table).reset_index()
 
 
 def numbers(row: pd.Series) -> dict[str, float]:
@@ -163,9 +115,12 @@ def main(
         )
         quality.describe().round(4).to_csv(folder / "reconstruction.csv", lineterminator="\n")
         metrics |= judged(judges, folder) | scored(scores, folder)
+        metrics["disentanglement"] = disentangled(crops, codes, params.evaluate.disentanglement, params.seed)
         if pairs is not None:
-            compared = counterfactual(model, crops, pairs, codes, directions, params.evaluate)
-            summary = summarise(compared, crops.images.shape[1] * crops.images.shape[2])
+            compared = drawn.compare(
+                model, crops, pairs, codes, directions, params.detail, params.evaluate.region_threshold, params.evaluate.batch
+            )
+            summary = drawn.summarise(compared, crops.images.shape[1] * crops.images.shape[2])
             summary.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n", float_format="%.6g")
             charts.counterfactuals(summary, folder / "counterfactuals.png")
             metrics["counterfactual"] = {
@@ -191,10 +146,11 @@ def scored(scores: Path, plots: Path) -> dict[str, Any]:
     for name, table in tables.items():
         table.to_csv(plots / f"{name}.csv", index=False, lineterminator="\n")
     metrics: dict[str, Any] = {}
+    visible = set(tables["leakage"].loc[tables["leakage"]["estimator"] == "truth", "attribute"])
     for judge in tables["identity"]["judge"].unique():
         of = {name: table[table["judge"] == judge] for name, table in tables.items() if "judge" in table}
         group = "edits" if judge == 0 else f"edits_judge_{judge + 1}"
-        metrics[group] = comparisons.compare(of["levels"], of["carried"], of["identity"])
+        metrics[group] = comparisons.compare(of["levels"], of["carried"], of["identity"], visible)
         if judge == 0:
             for estimator, kind in of["leakage"][["estimator", "kind"]].drop_duplicates().itertuples(index=False):
                 charts.leakage(comparisons.matrix(of["leakage"], estimator, kind), plots / f"leakage_{estimator}_{kind}.png")
@@ -204,6 +160,15 @@ def scored(scores: Path, plots: Path) -> dict[str, Any]:
     for distance in ("frechet_lite0", "kernel_lite0"):
         charts.distances(priors.dropna(subset=[distance]), distance, plots / f"{distance}.png")
     return metrics | {"generation": {row["set"]: numbers(row) for _, row in priors.iterrows()}}
+
+
+def disentangled(crops: Crops, codes: np.ndarray, settings: disentanglement.Settings, seed: int) -> dict[str, float | None]:
+    """How far single code numbers stand for single attributes: fitted on some train faces, and asked of the test faces where a fit can be."""
+    rng = np.random.default_rng(seed)
+    train, test = np.sort(rng.permutation(crops.rows("train"))[: settings.faces]), crops.rows("test")
+    sides = disentanglement.shortened(codes[train], codes[test], settings.longest, seed)
+    found = disentanglement.scores(*sides, crops.labels[train], crops.labels[test], settings)
+    return {name: comparisons.figure(value) for name, value in found.items()}
 
 
 def roc(crops: Crops, codes: np.ndarray, directions: Directions, rows: np.ndarray, points: int) -> pd.DataFrame:

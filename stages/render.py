@@ -9,7 +9,7 @@ out   reports/grids/*.png   statistics of the data, reconstructions, samples, me
       reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space, the training
 
 Faces come from the test split, drawn by the seed among those with the labels asked for. Every edit stands beside its detail-keeping form,
-x + D(z + s v) - D(z). What the data lack (an attribute, a face with such labels) is left out, with a line that says so.
+x + D(z + s v) - D(z) where that is more than noise. What the data lack (an attribute, a face with such labels) is left out, with a line that says so.
 """
 
 import sys
@@ -22,6 +22,7 @@ from pydantic import Field
 from faces import charts, checkpoints, films, pictures, sheets
 from faces.casting import Absent, unsigned
 from faces.crops import Crops
+from faces.detail import Detail
 from faces.devices import pick_device
 from faces.directions import Directions, components
 from faces.files import new_folder
@@ -38,6 +39,7 @@ class Params(Group):
 
     seed: int
     primary: str = Field(alias="vectors.primary")
+    detail: Detail
     render: Render
 
 

@@ -22,8 +22,10 @@ def test_estimators_are_compared_where_both_reach_the_level():
         ("second", "plain", "A", 0.9, 3.0, 0.1, 0.7),
         ("second", "plain", "B", 0.9, 1.0, 0.8, 0.1),
     )
-    carried = pd.DataFrame([("first", "plain", 1.0), ("second", "plain", 0.25)], columns=["estimator", "kind", "carried"])
-    found = compare(levels, carried, SAME)
+    carried = pd.DataFrame(
+        [("first", "plain", 1.0, 1.0), ("second", "plain", 0.25, 0.4)], columns=["estimator", "kind", "carried", "confounded_ratio"]
+    )
+    found = compare(levels, carried, SAME, {"B"})
     assert found["first"]["plain"]["reached"] == 0.5
     assert found["first"]["plain"]["leakage_ratio"] == 1.0
     second = found["second"]["plain"]
@@ -32,16 +34,19 @@ def test_estimators_are_compared_where_both_reach_the_level():
     assert second["leakage"] == pytest.approx(0.45)
     assert second["same_person"] == 0.5
     assert second["carried"] == 0.25
+    assert second["confounded_ratio"] == 0.4
     assert second["confounded"] is None
+    assert [found[name]["plain"]["reached_visible"] for name in ("first", "second")] == [0.0, 1.0]  # of B alone
     assert second["realism"] is None
 
 
 def test_an_estimator_that_reaches_nothing_keeps_its_keys():
     levels = table(("first", "plain", "A", 0.9, 2.0, 0.4, 0.3), ("random", "plain", "A", 0.9, np.inf, np.nan, np.nan))
-    found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), SAME)
+    found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), SAME, set())
     assert set(found["random"]["plain"]) == set(found["first"]["plain"])
     assert found["random"]["plain"]["reached"] == 0.0
     assert found["random"]["plain"]["leakage_ratio"] is None
+    assert found["random"]["plain"]["reached_visible"] is None
 
 
 def test_the_matrix_has_one_order():

@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from faces.disentanglement import auroc_gap, dci, gaps, importances, mig, mutual_information, sap, single_aurocs, squared_correlations
+from faces.disentanglement import (
+    Settings,
+    auroc_gap,
+    dci,
+    gaps,
+    importances,
+    mig,
+    mutual_information,
+    sap,
+    scores,
+    shortened,
+    single_aurocs,
+    squared_correlations,
+)
 from faces.scores import auroc
 
 
@@ -100,3 +113,22 @@ def test_auroc_gap_counts_only_what_is_told(rng):
 def test_gaps_of_one_number_are_its_own_entries():
     assert gaps(np.array([[0.3, 0.7]])).tolist() == [0.3, 0.7]
     assert gaps(np.array([[0.3, 0.7], [0.1, 0.9], [0.2, 0.0]])) == pytest.approx([0.1, 0.2])
+
+
+def test_scores_of_a_code_that_is_its_attributes(rng):
+    """Two code numbers that are the labels themselves, and two of noise: every score near 1, the gap near 1/2 for each of the two."""
+    labels = rng.choice([-1, 1], (2000, 2)).astype(np.int8)
+    codes = np.hstack([labels, rng.standard_normal((2000, 2))]) + 1e-3 * rng.standard_normal((2000, 4))
+    settings = Settings(faces=2000, longest=64, bins=20, penalty=0.02, floor=0.75)
+    found = scores(codes[:1000], codes[1000:], labels[:1000], labels[1000:], settings)
+    for name in ("sap", "mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"):
+        assert found[name] == pytest.approx(1, abs=0.05), name
+    assert found["auroc_gap"] == pytest.approx(1, abs=0.1) and found["auroc_gap_attributes"] == 2
+
+
+def test_a_long_code_is_asked_along_its_principal_axes(rng):
+    codes = rng.standard_normal((300, 30)) * np.r_[10, 5, np.full(28, 0.1)]
+    short, other = shortened(codes[:200], codes[200:], 2, seed=1)
+    assert short.shape == (200, 2) and other.shape == (100, 2)
+    assert abs(np.corrcoef(short[:, 0], codes[:200, 0])[0, 1]) > 0.99 and abs(np.corrcoef(other[:, 1], codes[200:, 1])[0, 1]) > 0.99
+    assert shortened(codes, codes, 30, seed=1)[0] is codes

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.editing import blend_detail, closed_walk, eased, keep_detail, lerp, slerp, there_and_back
+from faces.editing import blend_detail, closed_walk, eased, lerp, slerp, there_and_back
 
 ORIGIN = np.zeros(2)
 X, Y = np.array([1.0, 0.0]), np.array([0.0, 1.0])
@@ -81,22 +81,6 @@ def test_closed_walk_keeps_the_distance_of_its_anchors(rng):
 @pytest.fixture
 def pictures(rng):
     return rng.integers(0, 256, (3, 4, 8, 8, 3)).astype(np.uint8)
-
-
-def test_keep_detail_changes_nothing_where_the_model_does_not(pictures):
-    original, decoded, _ = pictures
-    np.testing.assert_array_equal(keep_detail(original, decoded, decoded), original)
-
-
-def test_keep_detail_by_hand():
-    original, before, after = (np.array(values, np.uint8) for values in ([10, 200, 100], [50, 50, 0], [20, 150, 255]))
-    assert keep_detail(original, before, after).tolist() == [0, 255, 255]
-    assert keep_detail(original, before, np.array([45, 60, 7], np.uint8)).tolist() == [5, 210, 107]
-
-
-def test_keep_detail_of_a_perfect_model_is_its_edit(pictures):
-    original, edited, _ = pictures
-    np.testing.assert_array_equal(keep_detail(original, original, edited), edited)
 
 
 def test_blend_detail_begins_and_ends_with_the_originals(pictures):

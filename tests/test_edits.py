@@ -85,17 +85,24 @@ def test_carried_finds_the_planted_share(share):
     truth[0, 1] = -0.8  # entailed: left out
     truth[3, 1] = 0.1  # a small change of the truth is no leakage
     matrix = 3.0 * (share * (expected - np.eye(4)) + truth / 2.0)
-    found = edits.carried(matrix, truth, expected, np.arange(4))
+    found = edits.carried(matrix, truth, expected, np.arange(4), np.ones(4))
     assert found["carried"] == pytest.approx(share, abs=1e-12)
     assert found["confounded"] == pytest.approx(share * np.mean([0.4, 0.5, 0.2, 0.4, 0.2]), abs=1e-12)
     assert found["unrelated"] == pytest.approx(share * (0.02 + 0.02) / 6, abs=1e-12)
 
 
 def test_nothing_is_carried_where_nothing_is_correlated():
-    found = edits.carried(np.eye(3), np.zeros((3, 3)), np.eye(3), np.arange(3))
+    found = edits.carried(np.eye(3), np.zeros((3, 3)), np.eye(3), np.arange(3), np.ones(3))
     assert np.isnan(found["carried"])
     assert np.isnan(found["confounded"])
     assert found["unrelated"] == 0
+
+
+def test_an_edit_that_counts_twice_is_an_edit_that_stands_there_twice(rng):
+    expected, matrix = np.full((3, 3), 0.5), rng.normal(1, 0.3, (3, 3))
+    twice = np.array([0, 1, 1, 2])
+    stood = edits.carried(matrix[twice], np.zeros((4, 3)), expected, twice, np.ones(4))
+    assert edits.carried(matrix, np.zeros((3, 3)), expected, np.arange(3), np.array([1, 2, 1])) == pytest.approx(stood, nan_ok=True)
 
 
 def test_correlations_leave_unknown_labels_out():

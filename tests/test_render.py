@@ -75,8 +75,12 @@ def project(tmp_path, monkeypatch, params, rng):
         component_sigma=np.array([2.0, 1.0], np.float32),
         mean=np.zeros(16, np.float32),
         std=np.ones(16, np.float32),
+        covariance=np.eye(2, dtype=np.float32)[None],
+        exclusive=np.zeros((0, 2), np.int8),
     )
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "vectors": {"primary": "mean_difference"}, "render": SHOW}))
+    (tmp_path / "params.yaml").write_text(
+        yaml.safe_dump({"seed": 1, "vectors": {"primary": "mean_difference"}, "detail": {"noise": 0.1, "reach": 1}, "render": SHOW})
+    )
     return tmp_path, folders
 
 

@@ -1,0 +1,76 @@
+"""New faces, prior by prior: how far sets of them are from real ones, and how evenly the way from one face to another runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from faces import priors
+from faces.bench import EPSILON, Bench, Scales
+from faces.distances import frechet, grams, kernel, polynomial, with_interval
+from faces.terminal import Progress
+
+Features = Callable[[Tensor], np.ndarray]
+
+
+def sets(bench: Bench, images: np.ndarray, codes: np.ndarray, train: np.ndarray, rows: np.ndarray, seed: int) -> dict[str, Tensor]:
+    """As many faces of each kind as there are `rows` of the test split: real ones of the train split, those rows rebuilt, and samples of each prior.
+
+    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `train` are the rows of the train split.
+    """
+    params, count, rng = bench.params, len(rows), np.random.default_rng(seed)
+    fitted_to = codes[np.sort(rng.permutation(train)[: params.fit])]
+    axes = priors.Axes.of(fitted_to, params.axes, seed)
+    mixture = priors.mixture(axes, fitted_to, params.components, params.ridge, seed)
+    return {
+        "train_faces": bench.pictures(images[np.sort(rng.permutation(train)[:count])]),
+        "reconstruction": bench.decode(codes[rows]),
+        "standard": bench.decode(bench.model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy()),
+        "gaussian": bench.decode(priors.gaussian(axes, count, 1.0, rng)),
+        "tempered": bench.decode(priors.gaussian(axes, count, params.temperature, rng)),
+        "mixture": bench.decode(priors.sample_mixture(axes, mixture, count, rng)),
+    }
+
+
+def score_sets(bench: Bench, faces: dict[str, Tensor], real: Tensor, networks: dict[str, Features]) -> list[dict[str, Any]]:
+    """Rows of priors.csv: Frechet and kernel distance of each set to `real` faces, by each network's features, with 95% intervals."""
+    wanted, rows = {name: features(real) for name, features in networks.items()}, []
+    bar = Progress("score priors", len(faces), "sets")
+    for name, images in faces.items():
+        row: dict[str, Any] = {"set": name, "faces": len(images)}
+        for network, features in networks.items():
+            found = features(images)
+            for formula, products in ((frechet, grams), (kernel, polynomial)):
+                figures = with_interval(formula, products(found, wanted[network]), bench.params.groups)
+                key = f"{formula.__name__}_{network}"
+                row |= dict(zip((key, f"{key}_low", f"{key}_high"), figures, strict=True))
+        rows.append(row)
+        bar.update(len(rows))
+    bar.close()
+    return rows
+
+
+def score_interpolation(bench: Bench, codes: np.ndarray, scales: Scales) -> dict[str, Any]:
+    """Row of priors.csv: path length of the straight lines from each of codes (n, D) to the one before it."""
+    ends, places = (codes, np.roll(codes, 1, 0)), np.linspace(0, 1, len(codes) + 2)[1:-1, None]
+    moves = [bench.features(bench.decode(ends[0] + (places + move) * (ends[1] - ends[0]))) for move in (-EPSILON / 2, EPSILON / 2)]
+    return {"set": "interpolation", "faces": len(codes), "path_length": scales.path_length(*moves)}
+
+
+def score_priors(
+    bench: Bench,
+    images: np.ndarray,
+    codes: np.ndarray,
+    train: np.ndarray,
+    rows: np.ndarray,
+    networks: dict[str, Features],
+    scales: Scales,
+    seed: int,
+) -> pd.DataFrame:
+    """priors.csv: every set against the test faces `rows`, and the ways between them."""
+    faces = sets(bench, images, codes, train, rows, seed)
+    table = score_sets(bench, faces, bench.pictures(images[rows]), networks)
+    return pd.DataFrame([*table, score_interpolation(bench, codes[rows], scales)])
