@@ -1,5 +1,6 @@
 """Estimators side by side, from the tables of data/scores: where the same share of faces has flipped, what did it cost each?"""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,24 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame,
             **{name: figure(ours[name].mean()) for name in FIGURES},
         }
     return found
+
+
+def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | None]:
+    """levels.csv and carried.csv of two judges -> how far they say the same of edits.
+
+    strength, leakage   rank correlation (Spearman 1904) of what each says of an attribute, estimator and kind, where both see the last level reached
+    order               share of the pairs of estimators that both put in one order by `confounded`
+    """
+    where, last = ["estimator", "kind", "attribute"], levels[levels["level"] == levels["level"].max()]
+    last = last[np.isfinite(last["strength"])]
+    first, second = (last[last["judge"] == judge].set_index(where)[["strength", "leakage"]] for judge in (0, 1))
+    both = first.add_suffix("_1").join(second.add_suffix("_2"), how="inner").rank()
+    alike = []
+    for _, group in carried[carried["judge"] < 2].groupby("kind"):
+        table = group.pivot(index="estimator", columns="judge", values="confounded").dropna()
+        alike += [np.prod(np.sign(table.loc[a] - table.loc[b])) > 0 for a, b in combinations(table.index, 2)]
+    found = {name: both[f"{name}_1"].corr(both[f"{name}_2"]) for name in ("strength", "leakage")}
+    return {name: figure(value) for name, value in (found | {"order": np.mean(alike) if alike else np.nan}).items()}
 
 
 def matrix(leakage: pd.DataFrame, estimator: str, kind: str) -> pd.DataFrame:

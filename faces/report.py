@@ -38,13 +38,20 @@ SETS = {
 }
 COMPARED = {  # metric of an estimator's edits -> its heading, and whether it is a share
     "reached": ("Attributes that reach it", True),
-    "leakage": ("Leakage, SD", False),
-    "leakage_ratio": ("Leakage against the first", False),
-    "kept": ("Other attributes kept", True),
+    "confounded": ("Moved along, correlated attributes", True),
+    "confounded_ratio": ("the same, against the first", False),
+    "unrelated": ("Moved along, the others", True),
+    "unrelated_ratio": ("the same, against the first", False),
     "carried": ("Correlation carried along", True),
+    "leakage": ("Leakage in all, SD", False),
+    "kept": ("Other attributes kept", True),
     "same_person": ("Still the same person", True),
     "error_reduction": ("Error removed", True),
     "psnr_outside": ("PSNR of the rest, dB", False),
+}
+NETWORKS = {  # what sets of faces are compared by -> headings of its distances
+    "lite0": ("Frechet distance, Lite0", "Kernel distance, Lite0"),
+    "inception": ("FID, Inception", "KID, Inception"),
 }
 CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_faces.png": "Some of the faces, as the model sees them",
@@ -300,17 +307,34 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
         return [], ["No judge scored the edits, so flips, leakage and identity are not known."]
     if not edits:
         return [], [f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."]
-    sentence = f"of those whose edits could be scored: {share} of the faces flip in the eyes of the judge."
-    found = [tile("Attributes that can be edited", percent(edits.get("reached")), sentence)]
-    if known(edits.get("leakage")):
-        first, against = evidence.levels["estimator"].iloc[0], edits.get("leakage_ratio")
-        ratio = f" That is {digits(against)} times as much as with {first}." if known(against) and first != evidence.primary else ""
-        sentence = f"How much an edit moves every other attribute, in standard deviations between faces, where {share} flip.{ratio}"
-        found.append(tile("Leakage", digits(edits["leakage"], " SD"), sentence))
+    visible = edits.get("reached_visible")
+    of = "of those that a picture shows" if known(visible) else "of those whose edits could be scored"
+    sentence = f"{of}: {share} of the faces flip in the eyes of the judge."
+    found = [tile("Attributes that can be edited", percent(visible if known(visible) else edits.get("reached")), sentence)]
+    for name, title, others in (
+        ("confounded", "Correlated attributes, moved along", "an attribute that goes with it in the training faces"),
+        ("unrelated", "Other attributes, moved along", "one that does not"),
+    ):
+        if known(edits.get(name)):
+            bounds = (edits.get(f"{name}_low"), edits.get(f"{name}_high"))
+            sentence = f"How far an edit moves {others}, as a share of what it does to its own, where {share} flip.{against(evidence, edits, name)}"
+            found.append(
+                tile(
+                    title,
+                    percent(edits[name]),
+                    sentence + (f" 95% interval: {percent(bounds[0])} to {percent(bounds[1])}." if known(bounds[0]) else ""),
+                )
+            )
     if known(edits.get("same_person")):
         sentence = "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of pictures of one person."
         found.append(tile("Still the same person", percent(edits["same_person"]), sentence))
     return found, []
+
+
+def against(evidence: Evidence, edits: dict[str, Any], name: str) -> str:
+    """A sentence on how many times as much a figure is as with the first estimator; empty where that is the primary one."""
+    first, ratio = evidence.levels["estimator"].iloc[0], edits.get(f"{name}_ratio")
+    return f" That is {digits(ratio)} times as much as with {first}." if known(ratio) and first != evidence.primary else ""
 
 
 def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
@@ -342,18 +366,18 @@ def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
     """A table per judge: what the edits of each estimator cost, all at the same share of flipped faces. Columns without figures are left out."""
-    tables = []
+    tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")):
         rows = [(estimator, kind, figures) for estimator, kinds in evidence.metrics[group].items() for kind, figures in kinds.items()]
+        rows.sort(key=lambda row: (order.index(row[0]) if row[0] in order else len(order), list(KINDS).index(row[1])))
         columns = [key for key in COMPARED if any(known(figures.get(key)) for _, _, figures in rows)]
-        forms = {key: percent if COMPARED[key][1] else digits for key in columns}
         tables.append(
             {
                 "caption": f"Edits where {percent(evidence.level)} of the faces have flipped; a dash where no attribute gets there"
                 + ("" if group == "edits" else f", in the eyes of judge {group.rsplit('_', 1)[1]}"),
                 "head": ["Estimator", "Kind of edit", *(COMPARED[key][0] for key in columns)],
                 "rows": [
-                    [words(estimator), KINDS.get(kind, kind), *(forms[key](figures.get(key)) for key in columns)]
+                    [words(estimator), KINDS.get(kind, kind), *(compared(figures, key) for key in columns)]
                     for estimator, kind, figures in rows
                 ],
             }
@@ -361,14 +385,30 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
     return tables
 
 
+def compared(figures: dict[str, Any], key: str) -> str:
+    """A cell of the table of estimators, with its interval where it has one."""
+    return interval(figures.get(key), figures.get(f"{key}_low"), figures.get(f"{key}_high"), percent if COMPARED[key][1] else digits)
+
+
+def judges_agree(evidence: Evidence) -> str:
+    """A sentence on how far two judges say the same; empty where there is one."""
+    agree = evidence.metrics.get("judges_agree")
+    if not agree or not known(agree["leakage"]):
+        return ""
+    order = f" and put {percent(agree['order'])} of the pairs of estimators in the same order" if known(agree["order"]) else ""
+    return f"Two judges of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
+
+
 def distances(evidence: Evidence) -> dict[str, Any] | None:
     """The table of sets of faces and their distances to real ones."""
     if evidence.priors.empty:
         return None
     rows = [row for row in evidence.priors.to_dict("records") if row["set"] in SETS]
-    measures = {"frechet_lite0": "Frechet distance (95% interval)", "kernel_lite0": "Kernel distance (95% interval)"}
+    networks = [name for name in NETWORKS if f"frechet_{name}" in evidence.priors]
+    measures = {f"{kind}_{name}": title for name in networks for kind, title in zip(("frechet", "kernel"), NETWORKS[name], strict=True)}
+    caution = "" if "inception" in networks else " These are not Inception FID or KID."
     return {
-        "caption": "Distance to real test faces on EfficientNet-Lite0 features, less is better. These are not Inception FID or KID.",
+        "caption": f"Distance to real test faces, with 95% intervals; less is better. Lite0: on EfficientNet-Lite0 features.{caution}",
         "head": ["Set of faces", "Faces", *measures.values()],
         "rows": [
             [SETS[row["set"]], f"{row['faces']:,.0f}", *(interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in measures)]
@@ -431,6 +471,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "figures": figures,
         "missing": missing,
         "comparisons": comparisons(evidence),
+        "judges_agree": judges_agree(evidence),
         "distances": distances(evidence),
         "attributes": entries,
         "columns": {

@@ -156,8 +156,10 @@ def scored(scores: Path, plots: Path) -> dict[str, Any]:
                 charts.leakage(comparisons.matrix(of["leakage"], estimator, kind), plots / f"leakage_{estimator}_{kind}.png")
             charts.trade(of["curves"], "leakage", "change of the other attributes, std. dev.", plots / "effect_leakage.png")
             charts.trade(of["curves"], "identity", "distance from the face (1: another person)", plots / "effect_identity.png")
+    if tables["identity"]["judge"].nunique() > 1:
+        metrics["judges_agree"] = comparisons.agreement(tables["levels"], tables["carried"])
     priors = tables["priors"]
-    for distance in ("frechet_lite0", "kernel_lite0"):
+    for distance in (name for name in priors if name.startswith(("frechet", "kernel")) and not name.endswith(("_low", "_high"))):
         charts.distances(priors.dropna(subset=[distance]), distance, plots / f"{distance}.png")
     return metrics | {"generation": {row["set"]: numbers(row) for _, row in priors.iterrows()}}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faces.comparisons import FIGURES, compare, figure, matrix
+from faces.comparisons import FIGURES, agreement, compare, figure, matrix
 
 SAME = pd.DataFrame({"attribute": ["A", "B"], "same_95": [0.5, 0.5]})
 
@@ -47,6 +47,22 @@ def test_an_estimator_that_reaches_nothing_keeps_its_keys():
     assert found["random"]["plain"]["reached"] == 0.0
     assert found["random"]["plain"]["leakage_ratio"] is None
     assert found["random"]["plain"]["reached_visible"] is None
+
+
+def test_judges_agree_as_far_as_their_ranks():
+    """The second judge puts strengths in the first one's order, leakages in the reverse, and one of the three pairs of estimators the other way round."""
+    names, rows = ["a", "b", "c"], []
+    for k, name in enumerate(names):
+        rows += [(0, name, "plain", "A", 0.9, k + 1.0, 0.1 * k), (1, name, "plain", "A", 0.9, (k + 1.0) ** 3, 0.9 - 0.1 * k)]
+    rows += [(0, "d", "plain", "A", 0.9, np.inf, np.nan), (1, "d", "plain", "A", 0.9, 1.0, 0.5)]  # not reached for one of them
+    levels = pd.DataFrame(rows, columns=["judge", "estimator", "kind", "attribute", "level", "strength", "leakage"])
+    figures = [
+        (judge, name, "plain", value)
+        for judge, values in enumerate(([1, 2, 3], [2, 1, 3]))
+        for name, value in zip(names, values, strict=True)
+    ]
+    carried = pd.DataFrame(figures, columns=["judge", "estimator", "kind", "confounded"])
+    assert agreement(levels, carried) == {"strength": 1.0, "leakage": -1.0, "order": 0.6667}
 
 
 def test_the_matrix_has_one_order():

@@ -116,7 +116,7 @@ def test_a_mistaken_attribute_is_one_line_before_any_work(project):
 
 
 def test_wanted_attributes_are_all_that_the_params_name():
-    show = parse(render.Params, {"seed": 1, "vectors.primary": "x", "render": SHOW})
+    show = parse(render.Params, {"seed": 1, "vectors.primary": "x", "detail": {"noise": 0.1, "reach": 1}, "render": SHOW})
     assert dict(render.wanted_attributes(show)) == {
         "render.attributes": ("Smiling?", "Bald?"),
         "render.interpolations.two_men": ("Male", "Male"),

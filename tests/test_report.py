@@ -55,7 +55,8 @@ def level(attribute: str, kind: str, strength: float, leakage: float, identity: 
 
 @pytest.fixture
 def full() -> Evidence:
-    edits = {"reached": 0.8771, "leakage": 0.2341, "leakage_ratio": 0.456, "same_person": 0.9, "psnr_outside": None}
+    edits = {"reached": 0.8421, "reached_visible": 0.8771, "leakage": 0.2341, "same_person": 0.9, "psnr_outside": None}
+    edits |= {"confounded": 0.0641, "confounded_low": 0.0512, "confounded_high": 0.0776, "confounded_ratio": 0.3543}
     samples = {"standard": {"frechet_lite0": 3674.2}, "mixture": {"frechet_lite0": 2894.4}}
     return Evidence(
         seed=7,
@@ -159,10 +160,45 @@ def test_page_is_well_formed_and_fetches_nothing(run, request):
     assert read.scopes and set(read.scopes) <= {"row", "col"}
 
 
+def test_without_a_truth_all_attributes_count(full):
+    for visible in (None, np.nan):
+        for kinds in full.metrics["edits"].values():
+            kinds["plain"]["reached_visible"] = visible
+        assert "84.2%" in Reader(page(full)).text
+
+
+def test_two_judges_are_compared_where_there_are_two(full):
+    assert "Two judges" not in page(full)
+    metrics = full.metrics | {"judges_agree": {"strength": 0.9, "leakage": 0.876, "order": 0.8333}}
+    found = "rank correlation of 0.88 and put 83.3% of the pairs of estimators in the same order"
+    assert found in page(replace(full, metrics=metrics)) and found in card(replace(full, metrics=metrics))
+
+
+def test_inception_has_columns_of_its_own_where_it_was_asked(full):
+    assert "These are not Inception FID or KID" in page(full)
+    bounds = {
+        f"{kind}_inception{end}": [value, np.nan]
+        for kind, value in (("frechet", 77.7), ("kernel", 0.0456))
+        for end in ("", "_low", "_high")
+    }
+    text = Reader(page(replace(full, priors=full.priors.assign(**bounds)))).text
+    assert "These are not" not in text and "FID, Inception" in text and "77.7 (77.7 to 77.7)" in text
+
+
 def test_page_says_the_numbers(full):
     text = Reader(page(full)).text
     for expected in (
-        *("28.8 dB", "0.876", "0.850", "87.7%", "0.234 SD", "0.456 times as much as with mean_difference", "90%", "39.4%", "2,894"),
+        *(
+            "28.8 dB",
+            "0.876",
+            "0.850",
+            "87.7%",
+            "6.4% (5.1% to 7.8%)",
+            "0.354 times as much as with mean_difference",
+            "90%",
+            "39.4%",
+            "2,894",
+        ),
         *("0.988 (0.980 to 0.990)", "43.2%", "2.12 (detail-preserving 2.25)", "0.0789 (detail-preserving 0.0656)", "95.7%"),
         *("3,078,227 numbers", "4,000: 3,500 train, 200 valid, 300 test", "for <research> & teaching", "3,674 (3,600 to 3,750)"),
     ):
