@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
+import yaml
 from PIL import Image
 
+from faces import detail
 from tests import standin
 
 JS = Path(__file__).parent.parent / "web" / "page" / "js"
@@ -372,13 +375,28 @@ def test_faces_are_found_where_the_server_finds_them(aligner, yunet, case):
 # The change added to a photograph
 
 
+def test_small_changes_shrink_as_the_measured_edits_do(rng):
+    """The page's weights equal those of faces/detail.py with the params of the pipeline, to a thousandth of a level."""
+    settings = yaml.safe_load((JS.parents[2] / "params.yaml").read_text(encoding="utf-8"))["detail"]
+    before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)
+    found = node(
+        "return [NOISE, REACH, shrunk(input.before, input.after, 16)];", {"detail.js": "NOISE, REACH, shrunk"}, before=before, after=after
+    )
+    assert found[:2] == [settings["noise"], settings["reach"]]
+    change = torch.from_numpy((after - before) / 127.5).permute(2, 0, 1)[None]
+    expected = 127.5 * detail.shrunk(change, detail.Detail(**settings))[0].permute(1, 2, 0).numpy()
+    assert 0.2 < (expected == 0).mean() < 0.8
+    np.testing.assert_allclose(found[2].reshape(16, 16, 3), expected, atol=1e-3)
+
+
 def test_a_change_lands_where_the_alignment_says(rng):
-    """One model pixel changed: the photograph's change has its centre of mass at the inverse of the map, within a twentieth of a model pixel."""
+    """A patch of model pixels changed: the photograph's change has its centre of mass at the inverse of the map, within a twentieth of a model pixel."""
     before = np.full((64, 64, 3), 100, np.uint8)
     after = before.astype(np.float32)
-    after[30, 40] += 90
+    after[26:35, 36:45] += 120
     matrix = [0.3, 0.1, -20.0, -9.0]  # about 3.2 photograph pixels to one of the model
-    photo = rng.integers(60, 190, (260, 260, 4), dtype=np.uint8)
+    photo = rng.integers(20, 130, (260, 260, 4), dtype=np.uint8)
     photo[..., 3] = 255
     result = node(
         "return addChange(input.photo, change(input.before, input.after, 64), input.matrix, 64);",
@@ -394,11 +412,11 @@ def test_a_change_lands_where_the_alignment_says(rng):
     rows, columns = np.mgrid[:260, :260]
     x, y = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
     assert [0.3 * x - 0.1 * y - 20, 0.1 * x + 0.3 * y - 9] == pytest.approx([40, 30], abs=0.05)
-    assert weight.sum() == pytest.approx(90 / (0.3**2 + 0.1**2), rel=0.02)  # smoothing moves light, it makes none
+    assert weight.sum() == pytest.approx(81 * 120 / (0.3**2 + 0.1**2), rel=0.02)  # smoothing moves light, it makes none
 
 
 def test_a_photograph_keeps_its_detail(rng):
-    """A flat change of 20 adds 20 to every pixel of the crop's middle, noise and all, and nothing outside the crop; no change changes nothing."""
+    """A flat change of 50 adds 50 to every pixel of the crop's middle, noise and all, and nothing outside the crop; no change changes nothing."""
     before = np.full((64, 64, 3), 100, np.uint8)
     photo = rng.integers(40, 200, (400, 400, 4), dtype=np.uint8)
     scale = 64 / 200  # the crop is the square from 100 to 300
@@ -406,7 +424,7 @@ def test_a_photograph_keeps_its_detail(rng):
     same, lighter = node(
         """
         const add = (after) => addChange(input.photo, change(input.before, after, 64), input.matrix, 64);
-        return [add(input.before), add(input.before.map((v) => v + 20))];
+        return [add(input.before), add(input.before.map((v) => v + 50))];
         """,
         {"detail.js": "change, addChange"},
         photo=picture(photo),
@@ -415,7 +433,7 @@ def test_a_photograph_keeps_its_detail(rng):
     )
     assert (same.reshape(photo.shape) == photo).all()
     added = lighter.reshape(photo.shape).astype(int)[..., :3] - photo[..., :3]
-    assert (added[150:250, 150:250] == 20).all()
+    assert (added[150:250, 150:250] == 50).all()
     outside = np.ones((400, 400), bool)
     outside[100:300, 100:300] = False
     assert (added[outside] == 0).all()

@@ -2,11 +2,14 @@
  * Detail-preserving edits: what the model changed, added to the photograph itself.
  *
  * The model draws `before` = D(z) and `after` = D(z + v) at its own few pixels. Their difference, enlarged smoothly, goes back through the inverse of the
- * alignment and is added to the full-resolution photograph: everything the model did not touch stays as sharp as it was.
+ * alignment and is added to the full-resolution photograph: everything the model did not touch stays as sharp as it was. What it touched by less than noise
+ * does not count as touched (faces/detail.py).
  */
 
 import { invert, apply } from "./align.js";
 
+export const NOISE = 0.1; // share of the range, and
+export const REACH = 2; // model pixels, both as `detail` of params.yaml has them, with which edits are measured
 const ENLARGE = 4; // samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
 const SOLID = 0.7; // the difference counts in full up to this share of the way from the crop's middle to its edge, and fades to nothing at the edge
 
@@ -49,9 +52,32 @@ function fade(x, y) {
   return t * t * (3 - 2 * t);
 }
 
+/** Strength of the change at each pixel: the change of the channel that changes most, as a share of the range, mean over REACH pixels either way. */
+function strengths(difference, size) {
+  const most = Float32Array.from({ length: size * size }, (_, i) => Math.max(...[0, 1, 2].map((c) => Math.abs(difference[3 * i + c]))) / 255);
+  const inside = (i) => Math.min(size - 1, Math.max(0, i));
+  return most.map((_, i) => {
+    let sum = 0;
+    for (let dy = -REACH; dy <= REACH; dy++) {
+      for (let dx = -REACH; dx <= REACH; dx++) sum += most[inside(Math.floor(i / size) + dy) * size + inside((i % size) + dx)];
+    }
+    return sum / (2 * REACH + 1) ** 2;
+  });
+}
+
+/** The change between two RGB pictures of size x size bytes, in place of small changes nothing: Float32Array (size, size, 3). */
+export function shrunk(before, after, size) {
+  const difference = Float32Array.from(after, (value, i) => value - before[i]);
+  const weights = strengths(difference, size).map((strength) => {
+    const t = Math.min(1, Math.max(0, strength / NOISE - 0.5));
+    return t * t * (3 - 2 * t);
+  });
+  return difference.map((value, i) => value * weights[Math.floor(i / 3)]);
+}
+
 /** The change between two RGB pictures of size x size bytes: Float32Array (side, side, 3) with side = ENLARGE * size, faded to zero towards the edges. */
 export function change(before, after, size) {
-  const difference = Float32Array.from(after, (value, i) => value - before[i]);
+  const difference = shrunk(before, after, size);
   const wide = transpose(enlargeRows(difference, size, size, 3), size, size * ENLARGE, 3);
   const side = size * ENLARGE;
   const field = transpose(enlargeRows(wide, side, size, 3), side, side, 3);
