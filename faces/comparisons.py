@@ -23,11 +23,13 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame,
     reached        share of the attributes that reach the level; every other figure is a mean over these, None where there is none
     reached_visible  the same of the attributes that the truth can show, `visible`; None where there is no truth
     leakage_ratio  the leakage over that of the first estimator, on the attributes that both reach
+    psnr_gain      psnr_outside less that of the decoded edit, on the attributes that both bring to the level
     same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs of pictures of one person
     confounded, unrelated, carried   what came along where labels are correlated, and where not (faces/edits.py), with 95% intervals (_low, _high)
     confounded_ratio, unrelated_ratio   the same over those of the first estimator, on the attributes that both reach
     """
     last, same = levels[levels["level"] == levels["level"].max()], identity.set_index("attribute")["same_95"]
+    decoded = last[last["kind"] == "plain"].set_index(["estimator", "attribute"])
     along, found = carried.set_index(["estimator", "kind"]).reindex(columns=ALONG), {}
     for (estimator, kind), rows in last.groupby(["estimator", "kind"], sort=False):
         ours, baseline = rows, last[(last["estimator"] == last["estimator"].iloc[0]) & (last["kind"] == kind)]
@@ -38,6 +40,9 @@ def compare(levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame,
             "reached": figure(len(ours) / len(rows)),
             "reached_visible": figure(ours.index.isin(visible).sum() / seen if (seen := rows["attribute"].isin(visible).sum()) else np.nan),
             "leakage_ratio": figure(ratio),
+            "psnr_gain": figure(
+                (ours["psnr_outside"] - decoded.loc[estimator]["psnr_outside"]).mean() if estimator in decoded.index else np.nan
+            ),
             "same_person": figure((ours["identity"] < same.loc[ours.index]).mean()),
             **{name: figure(value) for name, value in along.reindex([(estimator, kind)]).iloc[0].items()},
             **{name: figure(ours[name].mean()) for name in FIGURES},

@@ -40,6 +40,24 @@ def test_estimators_are_compared_where_both_reach_the_level():
     assert second["realism"] is None
 
 
+def test_detail_is_held_against_the_decoded_edit():
+    rows = [
+        ("e", "plain", "A", 20.0),
+        ("e", "plain", "B", 30.0),
+        ("e", "detail", "A", 27.0),
+        ("e", "detail", "B", 31.0),
+        ("e", "detail", "C", 90.0),
+    ]
+    shared = {"level": 0.9, "strength": 1.0, "identity": 0.1, "leakage": 0.1}
+    levels = (
+        pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "psnr_outside"]).assign(**shared).reindex(columns=table().columns)
+    )
+    same = pd.DataFrame({"attribute": list("ABC"), "same_95": 0.5})
+    found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), same, set())["e"]
+    assert found["detail"]["psnr_gain"] == 4.0  # (7 + 1) / 2: C is not known of the decoded edit
+    assert found["plain"]["psnr_gain"] == 0.0
+
+
 def test_an_estimator_that_reaches_nothing_keeps_its_keys():
     levels = table(("first", "plain", "A", 0.9, 2.0, 0.4, 0.3), ("random", "plain", "A", 0.9, np.inf, np.nan, np.nan))
     found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), SAME, set())
