@@ -38,10 +38,11 @@ SETS = {
 }
 COMPARED = {  # metric of an estimator's edits -> its heading, and whether it is a share
     "reached": ("Attributes that reach it", True),
+    "reached_visible": ("Of those that a picture shows", True),
     "confounded": ("Moved along, correlated attributes", True),
-    "confounded_ratio": ("the same, against the first", False),
+    "confounded_ratio": ("That, against the first", False),
     "unrelated": ("Moved along, the others", True),
-    "unrelated_ratio": ("the same, against the first", False),
+    "unrelated_ratio": ("That, against the first", False),
     "carried": ("Correlation carried along", True),
     "leakage": ("Leakage in all, SD", False),
     "kept": ("Other attributes kept", True),
@@ -313,7 +314,7 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     found = [tile("Attributes that can be edited", percent(visible if known(visible) else edits.get("reached")), sentence)]
     for name, title, others in (
         ("confounded", "Correlated attributes, moved along", "an attribute that goes with it in the training faces"),
-        ("unrelated", "Other attributes, moved along", "one that does not"),
+        ("unrelated", "Other attributes, moved along", "an attribute that does not go with it"),
     ):
         if known(edits.get(name)):
             bounds = (edits.get(f"{name}_low"), edits.get(f"{name}_high"))
