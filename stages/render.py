@@ -72,7 +72,7 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids:
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
     show = params.render
-    studio = Studio(crops, codes, model.to(device), device, directions, show.batch, show.rivals, params.seed)
+    studio = Studio(crops, codes, model.to(device), device, directions, params.detail, show.batch, show.rivals, params.seed)
     attributes = tuple(name for name in attributes if name in directions.attributes)
     stills = sheets.every(studio, show, attributes, components(vectors)[: show.components])
     jobs = [*stills, *films.every(studio, show, snapshots)]

@@ -112,8 +112,8 @@ def score_all(
     tables = score_edits(bench, sample, scales, directions, labels, with_it)
     truth_rows, truth = true_changes(bench, crops, pairs)
     found = {name: pd.DataFrame(lines, columns=COLUMNS[name]) for name, lines in tables.items()}
-    if pairs is not None:
-        levels = found["levels"]
+    levels = found["levels"]
+    if pairs is not None and len(levels):
         reached = levels[(levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])]
         against = against_truth(bench, crops, pairs, codes, directions, reached, params.region_threshold)
         against, where = against.assign(judge=0, level=score.levels[-1]), ["judge", "level", "estimator", "kind", "attribute"]

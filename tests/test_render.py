@@ -1,6 +1,7 @@
 """The stage over forty small faces: what it leaves, what it leaves out, and that it does the same twice."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,11 @@ import yaml
 
 from faces import checkpoints, models, raw
 from faces.crops import read_geometry
-from faces.directions import components
+from faces.directions import Directions, components
 from faces.params import parse
 from faces.sheets import swept
+from faces.show import Render
+from faces.studio import Studio
 from stages import render
 
 ATTRIBUTES = ("Male", "Smiling")
@@ -142,12 +145,21 @@ def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping
             return np.zeros((2, 2, 2, 16, 16, 3), np.uint8)
 
     Studio.codes = codes
-    show = parse(
-        render.Params, {"seed": 1, "vectors.primary": "x", "render": SHOW | {"strengths": [-1.0, 1.0], "stepping": stepping}}
-    ).render
-    swept(Studio(), show, np.arange(2), (), np.array([2.0, 0.0]), "first")
+    show = parse(Render, SHOW | {"strengths": [-1.0, 1.0], "stepping": stepping})
+    swept(Studio(), show, np.arange(2), (), np.tile([2.0, 0.0], (2, 1)), "first")
     np.testing.assert_allclose(seen[0][..., 0], landed)
     np.testing.assert_allclose(seen[0][..., 1], [[7.0, 7.0], [8.0, 8.0]])
+
+
+def test_a_line_flips_the_label_that_the_face_has(project):
+    """a and b shut each other out: where b is, a comes with -b; the line points towards the attribute whichever way the face goes."""
+    vectors = np.eye(2, 3)
+    directions = Directions(ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), np.array([[1, 1]]))
+    crops = SimpleNamespace(attributes=ATTRIBUTES, labels=np.array([[-1, 1], [-1, -1], [1, -1], [0, 1]]))
+    studio = Studio(crops, np.zeros((4, 3)), None, None, directions, None, 1, 1, 1)
+    lines = studio.lines("Male", np.arange(4))
+    apart = np.sqrt(0.5) * np.array([1, -1, 0])  # the deviation of (a - b) / sqrt 2 is 1
+    np.testing.assert_allclose(lines, [apart, vectors[0], vectors[0], apart], atol=1e-12)
 
 
 def test_components_are_steps_of_one_sigma(project):
