@@ -114,8 +114,8 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.begin_phase(state["phase"])
-        for part, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][part])
+        for part, moved in state["optimisers"].items():
+            self.optimisers[part].load_state_dict(moved)
         for name in ("step", "sums", "since", "history"):
             setattr(self, name, state[name])
         self.snapshots = [snapshot.numpy() for snapshot in state["snapshots"]]
