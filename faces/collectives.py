@@ -66,7 +66,7 @@ def uniform(like: Tensor) -> Tensor:
 
 def _whole(like: Tensor) -> Tensor:
     """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are drawn."""
-    last = like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last)
+    last = like.dim() == 4 and like.stride(1) == 1
     shape = (len(like) * shares(), *like.shape[1:])
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last if last else torch.contiguous_format)
 

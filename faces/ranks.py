@@ -6,9 +6,11 @@ How many there are is environment, not params: what comes out does not depend on
 Rank 0 alone writes outputs and talks to the terminal. Ranks on several hosts need the working folder on a file system that they share.
 """
 
+import ctypes
 import io
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ import torch.distributed as dist
 
 from faces.terminal import stop
 
+PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
 PATIENCE = timedelta(hours=2)  # that a rank waits for another: rank 0 reads, measures and merges while the others wait
 
 
@@ -49,6 +52,8 @@ def joined(device: torch.device) -> Iterator[None]:
     if size() == 1:
         yield
         return
+    if sys.platform == "linux":  # torchrun puts ranks in sessions of their own, where a killed launcher would leave them working on
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
