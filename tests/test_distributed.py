@@ -177,6 +177,7 @@ def test_two_hosts_meet_by_rendezvous(hosts, place):
     for name, address, interface in hosts:
         join = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "faces"]
         join += ["--rdzv-endpoint", f"{hosts[0][1]}:29500", "--local-addr", address]
+        join += ["--rdzv-conf", f"is_host={int(address == hosts[0][1])}"]  # both have this machine's name, by which torchrun would tell
         command = ["-m", *TRAIN[:2], "data/hosts"]
         runs.append(
             start(place, ["ip", "netns", "exec", name, *TORCHRUN, *join], command, GLOO_SOCKET_IFNAME=interface, FACES_LOG_SECONDS="0")
