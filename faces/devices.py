@@ -10,8 +10,13 @@ from torch import Tensor
 
 
 def pick_device() -> torch.device:
-    """FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise CUDA, otherwise the CPU. Raises ValueError where the named one is absent."""
+    """FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise CUDA, otherwise the CPU. Raises ValueError where the named one is absent.
+
+    Of the processes that torchrun starts on a host, each takes the CUDA device of its number there.
+    """
     name = os.environ.get("FACES_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

@@ -1,4 +1,4 @@
-"""Count, mean and covariance of codes, in one pass and in pieces: sums of pieces add up, exactly as if they had been one."""
+"""Count, mean and covariance of codes, in one pass; those of several sets of codes add up to those of all."""
 
 from dataclasses import dataclass
 
@@ -35,6 +35,19 @@ class Moments:
             if outer is not None:
                 outer += block.T @ block
         return cls(len(rows), centre, first, squares, outer)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Of both sets of codes together, as if they had been one; exact where both are about one centre, otherwise but for rounding.
+
+        About a centre that is s away, sum x is n s more, and sum x x^T is (sum x) s^T + s (sum x)^T + n s s^T more.
+        """
+        shift = other.centre - self.centre
+        squares = self.squares + other.squares + 2 * shift * other.first + other.count * np.square(shift)
+        products = None
+        if self.products is not None and other.products is not None:
+            cross = np.outer(other.first, shift)
+            products = self.products + other.products + cross + cross.T + other.count * np.outer(shift, shift)
+        return Moments(self.count + other.count, self.centre, self.first + other.first + other.count * shift, squares, products)
 
     def mean(self) -> np.ndarray:
         return self.centre + self.first / self.count

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faces import collectives
 from faces.params import Group
 
 
@@ -100,7 +101,7 @@ class CodeNorm(nn.Module):
         self.norm.momentum = 1 / min(self.HORIZON, self.norm.num_batches_tracked.item() + 1)
         codes = self.norm(codes.float())
         with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
-            self.covariance.lerp_(codes.T @ codes / len(codes), self.norm.momentum)
+            self.covariance.lerp_(collectives.mean(codes.T @ codes / len(codes)), self.norm.momentum)
         return codes
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:

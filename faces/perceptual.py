@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faces import collectives
 from faces.nn import Residual, convolution
 
 VGG19 = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # torchvision's VGG19_Weights.IMAGENET1K_V1
@@ -206,7 +207,7 @@ def calibrated_features(network: Network, images: Tensor, decoded: Tensor, weigh
     a stage of large numbers does not silence the others, and the weight of the KL term needs no choice.
     """
     found = distances(network, images, decoded, len(weights))
-    logs = [weight * torch.log(error + FLOOR) for weight, (error, _) in zip(weights, found, strict=True)]
+    logs = [weight * torch.log(collectives.mean(error) + FLOOR) for weight, (error, _) in zip(weights, found, strict=True)]
     return 0.5 * images[0].numel() * torch.stack(logs).sum() / sum(weights)
 
 

@@ -7,6 +7,11 @@ import time
 from tqdm import tqdm
 
 
+def leads() -> bool:
+    """Whether this process talks: of several that share a run under torchrun, the first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class Progress:
     """`update(done)` as work advances; `total` and `unit` say of what. FACES_LOG_SECONDS is the pause between plain lines (default 15)."""
 
@@ -14,7 +19,7 @@ class Progress:
         self.task, self.total, self.unit = task, total, unit
         self.start, self.start_done, self.last = time.monotonic(), None, time.monotonic()
         self.pause = float(os.environ.get("FACES_LOG_SECONDS", "15"))
-        self.bar = tqdm(total=total, desc=task, unit=unit, unit_scale=True) if sys.stderr.isatty() else None
+        self.bar = tqdm(total=total, desc=task, unit=unit, unit_scale=True) if leads() and sys.stderr.isatty() else None
 
     def update(self, done: int, note: str = "") -> None:
         """`done` of `total` so far; `note` is shown behind the rate."""
@@ -24,7 +29,7 @@ class Progress:
             self.bar.n = done
             self.bar.set_postfix_str(note, refresh=False)
             self.bar.update(0)
-        elif time.monotonic() - self.last >= self.pause or done >= self.total > 0:
+        elif leads() and (time.monotonic() - self.last >= self.pause or done >= self.total > 0):
             self.last = time.monotonic()
             rate = (done - self.start_done) / max(self.last - self.start, 1e-9)
             left = f", {(self.total - done) / rate:.0f} s left" if rate and done < self.total else ""
@@ -38,9 +43,10 @@ class Progress:
 
 def say(line: str) -> None:
     """One line for the person who watches."""
-    print(line, file=sys.stderr, flush=True)
+    if leads():
+        print(line, file=sys.stderr, flush=True)
 
 
 def stop(error: Exception) -> SystemExit:
-    """What a stage raises when an input is wrong: the one line, without a traceback."""
-    return SystemExit(f"error: {error}")
+    """What a stage raises when an input is wrong: the one line, without a traceback; once per host, where several processes find the same."""
+    return SystemExit(f"error: {error}" if os.environ.get("LOCAL_RANK", "0") == "0" else 1)

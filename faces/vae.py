@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faces import collectives
 from faces.nn import Config, strided_encoder, upsampling_decoder
 
 
@@ -59,9 +60,9 @@ class GaussianVAE(nn.Module):
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         mean, logvar = self.posterior(images)
-        noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)  # the curves of validation compare means
+        noise = collectives.normal(mean) if self.training else torch.zeros_like(mean)  # the curves of validation compare means
         decoded = self.decode(mean + noise * torch.exp(0.5 * logvar))
-        kl = gaussian_kl(mean, logvar).mean()
+        kl = collectives.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
         reconstruction = self.reconstruction(images, decoded)
         loss = (reconstruction + self.price(kl, progress)) / images[0].numel()  # per pixel value: one learning rate serves every size
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
@@ -92,7 +93,7 @@ def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
     Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq. 5. The floor is one 8-bit step.
     """
     step = 2 / 255
-    return 0.5 * images[0].numel() * torch.log(F.mse_loss(decoded, images) + step**2 / 12)
+    return 0.5 * images[0].numel() * torch.log(collectives.mean(F.mse_loss(decoded, images)) + step**2 / 12)
 
 
 def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:

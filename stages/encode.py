@@ -4,9 +4,15 @@ in    data/crops/     images.npy, table.csv
       data/model/     the trained model
 out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior mean)
                       moments.npz   count, mean (D,), std (D,), and covariance (D, D) where D is at most 2,048, over the train split
+
+Rows are cut into shards, which several processes (faces/ranks.py) deal among themselves. Each goes to .ckpt/<key>/ when it is whole, with its row numbers;
+rank 0 puts them together. An interrupted run goes on behind the shards that are there, whatever the number of processes was or is.
 """
 
+import math
+import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +21,16 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from faces import checkpoints
+from faces import checkpoints, ranks
 from faces.crops import Crops
 from faces.devices import batches, pick_device, to_device
-from faces.files import new_folder
+from faces.files import fingerprint, new_file, new_folder
 from faces.moments import Moments
 from faces.params import Group, load
-from faces.terminal import Progress, stop
+from faces.terminal import Progress, say, stop
+
+UNFINISHED = Path(".ckpt")
+SHARDS = 1024  # at most: few files, and still several for each of many processes
 
 
 class Encode(Group):
@@ -39,31 +48,85 @@ def encode(model: torch.nn.Module, images: np.ndarray, batch: int, device: torch
         yield rows, model.encode(to_device(images[rows], device)).float().cpu().numpy()
 
 
+def shards_of(count: int, batch: int) -> list[slice]:
+    """range(count) in at most SHARDS pieces of whole batches, so that each face is encoded in the same company however shards are dealt."""
+    return list(batches(count, batch * math.ceil(count / (batch * SHARDS))))
+
+
+def path_of(folder: Path, rows: slice) -> Path:
+    return folder / f"{rows.start:012d}.npz"
+
+
+def encode_shards(folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray, batch: int, device: torch.device) -> None:
+    """Leave a file for each of `shards` in `folder`: rows (n,), codes (n, D). Raises ValueError where a code is not finite."""
+    done, bar = 0, Progress("encode", sum(rows.stop - rows.start for rows in shards), "faces")
+    for rows in shards:
+        codes = []
+        for where, chunk in encode(model, images[rows], batch, device):
+            if not np.isfinite(chunk).all():
+                raise ValueError(
+                    f"the model encodes some of the images {rows.start + where.start} to {rows.start + where.stop - 1} to NaN or infinity; train it again"
+                )
+            codes.append(chunk)
+            done += len(chunk)
+            bar.update(done)
+        with new_file(path_of(folder, rows)) as draft, draft.open("wb") as file:
+            np.savez(file, rows=np.arange(rows.start, rows.stop), codes=np.concatenate(codes))
+    bar.close()
+
+
+def merge(folder: Path, shards: list[slice], codes: np.ndarray) -> None:
+    """Fill codes (N, D) from the files of `shards`. Raises ValueError unless each row is in exactly one of them."""
+    seen = np.zeros(len(codes), np.uint8)
+    for rows in shards:
+        path = path_of(folder, rows)
+        try:
+            with np.load(path, allow_pickle=False) as shard:
+                np.add.at(seen, shard["rows"], 1)
+                codes[shard["rows"]] = shard["codes"]
+        except FileNotFoundError:
+            raise ValueError(
+                f"{path} is missing though every process is done: they must share one file system; run them where they do"
+            ) from None
+        except (EOFError, OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
+            raise ValueError(f"{path} is not a whole shard; remove {folder} and run `dvc repro encode`") from None
+    if (seen != 1).any():
+        row = int(np.flatnonzero(seen != 1)[0])
+        raise ValueError(f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`")
+
+
+def remaining(folder: Path, shards: list[slice]) -> list[slice]:
+    """Those of `shards` that nobody has encoded yet."""
+    left = [rows for rows in shards if not path_of(folder, rows).is_file()]
+    if len(left) < len(shards):
+        say(f"encode: continuing, {len(shards) - len(left)} of {len(shards)} shards are there")
+    return left
+
+
 def main(crops_folder: Path, weights: Path, out: Path) -> None:
     try:
         params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
         model, _ = checkpoints.load(weights)
+        files = [crops_folder / "images.npy", weights / "model.safetensors", weights / "model.json", Path(__file__)]
+        work, shards = UNFINISHED / fingerprint(params.encode.batch, files), shards_of(len(crops.images), params.encode.batch)
+        with ranks.joined(device):
+            left = [slice(*ends) for ends in ranks.broadcast([(rows.start, rows.stop) for rows in remaining(work, shards)])]
+            encode_shards(
+                work, ranks.own(left), model.to(device, memory_format=torch.channels_last), crops.images, params.encode.batch, device
+            )
+            ranks.wait()
+        if ranks.rank() > 0:
+            return
+        with new_folder(out) as folder:
+            codes = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float32, (len(crops.images), model.code_length))
+            merge(work, shards, codes)
+            codes.flush()
+            np.savez(folder / "moments.npz", **Moments.of(codes, crops.rows("train")).arrays())
     except ValueError as error:
         raise stop(error) from None
-    model = model.to(device, memory_format=torch.channels_last)
-    bar = Progress("encode", len(crops.images), "faces")
-    with new_folder(out) as folder:
-        shape = (len(crops.images), model.code_length)
-        codes = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float32, shape)
-        for rows, chunk in encode(model, crops.images, params.encode.batch, device):
-            if not np.isfinite(chunk).all():
-                raise stop(
-                    ValueError(
-                        f"{weights}: the model encodes some of the images {rows.start} to {rows.stop - 1} to NaN or infinity; train it again"
-                    )
-                )
-            codes[rows] = chunk
-            bar.update(rows.stop)
-        codes.flush()
-        moments = Moments.of(codes, crops.rows("train"))
-        np.savez(folder / "moments.npz", **moments.arrays())
-    bar.close()
+    shutil.rmtree(work)
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.encode")
     main(*map(Path, sys.argv[1:]))

@@ -5,11 +5,12 @@ out   data/model/   model.safetensors, model.json, history.csv, snapshots.npy (f
 
 An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an undisturbed one. The key is made of the params, the data and the code,
 so a checkpoint is never continued under other conditions. Everything random in step k is drawn from (seed, k): there is no random state to save.
+
+Several processes (faces/ranks.py) deal each batch among themselves and step alike; rank 0 alone prepares, measures and writes. A checkpoint knows nothing
+of their number, so any number continues it.
 """
 
 import copy
-import hashlib
-import json
 import math
 import os
 import shutil
@@ -24,10 +25,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import checkpoints, models
+from faces import checkpoints, collectives, models, ranks
 from faces.crops import Crops
 from faces.devices import batches, fast_arithmetic, pick_device, to_device, to_uint8
-from faces.files import new_file, new_folder
+from faces.files import fingerprint, new_file, new_folder
 from faces.moments import active_units
 from faces.params import Group, load
 from faces.terminal import Progress, say, stop
@@ -84,6 +85,12 @@ class Run:
         torch.manual_seed(params.seed)
         self.model = models.find(params.model).Model(config, crops.geometry.size).to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()
+        if ranks.size() > 1:
+            self.model = collectives.synchronised(self.model, device)
+            if config.batch % ranks.size():
+                raise ValueError(
+                    f"params.yaml: models.{params.model}.batch = {config.batch} cannot be dealt evenly to {ranks.size()} processes; start another number"
+                )
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.step, self.phase = 0, -1
         self.sums: dict[str, float] = {}  # of the logs since the last report
@@ -107,11 +114,23 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.begin_phase(state["phase"])
-        for part, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][part])
+        for part, moved in state["optimisers"].items():
+            self.optimisers[part].load_state_dict(moved)
         for name in ("step", "sums", "since", "history"):
             setattr(self, name, state[name])
         self.snapshots = [snapshot.numpy() for snapshot in state["snapshots"]]
+
+    def begin(self, checkpoint: Path) -> None:
+        """Where the run was when `checkpoint` was written, or at its first step."""
+        if not checkpoint.is_file():
+            self.prepare()
+            return
+        self.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        say(f"train: continuing at image {self.step * self.config.batch:,}")
+
+    def save(self, checkpoint: Path) -> None:
+        with new_file(checkpoint) as draft:
+            torch.save(self.state(), draft)
 
     def prepare(self) -> None:
         """Let the model look at some train faces before the first step."""
@@ -134,22 +153,12 @@ class Run:
         if (phase := self.model.phase(progress)) != self.phase:
             self.begin_phase(phase)
         rate = learning_rate(progress, config.learning_rate, train.warmup, config.decay)
-        images = to_device(self.crops.images[rows_of_step(self.train_rows, self.params.seed, self.step, config.batch)], self.device)
+        images = to_device(
+            self.crops.images[ranks.own(rows_of_step(self.train_rows, self.params.seed, self.step, config.batch))], self.device
+        )
         torch.manual_seed(self.params.seed * 1_000_003 + self.step)
-        if train.flip:
-            images = torch.where(torch.rand(len(images), 1, 1, 1, device=self.device) < 0.5, images.flip(3), images)
-        self.model.train()
-        for part, loss, log in self.forward(self.model, images, progress):
-            optimiser = self.optimisers[part]
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.clip:
-                nn.utils.clip_grad_norm_(self.model.parts()[part].parameters(), config.clip)
-            optimiser.step()
-            for name, value in log.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value.detach().float().item()
+        with collectives.dealt(ranks.rank(), ranks.size()):
+            self.descend(images, progress, rate)
         self.step += 1
         self.since += 1
         if not all(map(math.isfinite, self.sums.values())):
@@ -160,6 +169,24 @@ class Run:
         horizon = train.averaging / config.batch  # in steps; shorter while the run is young, or the random start would linger
         decay = min(math.exp(-1 / horizon) if horizon else 0.0, self.step / (self.step + 10))
         average(self.averaged, self.model, 1 - decay)
+
+    def descend(self, images: Tensor, progress: float, rate: float) -> None:
+        """Step every part down its loss on `images` (B, 3, H, W), this process's share of the batch."""
+        if self.params.train.flip:
+            images = torch.where(collectives.uniform(images.new_empty(len(images), 1, 1, 1)) < 0.5, images.flip(3), images)
+        self.model.train()
+        for part, loss, log in self.forward(self.model, images, progress):
+            optimiser, parameters = self.optimisers[part], list(self.model.parts()[part].parameters())
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            agreed = collectives.agree(parameters, log)
+            if self.config.clip:
+                nn.utils.clip_grad_norm_(parameters, self.config.clip)
+            optimiser.step()
+            for name, value in agreed.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value.detach().float().item()
 
     def forward(self, model: nn.Module, images: Tensor, progress: float) -> Any:
         """The model's losses, each computed in the device's fast arithmetic; the optimiser steps between them in float32."""
@@ -212,36 +239,32 @@ class Run:
         return torch.cat(codes).cpu(), torch.cat(decibels).mean().item()
 
 
-def key_of(params: Params, config: Any, crops: Path) -> str:
-    """What a checkpoint depends on: params, data, and every file of ours that is loaded."""
-    digest = hashlib.sha256()
-    digest.update(json.dumps([params.seed, params.model, config.model_dump(), params.train.model_dump()], sort_keys=True).encode())
-    ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("faces", "stages") and module.__file__]
-    for path in (*(crops / name for name in ("images.npy", "table.csv", "geometry.json")), *map(Path, sorted(ours)), Path(__file__)):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+def checkpoint_of(params: Params, config: Any, crops: Path) -> Path:
+    """Where the checkpoint of a run under these params, on these data, by this code is kept."""
+    settings = [params.seed, params.model, config.model_dump(), params.train.model_dump()]
+    files = [*(crops / name for name in ("images.npy", "table.csv", "geometry.json")), Path(__file__)]
+    return CHECKPOINTS / fingerprint(settings, files) / "state.pt"
 
 
 def train(params: Params, config: Any, crops: Crops, device: torch.device, checkpoint: Path) -> Run:
     """Run to the end of the budget, from `checkpoint` where there is one; save one every FACES_CHECKPOINT_SECONDS (default 60)."""
     run = Run(params, config, crops, device)
-    if not checkpoint.is_file():
-        run.prepare()
-    else:
-        run.restore(torch.load(checkpoint, map_location=device, weights_only=True))
-        say(f"train: continuing at image {run.step * config.batch:,}")
+    if ranks.rank() == 0:
+        run.begin(checkpoint)
+    if ranks.size() > 1:
+        run.restore(ranks.broadcast(run.state()))
     reports = {math.ceil(run.steps * (k + 1) / params.train.reports) for k in range(params.train.reports)}
     pause, last = float(os.environ.get("FACES_CHECKPOINT_SECONDS", "60")), time.monotonic()
     bar, note = Progress(f"train {params.model}", run.steps * config.batch, "images"), ""
     while run.step < run.steps:
         run.advance()
+        if ranks.rank() > 0:
+            continue
         if run.step in reports:
             note = run.report()
         bar.update(run.step * config.batch, note)
         if time.monotonic() - last >= pause and run.step < run.steps:
-            with new_file(checkpoint) as draft:
-                torch.save(run.state(), draft)
+            run.save(checkpoint)
             last = time.monotonic()
     bar.close()
     return run
@@ -254,10 +277,13 @@ def main(crops_folder: Path, out: Path) -> None:
         crops = Crops.open(crops_folder)
         device = pick_device()
         torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)  # a CPU repeats itself anyway, and faster
-        checkpoint = CHECKPOINTS / key_of(params, config, crops_folder) / "state.pt"
-        run = train(params, config, crops, device, checkpoint)
+        checkpoint = checkpoint_of(params, config, crops_folder)
+        with ranks.joined(device):
+            run = train(params, config, crops, device, checkpoint)
     except (ValueError, FloatingPointError) as error:
         raise stop(error) from None
+    if ranks.rank() > 0:
+        return
     if run.history[-1]["active_units"] < params.train.min_active_units:
         say(
             f"train: WARNING: the code has collapsed: {run.history[-1]['active_units']} active units, train.min_active_units is {params.train.min_active_units}"
@@ -271,4 +297,5 @@ def main(crops_folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.train")
     main(*map(Path, sys.argv[1:]))

@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from faces import collectives
 from faces.similarity import ms_ssim
 from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
@@ -33,6 +34,6 @@ class Model(GaussianVAE):
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):  # its variances are small differences of large sums
-            similarity = ms_ssim((images + 1) / 2, (decoded + 1) / 2).mean()
+            similarity = collectives.mean(ms_ssim((images + 1) / 2, (decoded + 1) / 2).mean())
         structure = 0.5 * images[0].numel() * torch.log(1 - similarity + FLOOR)
         return self.config.share * structure + (1 - self.config.share) * calibrated_gaussian(images, decoded)

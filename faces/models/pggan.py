@@ -46,7 +46,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import faces.nn
-from faces.params import ParamsError
+from faces import collectives
+from faces.params import FILE, ParamsError
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -100,14 +101,22 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
+def group_size(count: int, most: int) -> int:
+    """The greatest divisor of `count` up to `most`."""
+    return max(size for size in range(1, most + 1) if count % size == 0)
+
+
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     """x (B, C, H, W) -> (B, C + 1, H, W): one more map, constant over an image (section 3).
 
     Its value is the standard deviation of each feature over the images of a group, averaged over features and places. Image i belongs to
-    group i mod (B / group). Where B is no multiple of `group`, the greatest divisor of B below it is taken.
+    group i mod (B / group). Where B is no multiple of `group`, the greatest divisor of B below it is taken. A batch dealt over processes keeps
+    its groups, whole on one process each, or else a ValueError is raised.
     """
     count, channels, height, width = x.shape
-    group = max(size for size in range(1, group + 1) if count % size == 0)
+    group, asked = group_size(count, group), group_size(count * collectives.shares(), group)
+    if group != asked:
+        raise ValueError(f"{FILE}: models.pggan.batch leaves {count} images per process; groups of {asked} need a multiple, so start fewer")
     grouped = x.reshape(group, count // group, channels, height, width)
     deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # (B / group)
     return torch.cat([x, deviation.repeat(group).reshape(count, 1, 1, 1).expand(-1, 1, height, width)], 1)
@@ -115,7 +124,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Scalar: mean (|grad D| - 1)^2 at random points between `real` and `fake` (B, 3, H, W) (Gulrajani et al., NIPS 2017, eq. 3)."""
-    between = real.lerp(fake, torch.rand(len(real), 1, 1, 1, device=real.device)).detach().requires_grad_()
+    between = real.lerp(fake, collectives.uniform(real.new_empty(len(real), 1, 1, 1))).detach().requires_grad_()
     with torch.enable_grad():  # also where a loss is only being read, as on valid faces
         (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -321,7 +330,7 @@ class Model(nn.Module):
 
     def normal(self, images: Tensor) -> Tensor:
         """As many random codes as images, (B, D), from the global random state."""
-        return torch.randn(len(images), self.config.latent, device=images.device)
+        return collectives.normal(images.new_empty(len(images), self.config.latent))
 
     def critic_loss(self, real: Tensor, level: int, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1. In single precision, whatever the caller casts to."""

@@ -1,0 +1,129 @@
+"""A batch that is dealt over several processes, computed as if one process held all of it.
+
+Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... What depends on the batch as a whole goes through
+this file: means that a loss is not linear in, batch norm, random draws, and the gradients. Outside, and with one process, each function is the plain
+one, to the bit. Every process must call the same ones in the same order.
+
+Gradients flow through `mean` both ways, so that what `backward` leaves on rank r is the gradient of the sum of all ranks' losses by r's share; `agree`
+divides by their number. A loss built of means (plain ones where it is linear in them) thus has the gradient of the whole batch, exactly but for rounding.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+_RANK_AND_SIZE: ContextVar[tuple[int, int]] = ContextVar("rank and size", default=(0, 1))
+
+
+@contextmanager
+def dealt(rank: int, size: int) -> Iterator[None]:
+    """In this block a batch is this process's share of one that `size` processes hold."""
+    token = _RANK_AND_SIZE.set((rank, size))
+    try:
+        yield
+    finally:
+        _RANK_AND_SIZE.reset(token)
+
+
+def shares() -> int:
+    """Over how many processes a batch is dealt, here and now."""
+    return _RANK_AND_SIZE.get()[1]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks, on each; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
+
+
+def mean(x: Tensor) -> Tensor:
+    """The mean over ranks of x (any shape): where x is a mean over a share, that over the batch."""
+    return x if shares() == 1 else _Sum.apply(x) / shares()
+
+
+def normal(like: Tensor) -> Tensor:
+    """N(0, 1) in the shape of `like` (B, ...), from the global random state: the same draw for a row however many processes there are."""
+    return torch.randn_like(like) if shares() == 1 else _own(_whole(like).normal_())
+
+
+def uniform(like: Tensor) -> Tensor:
+    """U[0, 1) in the shape of `like` (B, ...); otherwise as `normal`."""
+    return torch.rand_like(like) if shares() == 1 else _own(_whole(like).uniform_())
+
+
+def _whole(like: Tensor) -> Tensor:
+    """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are drawn."""
+    last = like.dim() == 4 and like.stride(1) == 1
+    shape = (len(like) * shares(), *like.shape[1:])
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def _own(whole: Tensor) -> Tensor:
+    rank, size = _RANK_AND_SIZE.get()
+    return whole[rank::size]
+
+
+def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Set the gradients of all ranks to their mean, in one message, and return the mean of their logs, which are scalars."""
+    if shares() == 1:
+        return log
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    scalars = [value.detach().reshape(1).to(gradients[0]) for value in log.values()]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), *scalars])
+    dist.all_reduce(flat)
+    *pieces, means = flat.div_(shares()).split([*(gradient.numel() for gradient in gradients), len(scalars)])
+    torch._foreach_copy_(gradients, [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)])
+    return dict(zip(log, means, strict=True))
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the whole of a dealt batch, on any device; torch's own SyncBatchNorm refuses the CPU. In training, statistics are float32."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or shares() == 1:
+            return super().forward(x)
+        axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
+        with torch.autocast(x.device.type, enabled=False):
+            values = x.float()
+            average = mean(values.mean(axes))  # (C,)
+            centred = values - average.view(shape)
+            variance = mean(centred.square().mean(axes))
+            self._keep(average.detach(), variance.detach(), x.numel() // x.shape[1] * shares())
+            y = centred * (variance + self.eps).rsqrt().view(shape)
+            y = y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y
+        return y.to(x.dtype)
+
+    def _keep(self, average: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics towards those of `count` values per channel; the variance is the unbiased one, as torch's own."""
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(average, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+
+
+def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` with every batch norm replaced by one over the whole of a dealt batch; names and weights stay. On CUDA that is torch's own."""
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for module in list(model.modules()):
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                ours = BatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
+                ours._parameters, ours._buffers = norm._parameters, norm._buffers
+                setattr(module, name, ours)
+    return model
