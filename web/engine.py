@@ -144,7 +144,7 @@ class Export:
         spread = noise[:rank] @ factor + noise[rank:] * self.arrays["prior_residual"]
         return (self.arrays["prior_mean"] + temperature * spread).astype(np.float32)
 
-    def find(self, detector: align.Detector, content: bytes, face: int, points: np.ndarray | None) -> dict[str, Any]:
+    def find(self, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None) -> dict[str, Any]:
         """From an uploaded picture to code, crop and how it was aligned: the fields of *Encoded* in web/API.md, arrays as arrays.
 
         Raises BadPhoto where the picture cannot be read, BadValue where `face` or `points` cannot be used.
@@ -154,29 +154,20 @@ class Export:
         to_work = np.column_stack([down, (np.array(photo.scale) - 1) / 2])  # photograph -> photo.pixels
         to_photo = align.invert(to_work)
         faces = detector.find(photo.pixels)
-        notices = ["several"] if len(faces) > 1 else [] if faces else ["none"]
-        if points is not None:
-            limit = np.array([photo.width, photo.height])
-            if not ((points >= -limit) & (points <= 2 * limit)).all():
-                raise BadValue("points: must lie no further outside the photograph than its own size")
-            anchors, used = apply(to_work, align.ordered(points)), "points"
-        elif faces:
-            if face >= len(faces):
-                raise BadValue(f"face: {face}, but {len(faces)} were found")
-            anchors, used = faces[face].anchors, "face"
-            notices += ["turned"] if faces[face].turned else []
-            notices += ["small"] if faces[face].eyes / min(photo.scale) < align.SMALL else []
-        else:
-            anchors, used = None, "frame"
+        chosen = self.choose(photo, faces, face) if points is None else None
+        asked = None if points is None else inside(points, photo)
         try:
-            crop, matrix = self.geometry.by_frame(photo.pixels) if anchors is None else self.geometry.by_points(photo.pixels, anchors)
+            if asked is not None:
+                anchors = apply(to_work, align.ordered(asked))
+                crop, matrix = self.geometry.by_points(photo.pixels, anchors)
+            elif chosen is not None:
+                anchors = detector.look_again(photo.pixels, faces[chosen]).anchors
+                crop, matrix = self.geometry.by_points(photo.pixels, anchors)
+            else:
+                crop, matrix = self.geometry.by_frame(photo.pixels)
+                anchors = apply(align.invert(matrix), apply(self.geometry.cut, self.geometry.template))
         except ValueError as error:
             raise BadValue(f"points: {error}") from None
-        if anchors is None:
-            anchors = (
-                self.geometry.template @ (frame_to_work := align.invert(align.compose(align.invert(self.geometry.cut), matrix)))[:, :2].T
-            )
-            anchors = anchors + frame_to_work[:, 2]
         return {
             "code": self.encode(crop),
             "width": photo.width,
@@ -189,13 +180,42 @@ class Export:
                 }
                 for one in faces
             ],
-            "face": face if used == "face" else None,
-            "aligned": used,
+            "face": chosen,
+            "aligned": "points" if points is not None else "frame" if chosen is None else "face",
             "points": apply(to_photo, anchors),
             "matrix": align.compose(matrix, to_work),
             "crop": crop,
-            "notices": notices,
+            "notices": notices(photo, faces, chosen),
         }
+
+    def choose(self, photo: photos.Photo, faces: Sequence[align.Face], face: int | None) -> int | None:
+        """The index of the face to use: the one asked for, else the largest; None where there is none or the picture is a frame as in training already.
+
+        Raises BadValue.
+        """
+        if face is not None:
+            if face >= len(faces):
+                raise BadValue(f"face: {face}, but {len(faces)} were found")
+            return face
+        framed = (photo.width, photo.height) == self.geometry.frame
+        return None if not faces or (framed and self.geometry.fits(faces[0].anchors)) else 0
+
+
+def inside(points: np.ndarray, photo: photos.Photo) -> np.ndarray:
+    """`points` (3, 2) in pixels of the photograph, unless they lie far outside it: then BadValue."""
+    limit = np.array([photo.width, photo.height])
+    if not ((points >= -limit) & (points <= 2 * limit)).all():
+        raise BadValue("points: must lie no further outside the photograph than its own size")
+    return points
+
+
+def notices(photo: photos.Photo, faces: Sequence[align.Face], chosen: int | None) -> list[str]:
+    """What a person should know of the faces found and the one chosen: none, several, turned, small."""
+    said = ["several"] if len(faces) > 1 else [] if faces else ["none"]
+    if chosen is not None:
+        said += ["turned"] if faces[chosen].turned else []
+        said += ["small"] if faces[chosen].eyes / min(photo.scale) < align.SMALL else []
+    return said
 
 
 def orthonormal(vectors: np.ndarray) -> list[np.ndarray]:

@@ -14,7 +14,11 @@ const NOTICES = {
   small: "The face is small: the model sees little of it.",
   turned: "The face is turned far to a side; the model knows faces from the front best.",
 };
-const HOW = { face: "Found by the face detector.", points: "Aligned by your three points.", frame: "" };
+const HOW = {
+  face: "Found by the face detector.",
+  points: "Aligned by your three points.",
+  frame: "The picture has the frame of the training pictures already, so it was taken as it is.",
+};
 
 export class AlignDialog {
   /** encode: (photo, {face, points}) -> Promise of what the encoder made of it, drawn: S * S * 3 numbers among it; use: (photo, encoded). */
@@ -45,7 +49,8 @@ export class AlignDialog {
     this.#draw(encoded.matrix);
     this.#picture("#align-crop", encoded.crop);
     this.#picture("#align-back", enlarged(encoded.drawn, this.size));
-    this.text.textContent = [HOW[encoded.aligned], ...encoded.notices.filter((n) => n !== "several" || encoded.aligned === "face").map((n) => NOTICES[n])].join(" ").trim();
+    const how = encoded.notices.includes("none") && encoded.aligned === "frame" ? "" : HOW[encoded.aligned];
+    this.text.textContent = [how, ...encoded.notices.filter((n) => n !== "several" || encoded.aligned === "face").map((n) => NOTICES[n])].join(" ").trim();
     this.marks.replaceChildren(...this.#boxes(encoded), ...encoded.points.map((point, i) => this.#point(point, i)));
   }
 
