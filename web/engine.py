@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from faces.gaussian import Spread
 from web import align, photos
 from web.align import apply
 
@@ -67,6 +68,7 @@ class Export:
             self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
             self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
+            self.prior = Spread(self.arrays["prior_mean"], self.arrays["prior_factor"], self.arrays["prior_residual"])
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1  # requests run side by side instead
             options.log_severity_level = 4
@@ -137,12 +139,8 @@ class Export:
         return finite((self.mean + ((1 - t) * a_length + t * b_length) * way).astype(np.float32))
 
     def sample(self, seed: int, temperature: float) -> np.ndarray:
-        """The code of a seed: prior mean + temperature x (noise through the factor + noise by the residual)."""
-        factor = self.arrays["prior_factor"]
-        rank = len(factor)
-        noise = normals(seed, rank + self.length)
-        spread = noise[:rank] @ factor + noise[rank:] * self.arrays["prior_residual"]
-        return (self.arrays["prior_mean"] + temperature * spread).astype(np.float32)
+        """The code of a seed: float32 (D,)."""
+        return self.prior.sample(seed, temperature).astype(np.float32)
 
     def find(self, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None) -> dict[str, Any]:
         """From an uploaded picture to code, crop and how it was aligned: the fields of *Encoded* in web/API.md, arrays as arrays.
@@ -240,21 +238,6 @@ def finite(code: np.ndarray) -> np.ndarray:
     if not np.isfinite(code).all():
         raise BadValue("code: the edit leads beyond what numbers can hold")
     return code
-
-
-def normals(seed: int, count: int) -> np.ndarray:
-    """(count,) normal numbers out of a 32-bit seed: a counter through the hash lowbias32, then Box-Muller. The page computes the same."""
-
-    def mix(x: np.ndarray) -> np.ndarray:
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
-        return x ^ (x >> np.uint32(16))
-
-    pairs = (count + 1) // 2
-    words = mix(mix(np.arange(1, 2 * pairs + 1, dtype=np.uint32)) + mix(np.array([seed ^ 0x9E3779B9], np.uint32)))
-    radius, angle = ((words + 0.5) / 2**32).reshape(pairs, 2).T
-    radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)[:count]
 
 
 def levels(images: np.ndarray) -> np.ndarray:
