@@ -444,6 +444,7 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     detail = np.asarray(result.convert("L").crop((350, 120, 550, 330))).astype(float)
     assert np.abs(np.diff(detail, axis=1)).mean() > 2  # 64 pixels enlarged would have less than 1
 
+    assert pixels(page, "crop").shape == (64, 64, 3)
     page.locator("input[value=model] + span").click()
     until(page, "document.getElementById('after').width === 256")
     page.get_by_text("Whole photo").click()
@@ -472,6 +473,11 @@ def test_alignment_is_shown_and_corrected(visit, request, where, tmp_path):
     assert not near(small, large, 0.5)
     assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.8  # the same astronaut, at another size
 
+    page.click("#align-zoom")
+    expect(page.locator("#align-zoom")).to_have_attribute("aria-pressed", "true")
+    close = page.get_by_role("button", name="Face 2 of 2").bounding_box()["width"]
+    page.click("#align-zoom")
+    assert close > 1.5 * page.get_by_role("button", name="Face 2 of 2").bounding_box()["width"]
     page.click("#align-clicks")
     for x, y in marks:  # eyes and mouth of the larger one, as they were found
         page.mouse.click(x, y)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faces import bundle, checkpoints, gaussian
+from faces import bundle, checkpoints, gaussian, models
 from faces import export as networks
 from faces.attributes import GROUPS, TABLE, describe
 from faces.crops import Geometry
@@ -165,6 +165,24 @@ def test_a_network_that_differs_from_torch_is_not_exported(root, tmp_path, monke
     monkeypatch.setattr(networks, "run", lambda path, batch: honest(path, batch) * np.float32(1.001))
     with pytest.raises(networks.ExportError, match=r"encoder\.onnx: onnxruntime differs"):
         networks.networks(model, images, codes, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "small"), [("glow", {"levels": 2, "steps": 1, "width": 16}), ("pggan", {"latent": 32, "maps": 16})])
+def test_a_flow_and_a_gan_are_exported_as_well(root, params, tmp_path, name, small):
+    """Both networks do what torch does, or nothing is written; a flow's give back the picture itself."""
+    torch.manual_seed(0)
+    config = models.config(name, {name: {**params["models"][name], **small}})
+    model = models.find(name).Model(config, exports.GEOMETRY.size).eval()
+    images = np.load(root / "data/crops/images.npy")
+    model.prepare(to_device(images[:64], torch.device("cpu")))
+    with torch.no_grad():
+        codes = model.encode(to_device(images[:4], torch.device("cpu"))).numpy()
+    networks.networks(model, images[:4], codes, tmp_path)
+    assert codes.shape == (4, 3 * 32 * 32 if name == "glow" else 32)
+    drawn = networks.run(tmp_path / "decoder.onnx", networks.run(tmp_path / "encoder.onnx", images[4:6]))
+    assert drawn.shape == (2, 32, 32, 3)
+    if name == "glow":
+        np.testing.assert_allclose(drawn, images[4:6], atol=0.1)
 
 
 def test_a_range_the_wrong_way_round_is_refused(root, tmp_path):

@@ -203,7 +203,10 @@ class App {
     this.#bands();
     const held = session.photoOf(state.base);
     $("photo-bar").hidden = !held;
-    if (held) $("crop").getContext("2d").putImageData(rgba(held.encoded.crop), 0, 0);
+    if (held) {
+      [$("crop").width, $("crop").height] = [session.bundle.size, session.bundle.size];
+      $("crop").getContext("2d").putImageData(rgba(held.encoded.crop), 0, 0);
+    }
     $("seed").value = state.base.kind === "seed" ? state.base.seed : "";
     $("presets").querySelectorAll("button").forEach((button, i) => {
       button.setAttribute("aria-pressed", String(state.base.kind === "preset" && state.base.index === i));
