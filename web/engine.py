@@ -191,12 +191,14 @@ class Export:
 
         Raises BadValue.
         """
+        if not faces:
+            return None
         if face is not None:
             if face >= len(faces):
                 raise BadValue(f"face: {face}, but {len(faces)} were found")
             return face
         framed = (photo.width, photo.height) == self.geometry.frame
-        return None if not faces or (framed and self.geometry.fits(faces[0].anchors)) else 0
+        return None if framed and self.geometry.fits(faces[0].anchors) else 0
 
 
 def inside(points: np.ndarray, photo: photos.Photo) -> np.ndarray:

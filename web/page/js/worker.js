@@ -45,12 +45,13 @@ const network = (path) => once(networks, path, async () => session(await bytes(p
 
 /** The index of the face to use: the one asked for, else the largest; null where there is none, or the picture is a frame as in training already. */
 function choose({ width, height }, faces, face) {
+  if (!faces.length) return null;
   if (face !== null) {
     if (face >= faces.length) throw new Error(`There is no face ${face + 1}: ${faces.length} found.`);
     return face;
   }
   const framed = width === geometry.frame[0] && height === geometry.frame[1];
-  return !faces.length || (framed && fitsFrame(threePoints(faces[0].points), geometry)) ? null : 0;
+  return framed && fitsFrame(threePoints(faces[0].points), geometry) ? null : 0;
 }
 
 const tasks = {
