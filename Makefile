@@ -24,6 +24,7 @@ test: $(READY)
 	pytest
 
 serve: $(READY)
+	python -m web.ort || echo "The model runs on the server alone; the page's local mode is left out." >&2
 	python -m web
 
 site: $(READY)

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,67 +20,9 @@ from faces.crops import Geometry
 from faces.directions import Directions
 
 FORMAT = 1
-SAMPLE = 8192  # codes from which a covariance is taken where it is not known
 
 # align_face_celeba.m, less one, as MATLAB counts pixels from 1: left eye, right eye, middle of the mouth corners in a picture of 178 x 218
 CELEBA_FRAME, CELEBA_TEMPLATE = (178, 218), np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]])
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A Gaussian in code space: mean (D,) and covariance factor^T factor + diag(residual^2), factor (K, D), residual (D,). float64."""
-
-    mean: np.ndarray
-    factor: np.ndarray
-    residual: np.ndarray
-
-    @classmethod
-    def of_moments(cls, mean: np.ndarray, covariance: np.ndarray, rank: int) -> "Spread":
-        """The `rank` widest axes of a covariance (D, D); what they leave of each variance is the residual."""
-        values, axes = np.linalg.eigh(covariance)
-        order = np.argsort(values)[::-1][:rank]
-        return cls._of_axes(mean, np.maximum(values[order], 0), axes[:, order].T, np.diag(covariance))
-
-    @classmethod
-    def of_codes(cls, codes: np.ndarray, rank: int) -> "Spread":
-        """The same from codes (n, D) with n below D, through the n x n products."""
-        mean = codes.mean(0, dtype=np.float64)
-        centred = codes - mean
-        values, sides = np.linalg.eigh(centred @ centred.T / len(codes))
-        order = np.argsort(values)[::-1][: min(rank, len(codes) - 1)]
-        values = np.maximum(values[order], 1e-12)
-        axes = (centred.T @ sides[:, order]).T / np.sqrt(values * len(codes))[:, None]
-        return cls._of_axes(mean, values, axes, np.square(centred).mean(0))
-
-    @classmethod
-    def _of_axes(cls, mean: np.ndarray, values: np.ndarray, axes: np.ndarray, variances: np.ndarray) -> "Spread":
-        axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]  # an eigenvector's sign is arbitrary
-        factor = np.sqrt(values)[:, None] * axes
-        left = variances - np.square(factor).sum(0)
-        whole = len(factor) == len(variances)
-        return cls(mean, factor, np.zeros_like(mean) if whole else np.sqrt(np.maximum(left, 0)))
-
-    def sample(self, seed: int, temperature: float) -> np.ndarray:
-        """(D,) the code of a seed, as web/API.md defines it: the same face here, on the server and in the browser."""
-        rank, length = self.factor.shape
-        noise = normals(seed, rank + length)
-        return self.mean + temperature * (noise[:rank] @ self.factor + noise[rank:] * self.residual)
-
-
-def normals(seed: int, count: int) -> np.ndarray:
-    """(count,) normal numbers out of a 32-bit seed, by a counter, a hash (lowbias32) and Box-Muller: simple enough to be the same in every language."""
-
-    def mix(x: np.ndarray) -> np.ndarray:
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
-        return x ^ (x >> np.uint32(16))
-
-    pairs = (count + 1) // 2
-    counter = np.arange(1, 2 * pairs + 1, dtype=np.uint32)
-    words = mix(mix(counter) + mix(np.array([seed ^ 0x9E3779B9], np.uint32)))
-    radius, angle = ((words + 0.5) / 2**32).reshape(pairs, 2).T
-    radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)[:count]
 
 
 def standing(codes: np.ndarray, mean: np.ndarray, units: np.ndarray, sigma: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -177,13 +118,23 @@ def order(entry: Mapping[str, Any]) -> tuple[bool, int, int, str]:
 
 
 def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarray) -> dict[str, Any]:
-    """How a photograph becomes a face like those of the data, whose pictures measure `frame` and whose landmarks (n, 10), n >= 0, are known."""
+    """How a photograph becomes a face like those of the data, whose pictures measure `frame` and whose landmarks (n, 10), n >= 0, are known.
+
+    `guessed`: where eyes and mouth lie in the data's pictures is not known, so CelebA's face is assumed in a frame that is not CelebA's.
+    """
     if cut.box == "square":  # pictures of any size: no common frame but the square itself, and CelebA's face in it
         side = CELEBA_FRAME[0]
         frame, box, points = (side, side), [0, 0, side, side], CELEBA_TEMPLATE - np.subtract(CELEBA_FRAME, side) / 2
     else:
         box, points = list(cut.box), template(landmarks if len(landmarks) else None, frame)
-    return {"frame": list(frame), "template": points.round(3).tolist(), "box": box, "size": cut.size, "filter": cut.filter}
+    return {
+        "frame": list(frame),
+        "template": points.round(3).tolist(),
+        "box": box,
+        "size": cut.size,
+        "filter": cut.filter,
+        "guessed": cut.box == "square" or (not len(landmarks) and tuple(frame) != CELEBA_FRAME),
+    }
 
 
 def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, train: int) -> dict[str, Any]:

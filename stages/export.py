@@ -24,14 +24,15 @@ from pydantic import Field
 
 from faces import bundle, checkpoints, export
 from faces.attributes import GROUPS
-from faces.bundle import Spread
 from faces.crops import Crops
 from faces.directions import Directions
 from faces.files import new_folder, write_json
+from faces.gaussian import Spread
 from faces.params import Group, load
 from faces.raw import LANDMARKS, SPLITS
 from faces.terminal import say, stop
 
+SAMPLE = 8192  # codes from which a covariance is taken where it is not known
 PARITY = 8  # images and codes on which the networks are held against torch
 
 
@@ -55,13 +56,13 @@ def spread(codes: np.ndarray, rows: np.ndarray, moments: dict[str, np.ndarray], 
     """The train codes as a Gaussian: from their covariance where that was kept, otherwise from some of the codes."""
     if "covariance" in moments:
         return Spread.of_moments(moments["mean"], moments["covariance"], rank)
-    return Spread.of_codes(codes[rows[: bundle.SAMPLE // 4]], rank)
+    return Spread.of_codes(codes[rows[: SAMPLE // 4]], rank)
 
 
 @torch.no_grad()
 def own_prior(model: torch.nn.Module, seed: int, rank: int) -> Spread:
     """The model's own prior as a Gaussian, from draws."""
-    draws = model.sample(bundle.SAMPLE, torch.Generator().manual_seed(seed), 1.0).double().numpy()
+    draws = model.sample(SAMPLE, torch.Generator().manual_seed(seed), 1.0).double().numpy()
     return Spread.of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
 
 

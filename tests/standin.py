@@ -190,6 +190,7 @@ def write_export(folder: Path, images: np.ndarray, labels: np.ndarray, attribute
             "box": [15, 35, 163, 183],
             "size": size,
             "filter": "lanczos",
+            "guessed": False,
         },
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from faces import bundle, checkpoints
+from faces import bundle, checkpoints, gaussian, models
 from faces import export as networks
 from faces.attributes import GROUPS, TABLE, describe
-from faces.bundle import Spread
 from faces.crops import Geometry
 from faces.devices import to_device
+from faces.gaussian import Spread
 from tests import exports
 
 
@@ -126,9 +126,9 @@ def test_normals_are_the_specified_ones():
     seed = 123456789
     units = [(mix((mix(i + 1) + mix(seed ^ 0x9E3779B9)) & 0xFFFFFFFF) + 0.5) / 2**32 for i in range(4)]
     expected = [trig(2 * np.pi * units[i + 1]) * np.sqrt(-2 * np.log(units[i])) for i in (0, 2) for trig in (np.cos, np.sin)]
-    np.testing.assert_allclose(bundle.normals(seed, 4), expected, rtol=1e-12)
-    np.testing.assert_array_equal(bundle.normals(seed, 3), bundle.normals(seed, 9)[:3])
-    many = np.concatenate([bundle.normals(s, 1000) for s in range(100)])
+    np.testing.assert_allclose(gaussian.normals(seed, 4), expected, rtol=1e-12)
+    np.testing.assert_array_equal(gaussian.normals(seed, 3), gaussian.normals(seed, 9)[:3])
+    many = np.concatenate([gaussian.normals(s, 1000) for s in range(100)])
     assert abs(many.mean()) < 0.01 and abs(many.std() - 1) < 0.01 and abs((many**4).mean() - 3) < 0.1
 
 
@@ -167,6 +167,24 @@ def test_a_network_that_differs_from_torch_is_not_exported(root, tmp_path, monke
         networks.networks(model, images, codes, tmp_path)
 
 
+@pytest.mark.parametrize(("name", "small"), [("glow", {"levels": 2, "steps": 1, "width": 16}), ("pggan", {"latent": 32, "maps": 16})])
+def test_a_flow_and_a_gan_are_exported_as_well(root, params, tmp_path, name, small):
+    """Both networks do what torch does, or nothing is written; a flow's give back the picture itself."""
+    torch.manual_seed(0)
+    config = models.config(name, {name: {**params["models"][name], **small}})
+    model = models.find(name).Model(config, exports.GEOMETRY.size).eval()
+    images = np.load(root / "data/crops/images.npy")
+    model.prepare(to_device(images[:64], torch.device("cpu")))
+    with torch.no_grad():
+        codes = model.encode(to_device(images[:4], torch.device("cpu"))).numpy()
+    networks.networks(model, images[:4], codes, tmp_path)
+    assert codes.shape == (4, 3 * 32 * 32 if name == "glow" else 32)
+    drawn = networks.run(tmp_path / "decoder.onnx", networks.run(tmp_path / "encoder.onnx", images[4:6]))
+    assert drawn.shape == (2, 32, 32, 3)
+    if name == "glow":
+        np.testing.assert_allclose(drawn, images[4:6], atol=0.1)
+
+
 def test_a_range_the_wrong_way_round_is_refused(root, tmp_path):
     shutil.copytree(root, tmp_path / "project")
     params = tmp_path / "project/params.yaml"
@@ -181,6 +199,19 @@ def test_a_square_crop_has_the_square_for_a_frame():
     geometry = bundle.describe_geometry(Geometry(box="square", size=64, filter="lanczos"), (200, 300), np.empty((0, 10)))
     assert geometry["frame"] == [178, 178] and geometry["box"] == [0, 0, 178, 178]
     np.testing.assert_allclose(geometry["template"], [[69.745, 91], [107.237, 91], [88.432, 132.514]])
+
+
+def test_a_template_is_guessed_where_neither_landmarks_nor_celebas_frame_give_it():
+    box, square = (Geometry(box=where, size=64, filter="lanczos") for where in ((15, 35, 163, 183), "square"))
+    known = np.ones((3, 10))
+    for cut, frame, landmarks, guessed in (
+        (box, (178, 218), known, False),
+        (box, (178, 218), known[:0], False),
+        (box, (300, 400), known, False),
+        (box, (300, 400), known[:0], True),
+        (square, (200, 200), known[:0], True),
+    ):
+        assert bundle.describe_geometry(cut, frame, landmarks)["guessed"] is guessed
 
 
 def test_a_larger_frame_has_celebas_face_enlarged():

@@ -5,6 +5,7 @@ import io
 import cv2
 import numpy as np
 import pytest
+import scipy.optimize
 import skimage.data
 from PIL import Image
 
@@ -96,21 +97,70 @@ def test_beyond_the_photograph_its_border_is_repeated():
     assert np.abs(face.astype(int) - (10, 90, 200)).max() <= 1
 
 
+def in_frame(points, anchors):
+    """Where `points` of a photograph come to lie in the frame when it is aligned by `anchors`."""
+    return apply(similarity(anchors, GEOMETRY.template), points)
+
+
+def distances(a, b):
+    return np.linalg.norm(a - b, axis=1)
+
+
 def test_the_astronauts_known_landmarks_land_within_three_pixels_of_the_template():
+    """Measured by hand. Her laughing mouth is a fifth nearer to her eyes than the template's: no similarity brings all three nearer than 2.89 pixels."""
     _, to_face = GEOMETRY.by_points(skimage.data.astronaut(), ASTRONAUT)
-    landed = apply(align.compose(align.invert(GEOMETRY.cut), to_face), ASTRONAUT)
-    assert np.linalg.norm(landed - GEOMETRY.template, axis=1).max() < 3
+    to_frame = align.compose(align.invert(GEOMETRY.cut), to_face)
+    assert distances(apply(to_frame, ASTRONAUT), GEOMETRY.template).max() < 3
+
+    def largest(values):
+        a, b, x, y = values
+        return distances(apply(np.array([[a, -b, x], [b, a, y]]), ASTRONAUT), GEOMETRY.template).max()
+
+    search = {"method": "Nelder-Mead", "options": {"maxiter": 5000, "maxfev": 5000, "xatol": 1e-8, "fatol": 1e-8}}
+    least = scipy.optimize.minimize(largest, [*to_frame[:, 0], *to_frame[:, 2]], **search).fun
+    assert least == pytest.approx(2.897, abs=0.005)
 
 
 def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
-    """Her eyes, measured by hand, within 3 frame pixels; what the detector itself saw, within 3 as well; the mouth, where it errs on smiles, within 6."""
-    (face,) = detector.find(skimage.data.astronaut())
-    _, to_face = GEOMETRY.by_points(skimage.data.astronaut(), face.anchors)
-    to_frame = align.compose(align.invert(GEOMETRY.cut), to_face)
-    by_hand = np.linalg.norm(apply(to_frame, ASTRONAUT) - GEOMETRY.template, axis=1)
-    assert by_hand[:2].max() < 3 and by_hand[2] < 6
-    assert np.linalg.norm(apply(to_frame, face.anchors) - GEOMETRY.template, axis=1).max() < 3
-    assert not face.turned and face.score > 0.8
+    """At eight sizes and turns: what it sees lands within 3 pixels of the template, and her eyes and mouth, measured by hand, within 2.5 of where they lie
+    when she is aligned by hand. That her mouth then is up to 5 pixels from the template's is 2.9 her own and 2 the detector's, which sees it too low."""
+    rng, exact = np.random.default_rng(0), in_frame(ASTRONAUT, ASTRONAUT)
+    for _ in range(8):
+        scale, angle = np.exp(rng.uniform(np.log(0.5), np.log(2))), rng.uniform(-0.35, 0.35)
+        side = round(660 * scale)
+        matrix = turn(angle, scale, (0, 0))
+        matrix[:, 2] = side / 2 - matrix[:, :2] @ (256, 200)
+        photo = align.extract(skimage.data.astronaut(), matrix, (side, side))
+        face = detector.look_again(photo, detector.find(photo)[0])
+        landed = in_frame(apply(matrix, ASTRONAUT), face.anchors)
+        assert distances(in_frame(face.anchors, face.anchors), GEOMETRY.template).max() < 3
+        assert distances(landed, exact).max() < 2.5
+        assert distances(landed, GEOMETRY.template).max() < 5
+        assert not face.turned and face.score > 0.8
+
+
+def test_a_second_look_agrees_with_itself_where_the_first_does_not(detector):
+    """The same face at another size and turn: first looks differ by more than 3 pixels of a frame, second ones by less than 1.5."""
+    photo, matrix = skimage.data.astronaut(), turn(0.3, 1.3, (150, 0))
+    other = align.extract(photo, matrix, (820, 820))
+    first, second = detector.find(photo)[0], detector.find(other)[0]
+    apart = distances(in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors))
+    first, second = detector.look_again(photo, first), detector.look_again(other, second)
+    together = distances(in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors))
+    assert apart.max() > 3
+    assert together.max() < 1.5
+
+
+def test_a_second_look_at_nothing_keeps_the_first(detector, rng):
+    points = np.array([[40.0, 40], [60, 40], [50, 50], [44, 60], [56, 60]])
+    face = align.Face(np.array([30.0, 20, 40, 50]), points, 0.7)
+    np.testing.assert_array_equal(detector.look_again(np.full((100, 100, 3), 128, np.uint8), face).points, points)
+
+
+def test_a_face_fits_the_frame_up_to_half_an_eye_distance():
+    half = (107.237 - 69.745) / 2
+    for beside, fits in ((half - 0.01, True), (half + 0.01, False)):
+        assert GEOMETRY.fits(GEOMETRY.template + np.array([0, beside])) is fits
 
 
 def test_the_detector_finds_several_faces_the_largest_first(detector):

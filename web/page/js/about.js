@@ -1,5 +1,6 @@
 /** The panel that says what model this is. */
 
+import { GUESSED } from "./align-dialog.js";
 import { element } from "./sliders.js";
 
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
@@ -17,7 +18,7 @@ function section(title, ...children) {
 
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
-  const { model, data, notes, quality, attributes, prior } = bundle;
+  const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces).filter(([, count]) => count).map(([split, count]) => `${count.toLocaleString("en")} ${split}`);
   const measured = Object.entries(quality)
     .filter(([, value]) => typeof value === "number")
@@ -58,7 +59,7 @@ export function about(body, bundle, backend) {
     section("What it was trained on", element("p", { textContent: notes.data }), facts([["Source", data.source], ["Faces", faces.join(", ")], ["Licence", data.licence]])),
     section(
       "Limits",
-      element("ul", {}, ...notes.limits.map((textContent) => element("li", { textContent }))),
+      element("ul", {}, ...[...notes.limits, ...(geometry.guessed ? [GUESSED] : [])].map((textContent) => element("li", { textContent }))),
       element("p", { textContent: "A slider follows what the data have in common, not what a person would be: other things may change with it. Lock what should stay." }),
     ),
     section(

@@ -3,9 +3,15 @@
 import { apply, invert } from "./align.js";
 import { canvasOf, rgba } from "./photo.js";
 import { element } from "./sliders.js";
-import { enlarged } from "./stage.js";
+import { enlarged, viewWindow } from "./stage.js";
+
+/** What is to be said of a model whose training pictures do not tell where eyes and mouth lie. */
+export const GUESSED =
+  "The training pictures are crops in which the places of eyes and mouth are not known: photographs are laid as CelebA lays its faces, which may be a little off for this model.";
 
 const SIDE = 760; // longest side of the photograph in the dialog
+const MOST = 3; // times it is enlarged at most
+const SAME = 0.6; // a closer look that shows more than this share of the photograph is no use
 const SETTLE = 300; // milliseconds after the last arrow key before the face is cut anew
 const NAMES = ["Eye on the left", "Eye on the right", "Middle of the mouth"];
 const NOTICES = {
@@ -13,8 +19,13 @@ const NOTICES = {
   several: "Several faces were found. Choose one by its frame.",
   small: "The face is small: the model sees little of it.",
   turned: "The face is turned far to a side; the model knows faces from the front best.",
+  unlike: "The model learnt from faces unlike this one: it draws this one back only roughly, and edits will be rough too.",
 };
-const HOW = { face: "Found by the face detector.", points: "Aligned by your three points.", frame: "" };
+const HOW = {
+  face: "Found by the face detector.",
+  points: "Aligned by your three points.",
+  frame: "The picture has the frame of the training pictures already, so it was taken as it is.",
+};
 
 export class AlignDialog {
   /** encode: (photo, {face, points}) -> Promise of what the encoder made of it, drawn: S * S * 3 numbers among it; use: (photo, encoded). */
@@ -27,26 +38,42 @@ export class AlignDialog {
     Object.assign(this, { encode, use, fail });
     dialog.querySelector("#align-clicks").addEventListener("click", () => this.#startClicks());
     dialog.querySelector("#align-auto").addEventListener("click", () => this.#again({}));
+    this.zoom = dialog.querySelector("#align-zoom");
+    this.zoom.addEventListener("click", () => this.#look(!this.closer));
     this.photoBox.addEventListener("click", (event) => this.#click(event));
   }
 
-  open(photo, encoded, size) {
-    Object.assign(this, { photo, size, clicks: null });
-    const { width, height } = photo.picture;
-    this.scale = Math.min(1, SIDE / Math.max(width, height));
-    [this.canvas.width, this.canvas.height] = [Math.round(width * this.scale), Math.round(height * this.scale)];
+  open(photo, encoded, { size, geometry }) {
+    Object.assign(this, { photo, size, clicks: null, encoded, guessed: geometry.guessed });
     this.source = canvasOf(photo.picture);
-    this.#show(encoded);
+    this.#show(encoded, encoded.faces.length < 2 && encoded.aligned !== "frame");
     this.dialog.showModal();
   }
 
-  #show(encoded) {
+  /** closer: whether to look closer, or undefined to stay where one is. */
+  #show(encoded, closer) {
     this.encoded = encoded;
-    this.#draw(encoded.matrix);
+    const how = encoded.notices.includes("none") && encoded.aligned === "frame" ? "" : HOW[encoded.aligned];
+    const notices = encoded.notices.filter((notice) => notice !== "several" || encoded.aligned === "face").map((notice) => NOTICES[notice]);
+    this.text.textContent = [how, ...notices, this.guessed ? GUESSED : ""].join(" ").trim();
     this.#picture("#align-crop", encoded.crop);
     this.#picture("#align-back", enlarged(encoded.drawn, this.size));
-    this.text.textContent = [HOW[encoded.aligned], ...encoded.notices.filter((n) => n !== "several" || encoded.aligned === "face").map((n) => NOTICES[n])].join(" ").trim();
-    this.marks.replaceChildren(...this.#boxes(encoded), ...encoded.points.map((point, i) => this.#point(point, i)));
+    if (closer === undefined) this.#draw();
+    else this.#look(closer);
+  }
+
+  /** Show the surroundings of the face, or the whole photograph. */
+  #look(closer) {
+    const { picture } = this.photo;
+    const close = viewWindow("close", picture, this.encoded.matrix, this.size);
+    this.zoom.hidden = close[2] * close[3] > SAME * picture.width * picture.height;
+    this.closer = closer && !this.zoom.hidden;
+    this.zoom.setAttribute("aria-pressed", String(this.closer));
+    this.window = this.closer ? close : viewWindow("whole", picture);
+    const [, , width, height] = this.window;
+    this.scale = Math.min(MOST, SIDE / Math.max(width, height));
+    [this.canvas.width, this.canvas.height] = [Math.round(width * this.scale), Math.round(height * this.scale)];
+    this.#draw();
   }
 
   #picture(selector, picture) {
@@ -55,15 +82,19 @@ export class AlignDialog {
     canvas.getContext("2d").putImageData(rgba(picture), 0, 0);
   }
 
-  /** The photograph, dimmed outside what the model sees. */
-  #draw(matrix) {
+  /** The photograph, dimmed outside what the model sees, and what lies on it. */
+  #draw() {
+    const { encoded } = this;
     const context = this.canvas.getContext("2d");
     const { width, height } = this.canvas;
+    const [left, top] = this.window;
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.source, 0, 0, width, height);
-    const inverse = invert(matrix);
+    context.drawImage(this.source, ...this.window, 0, 0, width, height);
+    const inverse = invert(encoded.matrix);
     const [low, high] = [-0.5, this.size - 0.5];
-    const corners = [[low, low], [high, low], [high, high], [low, high]].map((corner) => apply(inverse, corner).map((v) => (v + 0.5) * this.scale));
+    const corners = [[low, low], [high, low], [high, high], [low, high]]
+      .map((corner) => apply(inverse, corner))
+      .map(([x, y]) => [(x + 0.5 - left) * this.scale, (y + 0.5 - top) * this.scale]);
     context.save();
     context.beginPath();
     context.rect(0, 0, width, height);
@@ -72,19 +103,29 @@ export class AlignDialog {
     context.fillStyle = "rgb(0 0 0 / 45%)";
     context.fill("evenodd");
     context.restore();
+    this.marks.replaceChildren(
+      ...(this.clicks ? this.clicks.map((click) => this.#clicked(click)) : [...this.#boxes(encoded), ...encoded.points.map((point, i) => this.#point(point, i))]),
+    );
+  }
+
+  #clicked(click) {
+    const mark = element("span", { className: "point" });
+    this.#place(mark, click);
+    return mark;
   }
 
   #place(mark, [x, y]) {
-    mark.style.left = `${(100 * (x + 0.5)) / this.photo.picture.width}%`;
-    mark.style.top = `${(100 * (y + 0.5)) / this.photo.picture.height}%`;
+    const [left, top, width, height] = this.window;
+    mark.style.left = `${(100 * (x + 0.5 - left)) / width}%`;
+    mark.style.top = `${(100 * (y + 0.5 - top)) / height}%`;
   }
 
   /** Where a pointer is, in pixels of the photograph. */
   #where(event) {
     const box = this.canvas.getBoundingClientRect();
-    const { width, height } = this.photo.picture;
-    const inside = (value, limit) => Math.min(limit - 0.5, Math.max(-0.5, value));
-    return [inside(((event.clientX - box.left) / box.width) * width - 0.5, width), inside(((event.clientY - box.top) / box.height) * height - 0.5, height)];
+    const [left, top, width, height] = this.window;
+    const inside = (share, from, length) => from + Math.min(1, Math.max(0, share)) * length - 0.5;
+    return [inside((event.clientX - box.left) / box.width, left, width), inside((event.clientY - box.top) / box.height, top, height)];
   }
 
   #boxes({ faces, face }) {
@@ -94,8 +135,8 @@ export class AlignDialog {
       mark.setAttribute("aria-label", `Face ${i + 1} of ${faces.length}`);
       mark.setAttribute("aria-pressed", String(i === face));
       this.#place(mark, [x, y]);
-      mark.style.width = `${(100 * width) / this.photo.picture.width}%`;
-      mark.style.height = `${(100 * height) / this.photo.picture.height}%`;
+      mark.style.width = `${(100 * width) / this.window[2]}%`;
+      mark.style.height = `${(100 * height) / this.window[3]}%`;
       mark.addEventListener("click", (event) => {
         if (this.clicks) return;
         event.stopPropagation();
@@ -143,9 +184,7 @@ export class AlignDialog {
   #click(event) {
     if (!this.clicks) return;
     const index = this.clicks.push(this.#where(event)) - 1;
-    const mark = element("span", { className: "point" });
-    this.#place(mark, this.clicks[index]);
-    this.marks.append(mark);
+    this.marks.append(this.#clicked(this.clicks[index]));
     if (this.clicks.length < 3) {
       this.text.textContent = `Click: ${NAMES[this.clicks.length].toLowerCase()}.`;
       return;
@@ -162,7 +201,7 @@ export class AlignDialog {
     try {
       const encoded = await this.encode(photo, choice);
       if (photo !== this.photo) return;
-      this.#show(encoded);
+      this.#show(encoded, choice.points ? undefined : this.closer);
       if (focus !== null) this.marks.querySelectorAll(".point")[focus].focus();
       this.use(photo, encoded);
     } catch (error) {

@@ -8,12 +8,13 @@
 
 import { INPUT, decode, suppress } from "./yunet.js";
 
+const middle = (points) => [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
+
 /**
  * The least-squares similarity (rotation, scale, shift) that takes `from` to `to` (arrays of [x, y]), as [a, b, x, y]:
  * (u, v) = (a x - b y + x0, b x + a y + y0). Throws where the points coincide.
  */
 export function similarity(from, to) {
-  const middle = (points) => [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
   const [mx, my] = middle(from);
   const [mu, mv] = middle(to);
   let [power, same, cross] = [0, 0, 0];
@@ -203,11 +204,15 @@ export function faceByPoints(photo, points, geometry) {
   const margin = 3 * Math.ceil((right - left) / size) + 1; // the filter looks beyond the box, as in training
   const [width, height] = [right - left + 2 * margin, bottom - top + 2 * margin];
   const toBox = compose([1, 0, margin - left, margin - top], matrix);
+  const face = resize(extract(photo, toBox, width, height), size, size, filter, [margin, margin, width - margin, height - margin]);
+  return { matrix: compose(cutOf(geometry), matrix), face };
+}
+
+/** What the similarity `toBox` takes into width x height: averaged down where it shrinks, bicubic, the border repeated. */
+function extract(photo, toBox, width, height) {
   const scale = Math.hypot(toBox[0], toBox[1]);
   const { picture, step, shift } = scale > 1 - 1e-6 ? { picture: photo, step: [1, 1], shift: [0, 0] } : shrunk(photo, toBox, width, height, scale);
-  const warped = warpBy(picture, toBox, step, shift, width, height);
-  const face = resize(warped, size, size, filter, [margin, margin, width - margin, height - margin]);
-  return { matrix: compose(cutOf(geometry), matrix), face };
+  return warpBy(picture, toBox, step, shift, width, height);
 }
 
 /** The part of a photograph that `toBox` takes into width x height, averaged; a pixel x of it lies at (x + 0.5) * step - 0.5 + shift in the photograph. */
@@ -251,24 +256,73 @@ export function faceByFrame(photo, geometry) {
   };
 }
 
+/** Whether eyes and mouth lie within half an eye distance of the template: near enough for a picture of the frame's size to be a frame already. */
+export const fitsFrame = (points, { template }) => {
+  const near = Math.hypot(template[1][0] - template[0][0], template[1][1] - template[0][1]) / 2;
+  return points.every(([x, y], i) => Math.hypot(x - template[i][0], y - template[i][1]) < near);
+};
+
 const SIDES = [320, INPUT]; // longer side, in pixels, at which faces are looked for, one after the other
-const ENOUGH = 40; // pixels between the eyes at which a detection is precise enough not to look closer
+const ENOUGH = 24; // pixels between the eyes at which a detection is precise enough not to look closer
+const TILE = 320; // side, in pixels, of the upright face that is looked at again
+const UPRIGHT = [[105, 121.5], [215, 121.5], [160, 237]]; // where its eyes and the middle of its mouth are put
+const MIRRORED = [1, 0, 2, 4, 3]; // the five points of a mirrored face
+const AGAIN = 2; // times it is looked at again, each from where the last look saw it
 const [SCORE, OVERLAP, MOST] = [0.6, 0.3, 32]; // least score, largest overlap of two faces, most faces reported
 
 /** The detector's input: the picture at `scale` in the top left of a black INPUT square, float BGR planes, and its width and height there. */
 export function detectorInput(photo, scale) {
   const [width, height] = [Math.max(1, Math.round(photo.width * scale)), Math.max(1, Math.round(photo.height * scale))];
   const small = scale < 1 ? average(photo, width, height) : scale > 1 ? resize(photo, width, height, "bilinear") : photo;
+  return { planes: planesOf(small), width, height };
+}
+
+/** A picture no larger than INPUT a side as the detector's input: float BGR planes, black beyond it. */
+function planesOf({ data, width, height, channels }) {
   const planes = new Float32Array(3 * INPUT * INPUT);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) planes[(c * INPUT + y) * INPUT + x] = small.data[(y * width + x) * small.channels + 2 - c];
+      for (let c = 0; c < 3; c++) planes[(c * INPUT + y) * INPUT + x] = data[(y * width + x) * channels + 2 - c];
     }
   }
-  return { planes, width, height };
+  return planes;
 }
 
 const eyes = ({ points: [a, b] }) => Math.hypot(b[0] - a[0], b[1] - a[1]);
+
+/** A face's five points seen again, upright and at one size, as it is and mirrored, and averaged (web/API.md, Detection). run: as for detectFaces. */
+export async function lookAgain(photo, points, run) {
+  for (let look = 0; look < AGAIN; look++) {
+    const matrix = similarity(threePoints(points), UPRIGHT);
+    const seen = suppress(decode(await run(planesOf(besideItsMirror(extract(photo, matrix, TILE, TILE)))), SCORE), OVERLAP);
+    const plain = best(seen, TILE / 2);
+    const mirrored = best(seen, (3 * TILE) / 2);
+    const found = [...(plain ? [plain] : []), ...(mirrored ? [MIRRORED.map((i) => [2 * TILE - 1 - mirrored[i][0], mirrored[i][1]])] : [])];
+    if (!found.length) break;
+    const back = invert(matrix);
+    points = points.map((_, i) => apply(back, middle(found.map((five) => five[i]))));
+  }
+  return points;
+}
+
+/** The points of the surest face whose middle lies near that of a tile with its middle at `x`. */
+function best(faces, x) {
+  const near = faces.filter(({ points }) => middle(points).every((value, axis) => Math.abs(value - [x, TILE / 2][axis]) < TILE / 4));
+  return near.length ? near.reduce((a, b) => (b.score > a.score ? b : a)).points : null;
+}
+
+/** An RGB picture and, on its right, its mirror image. */
+function besideItsMirror({ data, width, height }) {
+  const out = new Uint8ClampedArray(2 * width * height * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const colour = data.subarray((y * width + x) * 3, (y * width + x + 1) * 3);
+      out.set(colour, (2 * y * width + x) * 3);
+      out.set(colour, (2 * y * width + 2 * width - 1 - x) * 3);
+    }
+  }
+  return { data: out, width: 2 * width, height, channels: 3 };
+}
 
 /**
  * Faces in a photograph, the largest first, in its pixels: {box, points (5), score}. run: (Float32Array 3 x INPUT x INPUT) -> Promise of the network's outputs.

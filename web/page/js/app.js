@@ -6,7 +6,7 @@ import { HttpBackend, Replaced } from "./backend-http.js";
 import { LocalBackend } from "./backend-local.js";
 import { fromFile, toFile } from "./direction.js";
 import { Maker, verdict } from "./maker.js";
-import { Photo, rgba } from "./photo.js";
+import { Photo, rgba, unlike } from "./photo.js";
 import { latestWins } from "./queue.js";
 import { Saver, download, onTheWay } from "./save.js";
 import { History, START, Session, withLock, withStrength } from "./session.js";
@@ -203,7 +203,10 @@ class App {
     this.#bands();
     const held = session.photoOf(state.base);
     $("photo-bar").hidden = !held;
-    if (held) $("crop").getContext("2d").putImageData(rgba(held.encoded.crop), 0, 0);
+    if (held) {
+      [$("crop").width, $("crop").height] = [session.bundle.size, session.bundle.size];
+      $("crop").getContext("2d").putImageData(rgba(held.encoded.crop), 0, 0);
+    }
     $("seed").value = state.base.kind === "seed" ? state.base.seed : "";
     $("presets").querySelectorAll("button").forEach((button, i) => {
       button.setAttribute("aria-pressed", String(state.base.kind === "preset" && state.base.index === i));
@@ -318,7 +321,9 @@ class App {
   async encode(photo, choice) {
     const { backend } = this.session;
     const encoded = await backend.encode(photo, choice);
-    return { ...encoded, drawn: await backend.render({ code: encoded.code, strengths: {}, locked: [], custom: [] }, false) };
+    const drawn = await backend.render({ code: encoded.code, strengths: {}, locked: [], custom: [] }, false);
+    const notices = unlike(encoded.crop, drawn, backend.bundle.quality.psnr) ? [...encoded.notices, "unlike"] : encoded.notices;
+    return { ...encoded, drawn, notices };
   }
 
   async #bring(file, then) {
@@ -331,6 +336,7 @@ class App {
       then(this.session.addPhoto(photo, encoded));
       if (encoded.notices.includes("none")) toast("No face was found: the middle of the picture was taken. “How it was aligned” puts it right.");
       else if (encoded.notices.includes("several")) toast("Several faces were found, the largest was taken. “How it was aligned” lets you choose.");
+      else if (encoded.notices.includes("unlike")) toast("This face is unlike those the model learnt from: edits will be rough.");
     } catch (error) {
       fail(error);
     }
@@ -494,7 +500,7 @@ class App {
 
   openAlign() {
     const held = this.session.photoOf(this.state.base);
-    if (held) this.alignDialog.open(held.photo, held.encoded, this.session.bundle.size);
+    if (held) this.alignDialog.open(held.photo, held.encoded, this.session.bundle);
   }
 
   openAbout() {

@@ -1,7 +1,7 @@
 /** The networks, off the page's thread: ONNX Runtime's plain WebAssembly build, one thread. */
 
 import * as ort from "../ort/ort.wasm.min.mjs";
-import { detectFaces, faceByFrame, faceByPoints, notices, ordered, threePoints } from "./align.js";
+import { detectFaces, faceByFrame, faceByPoints, fitsFrame, lookAgain, notices, ordered, threePoints } from "./align.js";
 import { INPUT } from "./yunet.js";
 
 const RUNTIME = "ort-wasm-simd-threaded.wasm";
@@ -43,6 +43,17 @@ function once(made, path, make) {
 const bytes = (path) => once(files, path, () => read(path, () => {}));
 const network = (path) => once(networks, path, async () => session(await bytes(path)));
 
+/** The index of the face to use: the one asked for, else the largest; null where there is none, or the picture is a frame as in training already. */
+function choose({ width, height }, faces, face) {
+  if (!faces.length) return null;
+  if (face !== null) {
+    if (face >= faces.length) throw new Error(`There is no face ${face + 1}: ${faces.length} found.`);
+    return face;
+  }
+  const framed = width === geometry.frame[0] && height === geometry.frame[1];
+  return framed && fitsFrame(threePoints(faces[0].points), geometry) ? null : 0;
+}
+
 const tasks = {
   async open({ files, geometry: cut, length: numbers }) {
     geometry = cut;
@@ -77,9 +88,8 @@ const tasks = {
       return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data]));
     };
     const faces = await detectFaces(picture, run);
-    const chosen = points || !faces.length ? null : (face ?? 0);
-    if (chosen !== null && chosen >= faces.length) throw new Error(`There is no face ${chosen + 1}: ${faces.length} found.`);
-    const used = points ? ordered(points) : chosen === null ? null : threePoints(faces[chosen].points);
+    const chosen = points ? null : choose(picture, faces, face);
+    const used = points ? ordered(points) : chosen === null ? null : threePoints(await lookAgain(picture, faces[chosen].points, run));
     const { matrix, face: crop, points: spots = used } = used ? faceByPoints(picture, used, geometry) : faceByFrame(picture, geometry);
     const images = new ort.Tensor("uint8", Uint8Array.from(crop.data), [1, geometry.size, geometry.size, 3]);
     const { codes } = await (await network("export/encoder.onnx")).run({ images });
