@@ -5,7 +5,7 @@
 # make compare  REVS="main name": runs side by side on one page, compare.html; without REVS the last commit and the workspace
 # make plots    REVS="main name": the same runs' curves and pictures by dvc plots diff, on a page that needs no network
 # make doctor   what this machine has and lacks
-# make lock     requirements.txt anew from requirements.in
+# make lock     requirements.txt anew from requirements.in, and the versions in requirements-serve.txt with it
 # VENV=path     use (or make) the environment there, to share one between checkouts
 
 VENV ?= .venv
@@ -45,6 +45,8 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --requirement requirements.in
 	.venv-lock/bin/python -m pip freeze > requirements.txt
+	awk -F== 'NR == FNR {lock[$$1] = $$0; next} /^#/ {print; next} {print lock[$$1]}' requirements.txt requirements-serve.txt > requirements-serve.new
+	mv requirements-serve.new requirements-serve.txt
 	rm -r .venv-lock
 
 # The environment is made anew when the lock changes: its mark carries the lock's hash.
