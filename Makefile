@@ -2,8 +2,10 @@
 # make test     the environment, then ruff and pytest
 # make serve    the website over data/export, on http://127.0.0.1:8000
 # make site     the website as a folder for any file server, in site/
+# make compare  REVS="main name": runs side by side on one page, compare.html; without REVS the last commit and the workspace
+# make plots    REVS="main name": the same runs' curves and pictures by dvc plots diff, on a page that needs no network
 # make doctor   what this machine has and lacks
-# make lock     requirements.txt anew from requirements.in
+# make lock     requirements.txt anew from requirements.in, and the versions in requirements-serve.txt with it
 # VENV=path     use (or make) the environment there, to share one between checkouts
 
 VENV ?= .venv
@@ -11,7 +13,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help run test serve site doctor lock
+.PHONY: help run test serve site compare plots doctor lock
 help:
 	@grep -E '^# ' Makefile
 
@@ -30,6 +32,13 @@ serve: $(READY)
 site: $(READY)
 	python -m web.site data/export site
 
+compare: $(READY)
+	python -m ops.compare $(REVS)
+
+plots: $(READY)
+	python -m ops.plots
+	dvc plots diff $(REVS)
+
 doctor: $(READY)
 	python -m ops.doctor
 
@@ -37,6 +46,8 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --requirement requirements.in
 	.venv-lock/bin/python -m pip freeze > requirements.txt
+	awk -F== 'NR == FNR {lock[$$1] = $$0; next} /^#/ {print; next} {print lock[$$1]}' requirements.txt requirements-serve.txt > requirements-serve.new
+	mv requirements-serve.new requirements-serve.txt
 	rm -r .venv-lock
 
 # The environment is made anew when the lock changes: its mark carries the lock's hash.

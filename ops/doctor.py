@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = {"kagglehub": "sources.celeba.mirrors: kaggle"}
+EXTRAS = {
+    "kagglehub": "sources.celeba.mirrors: kaggle",
+    "mlflow-skinny": "python -m ops.track",
+    "huggingface_hub": "python -m ops.publish --push",
+}
 Finding = tuple[str, str]  # ok, note or MISSING; and the line
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from faces.files import new_folder
-from web import align, ort
+from web import align, npm, ort
 
 PAGE = Path(__file__).parent / "page"
 EXPORT = ("bundle.json", "arrays.bin", "encoder.onnx", "decoder.onnx")
@@ -19,7 +19,7 @@ ROOT = '<html lang="en">'
 
 
 def build(export: Path, out: Path) -> None:
-    """Write the site, in place of an earlier one. Raises FileNotFoundError naming what the export lacks, FileExistsError, NoRuntime, DetectorMissing."""
+    """Write the site, in place of an earlier one. Raises FileNotFoundError naming what the export lacks, FileExistsError, NoPackages, DetectorMissing."""
     if out.exists() and not (out / "export" / "bundle.json").is_file():
         raise FileExistsError(f"{out} exists and is no site written by this command; name another folder")
     for name in EXPORT:
@@ -42,7 +42,7 @@ def build(export: Path, out: Path) -> None:
 def main(export: Path, out: Path) -> None:
     try:
         build(export, out)
-    except (FileNotFoundError, FileExistsError, ort.NoRuntime, align.DetectorMissing) as error:
+    except (FileNotFoundError, FileExistsError, npm.NoPackages, align.DetectorMissing) as error:
         raise SystemExit(f"error: {error}") from None
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.1f} MB; look at it with  python -m http.server --directory {out} --bind 127.0.0.1")
