@@ -803,6 +803,18 @@ def test_about_says_what_the_bundle_says(visit, static, model):
     assert cells == ["0.91", "0.89 to 0.92", f"{row['positives']} / {row['negatives']}", "\N{EN DASH}"]
 
 
+def test_a_guessed_template_is_said(visit, built, tmp_path):
+    """Where the training pictures do not tell where eyes and mouth lie, the panel about the model says so; otherwise it does not."""
+    shutil.copytree(built, tmp_path / "site")
+    for guessed in (True, False):
+        about = json.loads((path := tmp_path / "site/export/bundle.json").read_text())
+        path.write_text(json.dumps({**about, "geometry": {**about["geometry"], "guessed": guessed}}))
+        with file_server(tmp_path / "site") as (url, _):
+            page = visit(url)
+            page.click("#about-open")
+            expect(page.get_by_text("photographs are laid as CelebA lays its faces")).to_have_count(int(guessed))
+
+
 def test_a_broken_site_says_so(visit, built, tmp_path):
     """Without its model the page names the file that is missing and offers to try again."""
     shutil.copytree(built, tmp_path / "site")

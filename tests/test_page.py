@@ -398,6 +398,20 @@ def test_a_face_is_looked_at_again_as_the_server_does(aligner, yunet):
     assert np.abs(first.points - expected.points).max() > 0.05 * expected.eyes
 
 
+def test_a_face_drawn_back_six_decibels_worse_is_unlike():
+    """Off by 16 levels everywhere is 24.05 dB, by 16.2 it is 23.94: less than a known 30 dB by more than 6. Nothing known, nothing said."""
+    crop = picture(np.full((4, 4, 4), 100, np.uint8))
+    said = node(
+        """
+        const drawn = (by) => new Float32Array(48).fill(100 + by);
+        return [[16, 30], [16.2, 30], [99]].map(([by, known]) => unlike(input.crop, drawn(by), known));
+        """,
+        {"photo.js": "unlike"},
+        crop=crop,
+    )
+    assert said == [False, True, False]
+
+
 # The change added to a photograph
 
 
