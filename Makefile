@@ -4,16 +4,19 @@
 # make site     the website as a folder for any file server, in site/
 # make compare  REVS="main name": runs side by side on one page, compare.html; without REVS the last commit and the workspace
 # make plots    REVS="main name": the same runs' curves and pictures by dvc plots diff, on a page that needs no network
+# make systems  every system trained and measured, then docs/systems.md; for other faces SOURCE=celeba SET=sources.celeba.path=/data/celeba (page in .systems/celeba)
 # make doctor   what this machine has and lacks
 # make lock     requirements.txt anew from requirements.in, and the versions in requirements-serve.txt with it
 # VENV=path     use (or make) the environment there, to share one between checkouts
 
 VENV ?= .venv
 PYTHON ?= python3
+SOURCE ?= avatars
+PAGE = $(if $(filter avatars,$(SOURCE)),docs/systems.md,.systems/$(SOURCE)/systems.md)
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help run test serve site compare plots doctor lock
+.PHONY: help run test serve site compare plots systems doctor lock
 help:
 	@grep -E '^# ' Makefile
 
@@ -38,6 +41,10 @@ compare: $(READY)
 plots: $(READY)
 	python -m ops.plots
 	dvc plots diff $(REVS)
+
+systems: $(READY)
+	python -m ops.systems $(SOURCE) $(SET)
+	python -m ops.gallery $(SOURCE) $(PAGE)
 
 doctor: $(READY)
 	python -m ops.doctor

@@ -1,7 +1,6 @@
-"""Train every system of faces/models at its own settings, then draw the page that compares them: `make systems`.
+"""Train and measure every system of faces/models at its own settings: `make systems`, which then draws the page that compares them (ops/gallery.py).
 
-    python -m ops.systems run SOURCE [NAME ...]     train and measure, all of them or those named
-    python -m ops.systems page SOURCE FOLDER.md     write the page and, beside it, a folder of pictures
+    python -m ops.systems SOURCE [NAME ...] [KEY=VALUE ...]     all systems or those named; keys of params.yaml that change for all of them
 
 ops/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run` in a clone of its own, .systems/SOURCE/NAME, at the last
 commit: the working copy is not touched (`dvc exp run --temp` would do that too, but loses the checkpoints of a training that is cut off). The clones
@@ -12,6 +11,7 @@ interrupted continues from its checkpoint. Finished experiments are fetched into
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,15 +104,25 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def ledger_of(clone: Path) -> Path:
+    """NAME.json beside the clone: the checksum of the trained model, and the processor time that it took."""
+    return clone.with_name(f"{clone.name}.json")
+
+
+def locked(clone: Path, stage: str, side: str, path: str) -> str:
+    """The checksum of a stage's dep or out, from dvc.lock."""
+    lock = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))
+    return next(entry["md5"] for entry in lock["stages"][stage][side] if entry["path"] == path)
+
+
 def train(clone: Path, name: str, changes: Changes) -> None:
-    """The training, its processor time added up over interruptions in NAME.json: DVC's outputs hold no timings, and a stage found done has none."""
-    ledger = clone.with_name(f"{name}.json")
+    """The training, its processor time added up over interruptions in its ledger: DVC's outputs hold no timings, and a stage found done has none."""
+    ledger = ledger_of(clone)
     known = json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {"model": "", "seconds": 0.0}
     begun, model = children_seconds(), ""
     try:
         experiment(clone, name, changes, "train")
-        lock = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))
-        model = lock["stages"]["train"]["outs"][0]["md5"]
+        model = locked(clone, "train", "outs", "data/model")
     finally:
         if model == "" or model != known["model"]:
             before = known["seconds"] if known["model"] == "" else 0.0
@@ -133,7 +143,8 @@ def run(source: str, names: list[str], extra: Changes) -> None:
         output(["git", "fetch", "--quiet", "--force", str(clone), "refs/exps/*:refs/exps/*"], ROOT)
 
 
-def main(command: str, source: str, *arguments: str) -> None:
+def main(source: str, *arguments: str) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the ledger is kept
     extra = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     names = [argument for argument in arguments if "=" not in argument]
     try:

@@ -1,0 +1,104 @@
+"""The ten systems' plan fits the pipeline, and the page says what the experiments found."""
+
+import json
+from copy import deepcopy
+
+import pytest
+import yaml
+
+from faces import models
+from ops import gallery, systems
+from ops.gallery import Entry, Unfinished
+from stages.check import check
+
+PLAN = systems.Plan.read()
+
+
+def changed(params: dict, changes: dict) -> dict:
+    """`params` after `-S KEY=VALUE` for each change, each value as DVC reads it from the command line."""
+    params = deepcopy(params)
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        group = params
+        for name in above:
+            group = group[name]
+        assert last in group, f"{key} is not in params.yaml"
+        group[last] = yaml.safe_load(systems.written(value))
+    return params
+
+
+def test_the_plan_names_every_model_once():
+    assert sorted(PLAN.systems) == models.names()
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("kind", ["params", "gpu"])
+def test_every_change_of_the_plan_is_a_good_one(name, kind, params):
+    """What the stage of checks would say of it; a GPU's run has no common changes."""
+    changes = getattr(PLAN.systems[name], kind) | ({} if kind == "gpu" else PLAN.common)
+    values = changed(params, {"model": name, **changes})
+    assert "Smiling" in check(values)
+    config = models.config(name, values["models"])
+    small = {key: 4 for key in ("steps", "width", "maps") if key in type(config).model_fields}
+    models.find(name).Model(config.model_copy(update=small), values["crop"]["size"])  # the size suits it
+
+
+def test_values_are_written_as_the_command_line_wants_them():
+    assert [systems.written(value) for value in (("a", "b"), 1, 0.001, "x", True)] == ["[a,b]", "1", "0.001", "x", "True"]
+    assert (
+        gallery.command("glow", {"crop.size": 32, "score.levels": (0.5, 0.8)})
+        == "dvc exp run -S model=glow -S crop.size=32 -S score.levels=[0.5,0.8]"
+    )
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone whose figures are those of its model, m; returns what writes its dvc.lock anew."""
+    monkeypatch.setattr(systems, "CLONES", tmp_path)
+    place = systems.clone_of("avatars", "vae")
+    (place / "reports").mkdir(parents=True)
+    distances = {"standard": 9.0, "gaussian": 4.0, "tempered": 5.0, "mixture": 3.0}
+    (place / "reports/metrics.json").write_text(json.dumps({"generation": {name: {"frechet_lite0": d} for name, d in distances.items()}}))
+    systems.ledger_of(place).write_text(json.dumps({"model": "m", "seconds": 12.5}))
+
+    def lock(trained: str, evaluated: str) -> None:
+        stages = {
+            "train": {"outs": [{"path": "data/model", "md5": trained}]},
+            "evaluate": {"deps": [{"path": "data/crops", "md5": "c"}, {"path": "data/model", "md5": evaluated}]},
+        }
+        (place / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+
+    return lock
+
+
+def test_a_finished_system_has_figures_of_its_own_model(clone):
+    clone("m", "m")
+    entry = Entry.open("avatars", "vae", PLAN.systems["vae"])
+    assert entry.best_prior == "mixture" and entry.seconds == 12.5
+
+
+@pytest.mark.parametrize(("trained", "evaluated"), [("m", "old"), ("new", "new")])
+def test_figures_of_another_model_are_refused(clone, trained, evaluated):
+    """An evaluation that did not end leaves the figures that the last commit holds."""
+    clone(trained, evaluated)
+    with pytest.raises(Unfinished, match=r"vae is not finished: python -m ops\.systems avatars vae"):
+        Entry.open("avatars", "vae", PLAN.systems["vae"])
+
+
+def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
+    """A training killed after 5 s, ended after 7 more, and found done by a third run."""
+    clone, clock = tmp_path / "vae", iter([0.0, 5.0, 10.0, 17.0, 20.0, 21.0])
+    monkeypatch.setattr(systems, "children_seconds", lambda: next(clock))
+    monkeypatch.setattr(systems, "locked", lambda *_: "m")
+    outcomes = iter([SystemExit(143), None, None])
+
+    def experiment(*_):
+        if (outcome := next(outcomes)) is not None:
+            raise outcome
+
+    monkeypatch.setattr(systems, "experiment", experiment)
+    with pytest.raises(SystemExit):
+        systems.train(clone, "vae", {})
+    for _ in range(2):
+        systems.train(clone, "vae", {})
+    assert json.loads(systems.ledger_of(clone).read_text()) == {"model": "m", "seconds": 12.0}
