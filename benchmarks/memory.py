@@ -59,7 +59,8 @@ def bench_crop(folder: Path, count: int) -> float:
     return run("crop", folder, "raw", "crops")
 
 
-def bench_vectors(folder: Path, count: int) -> float:
+def write_vectors(folder: Path, count: int) -> None:
+    """What the stage vectors reads, for `count` faces."""
     (folder / "crops").mkdir()
     (folder / "latents").mkdir()
     rng = np.random.default_rng(0)
@@ -72,8 +73,16 @@ def bench_vectors(folder: Path, count: int) -> float:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, 64, 64, 3)})
         file.truncate(file.tell() + count * 64 * 64 * 3)
     write_json(folder / "crops" / "geometry.json", {"box": "square", "size": 64, "filter": "lanczos"})
-    (folder / "imagined").mkdir(exist_ok=True)
+    (folder / "imagined").mkdir()
+
+
+def run_vectors(folder: Path) -> float:
     return run("vectors", folder, "crops", "latents", "imagined", "vectors")
+
+
+def bench_vectors(folder: Path, count: int) -> float:
+    write_vectors(folder, count)
+    return run_vectors(folder)
 
 
 def main() -> None:
