@@ -1,10 +1,19 @@
 """The two anchors are the networks that they are called after."""
 
+import copy
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from benchmarks import anchors
 from benchmarks.anchors import AntixkVanilla, PythaeResNet
+from faces import raw
+from faces.crops import Crops
+from faces.params import parse, pick
+from stages import encode
 
 
 @pytest.mark.parametrize(("anchor", "millions"), [(AntixkVanilla, 3.94), (PythaeResNet, 1.75)])
@@ -39,3 +48,24 @@ def test_antixks_rate_falls_by_a_twentieth_an_epoch():
         optimiser.step()
         schedule.step()
     assert schedule.get_last_lr() == [pytest.approx(5e-3 * 0.95**2)]
+
+
+@pytest.mark.parametrize("name", anchors.CONTESTANTS)
+def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatch, params, rng):
+    """Forty faces of which half are light: what is trained in four seconds tells them apart, and has seen as many images as it says."""
+    labels = np.tile([1, -1], 20)
+    table = pd.DataFrame({"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8, "Light": labels})
+    raw.write_labels(tmp_path / "table.csv", table)
+    np.save(tmp_path / "images.npy", (rng.integers(0, 56, (40, 64, 64, 3)) + 100 * (labels[:, None, None, None] + 1) // 2).astype(np.uint8))
+    (tmp_path / "geometry.json").write_text('{"box": "square", "size": 64, "filter": "lanczos"}')
+    monkeypatch.setattr(anchors, "WARM", 0)
+    monkeypatch.setattr(anchors, "TRIAL", 1)
+    params = copy.deepcopy(params)
+    params["models"]["vae"] |= {"width": 4, "code_length": 8, "batch": 8}
+    settings, crops, device = parse(anchors.Params, pick(anchors.Params, params)), Crops.open(tmp_path), torch.device("cpu")
+    torch.manual_seed(0)
+    model, seen = anchors.CONTESTANTS[name](crops, settings, 4.0, device)
+    batch = params["models"]["vae"]["batch"] if name == "vae" else model.batch
+    assert seen >= batch and seen % batch == 0 and not model.training
+    codes = np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, 8, device)])
+    assert anchors.separation(codes, crops)["Light"] == 1.0
