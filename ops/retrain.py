@@ -175,7 +175,7 @@ class Job:
             self.verdict = replace(self.verdict, word="REJECT", reasons=(f"its export does not work: {error}",))
             self.outcome |= {"verdict": "REJECT", "reasons": list(self.verdict.reasons)}
             return
-        promotion.carry_out(self.ledger, project, clone.folder, settings, self.runner)
+        promotion.carry_out(self.ledger, project, clone.folder, settings, self.runner, proven=True)
         self.outcome |= {"version": version, "revision": revision}
 
     def attempt(self, force: bool) -> None:
