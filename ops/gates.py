@@ -114,7 +114,7 @@ def judge(
     new_data: bool,
 ) -> Verdict:
     """The verdict on the nested figures of both; champion is None where nobody serves yet."""
-    theirs, ours = (dict(metrics.flatten(dict(figures or {}))) for figures in (champion, challenger))
+    theirs, ours = (known(figures or {}) for figures in (champion, challenger))
     keys = [*ours, *(key for key in (*theirs, *gates.floors) if key not in ours)]
     figures = tuple(compare(key, theirs.get(key), ours.get(key), gates, noise) for key in dict.fromkeys(keys))
     broken = unsound(sanity, gates) + [
@@ -134,6 +134,12 @@ def judge(
     if new_data:
         return Verdict("PROMOTE", ("trained on new data, and no critical metric is worse",), figures, dict(sanity))
     return Verdict("HOLD", ("no critical metric is better by more than chance, and the data are the same",), figures, dict(sanity))
+
+
+def known(figures: Mapping[str, Any]) -> dict[str, float | None]:
+    """Flat figures; NaN and infinity are figures that could not be had, not numbers that compare as equal."""
+    flat = metrics.flatten(dict(figures))
+    return {key: value if isinstance(value, (int, float)) and math.isfinite(value) else None for key, value in flat}
 
 
 def number(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """What the job remembers between runs, in one folder (`home` of retrain.yaml). Every file is written beside and renamed.
 
 champion.json    who serves: export, id (what the website follows), version, revision, exam, snapshot, since, previous
-status.json      the last run, the last success, when the next is due, what was judged last
+status.json      the last run, the last success, when the next is due, what was judged
 promotion.json   a promotion that has been decided and is not yet carried out whole; the next run finishes it
 noise.json       spread of each metric over seeds (ops.noise)
 releases/v0.0.1/ model/, vectors/, export/ and release.json of what was promoted
@@ -23,6 +23,7 @@ from typing import Any
 from faces.files import write_json
 
 RUNS = 100  # that are kept
+KEYS = 1000  # judged challengers that are remembered
 
 
 class Ledger:
@@ -71,6 +72,12 @@ class Ledger:
     def note(self, **values: Any) -> None:
         """Change some of status.json."""
         write_json(self.status, (read_json(self.status) or {}) | values)
+
+    def judged(self, key: str, verdict: str) -> None:
+        """Remember what was judged, so that it is not judged again."""
+        before = (read_json(self.status) or {}).get("judged", {})
+        before.pop(key, None)
+        self.note(judged=dict([*before.items(), (key, verdict)][-KEYS:]))
 
     def tidy(self, keep: int) -> None:
         """Drop what a killed run left, and what is older than the last `keep` releases beside the champion; never who serves or served before."""

@@ -83,7 +83,7 @@ def carry_out(
         shutil.rmtree(ledger.release(entry["version"]), ignore_errors=True)
         raise
     pointer = ledger.point(entry["version"], now())
-    ledger.note(key=entry["key"], verdict="PROMOTE")
+    ledger.judged(entry["key"], "PROMOTE")
     ledger.journal.unlink()
     return pointer
 

@@ -82,8 +82,8 @@ class Job:
         judged_by = json.dumps(settings.gates.model_dump(mode="json"), sort_keys=True)
         key = challenger.key(self.project, base, snapshot, judged_by)
         last = read_json(self.ledger.status) or {}
-        if last.get("key") == key and not force:
-            self.outcome["reasons"] = [f"nothing new: this code, these params and these data were judged before ({last['verdict']})"]
+        if key in last.get("judged", {}) and not force:
+            self.outcome["reasons"] = [f"nothing new: this code, these params and these data were judged before ({last['judged'][key]})"]
             return None
         return base, snapshot, key
 
@@ -201,7 +201,7 @@ class Job:
         self.outcome |= {"verdict": self.verdict.word, "reasons": list(self.verdict.reasons)}
         if self.verdict.word == "PROMOTE":
             self.promote(clone, base, snapshot, key)
-        self.ledger.note(key=key, verdict=self.verdict.word)
+        self.ledger.judged(key, self.verdict.word)
 
 
 def work(settings: Settings, ledger: Ledger, project: Repository, force: bool, new_exam: bool) -> int:

@@ -93,6 +93,18 @@ class Inbox:
             self.rows.append([name, *("1" if value else "0" for value in truth)])
         self.write(self.rows)
 
+    def spoil(self) -> None:
+        """Add what must be refused: a picture that was copied by half (half.png), and one that is there already (twice.png)."""
+        first = self.place / self.rows[0][0]
+        (self.place / "half.png").write_bytes(first.read_bytes()[:200])
+        (self.place / "twice.png").write_bytes(first.read_bytes())
+        self.rows += [[name, *self.rows[0][1:]] for name in ("half.png", "twice.png")]
+        self.write(self.rows)
+
+    def shuffled(self) -> list[list[str]]:
+        """The rows with labels that belong to other pictures."""
+        return [[row[0], *other[1:]] for row, other in zip(self.rows, self.rows[7:] + self.rows[:7], strict=True)]
+
     def write(self, rows: list[list[str]]) -> None:
         with (self.place / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([["name", *standin.ATTRIBUTES], *rows])

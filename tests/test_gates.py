@@ -67,6 +67,12 @@ def test_a_figure_that_went_missing_is_held():
     assert verdict.word == "HOLD" and verdict.reasons == ("auroc.Smiling: the champion has 0.9, the challenger none",)
 
 
+def test_nan_is_a_missing_figure():
+    """NaN compares with nothing, so it must not pass as no worse."""
+    assert judge(figures(smiling=math.nan), new_data=True).word == "HOLD"
+    assert judge(figures(psnr=math.nan), new_data=True).word == "REJECT"
+
+
 def test_a_floor_holds_for_a_figure_that_is_missing():
     challenger = figures()
     del challenger["reconstruction"]
