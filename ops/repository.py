@@ -29,7 +29,7 @@ class Repository:
         done = subprocess.run(
             ["git", *QUIET, *arguments],
             cwd=self.folder,
-            env=environment() | person | {"GIT_TERMINAL_PROMPT": "0"},
+            env=_here(self.folder) | person,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -57,6 +57,14 @@ class Repository:
     def checked_out(self, branch: str) -> bool:
         """Whether some working copy of this repository stands on `branch`."""
         return f"branch refs/heads/{branch}" in self.git("worktree", "list", "--porcelain").splitlines()
+
+
+def _here(folder: Path) -> dict[str, str]:
+    """An environment in which Git works on `folder` or not at all: never on a repository around it, nor on one that the environment names."""
+    clean = {
+        name: value for name, value in environment().items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+    }
+    return clean | {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent), "GIT_TERMINAL_PROMPT": "0"}
 
 
 def next_version(tags: list[str], model: str) -> str:
