@@ -85,7 +85,7 @@ class Ledger:
         needed = {champion.get("version"), champion.get("previous")}
         drop = [version for version in self.versions() if version not in needed]
         drafts = [path for folder in (self.releases, self.exams) for path in folder.glob(".*.draft")]
-        kept = [read_json(self.release(version) / "release.json") for version in self.versions() if version not in drop[: -keep or None]]
+        kept = [read_json(self.release(version) / "release.json") for version in self.versions() if version not in drop[:-keep]]
         exams = {release["exam"] for release in kept} | {champion.get("exam")}
         old = [path for path in self.exams.glob("*") if path.name not in exams] if champion else []
         for path in (*drafts, *map(self.release, drop[:-keep]), *old, *sorted(self.runs.glob("*"))[:-RUNS]):
