@@ -23,9 +23,9 @@ def test_codes_of_the_same_faces_are_as_far_apart_as_usual(rng):
 
 def test_a_shift_of_the_mean_is_found(rng):
     """One deviation in one of four dimensions: shift sqrt(1/4), squared Frechet distance 1 and a little."""
-    new = rng.normal(size=(4000, 4)) + np.array([1.0, 0, 0, 0])
-    found = drift.compare(new, rng.normal(size=(8000, 4)))
-    assert found["shift"] == pytest.approx(0.5, abs=0.03) and found["frechet"] == pytest.approx(1.0, abs=0.1) and found["ratio"] > 50
+    new = rng.normal(size=(500, 4)) + np.array([1.0, 0, 0, 0])
+    found = drift.compare(new, rng.normal(size=(1000, 4)))
+    assert found["shift"] == pytest.approx(0.5, abs=0.05) and found["frechet"] == pytest.approx(1.0, abs=0.25) and found["ratio"] > 10
 
 
 def test_one_new_face_has_no_spread(rng):
