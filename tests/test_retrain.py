@@ -309,24 +309,38 @@ def test_who_is_told(grown):
     grown.set({"challenger.command": BUILD, "notify.webhook": "", "notify.command": []})
 
 
-def test_a_remote_gets_branch_and_tags_and_may_refuse(tmp_path):
-    project, remote = (
-        Project(tmp_path / "project", **{"git.remote": "origin", "git.branch": "main", "challenger.base": "origin/main"}),
-        tmp_path / "remote",
-    )
+def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
+    """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the promotion back."""
+    inbox, remote, store = Inbox(tmp_path / "inbox"), tmp_path / "remote", tmp_path / "store"
+    inbox.add(70, 1, "a")
+    changes = {
+        "git.remote": "origin",
+        "git.branch": "main",
+        "challenger.base": "origin/main",
+        "source.folder": str(inbox.place),
+        "source.push": True,
+    }
+    project = Project(tmp_path / "project", dvc=True, **changes)
+    config = project.place / ".dvc/config"
+    text = config.read_text(encoding="utf-8").replace("[core]\n", "[core]\n    remote = store\n", 1)
+    config.write_text(f"{text}['remote \"store\"']\n    url = {store}\n", encoding="utf-8")
+    project.commit("a place for the cache")
     project.git("init", "-q", "--bare", str(remote))
     project.git("remote", "add", "origin", str(remote))
     project.git("push", "-q", "origin", "main")
-    assert project.run()[0] == 0
+    code, said = project.run()
+    assert code == 0, said
+    (pointer,) = project.git("ls-tree", "-r", "--name-only", "origin/main", "snapshots/").split()
+    digest = yaml.safe_load(project.git("show", f"origin/main:{pointer}"))["outs"][0]["md5"]
+    assert (store / "files/md5" / digest[:2] / digest[2:]).is_file()
     there = subprocess.run(["git", "log", "--format=%s", "main"], cwd=remote, capture_output=True, text=True, check=True).stdout.split("\n")
     assert there[0] == "Promote face-model v0.0.1"
+
     hook = remote / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     hook.chmod(0o755)
-    project.git("fetch", "-q", "origin")
-    project.git("reset", "-q", "--hard", "origin/main")
-    project.params(length=12)
-    project.set({"challenger.base": "HEAD"})
+    project.set({"source.folder": "", "challenger.base": "HEAD"})
+    project.params(length=12, drawn=80)
     code, said = project.run()
     assert code == 1 and "origin refused v0.0.2" in said, said
     assert champion(project) == "v0.0.1" and project.git("tag", "--list", "*v0.0.2*") == ""
