@@ -74,7 +74,7 @@ class Project:
     def run(self, *arguments: str, program: str = "ops.retrain", **options: Any) -> tuple[int, str]:
         """Exit code, and what was printed."""
         process = self.start(*arguments, program=program, **options)
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=600)[0]
         return process.returncode, said
 
 
