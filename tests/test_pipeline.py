@@ -124,6 +124,24 @@ def test_what_the_stages_leave(undisturbed):
 
 
 @pytest.mark.slow
+def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed, tmp_path):
+    """On its own test split, by the same stages: the same figures, to the last digit."""
+    primary = yaml.safe_load((undisturbed / "params.yaml").read_text(encoding="utf-8"))["vectors"]["primary"]
+    run(undisturbed, sys.executable, "-m", "ops.exam", "build", "data/crops", "data/classifier", "1000", str(tmp_path / "exam"))
+    out = tmp_path / "figures.json"
+    run(undisturbed, sys.executable, "-m", "ops.exam", "score", str(tmp_path / "exam"), "data/model", "data/vectors", primary, str(out))
+    found, expected = (json.loads(path.read_text(encoding="utf-8")) for path in (out, undisturbed / "reports/metrics.json"))
+    assert found["edits"] == {"primary": found["edits"]["primary"]}
+    for kind, figures in found.pop("edits")["primary"].items():
+        theirs = expected["edits"][primary][kind]
+        assert {key: value for key, value in figures.items() if key != "leakage_ratio"} == {
+            key: theirs[key] for key in figures if key != "leakage_ratio"
+        }
+    assert {"reconstruction", "auroc", "counterfactual", "code", "generation"} <= set(found)
+    assert found == {group: expected[group] for group in found}
+
+
+@pytest.mark.slow
 def test_a_rendering_param_reruns_render_alone(undisturbed, tmp_path):
     place = tmp_path / "copy"
     shutil.copytree(undisturbed, place, symlinks=True)

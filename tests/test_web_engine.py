@@ -192,6 +192,22 @@ def test_a_new_export_takes_over_and_the_old_one_stays_at_hand(place):
     assert not shelf.refresh()
 
 
+def test_news_of_a_served_model(place, tmp_path):
+    """What the pointer and the status beside it say; nothing of it is needed, and nonsense in them harms nobody."""
+    silent = {"version": None, "since": None, "checked": None, "due": None}
+    assert Shelf(place).news() == silent
+    pointer = tmp_path / "champion.json"
+    pointer.write_text(json.dumps({"export": "export", "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00", "exam": "e"}))
+    shelf = Shelf(pointer)
+    assert shelf.news() == {**silent, "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00"}
+    status = tmp_path / "status.json"
+    status.write_text(json.dumps({"succeeded": "2026-01-02T00:00:00+00:00", "due": "2026-01-09T00:00:00+00:00", "checked": "later"}))
+    assert (shelf.news()["checked"], shelf.news()["due"]) == ("2026-01-02T00:00:00+00:00", "2026-01-09T00:00:00+00:00")
+    for nonsense in ("[]", "{", "7"):
+        status.write_text(nonsense)
+        assert shelf.news()["checked"] is None and shelf.news()["version"] == "v0.0.2"
+
+
 def test_a_broken_export_does_not_take_over(place):
     shelf = Shelf(place)
     old = shelf.current

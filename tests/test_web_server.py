@@ -77,6 +77,14 @@ def test_the_model_describes_itself(client, export):
     assert client.get("/api/model", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
 
+def test_how_fresh_the_model_is(client, export):
+    """Nobody keeps a plain folder fresh; and a date is late when it is past."""
+    nothing = {"version": None, "since": None, "checked": None, "due": None, "late": False}
+    assert client.get("/api/status").json() == {"model": export.id, **nothing}
+    assert server.past("2020-01-01T00:00:00+00:00") and not server.past("2999-01-01T00:00:00+00:00")
+    assert not server.past(None) and not server.past("soon") and not server.past("2020-01-01T00:00:00")
+
+
 def test_a_seed_gives_its_face(client, export):
     body = client.post("/api/sample", json={"seed": 7, "temperature": 0.5}).json()
     np.testing.assert_array_equal(unpack(body["code"]), export.sample(7, 0.5))

@@ -3,6 +3,7 @@
 Codes are float32 (D,), pictures uint8 (S, S, 3) unless a docstring says otherwise.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -271,6 +272,19 @@ class Shelf:
             return self.place.parent / pointer["export"], pointer.get("id")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadExport(f'{self.place}: expected {{"export": "folder"}}: {type(error).__name__}: {error}') from None
+
+    def news(self) -> dict[str, str | None]:
+        """What the pointer says of the export beside where it is, and status.json beside the pointer of the job that keeps it fresh (ops/ledger.py).
+
+        version, since: who serves; checked: the job's last success; due: when the next is expected. ISO times; None where nobody says so.
+        """
+        told: dict[str, str | None] = dict.fromkeys(("version", "since", "checked", "due"))
+        if self.place.suffix == ".json":
+            for path, names in ((self.place, ("version", "since")), (self.place.with_name("status.json"), ("succeeded", "due"))):
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    values = json.loads(path.read_text(encoding="utf-8"))
+                    told |= {name.replace("succeeded", "checked"): str(values[name]) for name in names if values.get(name)}
+        return told
 
     def load(self) -> Export:
         folder, expected = self.folder()

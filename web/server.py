@@ -13,6 +13,7 @@ import mimetypes
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -137,6 +138,15 @@ class Version(BaseModel):
     previous: str | None
 
 
+class News(BaseModel):
+    model: str
+    version: str | None
+    since: str | None
+    checked: str | None
+    due: str | None
+    late: bool
+
+
 class Problem(BaseModel):
     error: str
     detail: str
@@ -218,6 +228,11 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
         previous = shelf.previous
         return Version(version=VERSION, format=FORMAT, model=shelf.current.id, previous=previous.id if previous else None)
 
+    @app.get("/api/status", responses=problems())
+    async def status() -> News:
+        news = await asyncio.to_thread(shelf.news)
+        return News(model=shelf.current.id, late=past(news["due"]), **news)
+
     @app.get("/api/model", responses={200: {"content": {"application/json": {}}}, **problems(304, 409, 422)}, response_class=Response)
     async def about(request: Request, model: Annotated[str | None, Query(max_length=64)] = None) -> Response:
         export = chosen(model)
@@ -296,6 +311,14 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return Guard(app, hosts, photos.MAX_BYTES)
+
+
+def past(moment: str | None) -> bool:
+    """Whether an ISO time with its zone lies behind us; False where it cannot be read."""
+    try:
+        return moment is not None and datetime.fromisoformat(moment) < datetime.now(UTC)
+    except (ValueError, TypeError):
+        return False
 
 
 class Page(Mount):

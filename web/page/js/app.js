@@ -66,6 +66,19 @@ async function serverHealth() {
   }
 }
 
+/** How fresh the served model is, for the footer: nothing where nobody keeps it fresh. */
+async function freshness() {
+  try {
+    const status = await (await fetch("api/status")).json();
+    if (!status.version) return "";
+    const day = (time) => new Date(time).toLocaleDateString(undefined, { dateStyle: "medium" });
+    const checked = status.checked ? `, last checked ${day(status.checked)}` : "";
+    return ` Version ${status.version}, since ${day(status.since)}${checked}${status.late ? ": the next check is overdue." : "."}`;
+  } catch {
+    return "";
+  }
+}
+
 const openBackend = (name) =>
   name === "http"
     ? HttpBackend.open()
@@ -694,6 +707,7 @@ async function boot() {
   const app = new App(await openBackend(name));
   app.start();
   $("foot").textContent = `${app.session.bundle.notes.model} Faces it draws are not photographs of anyone.`;
+  if (health) freshness().then((text) => $("foot").append(text));
   $("place-local").addEventListener("change", async () => {
     const next = $("place-local").checked ? "local" : "http";
     $("place-local").disabled = true;

@@ -1,0 +1,253 @@
+"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, how long it took, and every request that failed.
+
+In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new faces come and a second takes over while the
+website is asked for edits all the time; a challenger with labels of other faces, one with NaN weights and one trained for less time are turned down; a
+rollback; two jobs at once; SIGKILL at instants spread over a run. A run at the default scale trains four models; see --set for smaller ones.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from faces import sources
+from faces.params import read
+from ops.challenger import set_params
+
+ROOT = Path(__file__).parents[1]
+PORT = 8437
+SPOIL = """
+import os, subprocess, sys
+import numpy as np
+from safetensors.numpy import load_file, save_file
+code = subprocess.run(["dvc", "repro"]).returncode
+weights = {name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array for name, array in load_file("data/model/model.safetensors").items()}
+os.unlink("data/model/model.safetensors")
+save_file(weights, "data/model/model.safetensors")
+sys.exit(code)
+"""
+
+
+class Site:
+    """`python -m web` over the job's pointer, and a visitor who edits a face all the time."""
+
+    def __init__(self, place: Path) -> None:
+        command = [sys.executable, "-m", "web", "--export", str(place / ".retrain/champion.json"), "--port", str(PORT)]
+        self.process = subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.answers: Counter[str] = Counter()
+        self.models: list[str] = []
+        self.over = threading.Event()
+        for _ in range(600):
+            try:
+                self.ask("/api/health")
+                break
+            except OSError:
+                time.sleep(0.2)
+        self.thread = threading.Thread(target=self.visit)
+        self.thread.start()
+
+    def ask(self, path: str, body: Any = None) -> bytes:
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", content, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    def visit(self) -> None:
+        while not self.over.is_set():
+            try:
+                face = json.loads(self.ask("/api/sample", {"seed": 7}))
+                self.ask("/api/edit", {"code": face["code"], "strengths": {"Smiling": 1.0}, "model": face["model"]})
+                self.models.append(face["model"])
+                self.answers["good"] += 2
+            except (urllib.error.URLError, OSError, ValueError) as error:
+                self.answers[f"failed: {error}"] += 1
+            time.sleep(0.1)
+
+    def follows(self, model: str) -> bool:
+        """Whether the site serves `model` within ten seconds."""
+        seen, end = len(self.models), time.monotonic() + 10
+        while time.monotonic() < end:
+            if model in self.models[seen:]:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def close(self) -> None:
+        self.over.set()
+        self.thread.join()
+        self.process.terminate()
+        self.process.wait()
+
+
+class World:
+    """A clone of the project, a folder that grows, and the job's settings."""
+
+    def __init__(self, place: Path, faces: int, changes: dict[str, Any], python: dict[str, Any]) -> None:
+        self.place, self.inbox, self.config, self.table = place / "project", place / "inbox", place / "retrain.yaml", []
+        shutil.rmtree(place, ignore_errors=True)
+        self.inbox.mkdir(parents=True)
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
+        set_params(self.place / "params.yaml", changes)
+        self.commit("params of the benchmark")
+        self.values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+        self.values["source"] |= {"folder": str(self.inbox), "settle": 0.0}
+        for key, value in python.items():
+            group, name = key.split(".", 1)
+            self.values[group][name] = value
+        self.write_settings()
+        self.pictures = draw(place / "drawn", faces)
+
+    def write_settings(self) -> None:
+        self.config.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+
+    def commit(self, message: str) -> None:
+        person = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
+        subprocess.run(["git", *person, "commit", "--quiet", "--allow-empty", "-am", message], cwd=self.place, check=True)
+
+    def grow(self, count: int) -> None:
+        """Let the next `count` faces come."""
+        for name, content, row in self.pictures[len(self.table) : len(self.table) + count]:
+            (self.inbox / name).write_bytes(content)
+            self.table.append(row)
+        self.write_labels(self.table)
+
+    def write_labels(self, rows: list[dict[str, Any]]) -> None:
+        out = io.StringIO()
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        (self.inbox / "labels.csv").write_text(out.getvalue(), encoding="utf-8")
+
+    def start(self, *arguments: str, program: str = "ops.retrain") -> subprocess.Popen:
+        command = [sys.executable, "-m", program, *arguments, "--project", str(self.place), "--config", str(self.config)]
+        return subprocess.Popen(
+            command, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+
+    def run(self, title: str, *arguments: str, program: str = "ops.retrain") -> int:
+        """Run to the end, and tell."""
+        start = time.monotonic()
+        process = self.start(*arguments, program=program)
+        said = process.communicate()[0]
+        print(f"\n== {title}: exit code {process.returncode} after {time.monotonic() - start:.0f} s\n{said}", end="", flush=True)
+        return process.returncode
+
+    def champion(self) -> dict[str, Any]:
+        return json.loads((self.place / ".retrain/champion.json").read_text(encoding="utf-8"))
+
+
+def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
+    """Drawn faces: name, JPEG, row of labels.csv without a split, which then follows from the name."""
+    values = read(ROOT / "params.yaml")
+    config = sources.config("avatars", values["sources"]).model_copy(update={"count": faces, "counterfactuals": 0})
+    place.mkdir()
+    sources.find("avatars").fetch(config, values["seed"], place, lambda *_: None)
+    table = pd.read_csv(place / "labels.csv", dtype={"name": str}).drop(columns=["split", "identity"]).dropna(axis=1, how="all")
+    with zipfile.ZipFile(place / "images.zip") as archive:
+        return [(row["name"], archive.read(row["name"]), row) for row in table.to_dict("records")]
+
+
+def kill_at(world: World, instants: int, length: float) -> None:
+    """SIGKILL to the job alone, while it judges the champion's twin."""
+    chance, before = random.Random(0), world.champion()
+    for number in range(instants):
+        job = world.start("--force")
+        time.sleep(length * (number + chance.random()) / instants)
+        os.kill(job.pid, signal.SIGKILL)
+        job.communicate()
+        if world.champion() != before:
+            raise SystemExit(f"after {number + 1} kills champion.json says {world.champion()}, before {before}")
+    print(f"\n== {instants} kills over {length:.0f} s: {before['version']} serves on")
+
+
+def story(world: World, faces: int, kills: int) -> bool:
+    """The whole scenario; whether all of it went as it must."""
+    good = []
+    world.grow(faces * 3 // 4)
+    good.append(world.run("first champion") == 0)
+    first, site = world.champion(), Site(world.place)
+    world.grow(faces)
+    good += [world.run("new faces") == 0, site.follows(world.champion()["id"])]
+    second = world.champion()
+
+    world.write_labels(shuffled(world.table))
+    good.append(world.run("labels of other faces") in (10, 11))
+    world.write_labels(world.table)
+
+    command = world.values["challenger"]["command"]
+    world.values["challenger"]["command"] = [sys.executable, "-c", SPOIL]
+    world.write_settings()
+    good.append(world.run("NaN weights", "--force") == 11)
+    world.values["challenger"]["command"] = command
+    world.write_settings()
+
+    budget = read(world.place / "params.yaml")["train"]["images"]
+    set_params(world.place / "params.yaml", {"train.images": budget // 2})
+    world.commit("half the training")
+    good.append(world.run("half the training") in (10, 11))
+    set_params(world.place / "params.yaml", {"train.images": budget})
+    world.commit("all the training")
+    good.append(world.champion() == second)
+
+    good += [world.run("rollback", first["version"], program="ops.rollback") == 0, site.follows(first["id"])]
+    good += [world.run("and back", second["version"], program="ops.rollback") == 0, site.follows(second["id"])]
+    good.append(world.run("nothing new") == 0)
+
+    start = time.monotonic()
+    jobs = [world.start("--force"), world.start("--force")]
+    for job in jobs:
+        job.communicate()
+    length = time.monotonic() - start
+    print(f"\n== two jobs at once: exit codes {sorted(job.returncode for job in jobs)} after {length:.0f} s")
+    good.append(sorted(job.returncode for job in jobs)[-1] == 75)
+    kill_at(world, kills, length)
+    good.append(world.run("after the kills", "--force") in (0, 10))
+    world.run("status", program="ops.status")
+    site.close()
+    print(f"\n== the site meanwhile: {dict(site.answers)}, {len(set(site.models))} models")
+    return all(good) and set(site.answers) == {"good"}
+
+
+def shuffled(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with labels that belong to other pictures; names and landmarks stay."""
+    labels = [name for name in table[0] if name != "name" and not name.endswith(("_x", "_y"))]
+    return [row | {name: other[name] for name in labels} for row, other in zip(table, table[11:] + table[:11], strict=True)]
+
+
+def pairs(texts: list[str]) -> dict[str, Any]:
+    return {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in texts)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("place", type=Path, help="folder to work in; removed first")
+    parser.add_argument("--faces", type=int, default=8000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml, such as train.images=8000")
+    parser.add_argument("--gate", action="append", default=[], metavar="KEY=VALUE", help="a key of retrain.yaml, such as gates.spread=1.0")
+    chosen = parser.parse_args()
+    world = World(chosen.place.resolve(), chosen.faces, pairs(chosen.set), pairs(chosen.gate))
+    good = story(world, chosen.faces, chosen.kills)
+    print("\nall as it must be" if good else "\nsomething is not as it must be")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
