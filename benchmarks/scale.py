@@ -26,7 +26,7 @@ from stages import crop, encode, train
 
 SIZES = (10**6, 10**7, 10**8)
 STEPS = 10  # of training
-VECTORS = (50_000, 250_000)  # faces between which the slope is taken
+VECTORS = (100_000, 1_000_000)  # faces between which the slope is taken
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -68,7 +68,7 @@ def pixels(folder: Path) -> dict[str, tuple[float, float]]:
 
 
 def directions() -> tuple[float, float, float]:
-    """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of memory, and bytes of table.csv, per face more."""
+    """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of resident memory and of table.csv, per face more."""
     found = []
     for count in VECTORS:
         with tempfile.TemporaryDirectory() as temporary:
@@ -78,6 +78,10 @@ def directions() -> tuple[float, float, float]:
             memory.write_vectors(folder, count)
             taken = seconds(lambda folder=folder, peaks=peaks: peaks.append(memory.run_vectors(folder)))
             found.append((taken, peaks[0] * 2**20, size(folder / "crops" / "table.csv")))
+            print(
+                f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, of them {512 * count / 2**20:,.0f} of mapped codes",
+                flush=True,
+            )
     few, many = found
     return tuple((b - a) / (VECTORS[1] - VECTORS[0]) for a, b in zip(few, many, strict=True))
 
@@ -99,7 +103,7 @@ def main() -> None:
     for name, (took, stored) in costs.items():
         totals = ", ".join(f"{took * count / 3600:,.1f} h {stored * count / 1e9:,.0f} GB" for count in SIZES)
         print(f"{name:24}{1000 * took:10.3f}{stored:10,.0f}   {totals}", flush=True)
-    print(f"memory of vectors: {held:.0f} bytes per face: " + ", ".join(f"{held * count / 1e9:,.1f} GB" for count in SIZES))
+    print(f"resident memory of vectors: {held:,.0f} bytes per face: " + ", ".join(f"{held * count / 1e9:,.1f} GB" for count in SIZES))
 
 
 if __name__ == "__main__":

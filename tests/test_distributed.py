@@ -193,11 +193,11 @@ def test_every_row_is_dealt_to_one_rank(monkeypatch):
         assert len(shards) <= encode.SHARDS
         assert all(rows.start % batch == 0 for rows in shards), "a batch of one process is a batch of many"
         monkeypatch.setenv("WORLD_SIZE", str(size))
-        dealt = []
+        every, dealt = np.arange(count), []
         for rank in range(size):
             monkeypatch.setenv("RANK", str(rank))
-            dealt += [np.arange(count)[rows] for rows in ranks.own(shards)]
-        np.testing.assert_array_equal(np.sort(np.concatenate(dealt)), np.arange(count))
+            dealt += [every[rows] for rows in ranks.own(shards)]
+        np.testing.assert_array_equal(np.sort(np.concatenate(dealt)), every)
 
 
 def shard(folder: Path, rows: slice, numbers: np.ndarray) -> None:
