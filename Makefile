@@ -26,7 +26,7 @@ run: $(READY)
 test: $(READY)
 	ruff check .
 	ruff format --check .
-	pytest
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile
 
 serve: $(READY)
 	python -m web.ort || echo "The model runs on the server alone; the page's local mode is left out." >&2
