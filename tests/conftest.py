@@ -7,6 +7,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+LONGEST = ("test_pipeline", "test_retrain", "test_distributed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: of several cores none waits for the others at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture
