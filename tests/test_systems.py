@@ -106,7 +106,7 @@ def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
     assert json.loads(systems.ledger_of(clone).read_text()) == {"model": "m", "seconds": 12.0}
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/published.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/published.md", "docs/systems.md"])
 def test_every_documented_command_is_a_good_one(document, params):
     """Each `dvc exp run` sets keys that exist to values that the stage of checks accepts; several values after a comma are a queue.
 
