@@ -152,17 +152,18 @@ def section(entry: Entry, picture_of: Path) -> str:
     )
 
 
-def page(source: str, entries: list[Entry], folder: str) -> str:
+def page(entries: list[Entry], absent: list[str], folder: str) -> str:
     """The whole page, in Markdown."""
     described = json.loads((entries[0].clone / "data/raw/source.json").read_text(encoding="utf-8"))["description"].rstrip(".")
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *map(figures, entries)))
+    missing = f"\nNot finished, and so without figures: {', '.join(absent)}.\n" if absent else ""
     return f"""# The systems, side by side
 
-Written by `make systems` (ops/systems.py, ops/gallery.py) from figures and models of {len(entries)} experiments on one set of faces: {described}.
+Written by `make systems` (ops/systems.py, ops/gallery.py) from figures and models of one experiment each, on one set of faces: {described}.
 Each system ran at its own settings on the budget that ops/systems.yaml gives it for a CPU: minutes, not the days of the papers.
 
 {table}
-
+{missing}
 Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare between sizes. FD: Frechet distance on
 EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of this set and these sizes only; samples are from the model's own prior, the
 best prior is one of that and three fitted to the train codes. AUROC: held out, mean over the attributes, of mean differences and of logistic boundaries.
@@ -174,17 +175,25 @@ attributes that have nothing to do with the edited one, in standard deviations. 
 
 def main(source: str, target: str) -> None:
     path = Path(target)
+    entries, absent = [], []
     try:
-        entries = [Entry.open(source, name, system) for name, system in Plan.read().systems.items()]
+        for name, system in Plan.read().systems.items():
+            try:
+                entries.append(Entry.open(source, name, system))
+            except Unfinished as reason:
+                absent.append(name)
+                say(f"gallery: left out: {reason}")
     except ValueError as error:
         raise stop(error) from None
+    if not entries:
+        raise stop(Unfinished(f"no system is finished: python -m ops.systems {source}"))
     with new_folder(path.with_suffix("")) as folder:
         for entry in entries:
             content = raw.encode_jpeg(Image.fromarray(picture(entry)), QUALITY)
             (folder / f"{entry.name}.jpg").write_bytes(content)
             say(f"gallery: {entry.name}, {len(content) / 1000:.0f} kB")
     with new_file(path) as draft:
-        draft.write_text(page(source, entries, path.stem), encoding="utf-8")
+        draft.write_text(page(entries, absent, path.stem), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import shlex
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import yaml
 
@@ -105,7 +106,7 @@ def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
     assert json.loads(systems.ledger_of(clone).read_text()) == {"model": "m", "seconds": 12.0}
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/published.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/published.md", "docs/systems.md"])
 def test_every_documented_command_is_a_good_one(document, params):
     """Each `dvc exp run` sets keys that exist to values that the stage of checks accepts; several values after a comma are a queue.
 
@@ -120,3 +121,21 @@ def test_every_documented_command_is_a_good_one(document, params):
         sources.config(values["data"]["source"], values["sources"])
         check(values | {"data": {"source": "avatars"}})
     assert lines
+
+
+def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
+    """One system of ten is finished; without any there is no page."""
+    clone("m", "m")
+    monkeypatch.setattr(gallery, "picture", lambda entry: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(gallery, "figures", lambda entry: [entry.name, "1.5"])
+    (systems.clone_of("avatars", "vae") / "data/raw").mkdir(parents=True)
+    (systems.clone_of("avatars", "vae") / "data/raw/source.json").write_text('{"description": "Drawn faces."}')
+    gallery.main("avatars", str(tmp_path / "page.md"))
+    text = (tmp_path / "page.md").read_text()
+    others = ", ".join(name for name in PLAN.systems if name != "vae")
+    assert f"Not finished, and so without figures: {others}." in text and "| vae | 1.5 |" in text and "1 experiments" not in text
+    assert "![vae](page/vae.jpg)" in text and (tmp_path / "page/vae.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert "gallery: left out: glow is not finished" in capsys.readouterr().err
+    clone("new", "m")
+    with pytest.raises(SystemExit, match=r"no system is finished: python -m ops\.systems avatars"):
+        gallery.main("avatars", str(tmp_path / "other.md"))
