@@ -425,13 +425,14 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     page = visit(request.getfixturevalue(where))
     upload(page, astronaut)
     expect(page.locator(".toast")).to_have_text(UNLIKE)
-    slide(page, "Smile", "Smiling", 2.5)
+    slide(page, "Glasses", "Eyeglasses", 2)  # strong edits: changes that are less than noise are passed over (faces/detail.py)
+    slide(page, "Smile", "Smiling", 3)
     shown, before = pixels(page).astype(int), pixels(page, "before").astype(int)
     assert 300 < shown.shape[0] < 1000
     changed = np.abs(shown - before).max(2) > 2
-    assert 0.001 < changed.mean() < 0.6  # small changes are passed over: faces/detail.py
+    assert 0.02 < changed.mean() < 0.6
     assert not changed[:5].any() and not changed[:, :5].any()
-    assert page.url.split("#")[1] == "Smiling=2.5"
+    assert set(page.url.split("#")[1].split("&")) == {"Smiling=3", "Eyeglasses=2"}
 
     name, data = saved(page, "png")
     result = Image.open(io.BytesIO(data))
@@ -440,7 +441,7 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     assert "compositeWithTrainedAlgorithmicMedia" in result.text["XML:com.adobe.xmp"]
     difference = np.abs(np.asarray(result.convert("RGB")).astype(int) - original).max(2)
     assert difference[500:].max() <= 3  # below the crop: the photograph, to JPEG decoders' rounding
-    assert (difference[120:330, 350:550] > 2).mean() > 0.005
+    assert (difference[120:330, 350:550] > 2).mean() > 0.2
     detail = np.asarray(result.convert("L").crop((350, 120, 550, 330))).astype(float)
     assert np.abs(np.diff(detail, axis=1)).mean() > 2  # 64 pixels enlarged would have less than 1
 
