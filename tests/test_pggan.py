@@ -323,11 +323,11 @@ def test_refine_lowers_the_loss_of_each_image_and_never_raises_it(model):
 def test_refine_treats_each_image_as_if_it_were_alone(model):
     images = pictures(4)
     codes = model.encode(images).detach()
-    together = model.refine(images, codes, 2, 0.05)  # few steps: Adam amplifies the rounding that differs with the batch
+    together = model.refine(images, codes, 10, 0.05)  # by 40 steps Adam has magnified the rounding that differs with the batch
     for row in range(4):
-        alone = model.refine(images[row : row + 1], codes[row : row + 1], 2, 0.05)
-        assert torch.allclose(alone, together[row : row + 1], atol=1e-3)
-    assert not torch.allclose(together, codes, atol=1e-2)
+        alone = model.refine(images[row : row + 1], codes[row : row + 1], 10, 0.05)
+        assert torch.allclose(alone, together[row : row + 1], atol=1e-5)
+    assert not torch.allclose(together, codes, atol=0.1)
 
 
 def test_refine_works_on_a_frozen_model_without_gradients(model):
