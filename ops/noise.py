@@ -17,9 +17,10 @@ from faces.files import write_json
 from ops import challenger, metrics
 from ops.commands import CommandFailed, Runner
 from ops.ledger import Ledger
-from ops.lock import Busy, exclusive
+from ops.lock import Busy
 from ops.repository import GitError, Repository
 from ops.settings import FILE, Settings, SettingsError, load
+from ops.start import alone
 
 
 class NoExam(RuntimeError):
@@ -69,10 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         settings = load(chosen.config)
-        root = chosen.project.resolve()
-        ledger = Ledger(root / Path(settings.home).expanduser())
-        with exclusive(ledger.lock, settings.lock.wait) as lock:
-            found = measure(settings, ledger, Repository(root, lock, (settings.git.name, settings.git.email)))
+        with alone(chosen.project, settings) as (ledger, project):
+            found = measure(settings, ledger, project)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

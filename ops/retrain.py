@@ -26,11 +26,12 @@ from ops import challenger, gates, promotion, reports, snapshots
 from ops.commands import CommandFailed, Runner
 from ops.gates import Verdict
 from ops.ledger import Ledger, later, now, read_json
-from ops.lock import Busy, exclusive
+from ops.lock import Busy
 from ops.notify import notify
 from ops.repository import GitError, Repository, next_version
 from ops.settings import FILE, Settings, SettingsError, load
 from ops.snapshots import Snapshot
+from ops.start import alone
 
 CODES = {"PROMOTE": 0, "HOLD": 10, "REJECT": 11, "FAILED": 1}
 WRONG, BUSY = 2, 75
@@ -262,11 +263,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
-    root = chosen.project.resolve()
-    ledger = Ledger(root / Path(settings.home).expanduser())
     try:
-        with exclusive(ledger.lock, settings.lock.wait) as lock:
-            project = Repository(root, lock, (settings.git.name, settings.git.email))
+        with alone(chosen.project, settings) as (ledger, project):
             return work(settings, ledger, project, chosen.force, chosen.new_exam)
     except Busy as error:
         print(f"busy: {error}", file=sys.stderr)

@@ -10,10 +10,11 @@ from pathlib import Path
 from ops import promotion
 from ops.commands import CommandFailed, Runner
 from ops.ledger import Ledger, now
-from ops.lock import Busy, exclusive
+from ops.lock import Busy
 from ops.notify import notify
 from ops.repository import GitError, Repository, assign
 from ops.settings import FILE, Settings, SettingsError, load
+from ops.start import alone
 
 
 class NoSuchVersion(ValueError):
@@ -47,10 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         settings = load(chosen.config)
-        root = chosen.project.resolve()
-        ledger = Ledger(root / Path(settings.home).expanduser())
-        with exclusive(ledger.lock, settings.lock.wait) as lock:
-            told = roll_back(chosen.version, settings, ledger, Repository(root, lock, (settings.git.name, settings.git.email)))
+        with alone(chosen.project, settings) as (ledger, project):
+            told = roll_back(chosen.version, settings, ledger, project)
     except (SettingsError, NoSuchVersion) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,7 @@ from typing import Any
 from ops.ledger import Ledger, read_json
 from ops.promotion import identity
 from ops.settings import FILE, SettingsError, load
+from ops.start import ledger_of
 
 
 def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    found = state(Ledger(chosen.project.resolve() / Path(settings.home).expanduser()), datetime.now(UTC))
+    found = state(ledger_of(chosen.project, settings), datetime.now(UTC))
     print(json.dumps(found, indent=2) if chosen.json else "\n".join(lines(found)))
     return found["code"]
 
