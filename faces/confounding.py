@@ -16,16 +16,17 @@ def table(
 ) -> pd.DataFrame:
     """carried.csv from leakage.csv; truth (A, A) by judge and expected (A, A) are in the order of `names`.
 
-    `_low` and `_high` bound 95% of the figures of `times` resamples of the edited attributes. A ratio is to the first estimator, over the attributes whose
+    `_low` and `_high` bound 95% of the figures of `times` resamples of the edited attributes, the same ones for every estimator, so that none of them depends
+    on which others are in the table. A ratio is to the first estimator, over the attributes whose
     edits both bring to the level.
     """
-    rows, changes = [], changes[changes["estimator"] != "truth"]
+    rows, changes, draws = [], changes[changes["estimator"] != "truth"], resamples(len(names), times, rng)
     for (judge, kind), group in changes.groupby(["judge", "kind"], sort=False):
         matrices = {name: _matrix(part, names) for name, part in group.groupby("estimator", sort=False)}
         first = next(iter(matrices.values()))
         for estimator, matrix in matrices.items():
             row = {"judge": judge, "estimator": estimator, "kind": kind, "attributes": len(matrix)}
-            rows.append(row | _figures(matrix, first, truth[judge], expected, names, resamples(len(names), times, rng)))
+            rows.append(row | _figures(matrix, first, truth[judge], expected, names, draws))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

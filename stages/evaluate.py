@@ -46,18 +46,13 @@ class Params(Group):
     min_active_units: int = Field(alias="train.min_active_units")
 
 
-def unit(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [0, 1], the range of faces/similarity.py."""
-    return to_device(images, device).add(1).div(2)
-
-
 @torch.no_grad()
 def reconstruction(model: torch.nn.Module, images: np.ndarray, codes: np.ndarray, rows: np.ndarray, batch: int) -> pd.DataFrame:
     """PSNR in dB, SSIM and MS-SSIM of the decoded codes of `rows`, one line a face."""
     device, scores = next(model.parameters()).device, []
     bar = Progress("evaluate reconstructions", len(rows), "faces")
     for where in batches(len(rows), batch):
-        original = unit(images[rows[where]], device)
+        original = drawn.unit(to_device(images[rows[where]], device))
         decoded = decode(model, codes[rows[where]])
         scores.append(
             torch.stack([measure(decoded, original) for measure in (similarity.psnr, similarity.ssim, similarity.ms_ssim)], 1).cpu()
@@ -70,7 +65,7 @@ def reconstruction(model: torch.nn.Module, images: np.ndarray, codes: np.ndarray
 def decode(model: torch.nn.Module, codes: np.ndarray) -> torch.Tensor:
     """Codes (B, D) -> float (B, 3, H, W) in [0, 1]."""
     device = next(model.parameters()).device
-    return model.decode(torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(device)).clamp(-1, 1).add(1).div(2)
+    return drawn.unit(model.decode(torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(device)).clamp(-1, 1))
 
 
 def numbers(row: pd.Series) -> dict[str, float]:

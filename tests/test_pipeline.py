@@ -125,7 +125,7 @@ def test_what_the_stages_leave(undisturbed):
 
 @pytest.mark.slow
 def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed, tmp_path):
-    """On its own test split, by the same stages: the same figures, to the last digit, but for ratios and intervals over several estimators."""
+    """On its own test split, by the same stages: the same figures, to the last digit, but for ratios to an estimator that the exam leaves out."""
     primary = yaml.safe_load((undisturbed / "params.yaml").read_text(encoding="utf-8"))["vectors"]["primary"]
     run(undisturbed, sys.executable, "-m", "ops.exam", "build", "data/crops", "data/classifier", "1000", str(tmp_path / "exam"))
     out = tmp_path / "figures.json"
@@ -134,8 +134,7 @@ def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed
     assert found["edits"] == {"primary": found["edits"]["primary"]}
     for kind, figures in found.pop("edits")["primary"].items():
         theirs = expected["edits"][primary][kind]
-        own = [key for key in figures if not key.endswith(("_ratio", "_low", "_high"))]
-        assert len(own) > 10
+        own = [key for key in figures if "_ratio" not in key]
         assert {key: figures[key] for key in own} == {key: theirs[key] for key in own}
     assert {"reconstruction", "auroc", "counterfactual", "code", "generation"} <= set(found)
     assert found == {group: expected[group] for group in found}
