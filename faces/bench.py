@@ -72,6 +72,7 @@ class Bench:
     @torch.no_grad()
     def features(self, images: Tensor) -> np.ndarray:
         """EfficientNet-Lite0's pooled features (n, 1280)."""
+        images = images.contiguous(memory_format=torch.channels_last)  # in which the network is twice as fast
         found = [self.network.pooled(images[where], self.params.side).cpu() for where in batches(len(images), self.params.batch)]
         return torch.cat(found).numpy()
 
@@ -91,11 +92,15 @@ class Sample:
         base = {"plain": bench.decode(codes), "detail": bench.pictures(images)}
         return cls(codes, labels, base, {kind: bench.features(faces) for kind, faces in base.items()})
 
+    def unedited(self, bench: Bench, which: np.ndarray) -> dict[str, Tensor]:
+        """The chosen faces (F',) as they are at strength 0, by kind of edit."""
+        whole = torch.from_numpy(which).to(bench.device)
+        return {kind: faces[whole] for kind, faces in self.base.items()}
+
     def edited(self, bench: Bench, step: np.ndarray, which: np.ndarray, kinds: tuple[str, ...] = KINDS) -> dict[str, Tensor]:
         """The chosen faces, moved by step (F', D), by kind of edit."""
         decoded = bench.decode(self.codes[which] + step)
-        whole = torch.from_numpy(which).to(bench.device)
-        before, original = self.base["plain"][whole], self.base["detail"][whole]
+        before, original = self.unedited(bench, which).values()
         return {kind: decoded if kind == "plain" else keep_detail(original, before, decoded, bench.detail) for kind in kinds}
 
 

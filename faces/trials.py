@@ -1,5 +1,6 @@
 """An edit tried on test faces: what every judge sees as it grows, what it cost where a share of the faces has flipped, and what the pictures say there."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ Rows = list[dict[str, Any]]
 def trace(bench: Bench, sample: Sample, step: np.ndarray, which: np.ndarray) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
     """What each judge sees of each kind along the strengths: evidence (S, F', A) and features (S, F', K); step (F', D) is one sigma."""
     seen: dict[tuple[int, str], list[tuple[np.ndarray, np.ndarray]]] = {}
-    for strength in (0.0, *bench.params.strengths):
-        for kind, images in sample.edited(bench, strength * step, which).items():
+    moved = (sample.edited(bench, strength * step, which) for strength in bench.params.strengths)
+    for pictures in chain([sample.unedited(bench, which)], moved):
+        for kind, images in pictures.items():
             for judge in range(len(bench.panel.judges)):
                 seen.setdefault((judge, kind), []).append(bench.judge(judge, images))
     return {key: (np.stack([e for e, _ in views]), np.stack([f for _, f in views])) for key, views in seen.items()}

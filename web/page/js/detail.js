@@ -8,8 +8,8 @@
 
 import { invert, apply } from "./align.js";
 
-export const NOISE = 0.1; // share of the range, and
-export const REACH = 2; // model pixels, both as `detail` of params.yaml has them, with which edits are measured
+export const NOISE = 0.12; // share of the range, and
+export const REACH = 1; // model pixels, both as `detail` of params.yaml has them, with which edits are measured
 const ENLARGE = 4; // samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
 const SOLID = 0.7; // the difference counts in full up to this share of the way from the crop's middle to its edge, and fades to nothing at the edge
 
