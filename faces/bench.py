@@ -72,7 +72,7 @@ class Bench:
     @torch.no_grad()
     def features(self, images: Tensor) -> np.ndarray:
         """EfficientNet-Lite0's pooled features (n, 1280)."""
-        images = images.contiguous(memory_format=torch.channels_last)  # in which the network is twice as fast
+        images = images.contiguous(memory_format=torch.channels_last)  # decoders leave other orders, which are slower here
         found = [self.network.pooled(images[where], self.params.side).cpu() for where in batches(len(images), self.params.batch)]
         return torch.cat(found).numpy()
 
@@ -100,8 +100,8 @@ class Sample:
     def edited(self, bench: Bench, step: np.ndarray, which: np.ndarray, kinds: tuple[str, ...] = KINDS) -> dict[str, Tensor]:
         """The chosen faces, moved by step (F', D), by kind of edit."""
         decoded = bench.decode(self.codes[which] + step)
-        before, original = self.unedited(bench, which).values()
-        return {kind: decoded if kind == "plain" else keep_detail(original, before, decoded, bench.detail) for kind in kinds}
+        now = self.unedited(bench, which)
+        return {kind: decoded if kind == "plain" else keep_detail(now["detail"], now["plain"], decoded, bench.detail) for kind in kinds}
 
 
 @dataclass(frozen=True)
