@@ -24,9 +24,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import models, perceptual
+from faces import generation, models, perceptual
 from faces.codes import Codes
 from faces.crops import Crops
+from faces.detail import Detail
 from faces.devices import fast_arithmetic, pick_device, to_device
 from faces.estimators import differences
 from faces.nn import Fold
@@ -42,6 +43,7 @@ ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have th
 
 class Params(train.Params):
     score: score.Score
+    detail: Detail
     batch: Annotated[int, Field(alias="encode.batch")]
 
 
@@ -203,19 +205,18 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
     codes = np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, params.batch, device)])
     test = crops.rows("test")
     alike = evaluate.reconstruction(model, crops.images, codes, test, params.batch)
-    bench = score.Bench(params.score, model, None, perceptual.load("efficientnet_lite0", "", device), device)
+    bench = score.Bench(params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    real = bench.features(bench.pictures(crops.images[rows]))
-    told = score.score_priors(bench, crops, codes, real, rows, params.seed, score.Scales(np.empty(0), 1.0)).set_index("set")[
-        "frechet_lite0"
-    ]
+    faces = generation.sets(bench, crops.images, codes, crops.rows("train"), rows, params.seed)
+    real = bench.pictures(crops.images[rows])
+    told = {row["set"]: row["frechet_lite0"] for row in generation.score_sets(bench, faces, real, {"lite0": bench.features})}
     areas = separation(codes, crops)
     return {
         "PSNR, dB": alike["psnr"].mean(),
         "SSIM": alike["ssim"].mean(),
         "reconstructions": told["reconstruction"],
         "samples": told["standard"],
-        "best prior": told[["gaussian", "tempered", "mixture"]].min(),
+        "best prior": min(told[prior] for prior in ("gaussian", "tempered", "mixture")),
         "mean AUROC": np.nanmean(list(areas.values())),
         **{name: areas[name] for name in ATTRIBUTES if name in areas},
     }

@@ -1,6 +1,7 @@
 """The two anchors are the networks that they are called after."""
 
 import copy
+import math
 
 import numpy as np
 import pandas as pd
@@ -69,3 +70,5 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     assert seen >= batch and seen % batch == 0 and not model.training
     codes = np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, 8, device)])
     assert anchors.separation(codes, crops)["Light"] == 1.0
+    row = anchors.measure(model, crops, settings, device)
+    assert row["mean AUROC"] == 1.0 and 0 < row["best prior"] < math.inf and 5 < row["PSNR, dB"] < 40
