@@ -46,6 +46,7 @@ class Entry:
     system: System
     clone: Path
     seconds: float  # of processor time in training
+    device: str
     metrics: dict[str, Any]
 
     @classmethod
@@ -56,7 +57,7 @@ class Entry:
             ledger = json.loads(ledger_of(clone).read_text(encoding="utf-8"))
             if ledger["model"] == locked(clone, "train", "outs", "data/model") == locked(clone, "evaluate", "deps", "data/model"):
                 metrics = json.loads((clone / "reports/metrics.json").read_text(encoding="utf-8"))
-                return cls(name, system, clone, ledger["seconds"], metrics)
+                return cls(name, system, clone, ledger["seconds"], ledger["device"], metrics)
         raise Unfinished(f"{name} is not finished: python -m ops.systems {source} {name}")
 
     @property
@@ -157,10 +158,12 @@ def page(entries: list[Entry], absent: list[str], folder: str) -> str:
     described = json.loads((entries[0].clone / "data/raw/source.json").read_text(encoding="utf-8"))["description"].rstrip(".")
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *map(figures, entries)))
     missing = f"\nNot finished, and so without figures: {', '.join(absent)}.\n" if absent else ""
+    devices = ", ".join(sorted({entry.device for entry in entries}))
     return f"""# The systems, side by side
 
 Written by `make systems` (ops/systems.py, ops/gallery.py) from figures and models of one experiment each, on one set of faces: {described}.
-Each system ran at its own settings on the budget that ops/systems.yaml gives it for a CPU: minutes, not the days of the papers.
+Each system ran at its own settings on the budget that ops/systems.yaml gives it for two CPU cores: ten minutes or so (benchmarks/pace.py tells), not
+the days of the papers.
 
 {table}
 {missing}
@@ -169,6 +172,7 @@ EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of t
 best prior is one of that and three fitted to the train codes. AUROC: held out, mean over the attributes, of mean differences and of logistic boundaries.
 Edits are those of `partial`, as the judge sees them: the share of attributes for which some strength flips 80% of the faces, and what then changes in
 attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the training alone, on shared cores: an upper bound.
+Trained on: {devices}.
 
 {chr(10).join(section(entry, Path(folder) / f"{entry.name}.jpg") for entry in entries)}"""
 

@@ -17,9 +17,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import yaml
 from pydantic import Field
 
+from faces.devices import pick_device
 from faces.files import write_json
 from faces.params import Group, one_of, parse
 from faces.terminal import say, stop
@@ -105,7 +107,7 @@ def children_seconds() -> float:
 
 
 def ledger_of(clone: Path) -> Path:
-    """NAME.json beside the clone: the checksum of the trained model, and the processor time that it took."""
+    """NAME.json beside the clone: the checksum of the trained model, the processor time that it took, and the device that it last ran on."""
     return clone.with_name(f"{clone.name}.json")
 
 
@@ -113,6 +115,12 @@ def locked(clone: Path, stage: str, side: str, path: str) -> str:
     """The checksum of a stage's dep or out, from dvc.lock."""
     lock = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))
     return next(entry["md5"] for entry in lock["stages"][stage][side] if entry["path"] == path)
+
+
+def device_name() -> str:
+    """The GPU's name, or how many CPU cores there are."""
+    device = pick_device()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
 
 
 def train(clone: Path, name: str, changes: Changes) -> None:
@@ -126,7 +134,7 @@ def train(clone: Path, name: str, changes: Changes) -> None:
     finally:
         if model == "" or model != known["model"]:
             before = known["seconds"] if known["model"] == "" else 0.0
-            write_json(ledger, {"model": model, "seconds": before + children_seconds() - begun})
+            write_json(ledger, {"model": model, "seconds": before + children_seconds() - begun, "device": device_name()})
 
 
 def run(source: str, names: list[str], extra: Changes) -> None:

@@ -61,7 +61,7 @@ def clone(tmp_path, monkeypatch):
     (place / "reports").mkdir(parents=True)
     distances = {"standard": 9.0, "gaussian": 4.0, "tempered": 5.0, "mixture": 3.0}
     (place / "reports/metrics.json").write_text(json.dumps({"generation": {name: {"frechet_lite0": d} for name, d in distances.items()}}))
-    systems.ledger_of(place).write_text(json.dumps({"model": "m", "seconds": 12.5}))
+    systems.ledger_of(place).write_text(json.dumps({"model": "m", "seconds": 12.5, "device": "2 CPU cores"}))
 
     def lock(trained: str, evaluated: str) -> None:
         stages = {
@@ -103,7 +103,7 @@ def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
         systems.train(clone, "vae", {})
     for _ in range(2):
         systems.train(clone, "vae", {})
-    assert json.loads(systems.ledger_of(clone).read_text()) == {"model": "m", "seconds": 12.0}
+    assert json.loads(systems.ledger_of(clone).read_text()) == {"model": "m", "seconds": 12.0, "device": systems.device_name()}
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/published.md", "docs/systems.md"])
