@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from faces import models
+from faces import models, raw
 from faces.crops import Crops, Geometry
 from faces.devices import pick_device
 from faces.params import parse, pick, read
@@ -29,9 +28,9 @@ WARM, STEPS = 2, 6  # at each
 
 
 def noise(size: int, count: int = 640) -> Crops:
-    table = pd.DataFrame({"split": np.where(np.arange(count) < count - 64, "train", "valid")})
     images = np.random.default_rng(0).integers(256, size=(count, size, size, 3), dtype=np.uint8)
-    return Crops(images, table, Geometry(box="square", size=size, filter="lanczos"), (), np.empty((count, 0), np.int8))
+    splits = np.where(np.arange(count) < count - 64, raw.SPLITS.index("train"), raw.SPLITS.index("valid"))
+    return Crops(Path(), images, Geometry(box="square", size=size, filter="lanczos"), (), np.empty((count, 0), np.int8), splits)
 
 
 def changed(values: dict[str, Any], changes: Changes) -> dict[str, Any]:

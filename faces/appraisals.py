@@ -114,7 +114,8 @@ def appraise(estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.
         elif np.isfinite(directions[a]).all():
             row["auroc"] = auroc(scores[known, a], positive)[0]
             if draws is not None:
-                row["auroc_low"], row["auroc_high"] = np.nanquantile(auroc(scores[known, a], positive, draws[:, known]), (0.025, 0.975))
+                weights = draws if known.all() else draws[:, known]
+                row["auroc_low"], row["auroc_high"] = np.nanquantile(auroc(scores[known, a], positive, weights), (0.025, 0.975))
         rows.append(row | {"note": joined(estimate.notes.get(name), note)})
     columns = ["length", "sigma", "intercept", "test_positives", "auroc", "auroc_low", "auroc_high", "note"]
     return Appraisal(covariance, intercepts, pd.DataFrame(rows, index=list(problem.names), columns=columns))

@@ -47,6 +47,6 @@ def _figures(
         ours, common, base = of(matrix, weights), of(matrix.loc[both], weights), of(first.loc[both], weights)
         return ours | {f"{name}_ratio": common[name] / base[name] if base[name] > 0 else np.nan for name in ("confounded", "unrelated")}
 
-    whole, drawn = figures(np.ones(len(names))), pd.DataFrame([figures(weights) for weights in draws])
+    whole, drawn = figures(np.ones(len(names))), pd.DataFrame([figures(weights) for weights in draws.astype(np.float32)])
     bounds = {f"{name}_{end}": drawn[name].quantile(share) for name in whole for end, share in (("low", 0.025), ("high", 0.975))}
     return whole | bounds

@@ -12,12 +12,14 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor
 
+from faces.parts import Parts, open_parts
+
 
 @dataclass(frozen=True)
 class Counterfactuals:
     """Opened pairs. `images[m]` is the truth; `rows[m]` is the row in Crops of the face it was drawn from."""
 
-    images: np.ndarray  # uint8 (M, H, W, 3)
+    images: np.ndarray | Parts  # uint8 (M, H, W, 3)
     rows: np.ndarray  # (M,)
     attribute: np.ndarray  # (M,) names
     value: np.ndarray  # (M,) 1 or -1
@@ -28,7 +30,7 @@ class Counterfactuals:
         if not (folder / "counterfactuals.csv").is_file():
             return None
         table = pd.read_csv(folder / "counterfactuals.csv")
-        images = np.load(folder / "counterfactuals.npy", mmap_mode="r", allow_pickle=False)
+        images = open_parts(folder / "counterfactuals.npy")
         rows = table["of"].map(pd.Series(names.index, index=names.to_numpy()))
         return cls(images, rows.to_numpy(np.int64), table["attribute"].to_numpy(str), table["value"].to_numpy(np.int64))
 

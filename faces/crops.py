@@ -1,6 +1,6 @@
 """data/crops: every face as pixels, ready to train on.
 
-images.npy      uint8 (N, H, W, 3), a memory map
+images.npy      uint8 (N, H, W, 3), a memory map; what is beyond crop.rows lies in images.1.npy, images.2.npy, ...
 table.csv       row i describes image i: the columns of labels.csv
 rejects.csv     what was refused, and why
 geometry.json   how the faces were cut: whoever uses a model later must cut alike
@@ -8,6 +8,7 @@ geometry.json   how the faces were cut: whoever uses a model later must cut alik
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from faces import raw
 from faces.params import Group, parse
+from faces.parts import Parts, open_parts
 
 
 class Geometry(Group):
@@ -30,26 +32,28 @@ class Geometry(Group):
 class Crops:
     """An opened data/crops. `labels` (N, A) int8 holds 1, -1, 0 for unknown; `rows(split)` gives row numbers in ascending order."""
 
-    images: np.ndarray  # uint8 (N, H, W, 3)
-    table: pd.DataFrame
+    folder: Path
+    images: np.ndarray | Parts  # uint8 (N, H, W, 3)
     geometry: Geometry
     attributes: tuple[str, ...]
     labels: np.ndarray
+    splits: np.ndarray  # (N,) int8, places in raw.SPLITS
 
     @classmethod
     def open(cls, folder: Path) -> "Crops":
-        """Map data/crops without reading the pixels. Raises RawError where images and table disagree."""
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        table = raw.read_labels(folder / "table.csv")
-        if len(images) != len(table):
-            raise raw.RawError(f"{folder}: {len(images)} images but {len(table)} rows in table.csv; run `dvc repro -f crop`")
-        attributes = raw.attributes(table)
-        labels = table[list(attributes)].to_numpy(np.int8)
-        return cls(images, table, read_geometry(folder / "geometry.json"), attributes, labels)
+        """Map data/crops without reading the pixels. Raises RawError where images and table disagree, ValueError where files of images do."""
+        images, path = open_parts(folder / "images.npy"), folder / "table.csv"
+        labels, splits = raw.read_numbers(path, len(images))
+        return cls(folder, images, read_geometry(folder / "geometry.json"), raw.read_attributes(path), labels, splits)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """table.csv with names, identities and landmarks, which few ask for: at a million faces it takes more memory than all the rest."""
+        return raw.read_labels(self.folder / "table.csv")
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of one split. Raises RawError where it is empty."""
-        rows = np.flatnonzero(self.table["split"].to_numpy() == split)
+        rows = np.flatnonzero(self.splits == raw.SPLITS.index(split))
         if not len(rows):
             raise raw.RawError(f"the data have no {split} images; every split needs some (column `split` of labels.csv)")
         return rows

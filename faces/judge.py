@@ -23,10 +23,15 @@ from torch import Tensor, nn
 from faces.devices import batches, to_device
 from faces.nn import Residual, convolution
 from faces.scores import auroc
+from faces.terminal import Unfit
 
 
 class JudgeError(ValueError):
     """The judge cannot be read, or can judge nothing. The message says why and what to do."""
+
+
+class NothingToJudge(JudgeError, Unfit):
+    """The data's labels cannot be told from its faces."""
 
 
 class Judge(nn.Module):
@@ -73,7 +78,7 @@ class Panel:
         judges.load_state_dict(load_file(folder / "judge.safetensors"), strict=True)
         names = tuple(name for name in about["attributes"] if all(figures[name]["judges"] for figures in about["judges"]))
         if not names:
-            raise JudgeError(f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be judged; train longer or lower it")
+            raise NothingToJudge(f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be judged; train longer or lower it")
         spread = np.array([[figures[name]["spread"] for name in names] for figures in about["judges"]])
         columns = tuple(about["attributes"].index(name) for name in names)
         return cls(tuple(judges.eval().requires_grad_(False)), names, columns, spread)

@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+UNFIT = 3  # exit code of a stage that need not be tried again
+
 
 def leads() -> bool:
     """Whether this process talks: of several that share a run under torchrun, the first."""
@@ -47,6 +49,18 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+class Unfit(ValueError):
+    """Nothing is wrong with the run, but what these data and params make is of no use, and would be again. The message says what, and what to change."""
+
+
 def stop(error: Exception) -> SystemExit:
-    """What a stage raises when an input is wrong: the one line, without a traceback; once per host, where several processes find the same."""
-    return SystemExit(f"error: {error}" if os.environ.get("LOCAL_RANK", "0") == "0" else 1)
+    """What a stage raises when it cannot go on: the one line, without a traceback; once per host, where several processes find the same.
+
+    The exit code is 1, or UNFIT where another try would end alike: the retraining job rejects such a challenger for good.
+    """
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not isinstance(error, Unfit | FloatingPointError):
+        return SystemExit(f"error: {error}" if first else 1)
+    if first:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+    return SystemExit(UNFIT)

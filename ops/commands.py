@@ -8,17 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from faces.terminal import UNFIT
 from ops import guard
 
 TAIL = 20_000  # bytes of a log in which its last words are looked for
 
 
 class CommandFailed(RuntimeError):
-    """A command ended badly. The message names it, its exit code and its own last word; `code` is its exit code."""
+    """A command ended badly. The message names it, its exit code and its own last word.
 
-    def __init__(self, message: str, code: int) -> None:
+    `code` is its exit code; `unfit` says that it, or a stage that it ran for DVC, found the challenger of no use (faces/terminal.py).
+    """
+
+    def __init__(self, message: str, code: int, unfit: bool = False) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.unfit = code, unfit
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Runner:
         if late:
             raise CommandFailed(f"{_name(command)}: not done after {timeout:g} s, killed", code)
         if code:
-            raise CommandFailed(f"{_name(command)}: exit code {code}: {last_word(self.log, start)}", code)
+            unfit = code == UNFIT or any(line.endswith(f"exited with {UNFIT}") for line in tail(self.log, start))
+            raise CommandFailed(f"{_name(command)}: exit code {code}: {last_word(self.log, start)}", code, unfit)
 
 
 def environment() -> dict[str, str]:
@@ -64,11 +69,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "DVC_NO_ANALYTICS": "1"}
 
 
-def last_word(log: Path, start: int) -> str:
-    """The last line after `start` that reads as an error, otherwise the last line."""
+def tail(log: Path, start: int) -> list[str]:
+    """The last lines after `start`."""
     with log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - TAIL))
-        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def last_word(log: Path, start: int) -> str:
+    """The last line after `start` that reads as an error, otherwise the last line."""
+    lines = tail(log, start)
     telling = [line for line in lines if line.lower().startswith(("error:", "fatal:")) or "Error:" in line]
     spoken = [line for line in telling if "failed to reproduce" not in line] or telling or lines or ["it said nothing"]
     return spoken[-1][:500]

@@ -47,9 +47,8 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
             images[place] = crops.images[row]
         images.flush()
         write_labels(folder / "crops/table.csv", crops.table.iloc[rows].reset_index(drop=True))
-        for name in ("geometry.json", "counterfactuals.csv", "counterfactuals.npy"):
-            if (crops_folder / name).is_file():
-                shutil.copyfile(crops_folder / name, folder / "crops" / name)
+        for path in (crops_folder / "geometry.json", *sorted(crops_folder.glob("counterfactuals.*"))):
+            shutil.copyfile(path, folder / "crops" / path.name)
         shutil.copytree(classifier, folder / "classifier")
 
 

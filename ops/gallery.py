@@ -84,7 +84,7 @@ def picture(entry: Entry) -> np.ndarray:
     model, _ = checkpoints.load(data / "model")
     codes = np.load(data / "latents/latents.npy", mmap_mode="r", allow_pickle=False)
     directions = Directions.open(data / "vectors", values["vectors"]["primary"])
-    studio = Studio(crops, codes, model, torch.device("cpu"), directions, params.score.batch, 1, params.seed)
+    studio = Studio(crops, codes, model, torch.device("cpu"), directions, params.detail, params.score.batch, 1, params.seed)
     test = np.random.default_rng(params.seed).permutation(crops.rows("test"))
     rows = test[:FACES]
     kept = sheet(np.stack([crops.images[rows], studio.decode(codes[rows])]), TILE, title="test faces, and what it keeps")

@@ -197,8 +197,13 @@ class Job:
         if snapshot is not None:
             known = snapshots.pictures_of(champion["snapshot"] if champion else None, self.ledger.snapshots)
             self.outcome["data"] = {"pictures": len(snapshot.pictures), "new": len(snapshot.added(known)), "refused": snapshot.refused}
-        clone = self.train(base, snapshot)
-        self.verdict = self.examine(clone.folder, snapshot)
+        try:
+            clone = self.train(base, snapshot)
+            self.verdict = self.examine(clone.folder, snapshot)
+        except CommandFailed as error:
+            if not error.unfit:
+                raise
+            self.verdict = Verdict("REJECT", (str(error),))
         self.outcome |= {"verdict": self.verdict.word, "reasons": list(self.verdict.reasons)}
         if self.verdict.word == "PROMOTE":
             self.promote(clone, base, snapshot, key)

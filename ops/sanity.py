@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from faces import checkpoints
 from faces.crops import Crops
 from faces.files import write_json
+from faces.raw import SPLITS
 from web.engine import BadExport, BadValue, Export, levels
 
 SAMPLES, ROUNDS = 16, 20
@@ -52,7 +53,7 @@ def leaked(exam: Crops, crops: Crops) -> int:
     """How many test faces of the exam are, to the pixel, train faces of `crops`."""
 
     def marks(of: Crops, split: str) -> set[bytes]:
-        rows = np.flatnonzero(of.table["split"].to_numpy() == split)
+        rows = np.flatnonzero(of.splits == SPLITS.index(split))
         return {hashlib.sha256(of.images[row].tobytes()).digest() for row in rows}
 
     return len(marks(exam, "test") & marks(crops, "train"))

@@ -1,7 +1,7 @@
-"""Cut every face out of its picture and store all of them as one array.
+"""Cut every face out of its picture and store all of them as one array, in as few files as the disk takes.
 
 in    data/raw/     images.zip, labels.csv (faces/raw.py); the archive is never extracted
-out   data/crops/   images.npy, table.csv, rejects.csv, geometry.json (faces/crops.py); where the source draws
+out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json (faces/crops.py); where the source draws
                     counterfactuals, these cut alike (faces/counterfactuals.py)
 """
 
@@ -12,15 +12,17 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from faces import decode, raw
 from faces.crops import Geometry
 from faces.files import new_folder, write_json
 from faces.params import Group, load
+from faces.parts import Writer
 from faces.terminal import Progress, say, stop
 
 CHUNK = 256  # faces a worker returns at once: 3 MB at 64 pixels
@@ -30,6 +32,7 @@ archive: zipfile.ZipFile  # of a worker process
 
 class Crop(Geometry):
     max_rejects: int
+    rows: Annotated[int, Field(ge=1)]
 
 
 class Params(Group):
@@ -77,12 +80,6 @@ def check_archive(path: Path) -> None:
         raise raw.RawError(f"{path} is missing, truncated or no zip archive; run `dvc repro -f download`")
 
 
-def write_header(file: BinaryIO, count: int, size: int) -> None:
-    """The head of images.npy. NumPy pads it so that its length does not depend on `count`: it can be written again at the end."""
-    file.seek(0)
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)})
-
-
 def main(source: Path, out: Path) -> None:
     try:
         params = load(Params)
@@ -96,7 +93,7 @@ def crop_faces(crop: Crop, source: Path, out: Path) -> None:
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
     labels = raw.read_labels(source / "labels.csv")
     with new_folder(out) as folder:
-        kept, rejects = write_faces(folder / "images.npy", source / "images.zip", labels["name"].tolist(), geometry, crop.max_rejects)
+        kept, rejects = write_faces(folder / "images.npy", source / "images.zip", labels["name"].tolist(), geometry, crop)
         if rejects:
             say(f"crop: {len(rejects)} images refused, listed in {out / 'rejects.csv'}; the first: {rejects[0][0]}: {rejects[0][1]}")
         labels = labels.iloc[kept]
@@ -106,38 +103,32 @@ def crop_faces(crop: Crop, source: Path, out: Path) -> None:
         if (source / "counterfactuals.csv").is_file():
             pairs = pd.read_csv(source / "counterfactuals.csv")
             pairs = pairs[pairs["of"].isin(labels["name"])]
-            kept, _ = write_faces(
-                folder / "counterfactuals.npy", source / "counterfactuals.zip", pairs["name"].tolist(), geometry, crop.max_rejects
-            )
+            kept, _ = write_faces(folder / "counterfactuals.npy", source / "counterfactuals.zip", pairs["name"].tolist(), geometry, crop)
             pairs.iloc[kept].to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
 
 
-def write_faces(
-    path: Path, pictures: Path, names: list[str], geometry: Geometry, max_rejects: int
-) -> tuple[list[int], list[tuple[str, str]]]:
-    """Cut the named members of the archive `pictures` into one .npy file, in order.
+def write_faces(path: Path, pictures: Path, names: list[str], geometry: Geometry, crop: Crop) -> tuple[list[int], list[tuple[str, str]]]:
+    """Cut the named members of the archive `pictures` into the array that begins at `path` (faces/parts.py), in order.
 
-    Returns which of `names` are in it, and name and reason of those that are not. Raises RawError where the latter are more than `max_rejects`.
+    Returns which of `names` are in it, and name and reason of those that are not. Raises RawError where the latter are more than `crop.max_rejects`.
     """
     check_archive(pictures)
     bar = Progress(f"crop {pictures.name}", len(names), "faces")
     kept, rejects, done = [], [], 0
     workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
-    with path.open("wb") as file:  # appended, not mapped: memory stays flat however many faces there are
-        write_header(file, len(names), geometry.size)
+    with Writer(path, (geometry.size, geometry.size, 3), np.uint8, crop.rows) as out:
         for faces, reasons in cut_all(pictures, names, geometry, workers):
             good = np.array([not reason for reason in reasons])
-            file.write(faces[good].tobytes())
+            out.append(faces[good])
             kept.extend((done + np.flatnonzero(good)).tolist())
             rejects.extend((names[done + place], reason) for place, reason in enumerate(reasons) if reason)
             done += len(reasons)
             bar.update(done)
-            if len(rejects) > max_rejects:
+            if len(rejects) > crop.max_rejects:
                 raise raw.RawError(
-                    f"more than crop.max_rejects = {max_rejects} images of {pictures} cannot be used; the first: "
+                    f"more than crop.max_rejects = {crop.max_rejects} images of {pictures} cannot be used; the first: "
                     f"{rejects[0][0]}: {rejects[0][1]}; mend or remove them, choose another crop.box, or raise crop.max_rejects"
                 )
-        write_header(file, len(kept), geometry.size)
     bar.close()
     return kept, rejects
 

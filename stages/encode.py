@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from faces import checkpoints, ranks
+from faces import checkpoints, parts, ranks
 from faces.crops import Crops
 from faces.devices import batches, pick_device, to_device
 from faces.files import fingerprint, new_file, new_folder
 from faces.moments import Moments
 from faces.params import Group, load
-from faces.terminal import Progress, say, stop
+from faces.parts import Parts
+from faces.terminal import Progress, Unfit, say, stop
 
 UNFINISHED = Path(".ckpt")
 SHARDS = 1024  # at most: few files, and still several for each of many processes
@@ -42,9 +43,13 @@ class Params(Group):
 
 
 @torch.no_grad()
-def encode(model: torch.nn.Module, images: np.ndarray, batch: int, device: torch.device) -> Iterator[tuple[slice, np.ndarray]]:
-    """The codes of `images` (N, H, W, 3) uint8, in order: which rows, and float32 (B, D)."""
-    for rows in batches(len(images), batch):
+def encode(
+    model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device, within: slice | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and float32 (B, D)."""
+    start, stop = (within.start, within.stop) if within else (0, len(images))
+    for some in batches(stop - start, batch):
+        rows = slice(start + some.start, start + some.stop)
         yield rows, model.encode(to_device(images[rows], device)).float().cpu().numpy()
 
 
@@ -57,16 +62,16 @@ def path_of(folder: Path, rows: slice) -> Path:
     return folder / f"{rows.start:012d}.npz"
 
 
-def encode_shards(folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray, batch: int, device: torch.device) -> None:
-    """Leave a file for each of `shards` in `folder`: rows (n,), codes (n, D). Raises ValueError where a code is not finite."""
+def encode_shards(
+    folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device
+) -> None:
+    """Leave a file for each of `shards` in `folder`: rows (n,), codes (n, D). Raises Unfit where a code is not finite."""
     done, bar = 0, Progress("encode", sum(rows.stop - rows.start for rows in shards), "faces")
     for rows in shards:
         codes = []
-        for where, chunk in encode(model, images[rows], batch, device):
+        for where, chunk in encode(model, images, batch, device, rows):
             if not np.isfinite(chunk).all():
-                raise ValueError(
-                    f"the model encodes some of the images {rows.start + where.start} to {rows.start + where.stop - 1} to NaN or infinity; train it again"
-                )
+                raise Unfit(f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or infinity; train it again")
             codes.append(chunk)
             done += len(chunk)
             bar.update(done)
@@ -107,7 +112,7 @@ def main(crops_folder: Path, weights: Path, out: Path) -> None:
     try:
         params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
         model, _ = checkpoints.load(weights)
-        files = [crops_folder / "images.npy", weights / "model.safetensors", weights / "model.json", Path(__file__)]
+        files = [*parts.files(crops_folder / "images.npy"), weights / "model.safetensors", weights / "model.json", Path(__file__)]
         work, shards = UNFINISHED / fingerprint(params.encode.batch, files), shards_of(len(crops.images), params.encode.batch)
         with ranks.joined(device):
             left = [slice(*ends) for ends in ranks.broadcast([(rows.start, rows.stop) for rows in remaining(work, shards)])]

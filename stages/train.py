@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import checkpoints, collectives, models, ranks
+from faces import checkpoints, collectives, models, parts, ranks
 from faces.crops import Crops
 from faces.devices import batches, fast_arithmetic, pick_device, to_device, to_uint8
 from faces.files import fingerprint, new_file, new_folder
@@ -242,7 +242,7 @@ class Run:
 def checkpoint_of(params: Params, config: Any, crops: Path) -> Path:
     """Where the checkpoint of a run under these params, on these data, by this code is kept."""
     settings = [params.seed, params.model, config.model_dump(), params.train.model_dump()]
-    files = [*(crops / name for name in ("images.npy", "table.csv", "geometry.json")), Path(__file__)]
+    files = [*parts.files(crops / "images.npy"), *(crops / name for name in ("table.csv", "geometry.json")), Path(__file__)]
     return CHECKPOINTS / fingerprint(settings, files) / "state.pt"
 
 

@@ -84,7 +84,8 @@ def compute(
     positives, negatives = counts(labels)
     usable = np.flatnonzero(np.minimum(positives, negatives) >= params.min_faces)
     names = tuple(crops.attributes[a] for a in usable)
-    problem = Problem(own, labels[:, usable], names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
+    labels = labels if len(usable) == labels.shape[1] else labels[:, usable]
+    problem = Problem(own, labels, names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
     shape = (len(params.estimators), len(crops.attributes))
     vectors, covariance, intercepts = (np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ()))
     tables, bar = [], Progress("vectors", len(params.estimators), "estimators")

@@ -128,8 +128,8 @@ def write_raw(folder, members: dict[str, bytes], names: list[str]) -> None:
     raw.write_labels(folder / "labels.csv", table)
 
 
-def make_crop(max_rejects: int) -> crop.Crop:
-    return crop.Crop(box=CELEBA.box, size=64, filter="lanczos", max_rejects=max_rejects)
+def make_crop(max_rejects: int, rows: int = 1000) -> crop.Crop:
+    return crop.Crop(box=CELEBA.box, size=64, filter="lanczos", max_rejects=max_rejects, rows=rows)
 
 
 def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
@@ -151,6 +151,23 @@ def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
     assert rejects["5.jpg"] == "empty file"
     assert rejects["2.jpg"].startswith("unreadable")
     assert len(rejects) == 3
+
+
+def test_faces_in_several_files_are_the_same_faces(tmp_path, monkeypatch):
+    """Counted without the refused ones, which fall at the end of a file and in the middle of one; what opens them does not see how they lie."""
+    members = {f"{number}.jpg": jpeg(ruler().rotate(5 * number)) for number in range(9)} | {"2.jpg": b"", "4.jpg": b"x"}
+    write_raw(tmp_path / "raw", members, [f"{n}.jpg" for n in range(9)])
+    monkeypatch.setattr(crop, "CHUNK", 4)
+    for rows in (1000, 3):
+        crop.crop_faces(make_crop(10, rows), tmp_path / "raw", tmp_path / str(rows))
+    names = ["images.npy", "images.1.npy", "images.2.npy"]
+    assert [len(np.load(tmp_path / "3" / name)) for name in names] == [3, 3, 1]
+    one, several = (Crops.open(tmp_path / str(rows)) for rows in (1000, 3))
+    assert several.table.equals(one.table) and np.array_equal(several.splits, one.splits)
+    np.testing.assert_array_equal(several.images[:], one.images)
+    (tmp_path / "3/images.1.npy").unlink()
+    with pytest.raises(raw.RawError, match=r"table.csv has 7 rows for 3 images; run `dvc repro -f crop`"):
+        Crops.open(tmp_path / "3")
 
 
 def test_too_many_rejects_stop_the_run_and_leave_nothing(tmp_path):

@@ -22,6 +22,7 @@ from faces import collectives, models, ranks
 from faces.crops import Crops
 from faces.models.pggan import minibatch_deviation
 from faces.params import parse
+from faces.parts import Writer
 from stages import encode, train
 from tests.conftest import ROOT
 from tests.test_train import SMALL, bytes_of, steps_done, write_crops
@@ -128,11 +129,17 @@ def test_a_run_changes_hands(place):
 
 
 def test_shards_are_encoded_once_each_though_killed(place, tmp_path, params):
-    """Killed after some shards, continued by two processes: those shards are not done again, and the bytes are those of one undisturbed process."""
+    """Killed after some shards, continued by two processes: those shards are not done again, and the bytes are those of one undisturbed process.
+
+    That one has all faces in one file, the others in several.
+    """
     prepare(tmp_path, params, 400)
     shutil.copytree(place / "data" / "alone", tmp_path / "data" / "model")
     command = ["stages.encode", "data/crops", "data/model"]
     finish(start(tmp_path, [sys.executable, "-m"], [*command, "data/alone"]))
+    images = np.load(tmp_path / "data/crops/images.npy")
+    with Writer(tmp_path / "data/crops/images.npy", images.shape[1:], np.uint8, 90) as out:
+        out.append(images)
     run = start(tmp_path, TWO, ["-m", *command, "data/latents"])
     kill_when(run, lambda: len(list(tmp_path.glob(".ckpt/*/*.npz"))) >= 30)
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob(".ckpt/*/*.npz")}

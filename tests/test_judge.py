@@ -170,5 +170,5 @@ def test_a_judge_of_nothing_is_refused(tmp_path, run):
             row["judges"] = False
     write_json(tmp_path / "judge.json", about)
     (tmp_path / "judge.safetensors").write_bytes((run[0] / "data" / "classifier" / "judge.safetensors").read_bytes())
-    with pytest.raises(judge.JudgeError, match="no attribute reaches"):
+    with pytest.raises(judge.NothingToJudge, match="no attribute reaches"):
         judge.Panel.open(tmp_path)

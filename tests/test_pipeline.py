@@ -30,6 +30,7 @@ ENVIRONMENT = {
 SMALL = {  # what makes a run short: key -> value
     "sources.avatars.count": 120,
     "sources.avatars.counterfactuals": 3,
+    "crop.rows": 50,
     "models.vae.code_length": 16,
     "models.vae.width": 4,
     "models.vae.linear_side": 16,
@@ -114,13 +115,30 @@ def test_what_the_stages_leave(undisturbed):
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
 
-    images = np.load(undisturbed / "data/crops/images.npy", mmap_mode="r")
+    from faces.parts import open_parts  # noqa: PLC0415
+
+    images = open_parts(undisturbed / "data/crops/images.npy")
     codes = np.load(undisturbed / "data/latents/latents.npy", mmap_mode="r")
     table = pd.read_csv(undisturbed / "data/crops/table.csv")
     assert len(images) == len(codes) == len(table) == 120
     metrics = json.loads((undisturbed / "reports/metrics.json").read_text())
     assert {"reconstruction", "code", "auroc", "counterfactual", "judge", "edits", "generation"} <= set(metrics)
     assert 5 < metrics["reconstruction"]["psnr"] < 60
+
+
+@pytest.mark.slow
+def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_path, monkeypatch):
+    from ops import gallery, systems  # noqa: PLC0415
+
+    monkeypatch.setattr(systems, "CLONES", tmp_path)
+    (tmp_path / "avatars").mkdir()
+    (tmp_path / "avatars/vae").symlink_to(undisturbed)
+    ledger = {"model": systems.locked(undisturbed, "train", "outs", "data/model"), "seconds": 12.0, "device": "an abacus"}
+    systems.ledger_of(systems.clone_of("avatars", "vae")).write_text(json.dumps(ledger))
+    gallery.main("avatars", str(tmp_path / "page.md"))
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "![vae](page/vae.jpg)" in page and (tmp_path / "page/vae.jpg").stat().st_size > 1000
+    assert "Trained on: an abacus." in page and "Not finished, and so without figures: dcae, " in page
 
 
 @pytest.mark.slow

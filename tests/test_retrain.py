@@ -212,6 +212,25 @@ def test_nothing_outlives_a_killed_job(grown, tmp_path):
     grown.set({"challenger.command": BUILD})
 
 
+@pytest.mark.parametrize(
+    ("said_by_dvc", "code"),
+    [("'score': failed to run: python -m stages.score data/crops, exited with 3", 11), ("'score': failed to run: x, exited with 1", 1)],
+)
+def test_what_a_stage_finds_of_no_use_is_rejected_for_good(grown, said_by_dvc, code):
+    """And is not tried again, as what failed is."""
+    champions = champion(grown)
+    script = (
+        f"import sys; print('error: no attribute can be judged'); print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
+    )
+    grown.params(seed=100 + code)
+    grown.set({"challenger.command": [sys.executable, "-c", script]})
+    ended, said = grown.run()
+    assert ended == code and said.startswith("REJECT" if code == 11 else "FAILED") and "error: no attribute can be judged" in said, said
+    assert grown.run()[0] == (0 if code == 11 else 1)
+    assert champion(grown) == champions
+    grown.set({"challenger.command": BUILD})
+
+
 @pytest.mark.parametrize("room", [0, 400_000])
 def test_a_full_disk(tmp_path, room):
     """With `room` bytes left the run fails, the champion serves on, and the next run recovers alone."""

@@ -15,6 +15,7 @@ import yaml
 
 from faces import raw
 from faces.files import write_json
+from faces.terminal import UNFIT
 from stages.train import average, learning_rate, rows_of_step
 from tests.conftest import ROOT
 
@@ -107,7 +108,7 @@ def test_a_diverging_run_says_so(place):
     values["models"]["vae"]["learning_rate"] = 1.0e6
     (place / "params.yaml").write_text(yaml.safe_dump(values))
     run = start(place)
-    assert run.wait() == 1
+    assert run.wait() == UNFIT
     assert "lower models.vae.learning_rate" in run.stderr.read()
     assert not (place / "data" / "model").exists()
     shutil.rmtree(place / ".ckpt", ignore_errors=True)
