@@ -225,3 +225,19 @@ def test_labels_are_read_as_bytes_and_anything_else_is_named(tmp_path):
     path.write_text("name,split,identity,A\n0.jpg,train,-1,yes\n")
     with pytest.raises(raw.RawError, match=r"labels.csv: a label is not 1, -1 or 0 .*yes.*dvc repro -f download"):
         raw.read_labels(path)
+    with pytest.raises(raw.RawError, match=r"labels.csv: a label is not 1, -1 or 0 .*yes.*dvc repro -f download"):
+        raw.read_numbers(path, 1)
+
+
+def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rng):
+    monkeypatch.setattr(raw, "CHUNK", 7)
+    path, labels = tmp_path / "labels.csv", rng.integers(-1, 2, (20, 3))
+    splits = rng.choice(raw.SPLITS, 20)
+    raw.write_labels(path, pd.DataFrame({"name": map(str, range(20)), "split": splits, **dict(zip("CAB", labels.T, strict=True))}))
+    found, places = raw.read_numbers(path, 20)
+    assert found.dtype == np.int8 and raw.read_attributes(path) == ("C", "A", "B")
+    np.testing.assert_array_equal(found, labels)
+    assert [raw.SPLITS[place] for place in places] == splits.tolist()
+    for count in (19, 21):
+        with pytest.raises(raw.RawError, match=rf"labels.csv has 20 rows for {count} images; run `dvc repro -f crop`"):
+            raw.read_numbers(path, count)
