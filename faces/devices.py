@@ -1,4 +1,7 @@
-"""Which device computes, and in what precision. Environment, not params: FACES_DEVICE names one, otherwise the best there is."""
+"""Which device computes, and in what precision. Environment, not params: FACES_DEVICE names one, otherwise the best there is.
+
+FACES_COMPILE=1 has the networks compiled for training (torch.compile): a minute or two at the start, for runs of many minutes.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
@@ -34,6 +37,17 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
         gains = device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     with torch.autocast(device.type, torch.bfloat16, enabled=gains):
         yield
+
+
+def compile_where_asked(model: nn.Module) -> None:
+    """Under FACES_COMPILE=1, compile each of the model's networks in place: weights and their names stay as they are, results differ by rounding.
+
+    A model that sets `second_order` takes gradients of gradients, which compiled code cannot; it stays as it is.
+    """
+    if os.environ.get("FACES_COMPILE") != "1" or getattr(model, "second_order", False):
+        return
+    for network in model.children():
+        network.compile(dynamic=False)
 
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:

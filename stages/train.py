@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from faces import checkpoints, collectives, models, parts, ranks
 from faces.crops import Crops
-from faces.devices import batches, fast_arithmetic, pick_device, to_device, to_uint8
+from faces.devices import batches, compile_where_asked, fast_arithmetic, pick_device, to_device, to_uint8
 from faces.files import fingerprint, new_file, new_folder
 from faces.moments import active_units
 from faces.params import Group, load
@@ -91,6 +91,7 @@ class Run:
                 raise ValueError(
                     f"params.yaml: models.{params.model}.batch = {config.batch} cannot be dealt evenly to {ranks.size()} processes; start another number"
                 )
+        compile_where_asked(self.model)
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.step, self.phase = 0, -1
         self.sums: dict[str, float] = {}  # of the logs since the last report

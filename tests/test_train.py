@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from faces import raw
 from faces.files import write_json
@@ -70,6 +71,24 @@ def test_a_killed_run_ends_in_the_same_bytes(place):
     assert last.wait() == 0
     assert "continuing at image" in last.stderr.read()
     assert bytes_of(place / "data" / "model") == bytes_of(place / "data" / "undisturbed")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_run_is_the_same_run_but_for_rounding(place):
+    """And its weights have the same names."""
+    values = yaml.safe_load((place / "params.yaml").read_text())
+    values["train"] |= {"images": 96, "reports": 2}
+    (place / "params.yaml").write_text(yaml.safe_dump(values))
+    for out, compiled in {"data/plain": "", "data/compiled": "1"}.items():
+        run = start(place, out, FACES_COMPILE=compiled)
+        assert run.wait() == 0, run.stderr.read()
+    plain, compiled = (load_file(place / "data" / name / "model.safetensors") for name in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name, weights in plain.items():
+        torch.testing.assert_close(compiled[name], weights, rtol=0.02, atol=0.005, msg=name)
+    histories = [pd.read_csv(place / "data" / name / "history.csv") for name in ("plain", "compiled")]
+    np.testing.assert_allclose(*(history[["train_loss", "valid_psnr"]] for history in histories), rtol=0.02)
+    assert (place / "data/plain/model.safetensors").read_bytes() != (place / "data/compiled/model.safetensors").read_bytes(), "not compiled"
 
 
 def steps_done(checkpoint) -> int:

@@ -255,6 +255,8 @@ def with_buffers(module: nn.Module) -> nn.Module:
 
 
 class Model(nn.Module):
+    second_order = True  # the critic pays for its gradient
+
     def __init__(self, config: Config, size: int):
         """Raises ValueError where `size` is not 4 doubled once or more."""
         super().__init__()
