@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import generation, models, perceptual
+from faces import generation, models, perceptual, report
 from faces.codes import Codes
 from faces.crops import Crops
 from faces.detail import Detail
@@ -207,7 +207,7 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
     alike = evaluate.reconstruction(model, crops.images, codes, test, params.batch)
     bench = score.Bench(params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    faces = generation.sets(bench, crops.images, codes, crops.rows("train"), rows, params.seed)
+    faces = generation.sets(bench, crops.images, codes, {split: crops.rows(split) for split in ("train", "valid")}, rows, params.seed)
     real = bench.pictures(crops.images[rows])
     told = {row["set"]: row["frechet_lite0"] for row in generation.score_sets(bench, faces, real, {"lite0": bench.features})}
     areas = separation(codes, crops)
@@ -216,7 +216,7 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
         "SSIM": alike["ssim"].mean(),
         "reconstructions": told["reconstruction"],
         "samples": told["standard"],
-        "best prior": min(told[prior] for prior in ("gaussian", "tempered", "mixture")),
+        "best prior": min(told[prior] for prior in report.PRIORS if prior in told),
         "mean AUROC": np.nanmean(list(areas.values())),
         **{name: areas[name] for name in ATTRIBUTES if name in areas},
     }

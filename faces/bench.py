@@ -35,6 +35,7 @@ class Score(Group):
     components: Annotated[int, Field(ge=1)]
     ridge: Annotated[float, Field(gt=0)]
     temperature: Annotated[float, Field(gt=0)]
+    diffusion: Annotated[int, Field(ge=0)]
     groups: Count
     paths: Annotated[int, Field(ge=1)]
     side: Annotated[int, Field(ge=32)]

@@ -1,6 +1,7 @@
 """New faces, prior by prior: how far sets of them are from real ones, and how evenly the way from one face to another runs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,30 +10,48 @@ import torch
 from torch import Tensor
 
 from faces import priors
-from faces.bench import EPSILON, Bench, Scales
+from faces.bench import EPSILON, Bench, Scales, Score
+from faces.diffusion import Diffusion
 from faces.distances import frechet, grams, kernel, polynomial, with_interval
 from faces.terminal import Progress
 
 Features = Callable[[Tensor], np.ndarray]
+Draw = Callable[[int, np.random.Generator], np.ndarray]  # how many codes, and by which chance
 
 
-def sets(bench: Bench, images: np.ndarray, codes: np.ndarray, train: np.ndarray, rows: np.ndarray, seed: int) -> dict[str, Tensor]:
+def drawers(model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed: int, device: torch.device) -> dict[str, Draw]:
+    """What draws codes (count, D) from each prior; where a prior is fitted, to train codes (N, D), that is done when it is called.
+
+    The `held` codes (M, D), of other faces, keep the diffusion model from learning the train codes by heart.
+    """
+    axes = priors.Axes.of(codes, params.axes, seed)
+    mixture = partial(priors.mixture, axes, codes, params.components, params.ridge, seed)
+    found: dict[str, Draw] = {
+        "standard": lambda count, rng: model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy(),
+        "gaussian": lambda count, rng: priors.gaussian(axes, count, 1.0, rng),
+        "tempered": lambda count, rng: priors.gaussian(axes, count, params.temperature, rng),
+        "mixture": lambda count, rng: priors.sample_mixture(axes, mixture(), count, rng),
+    }
+    if params.diffusion:
+        found["diffusion"] = lambda count, rng: Diffusion.fit(axes, codes, held, params.diffusion, seed, device).sample(count, rng)
+    return found
+
+
+def sets(
+    bench: Bench, images: np.ndarray, codes: np.ndarray, splits: dict[str, np.ndarray], rows: np.ndarray, seed: int
+) -> dict[str, Tensor]:
     """As many faces of each kind as there are `rows` of the test split: real ones of the train split, those rows rebuilt, and samples of each prior.
 
-    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `train` are the rows of the train split.
+    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and of the valid split.
     """
-    params, count, rng = bench.params, len(rows), np.random.default_rng(seed)
-    fitted_to = codes[np.sort(rng.permutation(train)[: params.fit])]
-    axes = priors.Axes.of(fitted_to, params.axes, seed)
-    mixture = priors.mixture(axes, fitted_to, params.components, params.ridge, seed)
-    return {
+    params, count, rng, train = bench.params, len(rows), np.random.default_rng(seed), splits["train"]
+    fitted_to, held = codes[np.sort(rng.permutation(train)[: params.fit])], codes[splits["valid"][: params.fit // 10]]
+    faces = {
         "train_faces": bench.pictures(images[np.sort(rng.permutation(train)[:count])]),
         "reconstruction": bench.decode(codes[rows]),
-        "standard": bench.decode(bench.model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy()),
-        "gaussian": bench.decode(priors.gaussian(axes, count, 1.0, rng)),
-        "tempered": bench.decode(priors.gaussian(axes, count, params.temperature, rng)),
-        "mixture": bench.decode(priors.sample_mixture(axes, mixture, count, rng)),
     }
+    draws = drawers(bench.model, fitted_to, held, params, seed, bench.device)
+    return faces | {name: bench.decode(draw(count, rng)) for name, draw in draws.items()}
 
 
 def score_sets(bench: Bench, faces: dict[str, Tensor], real: Tensor, networks: dict[str, Features]) -> list[dict[str, Any]]:
@@ -64,13 +83,13 @@ def score_priors(
     bench: Bench,
     images: np.ndarray,
     codes: np.ndarray,
-    train: np.ndarray,
+    splits: dict[str, np.ndarray],
     rows: np.ndarray,
     networks: dict[str, Features],
     scales: Scales,
     seed: int,
 ) -> pd.DataFrame:
     """priors.csv: every set against the test faces `rows`, and the ways between them."""
-    faces = sets(bench, images, codes, train, rows, seed)
+    faces = sets(bench, images, codes, splits, rows, seed)
     table = score_sets(bench, faces, bench.pictures(images[rows]), networks)
     return pd.DataFrame([*table, score_interpolation(bench, codes[rows], scales)])

@@ -30,6 +30,7 @@ PRIORS = {
     "gaussian": "a Gaussian fitted to the train codes",
     "tempered": "the same Gaussian, narrowed",
     "mixture": "a mixture of Gaussians fitted to the train codes",
+    "diffusion": "a diffusion model of the train codes",
 }
 SETS = {
     "train_faces": "Train faces (real: the least that can be reached)",

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from faces import checkpoints, pictures, priors, raw
+from faces import checkpoints, generation, pictures, raw
 from faces.crops import Crops
 from faces.directions import Directions
 from faces.files import new_file, new_folder
@@ -31,7 +31,7 @@ FACES, TILE = 6, 56  # columns of a block, two rows each; pixels a side
 SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
 ATTRIBUTE = "Smiling"
 QUALITY = 88  # of the JPEG files
-PRIORS = {"standard": "its own", "gaussian": "Gaussian", "tempered": "tempered", "mixture": "mixture"}
+PRIORS = {"standard": "its own", "gaussian": "Gaussian", "tempered": "tempered", "mixture": "mixture", "diffusion": "diffusion"}
 
 
 class Unfinished(ValueError):
@@ -63,18 +63,7 @@ class Entry:
     @property
     def best_prior(self) -> str:
         """The one of PRIORS whose samples are nearest to real faces."""
-        return min(PRIORS, key=lambda prior: self.metrics["generation"][prior]["frechet_lite0"])
-
-
-def new_codes(entry: Entry, model: Any, codes: np.ndarray, params: score.Params) -> np.ndarray:
-    """Codes (2 FACES, D) from the entry's best prior, fitted to train codes (N, D) as the stage of scores does."""
-    count, settings, rng = 2 * FACES, params.score, np.random.default_rng(params.seed)
-    if entry.best_prior == "standard":
-        return model.sample(count, torch.Generator().manual_seed(params.seed), 1.0).numpy()
-    axes = priors.Axes.of(codes, settings.axes, params.seed)
-    if entry.best_prior == "mixture":
-        return priors.sample_mixture(axes, priors.mixture(axes, codes, settings.components, settings.ridge, params.seed), count, rng)
-    return priors.gaussian(axes, count, settings.temperature if entry.best_prior == "tempered" else 1.0, rng)
+        return min(set(PRIORS) & set(self.metrics["generation"]), key=lambda prior: self.metrics["generation"][prior]["frechet_lite0"])
 
 
 def picture(entry: Entry) -> np.ndarray:
@@ -88,7 +77,9 @@ def picture(entry: Entry) -> np.ndarray:
     test = np.random.default_rng(params.seed).permutation(crops.rows("test"))
     rows = test[:FACES]
     kept = sheet(np.stack([crops.images[rows], studio.decode(codes[rows])]), TILE, title="test faces, and what it keeps")
-    samples = studio.decode(new_codes(entry, model, codes[crops.rows("train")], params))
+    train, held = (codes[crops.rows(split)[: params.score.fit]] for split in ("train", "valid"))
+    draws = generation.drawers(model, train, held, params.score, params.seed, torch.device("cpu"))
+    samples = studio.decode(draws[entry.best_prior](2 * FACES, np.random.default_rng(params.seed)))
     new = sheet(samples.reshape(2, FACES, *samples.shape[1:]), TILE, title=f"new faces ({PRIORS[entry.best_prior]} prior)")
     blocks = [kept, new]
     if ATTRIBUTE in directions.attributes:
@@ -169,7 +160,7 @@ the days of the papers.
 {missing}
 Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare between sizes. FD: Frechet distance on
 EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of this set and these sizes only; samples are from the model's own prior, the
-best prior is one of that and three fitted to the train codes. AUROC: held out, mean over the attributes, of mean differences and of logistic boundaries.
+best prior is one of that and four fitted to the train codes. AUROC: held out, mean over the attributes, of mean differences and of logistic boundaries.
 Edits are those of `partial`, as the judge sees them: the share of attributes for which some strength flips 80% of the faces, and what then changes in
 attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the training alone, on shared cores: an upper bound.
 Trained on: {devices}.

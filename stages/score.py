@@ -119,12 +119,13 @@ def score_all(
         against, where = against.assign(judge=0, level=score.levels[-1]), ["judge", "level", "estimator", "kind", "attribute"]
         levels = levels.drop(columns=["error_reduction", "psnr_outside"]).merge(against, "left", where)
         found["levels"] = levels.reindex(columns=COLUMNS["levels"])
+    splits = {split: crops.rows(split) for split in ("train", "valid")}
     expected = edits.correlations(known[crops.rows("train")])
     return found | {
         "leakage": pd.concat([pd.DataFrame(truth_rows, columns=COLUMNS["leakage"]), found["leakage"]]),
         "carried": confounding.table(found["leakage"], truth, expected, names, score.resamples, rng),
         "identity": pd.DataFrame(marks),
-        "priors": generation.score_priors(bench, crops.images, codes, crops.rows("train"), real_rows, networks, scales, params.seed),
+        "priors": generation.score_priors(bench, crops.images, codes, splits, real_rows, networks, scales, params.seed),
     }
 
 

@@ -63,6 +63,7 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     monkeypatch.setattr(anchors, "TRIAL", 1)
     params = copy.deepcopy(params)
     params["models"]["vae"] |= {"width": 4, "code_length": 8, "batch": 8}
+    params["score"]["diffusion"] = 4
     settings, crops, device = parse(anchors.Params, pick(anchors.Params, params)), Crops.open(tmp_path), torch.device("cpu")
     torch.manual_seed(0)
     model, seen = anchors.CONTESTANTS[name](crops, settings, 4.0, device)

@@ -51,6 +51,7 @@ SMALL = {  # what makes a run short: key -> value
     "score.samples": 12,
     "score.axes": 8,
     "score.components": 2,
+    "score.diffusion": 4,
     "score.groups": 3,
     "score.paths": 2,
     "render.tile": 32,

@@ -1,0 +1,94 @@
+"""The diffusion model of codes against planted distributions of codes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from faces import diffusion
+from faces.diffusion import Diffusion
+from faces.priors import Axes
+
+CPU = torch.device("cpu")
+
+
+class OfGaussian(torch.nn.Module):
+    """The best denoiser of codes whose numbers are independent and Gaussian, with these standard deviations."""
+
+    def __init__(self, deviations: Tensor) -> None:
+        super().__init__()
+        self.variances = deviations.square()
+
+    def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        return noisy * self.variances / (self.variances + sigma[:, None].square())
+
+
+def test_the_walk_ends_at_the_distribution_that_the_denoiser_knows(rng):
+    """For a Gaussian of deviation s the way is known: x at level sigma is x_0 sqrt(s^2 + sigma^2), so noise of variance 1 ends at s / sqrt(1 + (s / 20)^2)."""
+    deviations = torch.tensor([0.2, 1.0, 1.5])
+    noise = torch.from_numpy(rng.standard_normal((200, 3)).astype(np.float32))
+    expected = noise * deviations / (1 + (deviations / diffusion.HIGHEST).square()).sqrt()
+    torch.testing.assert_close(diffusion.walk(OfGaussian(deviations), noise), expected, atol=0.02, rtol=0.02)
+
+
+def test_an_untrained_denoiser_errs_by_one_at_every_level(rng):
+    codes = torch.from_numpy(rng.standard_normal((4000, 6)).astype(np.float32))
+    denoiser = diffusion.Denoiser(6)
+    assert diffusion.held_out(denoiser, codes) == pytest.approx(1, abs=0.03)
+    assert diffusion.held_out(denoiser, codes) == diffusion.held_out(denoiser, codes)
+
+
+def test_the_network_is_told_the_noise_level(rng):
+    codes = torch.from_numpy(rng.standard_normal((400, 3)).astype(np.float32))
+    trained = diffusion.train(codes, codes[:100], 60, 1)
+    with torch.no_grad():
+        near, far = (trained(codes, torch.full((400,), sigma)) - codes for sigma in (0.05, 5.0))
+    assert near.square().mean() < 0.01
+    assert far.square().mean() > 0.5
+
+
+def test_samples_fall_into_planted_clusters(rng):
+    """Three clusters in four dimensions, of unequal size and width: their shares, places and widths come back, and hardly anything between them."""
+    centres = np.array([[-6.0, 0, 0, 0], [6.0, 0, 0, 0], [0.0, 9, 0, 3]])
+    widths, which = np.array([1.0, 0.5, 1.0]), rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
+    codes = (centres[which] + rng.normal(0, 1, (4000, 4)) * widths[which, None]).astype(np.float32)
+    axes = Axes.of(codes, 4, 0)
+    drawn = Diffusion.fit(axes, codes[:3500], codes[3500:], 800, 1, CPU).sample(2000, rng)
+    distances = np.linalg.norm(drawn[:, None] - centres, axis=2)
+    nearest = distances.argmin(1)
+    np.testing.assert_allclose(np.bincount(nearest, minlength=3) / 2000, [0.5, 0.3, 0.2], atol=0.06)
+    for place, centre in enumerate(centres):
+        np.testing.assert_allclose(drawn[nearest == place].mean(0), centre, atol=0.3)
+        np.testing.assert_allclose(drawn[nearest == place].std(0), widths[place], rtol=0.3)
+    assert (distances.min(1) > 4).mean() < 0.03
+
+
+def test_what_lies_beyond_the_axes_is_drawn_as_noise(rng):
+    codes = (rng.normal(0, 1, (3000, 8)) * [6, 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]).astype(np.float32)
+    drawn = Diffusion.fit(Axes.of(codes, 2, 0), codes, codes[:300], 300, 1, CPU).sample(3000, rng)
+    np.testing.assert_allclose(drawn.std(0), [6, 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], rtol=0.2)
+
+
+def test_held_out_codes_keep_it_from_learning_codes_by_heart(rng):
+    """Of 24 codes a network of this size would sooner or later know every number; new ones must not be copies of them."""
+    codes, held = (rng.normal(0, 1, (count, 16)).astype(np.float32) for count in (24, 400))
+    drawn = Diffusion.fit(Axes.of(codes, 16, 0), codes, held, 500, 1, CPU).sample(100, rng)
+    nearest = np.linalg.norm(drawn[:, None] - codes, axis=2).min(1)
+    assert np.median(nearest) > 0.4 * np.median(np.linalg.norm(held[:, None] - codes, axis=2).min(1))
+
+
+def test_the_same_seed_draws_the_same_codes(rng):
+    codes = rng.normal(0, 1, (300, 5)).astype(np.float32)
+    axes, state = Axes.of(codes, 5, 0), torch.get_rng_state()
+    first, second, other = (
+        Diffusion.fit(axes, codes, codes[:50], 40, seed, CPU).sample(20, np.random.default_rng(1)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - other).max() > 1e-3
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_codes_that_are_all_alike_are_drawn_as_they_are(rng):
+    codes = np.full((50, 4), 3.0, np.float32)
+    drawn = Diffusion.fit(Axes.of(codes, 4, 0), codes, codes[:5], 20, 1, CPU).sample(10, rng)
+    np.testing.assert_allclose(drawn, 3.0, atol=1e-3)
