@@ -13,7 +13,10 @@ from faces import priors
 from faces.bench import EPSILON, Bench, Scales, Score
 from faces.diffusion import Diffusion
 from faces.distances import frechet, grams, kernel, polynomial, with_interval
+from faces.pictures import sheet
 from faces.terminal import Progress
+
+SHOWN = 12  # faces of each set in the picture
 
 Features = Callable[[Tensor], np.ndarray]
 Draw = Callable[[int, np.random.Generator], np.ndarray]  # how many codes, and by which chance
@@ -80,16 +83,14 @@ def score_interpolation(bench: Bench, codes: np.ndarray, scales: Scales) -> dict
 
 
 def score_priors(
-    bench: Bench,
-    images: np.ndarray,
-    codes: np.ndarray,
-    splits: dict[str, np.ndarray],
-    rows: np.ndarray,
-    networks: dict[str, Features],
-    scales: Scales,
-    seed: int,
+    bench: Bench, faces: dict[str, Tensor], real: Tensor, codes: np.ndarray, networks: dict[str, Features], scales: Scales
 ) -> pd.DataFrame:
-    """priors.csv: every set against the test faces `rows`, and the ways between them."""
-    faces = sets(bench, images, codes, splits, rows, seed)
-    table = score_sets(bench, faces, bench.pictures(images[rows]), networks)
-    return pd.DataFrame([*table, score_interpolation(bench, codes[rows], scales)])
+    """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n, D)."""
+    return pd.DataFrame([*score_sets(bench, faces, real, networks), score_interpolation(bench, codes, scales)])
+
+
+def portraits(faces: dict[str, Tensor], side: int) -> np.ndarray:
+    """The first SHOWN faces of each set in a row: uint8 (H, W, 3)."""
+    rows = torch.stack([images[:SHOWN].permute(0, 2, 3, 1).cpu() for images in faces.values()])
+    seen = rows.add(1).mul(127.5).round().clamp(0, 255).byte().numpy()
+    return sheet(seen, side, rows=[name.replace("_", " ") for name in faces])

@@ -64,6 +64,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: each row a face, each column an attribute moved by the plain difference of the means",
     "grids/features_calibrated.png": "The same in sigmas, the unit that is alike for every attribute",
+    "plots/new_faces.png": "Real faces, reconstructions of test faces, and new faces from each prior: not chosen, the first of each set",
     "plots/history.png": "Loss on train and on valid faces, and reconstruction of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
     "plots/counterfactuals.png": "Edits against the truth: PSNR inside the region that really changes",
@@ -481,8 +482,8 @@ def view(evidence: Evidence) -> dict[str, Any]:
             "edited": any(known(level_row(evidence, entry["name"], "plain").get("strength")) for entry in entries),
         },
         "data_pictures": pictures(evidence, "grids/data_faces.png", "grids/data_rates.png", "grids/data_correlation.png"),
-        "quality_pictures": pictures(evidence, "grids/reconstructions.png", "grids/samples.png"),
-        "charts": pictures(evidence, *(path for path in CAPTIONS if path.startswith("plots/")))
+        "quality_pictures": pictures(evidence, "grids/reconstructions.png", "grids/samples.png", "plots/new_faces.png"),
+        "charts": pictures(evidence, *(path for path in CAPTIONS if path.startswith("plots/") and path != "plots/new_faces.png"))
         + [shown for shown in [picture(evidence, leakage, "Leakage: what each edit (row) does to every attribute (column)")] if shown],
         "more": pictures(
             evidence,

@@ -9,6 +9,7 @@ out   reports/metrics.json   small nested numbers, the same keys on every run ov
       reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG
 """
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,6 +157,7 @@ def scored(scores: Path, plots: Path) -> dict[str, Any]:
     priors = tables["priors"]
     for distance in (name for name in priors if name.startswith(("frechet", "kernel")) and not name.endswith(("_low", "_high"))):
         charts.distances(priors.dropna(subset=[distance]), distance, plots / f"{distance}.png")
+    shutil.copyfile(scores / "new_faces.png", plots / "new_faces.png")
     return metrics | {"generation": {row["set"]: numbers(row) for _, row in priors.iterrows()}}
 
 

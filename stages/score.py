@@ -11,6 +11,7 @@ out   data/scores/       curves.csv    per judge, estimator, kind, attribute and
                          carried.csv   what each estimator's edits bring along where labels are correlated, and where not
                          identity.csv  the marks of the identity scale, by judge and attribute
                          priors.csv    distance of reconstructions and of samples to real faces, and smoothness
+                         new_faces.png some faces of each of these sets
 
 Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what cannot stay
 (faces/exclusions.py); `plain` is the decoded edit, `detail` the original plus what the edit changed. A face counts where the judge sees, before the edit, what
@@ -38,6 +39,7 @@ from faces.files import new_folder
 from faces.identities import identity_scales
 from faces.judge import Panel
 from faces.params import Group, load, one_of
+from faces.pictures import write_png
 from faces.terminal import Progress, stop
 from faces.trials import Rows, score_edit
 from faces.truths import against_truth, true_changes
@@ -96,8 +98,8 @@ def score_all(
     directions: dict[str, Directions],
     networks: dict[str, generation.Features],
     params: Params,
-) -> dict[str, pd.DataFrame]:
-    """Every table, by name."""
+) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
+    """Every table, by name, and the picture of new faces."""
     score, names, rng = params.score, bench.panel.attributes, np.random.default_rng(params.seed)
     torch.manual_seed(params.seed)
     order, known = rng.permutation(crops.rows("test")), crops.labels[:, [crops.attributes.index(name) for name in names]]
@@ -121,12 +123,14 @@ def score_all(
         found["levels"] = levels.reindex(columns=COLUMNS["levels"])
     splits = {split: crops.rows(split) for split in ("train", "valid")}
     expected = edits.correlations(known[crops.rows("train")])
-    return found | {
+    new = generation.sets(bench, crops.images, codes, splits, real_rows, params.seed)
+    tables = found | {
         "leakage": pd.concat([pd.DataFrame(truth_rows, columns=COLUMNS["leakage"]), found["leakage"]]),
         "carried": confounding.table(found["leakage"], truth, expected, names, score.resamples, rng),
         "identity": pd.DataFrame(marks),
-        "priors": generation.score_priors(bench, crops.images, codes, splits, real_rows, networks, scales, params.seed),
+        "priors": generation.score_priors(bench, new, real, codes[real_rows], networks, scales),
     }
+    return tables, generation.portraits(new, crops.geometry.size)
 
 
 def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges: Path, out: Path) -> None:
@@ -145,10 +149,11 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges
     except ValueError as error:
         raise stop(error) from None
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-    tables = score_all(bench, crops, pairs, codes, directions, networks, params)
+    tables, new_faces = score_all(bench, crops, pairs, codes, directions, networks, params)
     with new_folder(out) as folder:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+        write_png(folder / "new_faces.png", new_faces)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
-from faces import priors
+from faces import generation, priors
+from faces.bench import Score
+from faces.params import parse
+from faces.report import PRIORS
 
 
 def test_gaussian_samples_have_the_codes_mean_and_covariance(rng):
@@ -53,3 +57,27 @@ def test_the_same_seed_draws_the_same_mixture(rng):
     axes = priors.Axes.of(codes, 3, 7)
     first, second = (priors.sample_mixture(axes, priors.mixture(axes, codes, 2, 1e-3, 7), 50, np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_portraits_show_the_first_faces_of_each_set():
+    red, blue = (torch.tensor(colour).view(1, 3, 1, 1).repeat(14, 1, 32, 32) for colour in ([1.2, -1.0, -1.0], [-1.0, -1.0, 1.0]))
+    blue[12:] = torch.tensor([-1.0, 1.0, -1.0]).view(3, 1, 1)  # green beyond those shown
+    page = generation.portraits({"train_faces": red, "standard": blue}, 32)
+    assert page.dtype == np.uint8
+    for colour, count in (([255, 0, 0], 12), ([0, 0, 255], 12), ([0, 255, 0], 0)):
+        assert (page == colour).all(2).sum() == count * 32 * 32
+
+
+def test_a_prior_is_there_when_it_is_asked_for(rng, params):
+    settings = parse(Score, params["score"] | {"diffusion": 0, "axes": 3, "components": 2})
+    codes = rng.normal(0, 1, (60, 5)).astype(np.float32)
+
+    def names(score: Score) -> list[str]:
+        found = generation.drawers(None, codes, codes[:9], score, 1, torch.device("cpu"))
+        for name, draw in found.items():
+            if name != "standard":
+                assert draw(7, rng).shape == (7, 5)
+        return list(found)
+
+    assert names(settings) == ["standard", "gaussian", "tempered", "mixture"]
+    assert names(settings.model_copy(update={"diffusion": 3})) == list(PRIORS)
