@@ -9,7 +9,7 @@ vae              ours, with the params of params.yaml; its budget in images is w
 Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast arithmetic, so that only the networks and
 their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances on EfficientNet-Lite0 features between as many test
 faces as `score.samples` and their reconstructions, samples from the model's prior, and samples from the best prior fitted to its train codes; held-out AUROC of
-mean differences. Faces of one set, sizes and numbers of faces differ from the literature's: compare within the table only.
+mean differences and of logistic boundaries. Faces of one set, sizes and numbers of faces differ from the literature's: compare within the table only.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import generation, models, perceptual, report
+from faces import boundaries, generation, models, perceptual, report
 from faces.codes import Codes
 from faces.crops import Crops
 from faces.detail import Detail
@@ -45,6 +45,7 @@ class Params(train.Params):
     score: score.Score
     detail: Detail
     batch: Annotated[int, Field(alias="encode.batch")]
+    boundary: Annotated[boundaries.Boundary, Field(alias="vectors.boundary")]
 
 
 class Anchor(nn.Module):
@@ -189,14 +190,19 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
     return run.averaged, run.step * config.batch
 
 
-def separation(codes: np.ndarray, crops: Crops) -> dict[str, float]:
-    """Held-out AUROC of the mean difference of the train codes, for each attribute whose test labels have both sides."""
-    rows, test = crops.rows("train"), crops.rows("test")
-    found = {}
-    for name, direction in zip(crops.attributes, differences(Codes(codes, rows), crops.labels[rows]), strict=True):
-        labels = crops.labels[test, crops.attributes.index(name)]
-        known = labels != 0
-        found[name] = float(auroc(codes[test[known]] @ direction, labels[known] == 1)[0])
+def separation(codes: np.ndarray, crops: Crops, boundary: boundaries.Boundary) -> dict[str, dict[str, float]]:
+    """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
+    rows, test, known = crops.rows("train"), crops.rows("test"), Codes(codes, crops.rows("train"))
+    labels, train = crops.labels[rows], codes[rows]
+    logistic = boundaries.fit(
+        known, labels, train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64), boundaries.logistic_loss, boundary
+    )
+    found: dict[str, dict[str, float]] = {}
+    for way, directions in (("means", differences(known, labels)), ("logistic", logistic.normals)):
+        found[way] = {}
+        for name, direction in zip(crops.attributes, directions, strict=True):
+            truth = crops.labels[test, crops.attributes.index(name)]
+            found[way][name] = float(auroc(codes[test[truth != 0]] @ direction, truth[truth != 0] == 1)[0])
     return found
 
 
@@ -210,15 +216,15 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
     faces = generation.sets(bench, crops.images, codes, {split: crops.rows(split) for split in ("train", "valid")}, rows, params.seed)
     real = bench.pictures(crops.images[rows])
     told = {row["set"]: row["frechet_lite0"] for row in generation.score_sets(bench, faces, real, {"lite0": bench.features})}
-    areas = separation(codes, crops)
+    areas = separation(codes, crops, params.boundary)
     return {
         "PSNR, dB": alike["psnr"].mean(),
         "SSIM": alike["ssim"].mean(),
         "reconstructions": told["reconstruction"],
         "samples": told["standard"],
         "best prior": min(told[prior] for prior in report.PRIORS if prior in told),
-        "mean AUROC": np.nanmean(list(areas.values())),
-        **{name: areas[name] for name in ATTRIBUTES if name in areas},
+        **{f"mean AUROC, {way}": np.nanmean(list(area.values())) for way, area in areas.items()},
+        **{f"{name}, {way}": area[name] for name in ATTRIBUTES for way, area in areas.items() if name in area},
     }
 
 
