@@ -3,8 +3,8 @@
 Preechakul et al., "Diffusion Autoencoders", CVPR 2022, section 4, sample an autoencoder's codes so. Noise levels, weights, preconditioning and solver are
 those of Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022, tables 1 and 2, for data of unit variance.
 
-A network is shown codes with noise of a random level and tells the codes; new ones come out of pure noise, step by step. Trained for ever it would know the train
-codes by heart; held-out codes say where to stop.
+A network is shown codes with noise of a random level and tells the codes; new ones come out of pure noise, step by step. Trained for ever it would know
+the train codes by heart; held-out codes say where to stop.
 """
 
 import copy
