@@ -48,7 +48,8 @@ def sets(
     images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and of the valid split.
     """
     params, count, rng, train = bench.params, len(rows), np.random.default_rng(seed), splits["train"]
-    fitted_to, held = codes[np.sort(rng.permutation(train)[: params.fit])], codes[splits["valid"][: params.fit // 10]]
+    fitted_to = codes[np.sort(rng.permutation(train)[: params.fit])]
+    held = codes[splits["valid"][: params.fit // 10]] if params.diffusion else codes[:0]
     faces = {
         "train_faces": bench.pictures(images[np.sort(rng.permutation(train)[:count])]),
         "reconstruction": bench.decode(codes[rows]),

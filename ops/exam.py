@@ -58,6 +58,7 @@ def bench(primary: str):
     params, before = read(Path(FILE)), Path.cwd()
     params["vectors"] |= {"primary": primary, "estimators": [primary]}
     params["score"]["estimators"] = [primary]
+    params["score"]["diffusion"] = 0  # no gate goes by it, and an exam has no valid faces to fit it with
     with tempfile.TemporaryDirectory(prefix="exam-") as place:
         (Path(place) / FILE).write_text(yaml.safe_dump(params), encoding="utf-8")
         os.chdir(place)

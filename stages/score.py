@@ -121,7 +121,7 @@ def score_all(
         against, where = against.assign(judge=0, level=score.levels[-1]), ["judge", "level", "estimator", "kind", "attribute"]
         levels = levels.drop(columns=["error_reduction", "psnr_outside"]).merge(against, "left", where)
         found["levels"] = levels.reindex(columns=COLUMNS["levels"])
-    splits = {split: crops.rows(split) for split in ("train", "valid")}
+    splits = {split: crops.rows(split) for split in (("train", "valid") if score.diffusion else ("train",))}
     expected = edits.correlations(known[crops.rows("train")])
     new = generation.sets(bench, crops.images, codes, splits, real_rows, params.seed)
     tables = found | {
