@@ -20,7 +20,7 @@ from faces.terminal import UNFIT
 from stages.train import average, learning_rate, rows_of_step
 from tests.conftest import ROOT
 
-SMALL = {"code_length": 8, "width": 4, "linear_side": 16, "batch": 8}
+SMALL = {"code_length": 8, "width": 4, "linear_in": 16, "linear_out": 16, "batch": 8}
 
 
 def write_crops(folder, count: int, rng: np.random.Generator) -> None:

@@ -8,24 +8,33 @@ Kingma & Welling 2014; the decoder's variance is the best for each batch (Rybkin
 The best linear VAE is principal component analysis (Tipping & Bishop 1999; Lucas et al. 2019), and for aligned faces it is a strong one. `prepare` sets the
 two linear maps to it, so the first step starts where convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves
 stay trainable. Upsampling followed by a convolution leaves no checkerboard and exports to plain operators.
+
+A share of the reconstruction term may compare features of EfficientNet-Lite0 (faces/perceptual.py) instead of pixels, each stage with its own best variance.
 """
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from faces import nn as bricks
+from faces import perceptual
 from faces.nn import Fold, Residual, convolution
 from faces.vae import GaussianVAE, calibrated_gaussian
+
+STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
 
 
 class Config(bricks.Config):
     code_length: int  # D
     width: int  # channels at half the image's size; each halving doubles them
     blocks: int  # residual blocks per level, but for the finest
-    linear_side: int  # pixels a side of the picture that the linear maps see
+    linear_in: int  # pixels a side of the picture that the encoder's linear map sees
+    linear_out: int  # pixels a side of the picture that the decoder's linear map draws
+    features: Annotated[float, Field(ge=0, lt=1)]  # share of the reconstruction term that compares features; 0: no network is needed
 
 
 class Encoder(nn.Module):
@@ -38,7 +47,7 @@ class Encoder(nn.Module):
             layers += [convolution(inputs, outputs, 4, 2)]
             layers += [Residual(outputs) for _ in range(config.blocks if inputs > 3 else 0)]
         self.convolutions = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 2 * config.code_length))
-        self.side = config.linear_side
+        self.side = config.linear_in
         self.linear = nn.Linear(3 * self.side**2, config.code_length)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,7 +66,7 @@ class Decoder(nn.Module):
             layers += [Residual(inputs) for _ in range(config.blocks)]
             layers += [nn.Upsample(scale_factor=2), convolution(inputs, outputs)]
         self.convolutions = nn.Sequential(*layers, nn.Conv2d(widths[0], 3, 3, 1, 1))
-        self.size, self.side = size, config.linear_side
+        self.size, self.side = size, config.linear_out
         self.linear = nn.Linear(config.code_length, 3 * self.side**2)
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -70,11 +79,15 @@ class Decoder(nn.Module):
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
         widths = [config.width * 2**level for level in range(int(math.log2(size)) - 2)]  # at size / 2, ..., 4
-        config = config.model_copy(update={"linear_side": min(config.linear_side, size)})
+        config = config.model_copy(update={"linear_in": min(config.linear_in, size), "linear_out": min(config.linear_out, size)})
         super().__init__(config, config.code_length, Encoder(config, widths), Decoder(config, widths, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
-        return calibrated_gaussian(images, decoded)
+        share, pixels = self.config.features, calibrated_gaussian(images, decoded)
+        if share == 0:
+            return pixels
+        network = perceptual.load("efficientnet_lite0", "", images.device)
+        return (1 - share) * pixels + share * perceptual.calibrated_features(network, images, decoded, STAGES)
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
@@ -82,7 +95,7 @@ class Model(GaussianVAE):
 
         With eigenvalues l_i and the mean of the discarded ones s^2, the posterior variance of code i is s^2 / (l_i + s^2): Lucas et al. 2019, section 3.
         """
-        side = self.config.linear_side
+        side, drawn = self.config.linear_in, self.config.linear_out
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
         mean = pictures.mean(0)
         count = min(self.code_length, len(pictures) - 1, pictures.shape[1])  # fewer faces than code numbers leave the last ones to chance
@@ -93,8 +106,10 @@ class Model(GaussianVAE):
         encoder, decoder = self.encoder, self.decoder
         encoder.linear.weight[:count] = (axes / kept.sqrt()).T
         encoder.linear.bias.copy_(-encoder.linear.weight @ mean)
-        decoder.linear.weight[:, :count] = axes * kept.sqrt()
-        decoder.linear.bias.copy_(mean)
+        pictures = torch.cat([axes.T * kept.sqrt()[:, None], mean[None]]).view(-1, 3, side, side)
+        pictures = F.interpolate(pictures, (drawn, drawn), mode="bilinear", antialias=True).flatten(1)
+        decoder.linear.weight[:, :count] = pictures[:-1].T
+        decoder.linear.bias.copy_(pictures[-1])
         for last in (encoder.convolutions[-1], decoder.convolutions[-1]):
             last.weight.zero_()
             last.bias.zero_()
