@@ -25,17 +25,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from faces import boundaries, generation, models, perceptual, report
-from faces.codes import Codes
 from faces.crops import Crops
 from faces.detail import Detail
 from faces.devices import fast_arithmetic, pick_device, to_device
 from faces.estimators import differences
+from faces.moments import Moments
 from faces.nn import Fold
 from faces.params import load
 from faces.scores import auroc
 from faces.terminal import say
 from faces.vae import gaussian_kl
-from stages import encode, evaluate, score, train
+from stages import encode, evaluate, score, train, vectors
 
 WARM, TRIAL = 3, 12  # steps of ours: those that are not timed, and those from whose rate its budget follows
 ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have them
@@ -44,7 +44,7 @@ ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have th
 class Params(train.Params):
     score: score.Score
     detail: Detail
-    batch: Annotated[int, Field(alias="encode.batch")]
+    encode: encode.Encode
     boundary: Annotated[boundaries.Boundary, Field(alias="vectors.boundary")]
 
 
@@ -190,13 +190,11 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
     return run.averaged, run.step * config.batch
 
 
-def separation(codes: np.ndarray, crops: Crops, boundary: boundaries.Boundary) -> dict[str, dict[str, float]]:
+def separation(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: boundaries.Boundary) -> dict[str, dict[str, float]]:
     """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
-    rows, test, known = crops.rows("train"), crops.rows("test"), Codes(codes, crops.rows("train"))
-    labels, train = crops.labels[rows], codes[rows]
-    logistic = boundaries.fit(
-        known, labels, train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64), boundaries.logistic_loss, boundary
-    )
+    test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
+    labels, moments = np.tile(labels, (len(known) // len(labels), 1)), Moments.of(known, np.arange(len(known)), products=False)
+    logistic = boundaries.fit(known, labels, moments.mean(), moments.std(), boundaries.logistic_loss, boundary)
     found: dict[str, dict[str, float]] = {}
     for way, directions in (("means", differences(known, labels)), ("logistic", logistic.normals)):
         found[way] = {}
@@ -208,15 +206,21 @@ def separation(codes: np.ndarray, crops: Crops, boundary: boundaries.Boundary) -
 
 def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device) -> dict[str, float]:
     """The figures of one trained model."""
-    codes = np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, params.batch, device)])
+    batch = params.encode.batch
+    codes, mirrored = (
+        np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)])
+        if params.encode.mirror or not mirror
+        else None
+        for mirror in (False, True)
+    )
     test = crops.rows("test")
-    alike = evaluate.reconstruction(model, crops.images, codes, test, params.batch)
+    alike = evaluate.reconstruction(model, crops.images, codes, test, batch)
     bench = score.Bench(params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
     faces = generation.sets(bench, crops.images, codes, {split: crops.rows(split) for split in ("train", "valid")}, rows, params.seed)
     real = bench.pictures(crops.images[rows])
     told = {row["set"]: row["frechet_lite0"] for row in generation.score_sets(bench, faces, real, {"lite0": bench.features})}
-    areas = separation(codes, crops, params.boundary)
+    areas = separation(codes, mirrored, crops, params.boundary)
     return {
         "PSNR, dB": alike["psnr"].mean(),
         "SSIM": alike["ssim"].mean(),

@@ -25,7 +25,7 @@ def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvin
     """
     found = []
     for _ in range(halvings):
-        order = problem.rng.permutation(len(problem.codes))
+        order = problem.rng.permutation(problem.faces)
         halves = (np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :]))
         found.append(cosines(*(estimator(problem.part(rows)).vectors for rows in halves)))
     return np.mean(found, axis=0) if found else np.full(len(problem.names), np.nan)

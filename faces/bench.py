@@ -36,6 +36,7 @@ class Score(Group):
     ridge: Annotated[float, Field(gt=0)]
     temperature: Annotated[float, Field(gt=0)]
     diffusion: Annotated[int, Field(ge=0)]
+    guidance: Annotated[float, Field(ge=1)]
     groups: Count
     paths: Annotated[int, Field(ge=1)]
     side: Annotated[int, Field(ge=32)]

@@ -5,11 +5,15 @@ those of Karras et al., "Elucidating the Design Space of Diffusion-Based Generat
 
 A network is shown codes with noise of a random level and tells the codes; new ones come out of pure noise, step by step. Trained for ever it would know
 the train codes by heart; held-out codes say where to stop.
+
+On each of these steps the network can be led away from what it took for likely early in its training: where the two differ, the early one spreads too far,
+and going on beyond the late one keeps codes from where no face is. Karras et al., "Guiding a Diffusion Model with a Bad Version of Itself", NeurIPS 2024.
 """
 
 import copy
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +30,8 @@ MEAN_LOG, SPREAD_LOG = -0.6, 1.2  # of the natural logarithm of the noise level 
 AVERAGE = 0.998  # share that the running average of the weights keeps at a step
 REPORTS, NOISES = 20, 8  # times that held-out codes are denoised, and noises for each of them
 HIGHEST, LOWEST, BEND, LEVELS = 20.0, 0.01, 7.0, 40  # noise levels on the way from noise to a code
+
+Denoise = Callable[[Tensor, Tensor], Tensor]  # noisy codes (B, K) and the noise's standard deviation (B,) -> codes (B, K)
 
 
 class Block(nn.Module):
@@ -81,15 +87,15 @@ def held_out(denoiser: Denoiser, codes: Tensor) -> float:
         return sum(error(denoiser, codes, torch.Generator().manual_seed(number)).item() for number in range(NOISES)) / NOISES
 
 
-def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> Denoiser:
-    """A denoiser of codes (N, K), as it was when it denoised the `held` ones (M, K) best."""
+def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser, Denoiser]:
+    """A denoiser of codes (N, K), as it was when it denoised the `held` ones (M, K) best; and as it was early on, after one of REPORTS parts of the steps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(codes.shape[1]).to(codes.device)
     generator, average = torch.Generator().manual_seed(seed), copy.deepcopy(denoiser)
     adam = torch.optim.Adam(denoiser.parameters(), lr=LEARNING_RATE)
     rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2)
-    best, least = copy.deepcopy(average), math.inf
+    best, early, least = copy.deepcopy(average), None, math.inf
     for step in range(1, steps + 1):
         loss = error(denoiser, codes[torch.randint(len(codes), (BATCH,), generator=generator)], generator)
         adam.zero_grad(set_to_none=True)
@@ -98,13 +104,15 @@ def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> Denoiser:
         rate.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(denoiser.parameters()), 1 - min(AVERAGE, step / (step + 20)))
-        if step % max(1, steps // REPORTS) == 0 and (found := held_out(average, held)) < least:
-            best, least = copy.deepcopy(average), found
-    return best
+        if step % max(1, steps // REPORTS) == 0:
+            early = early or copy.deepcopy(average)
+            if (found := held_out(average, held)) < least:
+                best, least = copy.deepcopy(average), found
+    return best, early or best
 
 
 @torch.no_grad()
-def walk(denoiser: Denoiser, noise: Tensor) -> Tensor:
+def walk(denoiser: Denoise, noise: Tensor) -> Tensor:
     """From noise (n, K) of unit variance to codes (n, K), by Heun's method."""
     steps = torch.linspace(0, 1, LEVELS, dtype=torch.float64)
     levels = [*((HIGHEST ** (1 / BEND) + steps * (LOWEST ** (1 / BEND) - HIGHEST ** (1 / BEND))) ** BEND).tolist(), 0.0]
@@ -126,16 +134,22 @@ class Diffusion:
     axes: Axes
     spread: float  # root mean square of the axes' standard deviations
     denoiser: Denoiser
+    early: Denoiser
 
     @classmethod
     def fit(cls, axes: Axes, codes: np.ndarray, held: np.ndarray, steps: int, seed: int, device: torch.device) -> "Diffusion":
         """To train codes (N, D) along `axes`; the `held` ones (M, D), of other faces, say when to stop."""
         spread = max(float(np.sqrt(np.square(axes.scale).mean())), 1e-12)
         along = [torch.from_numpy((axes.reduce(rows) * axes.scale / spread).astype(np.float32)).to(device) for rows in (codes, held)]
-        return cls(axes, spread, train(*along, steps, seed))
+        return cls(axes, spread, *train(*along, steps, seed))
 
-    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Codes (count, D)."""
+    def sample(self, count: int, rng: np.random.Generator, guidance: float = 1.0) -> np.ndarray:
+        """Codes (count, D). A guidance of 1 goes by the late denoiser, one of 2 as far beyond it as it is from the early one."""
+
+        def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
+            late = self.denoiser(noisy, sigma)
+            return late if guidance == 1 else torch.lerp(self.early(noisy, sigma), late, guidance)
+
         noise = rng.standard_normal((count, len(self.axes.scale)), np.float32)
-        found = walk(self.denoiser, torch.from_numpy(noise).to(next(self.denoiser.parameters()).device)).cpu().double().numpy()
+        found = walk(guided, torch.from_numpy(noise).to(next(self.denoiser.parameters()).device)).cpu().double().numpy()
         return self.axes.restore(found * self.spread / np.maximum(self.axes.scale, 1e-12), rng, 1.0)

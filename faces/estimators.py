@@ -54,7 +54,8 @@ class Settings(Group):
 class Problem:
     """Train faces, of which every attribute has some on both sides, and the valid faces on which an estimator may choose its settings.
 
-    Sums that several estimators need are found once, when the first asks.
+    A face may be there in several copies, such as itself and its mirror image: the rows are all faces, then all of them again. Sums that several estimators
+    need are found once, when the first asks.
     """
 
     codes: Codes  # (N, D)
@@ -64,11 +65,17 @@ class Problem:
     valid_labels: np.ndarray  # (V, A)
     settings: Settings
     rng: np.random.Generator
+    copies: int = 1  # of each face
     share: float = 1.0  # of the faces that were there in the beginning: limits on numbers of faces shrink with it
 
-    def part(self, rows: np.ndarray) -> "Problem":
-        """The same question of some of the train faces, `rows` in ascending order."""
-        share = self.share * len(rows) / len(self.codes)
+    @property
+    def faces(self) -> int:
+        return len(self.codes) // self.copies
+
+    def part(self, faces: np.ndarray) -> "Problem":
+        """The same question of some of the train faces, by their numbers in ascending order."""
+        share = self.share * len(faces) / self.faces
+        rows = (np.arange(self.copies)[:, None] * self.faces + faces).ravel()
         return replace(self, codes=self.codes.part(rows), labels=self.labels[rows], share=share)
 
     @cached_property
@@ -163,7 +170,7 @@ def balanced(problem: Problem) -> Estimate:
         held += np.bincount(places.ravel(), minlength=len(held))
     held = held.reshape(attributes, count, 3)  # without, unknown, with
     real = (np.arange(count) & own[:, None]) == 0  # (A, cells)
-    kept = real & (held[:, :, 0] >= least) & (held[:, :, 2] >= least)
+    kept = real & (held[:, :, 0] >= least * problem.copies) & (held[:, :, 2] >= least * problem.copies)
     scale = kept / np.maximum(kept.sum(1, keepdims=True), 1)
     table = np.zeros_like(held)
     table[:, :, 0], table[:, :, 2] = -scale / np.maximum(held[:, :, 0], 1), scale / np.maximum(held[:, :, 2], 1)
@@ -266,7 +273,7 @@ def svm(problem: Problem) -> Estimate:
 
 def _boundary(problem: Problem, loss: boundaries.Loss) -> Estimate:
     faces = round(problem.settings.boundary.faces * problem.share)
-    chosen = problem.part(np.sort(problem.rng.permutation(len(problem.codes))[:faces]))
+    chosen = problem.part(np.sort(problem.rng.permutation(problem.faces)[:faces]))
     mean, std = chosen.moments.mean(), chosen.moments.std()
     found = boundaries.fit(chosen.codes, chosen.labels, mean, std, loss, problem.settings.boundary)
     norms = np.linalg.norm(found.normals, axis=1)
@@ -282,7 +289,8 @@ def random(problem: Problem) -> Estimate:
 
 def shuffled_labels(problem: Problem) -> Estimate:
     """Control: the mean difference of labels dealt out to the faces anew. How long and how telling a direction of nothing is with so many faces."""
-    return Estimate(differences(problem.codes, problem.labels[problem.rng.permutation(len(problem.labels))]))
+    order = problem.rng.permutation(problem.faces)
+    return Estimate(differences(problem.codes, np.tile(problem.labels[order], (problem.copies, 1))))
 
 
 ESTIMATORS: dict[str, Callable[[Problem], Estimate]] = {

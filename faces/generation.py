@@ -36,7 +36,8 @@ def drawers(model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed
         "mixture": lambda count, rng: priors.sample_mixture(axes, mixture(), count, rng),
     }
     if params.diffusion:
-        found["diffusion"] = lambda count, rng: Diffusion.fit(axes, codes, held, params.diffusion, seed, device).sample(count, rng)
+        fitted = partial(Diffusion.fit, axes, codes, held, params.diffusion, seed, device)
+        found["diffusion"] = lambda count, rng: fitted().sample(count, rng, params.guidance)
     return found
 
 

@@ -3,6 +3,7 @@
 in    data/crops/     images.npy, table.csv
       data/model/     the trained model
 out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior mean)
+                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; only where `encode.mirror` asks for it
                       moments.npz   count, mean (D,), std (D,), and covariance (D, D) where D is at most 2,048, over the train split
 
 Rows are cut into shards, which several processes (faces/ranks.py) deal among themselves. Each goes to .ckpt/<key>/ when it is whole, with its row numbers;
@@ -31,11 +32,17 @@ from faces.parts import Parts
 from faces.terminal import Progress, Unfit, say, stop
 
 UNFINISHED = Path(".ckpt")
+LATENTS, MIRRORED = "latents", "mirrored"
 SHARDS = 1024  # at most: few files, and still several for each of many processes
 
 
 class Encode(Group):
     batch: Annotated[int, Field(ge=1)]
+    mirror: bool
+
+    def files(self) -> list[str]:
+        """Which arrays there are to be."""
+        return [LATENTS, MIRRORED] if self.mirror else [LATENTS]
 
 
 class Params(Group):
@@ -44,13 +51,14 @@ class Params(Group):
 
 @torch.no_grad()
 def encode(
-    model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device, within: slice | None = None
+    model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device, within: slice | None = None, mirror: bool = False
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and float32 (B, D)."""
+    """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and float32 (B, D). Of their mirror images, if asked."""
     start, stop = (within.start, within.stop) if within else (0, len(images))
     for some in batches(stop - start, batch):
         rows = slice(start + some.start, start + some.stop)
-        yield rows, model.encode(to_device(images[rows], device)).float().cpu().numpy()
+        pictures = to_device(images[rows], device)
+        yield rows, model.encode(pictures.flip(3) if mirror else pictures).float().cpu().numpy()
 
 
 def shards_of(count: int, batch: int) -> list[slice]:
@@ -63,32 +71,37 @@ def path_of(folder: Path, rows: slice) -> Path:
 
 
 def encode_shards(
-    folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device
+    folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray | Parts, params: Encode, device: torch.device
 ) -> None:
-    """Leave a file for each of `shards` in `folder`: rows (n,), codes (n, D). Raises Unfit where a code is not finite."""
-    done, bar = 0, Progress("encode", sum(rows.stop - rows.start for rows in shards), "faces")
+    """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D). Raises Unfit where a code is not finite."""
+    names = params.files()
+    done, bar = 0, Progress("encode", len(names) * sum(rows.stop - rows.start for rows in shards), "faces")
     for rows in shards:
-        codes = []
-        for where, chunk in encode(model, images, batch, device, rows):
-            if not np.isfinite(chunk).all():
-                raise Unfit(f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or infinity; train it again")
-            codes.append(chunk)
-            done += len(chunk)
-            bar.update(done)
+        codes: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        for name in names:
+            for where, chunk in encode(model, images, params.batch, device, rows, name == MIRRORED):
+                if not np.isfinite(chunk).all():
+                    raise Unfit(
+                        f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or infinity; train it again"
+                    )
+                codes[name].append(chunk)
+                done += len(chunk)
+                bar.update(done)
         with new_file(path_of(folder, rows)) as draft, draft.open("wb") as file:
-            np.savez(file, rows=np.arange(rows.start, rows.stop), codes=np.concatenate(codes))
+            np.savez(file, rows=np.arange(rows.start, rows.stop), **{name: np.concatenate(chunks) for name, chunks in codes.items()})
     bar.close()
 
 
-def merge(folder: Path, shards: list[slice], codes: np.ndarray) -> None:
-    """Fill codes (N, D) from the files of `shards`. Raises ValueError unless each row is in exactly one of them."""
-    seen = np.zeros(len(codes), np.uint8)
+def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> None:
+    """Fill `arrays` (N, D), by name, from the files of `shards`. Raises ValueError unless each row is in exactly one of them."""
+    seen = np.zeros(len(arrays[LATENTS]), np.uint8)
     for rows in shards:
         path = path_of(folder, rows)
         try:
             with np.load(path, allow_pickle=False) as shard:
                 np.add.at(seen, shard["rows"], 1)
-                codes[shard["rows"]] = shard["codes"]
+                for name, codes in arrays.items():
+                    codes[shard["rows"]] = shard[name]
         except FileNotFoundError:
             raise ValueError(
                 f"{path} is missing though every process is done: they must share one file system; run them where they do"
@@ -113,20 +126,20 @@ def main(crops_folder: Path, weights: Path, out: Path) -> None:
         params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
         model, _ = checkpoints.load(weights)
         files = [*parts.files(crops_folder / "images.npy"), weights / "model.safetensors", weights / "model.json", Path(__file__)]
-        work, shards = UNFINISHED / fingerprint(params.encode.batch, files), shards_of(len(crops.images), params.encode.batch)
+        work, shards = UNFINISHED / fingerprint(params.encode.model_dump(), files), shards_of(len(crops.images), params.encode.batch)
         with ranks.joined(device):
             left = [slice(*ends) for ends in ranks.broadcast([(rows.start, rows.stop) for rows in remaining(work, shards)])]
-            encode_shards(
-                work, ranks.own(left), model.to(device, memory_format=torch.channels_last), crops.images, params.encode.batch, device
-            )
+            encode_shards(work, ranks.own(left), model.to(device, memory_format=torch.channels_last), crops.images, params.encode, device)
             ranks.wait()
         if ranks.rank() > 0:
             return
         with new_folder(out) as folder:
-            codes = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float32, (len(crops.images), model.code_length))
-            merge(work, shards, codes)
-            codes.flush()
-            np.savez(folder / "moments.npz", **Moments.of(codes, crops.rows("train")).arrays())
+            shape = (len(crops.images), model.code_length)
+            arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in params.encode.files()}
+            merge(work, shards, arrays)
+            for codes in arrays.values():
+                codes.flush()
+            np.savez(folder / "moments.npz", **Moments.of(arrays[LATENTS], crops.rows("train")).arrays())
     except ValueError as error:
         raise stop(error) from None
     shutil.rmtree(work)

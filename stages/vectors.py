@@ -1,7 +1,7 @@
 """Compute the direction of every attribute, by every estimator, from the train split; judge them on the test split.
 
 in    data/crops/     table.csv: labels and splits
-      data/latents/   latents.npy
+      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it is and mirrored
       data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those (stages/imagine.py)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/directions.py)
 """
@@ -23,6 +23,7 @@ from faces.exclusions import Exclusive, exclusions
 from faces.files import new_folder
 from faces.labels import LabelStatistics, counts, sample
 from faces.params import Group, load, one_of, present
+from faces.parts import Parts
 from faces.scores import resamples
 from faces.terminal import Progress, say, stop
 
@@ -64,19 +65,29 @@ def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def examples(imagined: Path, codes: np.ndarray, crops: Crops) -> tuple[Codes, np.ndarray]:
-    """The codes (N, D) that directions are computed from, and their labels (N, A): of imagined faces where there are any, else of the train split."""
-    if (imagined / "codes.npy").is_file():
-        own, labels = (np.load(imagined / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "labels"))
-        return Codes.all(own), np.array(labels)
+def invented(imagined: Path) -> tuple[Codes, np.ndarray] | None:
+    """The codes (N, D) and labels (N, A) of imagined faces, if there are any."""
+    if not (imagined / "codes.npy").is_file():
+        return None
+    codes, labels = (np.load(imagined / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "labels"))
+    return Codes.all(codes), np.array(labels)
+
+
+def examples(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops) -> tuple[Codes, np.ndarray]:
+    """The codes of the train split (N, D) and its labels (N, A). With `mirrored` ones codes are (2 N, D): of all faces, then of all their mirror images."""
     train = crops.rows("train")
-    return Codes(codes, train), crops.labels[train]
+    if mirrored is None:
+        return Codes(codes, train), crops.labels[train]
+    return Codes(Parts([codes, mirrored]), np.concatenate([train, len(codes) + train])), crops.labels[train]
 
 
 def compute(
     params: Vectors, seed: int, conditions: tuple[str, ...], given: tuple[Codes, np.ndarray], codes: np.ndarray, crops: Crops
 ) -> tuple[dict, pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes and labels; judged on the faces of `crops`, whose codes are `codes`."""
+    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A); judged on the faces of `crops` and their `codes`.
+
+    With more codes than labels, all faces are there several times over.
+    """
     valid, test = (crops.rows(split) for split in ("valid", "test"))
     rng, (own, labels) = np.random.default_rng(seed), given
     labels = sample(labels, params.sample, rng) if params.sample else labels
@@ -85,7 +96,9 @@ def compute(
     usable = np.flatnonzero(np.minimum(positives, negatives) >= params.min_faces)
     names = tuple(crops.attributes[a] for a in usable)
     labels = labels if len(usable) == labels.shape[1] else labels[:, usable]
-    problem = Problem(own, labels, names, Codes(codes, valid), crops.labels[np.ix_(valid, usable)], params, rng)
+    copies = len(own) // len(labels)
+    held_out = Codes(codes, valid), crops.labels[np.ix_(valid, usable)]
+    problem = Problem(own, np.tile(labels, (copies, 1)), names, *held_out, params, rng, copies)
     shape = (len(params.estimators), len(crops.attributes))
     vectors, covariance, intercepts = (np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ()))
     tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
@@ -120,8 +133,12 @@ def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
         params, crops = load(Params), Crops.open(crops_folder)
         conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
         exclusive = exclusions("vectors.exclusive.sets", params.vectors.exclusive, crops.attributes, crops.labels[crops.rows("train")])
-        codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-        arrays, table = compute(params.vectors, params.seed, conditions, examples(imagined, codes, crops), codes, crops)
+        codes, mirrored = (
+            np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+            for path in (latents / "latents.npy", latents / "mirrored.npy")
+        )
+        given = invented(imagined) or examples(codes, mirrored, crops)
+        arrays, table = compute(params.vectors, params.seed, conditions, given, codes, crops)
     except ValueError as error:
         raise stop(error) from None
     phi = pd.DataFrame(LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes))

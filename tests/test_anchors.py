@@ -69,7 +69,10 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     model, seen = anchors.CONTESTANTS[name](crops, settings, 4.0, device)
     batch = params["models"]["vae"]["batch"] if name == "vae" else model.batch
     assert seen >= batch and seen % batch == 0 and not model.training
-    codes = np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, 8, device)])
-    assert anchors.separation(codes, crops, settings.boundary) == {"means": {"Light": 1.0}, "logistic": {"Light": 1.0}}
+    codes, mirrored = (
+        np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, 8, device, mirror=mirror)]) for mirror in (False, True)
+    )
+    for also in (None, mirrored):
+        assert anchors.separation(codes, also, crops, settings.boundary) == {"means": {"Light": 1.0}, "logistic": {"Light": 1.0}}
     row = anchors.measure(model, crops, settings, device)
     assert row["mean AUROC, means"] == row["mean AUROC, logistic"] == 1.0 and 0 < row["best prior"] < math.inf and 5 < row["PSNR, dB"] < 40

@@ -18,8 +18,9 @@ import torch
 import yaml
 from safetensors.numpy import load_file
 
-from faces import collectives, models, ranks
+from faces import checkpoints, collectives, models, ranks
 from faces.crops import Crops
+from faces.devices import to_device
 from faces.models.pggan import minibatch_deviation
 from faces.params import parse
 from faces.parts import Writer
@@ -50,7 +51,7 @@ def prepare(place: Path, params: dict, faces: int) -> Path:
     values["models"] = {name: {**group, **NARROW[name], "batch": 8} for name, group in params["models"].items()}
     values["model"] = "vae"
     values["train"] = {**params["train"], "images": 800, "reports": 4, "valid_images": 8, "snapshots": 3, "prepare": 40, "averaging": 100}
-    values["encode"] = {"batch": 1}
+    values["encode"] = {"batch": 1, "mirror": True}
     (place / "params.yaml").write_text(yaml.safe_dump(values))
     return place
 
@@ -148,6 +149,12 @@ def test_shards_are_encoded_once_each_though_killed(place, tmp_path, params):
     assert f"continuing, {len(kept)} of 400 shards are there" in said
     assert bytes_of(tmp_path / "data" / "latents") == bytes_of(tmp_path / "data" / "alone")
     assert not list(tmp_path.glob(".ckpt/*"))
+    model, _ = checkpoints.load(tmp_path / "data/model")
+    with torch.no_grad():
+        expected = model.encode(to_device(np.ascontiguousarray(images[:, :, ::-1]), torch.device("cpu"))).numpy()
+    mirrored, plain = (np.load(tmp_path / f"data/latents/{name}.npy") for name in ("mirrored", "latents"))
+    np.testing.assert_allclose(mirrored, expected, atol=1e-4)
+    assert np.abs(mirrored - plain).max() > 1e-2
 
 
 @pytest.fixture
@@ -209,15 +216,17 @@ def test_every_row_is_dealt_to_one_rank(monkeypatch):
 
 def shard(folder: Path, rows: slice, numbers: np.ndarray) -> None:
     with encode.path_of(folder, rows).open("wb") as file:
-        np.savez(file, rows=numbers, codes=np.repeat(numbers[:, None], 3, 1).astype(np.float32))
+        codes = np.repeat(numbers[:, None], 3, 1).astype(np.float32)
+        np.savez(file, rows=numbers, latents=codes, mirrored=-codes)
 
 
 def test_shards_that_do_not_fit_are_refused(tmp_path):
-    shards, codes = [slice(0, 4), slice(4, 8)], np.zeros((8, 3), np.float32)
+    shards, codes = [slice(0, 4), slice(4, 8)], {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")}
     for rows in shards:
         shard(tmp_path, rows, np.arange(8)[rows])
     encode.merge(tmp_path, shards, codes)
-    np.testing.assert_array_equal(codes[:, 0], np.arange(8))
+    np.testing.assert_array_equal(codes["latents"][:, 0], np.arange(8))
+    np.testing.assert_array_equal(codes["mirrored"][:, 0], -np.arange(8))
     shard(tmp_path, shards[1], np.array([3, 5, 6, 7]))
     with pytest.raises(ValueError, match="row 3 is in 2 shards, not in one"):
         encode.merge(tmp_path, shards, codes)

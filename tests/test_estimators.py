@@ -1,6 +1,7 @@
 """Directions recovered from codes in which they were planted."""
 
 import tracemalloc
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -107,6 +108,31 @@ def test_partial_uses_faces_whose_other_labels_are_unknown(rng):
     np.testing.assert_allclose(partial(pose(codes, hidden)).vectors, effects, atol=0.09)
     as_absent = partial(pose(codes, np.where(hidden == 0, -1, hidden).astype(np.int8))).vectors
     assert np.abs(as_absent - effects).max() > 0.5
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_face_that_is_there_twice_counts_as_one(rng, name):
+    """Twice the same codes: the same direction, and halves that agree no better, since no face has a copy in the other half."""
+    codes, labels, _ = confounded(rng, 600, 6, 0.3)
+    settings = SETTINGS.model_copy(
+        update={"balanced": Balanced(confounders=("b",), min_faces=60), "boundary": Boundary(ridge=1e-2, faces=500, iterations=500)}
+    )
+    plain = pose(codes, labels, settings)
+    twice = Problem(
+        Codes.all(np.tile(codes, (2, 1))),
+        np.tile(labels, (2, 1)),
+        plain.names,
+        plain.valid_codes,
+        labels,
+        settings,
+        np.random.default_rng(5),
+        2,
+    )
+    first, second = (ESTIMATORS[name](problem) for problem in (plain, twice))
+    np.testing.assert_allclose(second.vectors, first.vectors, atol=2e-3)
+    assert second.notes == first.notes
+    halves = [agreement(ESTIMATORS[name], replace(problem, rng=np.random.default_rng(6)), 2) for problem in (plain, twice)]
+    np.testing.assert_allclose(halves[1], halves[0], atol=5e-3)
 
 
 @pytest.mark.parametrize("n, agree, same, ridge", [(400, 0.95, True, 0.3), (20_000, 0.8, False, 0.0)])

@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from starlette.testclient import TestClient
@@ -278,6 +279,21 @@ def test_a_broken_metric_promotes_nobody(grown):
     exam.write_text(text, encoding="utf-8")
     grown.commit("the exam is mended")
     assert champion(grown) == before
+
+
+def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
+    """A part of the model has another name since: the website needs the export alone, and a person decides whether the challenger takes over."""
+    before = champion(grown)
+    weights = grown.ledger.release(before) / "model/model.npz"
+    kept = weights.read_bytes()
+    with np.load(weights) as file:
+        mean, axes = file["mean"], file["axes"]
+    np.savez(weights, mean=mean, old_axes=axes)
+    grown.params(length=10)
+    code, said = grown.run("--force")
+    assert code == 10 and "the champion cannot be scored by the challenger's code" in said and "axes" in said, said
+    assert champion(grown) == before
+    weights.write_bytes(kept)
 
 
 def test_a_clone_that_is_ruined_is_made_anew(grown):

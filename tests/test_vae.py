@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
 from faces import models, perceptual
+from faces.params import ParamsError
 from faces.vae import calibrated_gaussian, gaussian_kl
 
 
@@ -51,6 +52,14 @@ def test_the_flagship_begins_as_principal_components(params):
     expected = torch.log(noise / (eigenvalues + noise))
     assert (expected < -4).all()
     torch.testing.assert_close(logvar[0], 8 * torch.tanh((expected + 4) / 8) - 4, atol=0.05, rtol=0)  # the posterior's soft bound
+
+
+def test_a_linear_map_sees_whole_squares_of_pixels(params):
+    config = models.config("vae", {"vae": {**params["models"]["vae"], "linear_in": 24, "linear_out": 24}})
+    with pytest.raises(ParamsError, match=r"models.vae.linear_in = 24 does not divide 32 pixels, allowed: 1, 2, 4, 8, 16, 32"):
+        models.find("vae").Model(config, 32)
+    model = models.find("vae").Model(config.model_copy(update={"linear_in": 8}), 32)
+    assert model.decode(torch.zeros(1, model.code_length)).shape == (1, 3, 32, 32), "what is drawn is stretched, whatever its size"
 
 
 def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(params):

@@ -71,6 +71,19 @@ def test_what_the_stage_leaves_behind(world, params, capsys):
     assert "Rare: left out" in capsys.readouterr().err
 
 
+def test_mirror_images_count_beside_the_faces(world, params, tmp_path):
+    """Codes of mirror images in which Male moves another number: the direction is midway; faces are counted once, and judged unmirrored."""
+    plain = pd.read_csv(world(estimators=["mean_difference"], primary="mean_difference") / "vectors.csv").set_index("attribute")
+    codes = np.load(tmp_path / "latents/latents.npy")
+    np.save(tmp_path / "latents/mirrored.npy", codes[:, [3, 1, 2, 0, 4, 5, 6, 7]])
+    out = world(estimators=["mean_difference"], primary="mean_difference")
+    vector = Directions.open(out, "mean_difference").native("Male")
+    np.testing.assert_allclose(vector[[0, 3]], PLANTED / 2, atol=0.2)
+    both = pd.read_csv(out / "vectors.csv").set_index("attribute")
+    assert both["positives"].equals(plain["positives"])
+    assert both.loc["Male", "auroc"] < plain.loc["Male", "auroc"] < 1
+
+
 def test_directions_open_what_the_stage_wrote(world):
     directions = Directions.open(world(), "partial")
     assert directions.attributes == ("Male", "Smiling")

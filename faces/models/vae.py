@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from faces import nn as bricks
 from faces import perceptual
 from faces.nn import Fold, Residual, convolution
+from faces.params import FILE, ParamsError
 from faces.vae import GaussianVAE, calibrated_gaussian
 
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
@@ -32,8 +33,8 @@ class Config(bricks.Config):
     code_length: int  # D
     width: int  # channels at half the image's size; each halving doubles them
     blocks: int  # residual blocks per level, but for the finest
-    linear_in: int  # pixels a side of the picture that the encoder's linear map sees
-    linear_out: int  # pixels a side of the picture that the decoder's linear map draws
+    linear_in: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the encoder's linear map sees
+    linear_out: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the decoder's linear map draws
     features: Annotated[float, Field(ge=0, lt=1)]  # share of the reconstruction term that compares features; 0: no network is needed
 
 
@@ -80,6 +81,9 @@ class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
         widths = [config.width * 2**level for level in range(int(math.log2(size)) - 2)]  # at size / 2, ..., 4
         config = config.model_copy(update={"linear_in": min(config.linear_in, size), "linear_out": min(config.linear_out, size)})
+        if size % config.linear_in:
+            allowed = ", ".join(str(side) for side in range(1, size + 1) if size % side == 0)
+            raise ParamsError(f"{FILE}: models.vae.linear_in = {config.linear_in} does not divide {size} pixels, allowed: {allowed}")
         super().__init__(config, config.code_length, Encoder(config, widths), Decoder(config, widths, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
