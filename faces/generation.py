@@ -16,7 +16,7 @@ from faces.distances import frechet, grams, kernel, polynomial, with_interval
 from faces.pictures import sheet
 from faces.terminal import Progress
 
-SHOWN = 12  # faces of each set in the picture
+SHOWN = 12  # faces of each set that are kept for pictures
 
 Features = Callable[[Tensor], np.ndarray]
 Draw = Callable[[int, np.random.Generator], np.ndarray]  # how many codes, and by which chance
@@ -91,8 +91,14 @@ def score_priors(
     return pd.DataFrame([*score_sets(bench, faces, real, networks), score_interpolation(bench, codes, scales)])
 
 
-def portraits(faces: dict[str, Tensor], side: int) -> np.ndarray:
-    """The first SHOWN faces of each set in a row: uint8 (H, W, 3)."""
-    rows = torch.stack([images[:SHOWN].permute(0, 2, 3, 1).cpu() for images in faces.values()])
-    seen = rows.add(1).mul(127.5).round().clamp(0, 255).byte().numpy()
-    return sheet(seen, side, rows=[name.replace("_", " ") for name in faces])
+def portraits(faces: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """The first SHOWN faces of each set, uint8 (n, H, W, 3)."""
+    return {
+        name: images[:SHOWN].permute(0, 2, 3, 1).add(1).mul(127.5).round().clamp(0, 255).byte().cpu().numpy()
+        for name, images in faces.items()
+    }
+
+
+def gallery(portraits: dict[str, np.ndarray], side: int) -> np.ndarray:
+    """A row of them for each set: uint8 (H, W, 3)."""
+    return sheet(np.stack(list(portraits.values())), side, rows=[name.replace("_", " ") for name in portraits])

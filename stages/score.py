@@ -11,7 +11,7 @@ out   data/scores/       curves.csv    per judge, estimator, kind, attribute and
                          carried.csv   what each estimator's edits bring along where labels are correlated, and where not
                          identity.csv  the marks of the identity scale, by judge and attribute
                          priors.csv    distance of reconstructions and of samples to real faces, and smoothness
-                         new_faces.png some faces of each of these sets
+                         new_faces.npz some faces of each of these sets, and the same as a picture, new_faces.png
 
 Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what cannot stay
 (faces/exclusions.py); `plain` is the decoded edit, `detail` the original plus what the edit changed. A face counts where the judge sees, before the edit, what
@@ -98,8 +98,8 @@ def score_all(
     directions: dict[str, Directions],
     networks: dict[str, generation.Features],
     params: Params,
-) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
-    """Every table, by name, and the picture of new faces."""
+) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
+    """Every table, by name, and some faces of each set, likewise."""
     score, names, rng = params.score, bench.panel.attributes, np.random.default_rng(params.seed)
     torch.manual_seed(params.seed)
     order, known = rng.permutation(crops.rows("test")), crops.labels[:, [crops.attributes.index(name) for name in names]]
@@ -130,7 +130,7 @@ def score_all(
         "identity": pd.DataFrame(marks),
         "priors": generation.score_priors(bench, new, real, codes[real_rows], networks, scales),
     }
-    return tables, generation.portraits(new, crops.geometry.size)
+    return tables, generation.portraits(new)
 
 
 def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges: Path, out: Path) -> None:
@@ -149,11 +149,12 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges
     except ValueError as error:
         raise stop(error) from None
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-    tables, new_faces = score_all(bench, crops, pairs, codes, directions, networks, params)
+    tables, portraits = score_all(bench, crops, pairs, codes, directions, networks, params)
     with new_folder(out) as folder:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
-        write_png(folder / "new_faces.png", new_faces)
+        np.savez(folder / "new_faces.npz", **portraits)
+        write_png(folder / "new_faces.png", generation.gallery(portraits, crops.geometry.size))
 
 
 if __name__ == "__main__":

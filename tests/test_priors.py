@@ -62,7 +62,9 @@ def test_the_same_seed_draws_the_same_mixture(rng):
 def test_portraits_show_the_first_faces_of_each_set():
     red, blue = (torch.tensor(colour).view(1, 3, 1, 1).repeat(14, 1, 32, 32) for colour in ([1.2, -1.0, -1.0], [-1.0, -1.0, 1.0]))
     blue[12:] = torch.tensor([-1.0, 1.0, -1.0]).view(3, 1, 1)  # green beyond those shown
-    page = generation.portraits({"train_faces": red, "standard": blue}, 32)
+    shown = generation.portraits({"train_faces": red, "standard": blue})
+    assert {name: faces.shape for name, faces in shown.items()} == dict.fromkeys(("train_faces", "standard"), (12, 32, 32, 3))
+    page = generation.gallery(shown, 32)
     assert page.dtype == np.uint8
     for colour, count in (([255, 0, 0], 12), ([0, 0, 255], 12), ([0, 255, 0], 0)):
         assert (page == colour).all(2).sum() == count * 32 * 32
