@@ -37,7 +37,7 @@ from faces.terminal import say
 from faces.vae import gaussian_kl
 from stages import encode, evaluate, score, train, vectors
 
-WARM, TRIAL = 3, 12  # steps of ours: those that are not timed, and those from whose rate its budget follows
+WARM, TRIAL = 3, 40  # steps of ours: those that are not timed, and those from whose rate its budget follows
 ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have them
 
 
