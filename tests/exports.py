@@ -29,7 +29,7 @@ POINTS = np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 133.0], [73.0, 15
 GEOMETRY = Geometry(box=(15, 35, 163, 183), size=32, filter="lanczos")
 PARAMS = {
     "seed": 1,
-    "encode": {"batch": 64},
+    "encode": {"batch": 64, "mirror": False},
     "vectors": {
         **read(ROOT / "params.yaml")["vectors"],
         "estimators": ["mean_difference"],
