@@ -9,7 +9,7 @@ vae              ours, with the params of params.yaml; its budget in images is w
 Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast arithmetic, so that only the networks and
 their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances on EfficientNet-Lite0 features between as many test
 faces as `score.samples` and their reconstructions, samples from the model's prior, and samples from the best prior fitted to its train codes; held-out AUROC of
-mean differences and of logistic boundaries. Faces of one set, sizes and numbers of faces differ from the literature's: compare within the table only.
+mean differences and of logistic boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces differ from the literature's: compare within the table only.
 """
 
 import argparse
@@ -207,12 +207,11 @@ def separation(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, bou
 def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device) -> dict[str, float]:
     """The figures of one trained model."""
     batch = params.encode.batch
-    codes, mirrored = (
-        np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)])
-        if params.encode.mirror or not mirror
-        else None
-        for mirror in (False, True)
-    )
+
+    def encoded(mirror: bool) -> np.ndarray:
+        return np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)])
+
+    codes, mirrored = encoded(mirror=False), encoded(mirror=True) if params.encode.mirror else None
     test = crops.rows("test")
     alike = evaluate.reconstruction(model, crops.images, codes, test, batch)
     bench = score.Bench(params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device)

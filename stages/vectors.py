@@ -133,10 +133,8 @@ def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
         params, crops = load(Params), Crops.open(crops_folder)
         conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
         exclusive = exclusions("vectors.exclusive.sets", params.vectors.exclusive, crops.attributes, crops.labels[crops.rows("train")])
-        codes, mirrored = (
-            np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
-            for path in (latents / "latents.npy", latents / "mirrored.npy")
-        )
+        codes, path = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False), latents / "mirrored.npy"
+        mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
         given = invented(imagined) or examples(codes, mirrored, crops)
         arrays, table = compute(params.vectors, params.seed, conditions, given, codes, crops)
     except ValueError as error:
