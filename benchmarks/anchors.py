@@ -9,7 +9,8 @@ vae              ours, with the params of params.yaml; its budget in images is w
 Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast arithmetic, so that only the networks and
 their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances on EfficientNet-Lite0 features between as many test
 faces as `score.samples` and their reconstructions, samples from the model's prior, and samples from the best prior fitted to its train codes; held-out AUROC of
-mean differences and of logistic boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces differ from the literature's: compare within the table only.
+mean differences and of logistic boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces
+differ from the literature's: compare within the table only.
 """
 
 import argparse
