@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from faces import models
 from faces.core.params import FILE, ParamsError
-from faces.nn import layers as bricks
 from faces.nn import perceptual
 from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian
 from faces.nn.layers import Fold, Residual, convolution
@@ -29,7 +29,7 @@ from faces.nn.layers import Fold, Residual, convolution
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
 
 
-class Config(bricks.Config):
+class Config(models.Config):
     code_length: int  # D
     width: int  # channels at half the image's size; each halving doubles them
     blocks: int  # residual blocks per level, but for the finest
