@@ -33,7 +33,10 @@ def groups() -> dict[str, type[params.Group]]:
 def check(values: dict[str, Any]) -> tuple[str, ...]:
     """The attributes that the chosen source offers, if every key of `values` is known and good. Raises ParamsError or SourceError."""
     readers = groups()
-    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {*REGISTRIES, *CHOICES}
+    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {
+        *REGISTRIES,
+        *CHOICES,
+    }
     for key in values:
         params.one_of("top level", key, sorted(known))
     for group in readers.values():

@@ -67,7 +67,9 @@ class GaussianVAE(nn.Module):
         decoded = self.decode(self.draw(mean, logvar))
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
         reconstruction = self.reconstruction(images, decoded)
-        loss = (reconstruction + self.price(kl, progress)) / images[0].numel()  # per pixel value: one learning rate serves every size
+        loss = (reconstruction + self.price(kl, progress)) / images[
+            0
+        ].numel()  # per pixel value: one learning rate serves every size
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
 
 

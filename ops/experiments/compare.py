@@ -27,7 +27,7 @@ from ops.experiments import metric_table
 from ops.experiments.revisions import PICTURES, WORKSPACE, BadRevision, Revision, pictures, read
 
 HERE = Path(__file__).parent
-REPORT = HERE.parent / "faces" / "report.html"  # whose look this page shares
+REPORT = HERE.parents[1] / "faces" / "report" / "report.html"  # whose look this page shares
 QUALITY = 80  # of WebP, 1 to 100
 WIDE = 1.6  # width over height from which pictures stand above one another instead of side by side
 BOUNDS = ("_low", "_high")  # the ends of the interval of a figure, as endings of its key
@@ -58,7 +58,11 @@ Groups = dict[str, list[Row]]  # by the top level of the keys
 
 def number(value: Any, sign: str = "-") -> str:
     """A figure as metrics.json gives it, to four decimals; `sign` is that of Python's format: + shows it always."""
-    return f"{value:{sign},.4f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}") if known(value) else ABSENT
+    return (
+        f"{value:{sign},.4f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
+        if known(value)
+        else ABSENT
+    )
 
 
 def interval(figures: dict[str, Any], key: str) -> tuple[float, float] | None:
@@ -85,7 +89,11 @@ def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
 def keys(revisions: list[Revision]) -> list[str]:
     """Every figure of any revision, in order; the ends of intervals stand beside their figure and are none."""
     found = {key for revision in revisions for key in revision.metrics}
-    return sorted(key for key in found if not any(key.endswith(bound) and key.removesuffix(bound) in found for bound in BOUNDS))
+    return sorted(
+        key
+        for key in found
+        if not any(key.endswith(bound) and key.removesuffix(bound) in found for bound in BOUNDS)
+    )
 
 
 def figures(revisions: list[Revision]) -> Groups:
@@ -100,9 +108,15 @@ def figures(revisions: list[Revision]) -> Groups:
 
 def tally(groups: Groups, column: int, critical: bool) -> dict[str, int]:
     """How many figures of the revision in `column`, or of the critical ones, are better and worse than the first's, where the intervals allow to tell."""
-    rows = [row for rows in groups.values() for row in rows if not critical or (row.about is not None and row.about.critical)]
+    rows = [
+        row
+        for rows in groups.values()
+        for row in rows
+        if not critical or (row.about is not None and row.about.critical)
+    ]
     return {
-        verdict: sum(row.cells[column].verdict == verdict and row.cells[column].sure for row in rows) for verdict in ("better", "worse")
+        verdict: sum(row.cells[column].verdict == verdict and row.cells[column].sure for row in rows)
+        for verdict in ("better", "worse")
     }
 
 
@@ -124,7 +138,10 @@ def blocks(rows: list[Row]) -> list[tuple[str, list[Row]]]:
 def settings(revisions: list[Revision]) -> list[tuple[str, list[str]]]:
     """Rows of (key, a value for each revision), of the params that are not the same in all."""
     found = sorted({key for revision in revisions for key in revision.params})
-    rows = [(key, [str(revision.params[key]) if key in revision.params else ABSENT for revision in revisions]) for key in found]
+    rows = [
+        (key, [str(revision.params[key]) if key in revision.params else ABSENT for revision in revisions])
+        for key in found
+    ]
     return [row for row in rows if len(set(row[1])) > 1]
 
 
@@ -186,7 +203,9 @@ def heads(revisions: list[Revision], albums: list[dict[str, bytes]], groups: Gro
         {
             "name": revision.name,
             "commit": revision.commit[:10] if revision.commit else "as it stands",
-            "absent": [folder for folder in PICTURES if not any(path.startswith(f"{folder}/") for path in album)],
+            "absent": [
+                folder for folder in PICTURES if not any(path.startswith(f"{folder}/") for path in album)
+            ],
             "all": tally(groups, column, critical=False),
             "critical": tally(groups, column, critical=True),
         }
@@ -217,8 +236,15 @@ def page(revisions: list[Revision], albums: list[dict[str, bytes]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.experiments.compare", description="Runs side by side on one page.")
-    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="a revision of Git, an experiment's name, or workspace")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.experiments.compare", description="Runs side by side on one page."
+    )
+    parser.add_argument(
+        "revisions",
+        nargs="*",
+        metavar="REVISION",
+        help="a revision of Git, an experiment's name, or workspace",
+    )
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page to write")
     chosen = parser.parse_args(arguments)
     try:
