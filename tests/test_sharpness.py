@@ -52,7 +52,9 @@ def test_a_blur_takes_the_energy_that_it_takes_from_a_wave():
     assert sharpness(soft[inside], sharp[inside]) == pytest.approx(0.25, rel=0.02)
 
 
-@pytest.mark.parametrize(("frequency", "band"), [(1 / 32, 0), (3 / 32, 1), (3 / 16, 2), (3 / 8, 3), (1 / 2, 3)])
+@pytest.mark.parametrize(
+    ("frequency", "band"), [(1 / 32, 0), (3 / 32, 1), (3 / 16, 2), (3 / 8, 3), (1 / 2, 3)]
+)
 def test_a_wave_lies_in_its_band(frequency, band):
     expected = np.zeros(4)
     expected[band] = 1.0 if frequency == 1 / 2 else 0.5  # its variance

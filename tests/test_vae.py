@@ -9,8 +9,8 @@ from torch.distributions import Normal, kl_divergence
 
 from faces import models
 from faces.core.params import ParamsError
-from faces.nn import perceptual
 from faces.models import vae
+from faces.nn import perceptual
 from faces.nn.gaussian_vae import bounded, calibrated_gaussian, gaussian_kl, unbounded
 from faces.nn.layers import EqualisedLinear
 
@@ -128,7 +128,9 @@ def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(par
 
 
 def finishing(params, images: torch.Tensor, decoded: torch.Tensor, features: float, contrast: float) -> float:
-    config = models.config("vae", {"vae": {**params["models"]["vae"], "features": features, "contrast": contrast}})
+    config = models.config(
+        "vae", {"vae": {**params["models"]["vae"], "features": features, "contrast": contrast}}
+    )
     return models.find("vae").Model(config, 32).finishing(images, decoded).item()
 
 

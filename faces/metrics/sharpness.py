@@ -6,7 +6,13 @@ is trained on a network's features gains nothing here that is not in the pixels.
 
 import numpy as np
 
-BANDS = (0.0, 0.06, 0.12, 0.25, np.inf)  # edges of the bands of the spectrum, in cycles per pixel; the corner of the spectrum lies at 0.71
+BANDS = (
+    0.0,
+    0.06,
+    0.12,
+    0.25,
+    np.inf,
+)  # edges of the bands of the spectrum, in cycles per pixel; the corner of the spectrum lies at 0.71
 
 
 def laplacian_energy(images: np.ndarray) -> np.ndarray:
@@ -45,4 +51,6 @@ def radial_spectrum(images: np.ndarray, edges: tuple[float, ...] = BANDS) -> np.
 def band_ratios(images: np.ndarray, reference: np.ndarray, edges: tuple[float, ...] = BANDS) -> np.ndarray:
     """Power of `images` over that of `reference` in each band of `radial_spectrum`: (len(edges) - 1,), NaN where the reference has none."""
     wanted = radial_spectrum(reference, edges)
-    return np.divide(radial_spectrum(images, edges), wanted, out=np.full(len(wanted), np.nan), where=wanted > 0)
+    return np.divide(
+        radial_spectrum(images, edges), wanted, out=np.full(len(wanted), np.nan), where=wanted > 0
+    )

@@ -28,8 +28,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from faces.core.params import FILE, ParamsError
-from faces.nn import layers as bricks
 from faces.nn import distributed, perceptual
+from faces.nn import layers as bricks
 from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl, unbounded
 from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
@@ -43,9 +43,13 @@ class Config(bricks.Config):
     width: int  # channels at half the image's size; each halving doubles them
     blocks: int  # residual blocks per level, but for the finest
     linear_in: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the encoder's linear map sees
-    linear_out: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the decoder's linear map draws
+    linear_out: Annotated[
+        int, Field(ge=1)
+    ]  # pixels a side of the picture that the decoder's linear map draws
     finish: Annotated[float, Field(ge=0, le=1)]  # share of the budget, at its end, in which the encoder rests
-    features: Annotated[float, Field(ge=0, lt=1)]  # share of the reconstruction term that then compares features; 0: no network is needed
+    features: Annotated[
+        float, Field(ge=0, lt=1)
+    ]  # share of the reconstruction term that then compares features; 0: no network is needed
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
 
 
@@ -58,7 +62,9 @@ class Encoder(nn.Module):
         for inputs, outputs in zip([3, *widths], widths, strict=False):
             layers += [convolution(inputs, outputs, 4, 2)]
             layers += [Residual(outputs) for _ in range(config.blocks if inputs > 3 else 0)]
-        self.convolutions = nn.Sequential(*layers, nn.Flatten(), EqualisedLinear(widths[-1] * 16, 2 * config.code_length))
+        self.convolutions = nn.Sequential(
+            *layers, nn.Flatten(), EqualisedLinear(widths[-1] * 16, 2 * config.code_length)
+        )
         self.side = config.linear_in
         self.linear = EqualisedLinear(3 * self.side**2, config.code_length)
 
@@ -127,14 +133,13 @@ class Model(GaussianVAE):
 
     def finishing(self, images: Tensor, decoded: Tensor) -> Tensor:
         """The reconstruction term of the last phase: pixels, features and local contrast, in nats per image."""
-        features = self.config.features
-        contrast = self.config.contrast
-        loss = (1 - features - contrast) * calibrated_gaussian(images, decoded)
-        if features:
+        config = self.config
+        loss = (1 - config.features - config.contrast) * calibrated_gaussian(images, decoded)
+        if config.features:
             network = perceptual.load("efficientnet_lite0", "", images.device)
-            loss = loss + features * perceptual.calibrated_features(network, images, decoded, STAGES)
-        if contrast:
-            loss = loss + contrast * calibrated_contrast(images, decoded)
+            loss = loss + config.features * perceptual.calibrated_features(network, images, decoded, STAGES)
+        if config.contrast:
+            loss = loss + config.contrast * calibrated_contrast(images, decoded)
         return loss
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
@@ -179,6 +184,6 @@ class Model(GaussianVAE):
         logvar = torch.zeros(self.code_length).to(rest)
         logvar[:count] = unbounded(torch.log(rest / kept))
         head.assign(torch.zeros_like(head.weight), torch.cat([torch.zeros_like(logvar), logvar]))
-        for last in [layer for layer in self.decoder.convolutions if hasattr(layer, "weight")][-1:]:
-            last.weight.zero_()
-            last.bias.zero_()
+        last = self.decoder.convolutions[-1]
+        last.weight.zero_()
+        last.bias.zero_()

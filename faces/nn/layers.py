@@ -17,7 +17,7 @@ class Config(Group):
     batch: int  # images per step, over all devices
     learning_rate: float  # of Adam, at its highest
     betas: tuple[float, float]  # of Adam
-    decay: Literal["cosine", "late", "none"]  # of the learning rate, to zero at the end of the budget (stages/train.py)
+    decay: Literal["cosine", "late", "none"]  # of the learning rate over the budget (stages/train.py)
     clip: float  # gradients are scaled down to this norm; 0: never
 
 
