@@ -25,17 +25,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import boundaries, generation, models, perceptual, report
-from faces.crops import Crops
-from faces.detail import Detail
-from faces.devices import fast_arithmetic, pick_device, to_device
-from faces.estimators import differences
-from faces.moments import Moments
-from faces.nn import Fold
-from faces.params import load
-from faces.scores import auroc
-from faces.terminal import say
-from faces.vae import gaussian_kl
+from faces import models
+from faces.core.console import say
+from faces.core.params import load
+from faces.data.crops import Crops
+from faces.edits.detail import Detail
+from faces.estimators import linear
+from faces.estimators.estimators import differences
+from faces.latents.moments import Moments
+from faces.metrics.auroc import auroc
+from faces.nn import perceptual
+from faces.nn.device import fast_arithmetic, pick_device, to_device
+from faces.nn.gaussian_vae import gaussian_kl
+from faces.nn.layers import Fold
+from faces.report import view
+from faces.scoring import samples
 from stages import encode, evaluate, score, train, vectors
 
 WARM, TRIAL = 3, 40  # steps of ours: those that are not timed, and those from whose rate its budget follows
@@ -46,7 +50,7 @@ class Params(train.Params):
     score: score.Score
     detail: Detail
     encode: encode.Encode
-    boundary: Annotated[boundaries.Boundary, Field(alias="vectors.boundary")]
+    boundary: Annotated[linear.Boundary, Field(alias="vectors.boundary")]
 
 
 class Anchor(nn.Module):
@@ -191,11 +195,11 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
     return run.averaged, run.step * config.batch
 
 
-def separation(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: boundaries.Boundary) -> dict[str, dict[str, float]]:
+def separation(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: linear.Boundary) -> dict[str, dict[str, float]]:
     """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
     test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
     labels, moments = np.tile(labels, (len(known) // len(labels), 1)), Moments.of(known, np.arange(len(known)), products=False)
-    logistic = boundaries.fit(known, labels, moments.mean(), moments.std(), boundaries.logistic_loss, boundary)
+    logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)
     found: dict[str, dict[str, float]] = {}
     for way, directions in (("means", differences(known, labels)), ("logistic", logistic.normals)):
         found[way] = {}
@@ -217,16 +221,16 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
     alike = evaluate.reconstruction(model, crops.images, codes, test, batch)
     bench = score.Bench(params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    faces = generation.sets(bench, crops.images, codes, {split: crops.rows(split) for split in ("train", "valid")}, rows, params.seed)
+    faces = samples.sets(bench, crops.images, codes, {split: crops.rows(split) for split in ("train", "valid")}, rows, params.seed)
     real = bench.pictures(crops.images[rows])
-    told = {row["set"]: row["frechet_lite0"] for row in generation.score_sets(bench, faces, real, {"lite0": bench.features})}
+    told = {row["set"]: row["frechet_lite0"] for row in samples.score_sets(bench, faces, real, {"lite0": bench.features})}
     areas = separation(codes, mirrored, crops, params.boundary)
     return {
         "PSNR, dB": alike["psnr"].mean(),
         "SSIM": alike["ssim"].mean(),
         "reconstructions": told["reconstruction"],
         "samples": told["standard"],
-        "best prior": min(told[prior] for prior in report.PRIORS if prior in told),
+        "best prior": min(told[prior] for prior in view.PRIORS if prior in told),
         **{f"mean AUROC, {way}": np.nanmean(list(area.values())) for way, area in areas.items()},
         **{f"{name}, {way}": area[name] for name in ATTRIBUTES for way, area in areas.items() if name in area},
     }

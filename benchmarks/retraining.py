@@ -28,8 +28,8 @@ import pandas as pd
 import yaml
 
 from faces import sources
-from faces.params import read
-from ops.challenger import set_params
+from faces.core.params import read
+from ops.retrain.challenger import set_params
 
 ROOT = Path(__file__).parents[1]
 PORT = 8437
@@ -106,7 +106,7 @@ class World:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
         set_params(self.place / "params.yaml", changes)
         self.commit("params of the benchmark")
-        self.values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+        self.values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
         self.values["source"] |= {"folder": str(self.inbox), "settle": 0.0}
         for key, value in python.items():
             group, name = key.split(".", 1)
@@ -206,8 +206,8 @@ def story(world: World, faces: int, kills: int) -> bool:
     world.commit("all the training")
     good.append(world.champion() == second)
 
-    good += [world.run("rollback", first["version"], program="ops.rollback") == 0, site.follows(first["id"])]
-    good += [world.run("and back", second["version"], program="ops.rollback") == 0, site.follows(second["id"])]
+    good += [world.run("rollback", first["version"], program="ops.retrain.rollback") == 0, site.follows(first["id"])]
+    good += [world.run("and back", second["version"], program="ops.retrain.rollback") == 0, site.follows(second["id"])]
     good.append(world.run("nothing new") == 0)
 
     start = time.monotonic()
@@ -219,7 +219,7 @@ def story(world: World, faces: int, kills: int) -> bool:
     good.append(sorted(job.returncode for job in jobs)[-1] == 75)
     kill_at(world, kills, length)
     good.append(world.run("after the kills", "--force") in (0, 10))
-    world.run("status", program="ops.status")
+    world.run("status", program="ops.retrain.status")
     site.close()
     print(f"\n== the site meanwhile: {dict(site.answers)}, {len(set(site.models))} models")
     return all(good) and set(site.answers) == {"good"}

@@ -20,8 +20,8 @@ import yaml
 
 from benchmarks import memory, throughput
 from faces import models
-from faces.crops import Crops
-from faces.params import load
+from faces.core.params import load
+from faces.data.crops import Crops
 from stages import crop, encode, train
 
 SIZES = (10**6, 10**7, 10**8)

@@ -27,10 +27,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from faces import models, raw
-from faces.crops import Crops
-from faces.devices import fast_arithmetic, pick_device, to_device
-from faces.params import load
+from faces import models
+from faces.core.params import load
+from faces.data import annotations
+from faces.data.crops import Crops
+from faces.ingest import writer
+from faces.nn.device import fast_arithmetic, pick_device, to_device
 from stages import crop, encode, train
 
 LANCZOS = transforms.InterpolationMode.LANCZOS  # as params.yaml says: both give the same faces
@@ -64,10 +66,10 @@ def synthesise(folder: Path) -> None:
     for number in range(COUNT):
         coarse = Image.fromarray(rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)).resize((178, 218), Image.Resampling.BICUBIC)
         grain = rng.normal(0, 6, (218, 178, 1))
-        members[f"{number:06d}.jpg"] = raw.encode_jpeg(Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8)), 92)
-    raw.write_images(folder / "images.zip", members.items())
+        members[f"{number:06d}.jpg"] = writer.encode_jpeg(Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8)), 92)
+    writer.write_images(folder / "images.zip", members.items())
     splits = (["train"] * 8 + ["valid", "test"]) * (COUNT // 10)
-    raw.write_labels(folder / "labels.csv", pd.DataFrame({"name": list(members), "split": splits, "A": rng.choice([-1, 1], COUNT)}))
+    writer.write_labels(folder / "labels.csv", pd.DataFrame({"name": list(members), "split": splits, "A": rng.choice([-1, 1], COUNT)}))
 
 
 def best(contestants: dict[str, Callable[[], int]]) -> dict[str, float]:
@@ -102,7 +104,7 @@ def bench_crop(folder: Path, geometry: crop.Crop) -> dict[str, float]:
 
 
 def names(folder: Path) -> list[str]:
-    return raw.read_labels(folder / "raw" / "labels.csv")["name"].tolist()
+    return annotations.read_labels(folder / "raw" / "labels.csv")["name"].tolist()
 
 
 def bench_train(folder: Path) -> dict[str, float]:

@@ -13,9 +13,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from faces import models
-from faces.crops import Geometry
-from faces.files import write_json
-from faces.params import parse
+from faces.core.files import write_json
+from faces.core.params import parse
+from faces.data.crops import Geometry
 
 
 class CheckpointError(ValueError):

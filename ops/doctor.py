@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXTRAS = {
     "kagglehub": "sources.celeba.mirrors: kaggle",
-    "mlflow-skinny": "python -m ops.track",
+    "mlflow-skinny": "python -m ops.experiments.mlflow",
     "huggingface_hub": "python -m ops.publish --push",
 }
 Finding = tuple[str, str]  # ok, note or MISSING; and the line
@@ -59,7 +59,7 @@ def machine() -> Iterator[Finding]:
     try:
         import torch  # noqa: PLC0415 (the point is to find out)
 
-        from faces.devices import fast_arithmetic, pick_device  # noqa: PLC0415
+        from faces.nn.device import fast_arithmetic, pick_device  # noqa: PLC0415
 
         device = pick_device()
         with fast_arithmetic(device):
@@ -76,7 +76,7 @@ def project() -> Iterator[Finding]:
     if not (ROOT / ".dvc").is_dir():
         yield "MISSING", ".dvc/: this is no complete checkout; git checkout -- .dvc, or dvc init"
     try:
-        from faces.params import read  # noqa: PLC0415
+        from faces.core.params import read  # noqa: PLC0415
         from stages.check import check  # noqa: PLC0415
 
         yield "ok", f"params.yaml: {len(check(read(ROOT / 'params.yaml')))} attributes to edit"

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from faces.files import new_folder, write_json
+from faces.core.files import new_folder, write_json
 
 FILES = {  # name in the folder -> where it comes from, what it is
     "model.safetensors": ("data/model", "the weights"),

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import stages
-from faces import models, params, sources
-from faces.files import write_json
-from faces.terminal import stop
+from faces import models, sources
+from faces.core import params
+from faces.core.console import stop
+from faces.core.files import write_json
 
 REGISTRIES = ("models", "sources")  # groups with one entry per file of the directory of that name
 CHOICES = ("model",)  # top-level keys that choose among them

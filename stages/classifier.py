@@ -1,7 +1,7 @@
 """Train the judge: an attribute classifier in image space, independent of the face model whose edits it will judge.
 
 in    data/crops/        images.npy, table.csv
-out   data/classifier/   judge.safetensors, judge.json, scores.csv, history.csv (faces/judge.py)
+out   data/classifier/   judge.safetensors, judge.json, scores.csv, history.csv (faces/classifier.py)
 
 Trained on the train split, stopped and calibrated on the valid split, measured on the test split. The weights that are kept are those of the report with the
 best mean AUROC over the valid faces.
@@ -20,12 +20,12 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 
-from faces.crops import Crops
-from faces.devices import fast_arithmetic, pick_device, to_device
-from faces.files import new_folder, write_json
-from faces.judge import Judge, augment, calibrate, class_weights, figures, logits_of, masked_loss, mean_auroc, prior_odds
-from faces.params import Group, load
-from faces.terminal import Progress, say, stop
+from faces.classifier import Judge, augment, calibrate, class_weights, figures, logits_of, masked_loss, mean_auroc, prior_odds
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder, write_json
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.nn.device import fast_arithmetic, pick_device, to_device
 
 
 class Classifier(Group):

@@ -1,8 +1,8 @@
 """Cut every face out of its picture and store all of them as one array, in as few files as the disk takes.
 
-in    data/raw/     images.zip, labels.csv (faces/raw.py); the archive is never extracted
-out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json (faces/crops.py); where the source draws
-                    counterfactuals, these cut alike (faces/counterfactuals.py)
+in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
+out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json (faces/data/crops.py); where the source draws
+                    counterfactuals, these cut alike (faces/scoring/counterfactuals.py)
 """
 
 import multiprocessing
@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from faces import decode, raw
-from faces.crops import Geometry
-from faces.files import new_folder, write_json
-from faces.params import Group, load
-from faces.parts import Writer
-from faces.terminal import Progress, say, stop
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder, write_json
+from faces.core.params import Group, load
+from faces.data import annotations
+from faces.data.crops import Geometry
+from faces.data.sharded_array import Writer
+from faces.ingest import decode
 
 CHUNK = 256  # faces a worker returns at once: 3 MB at 64 pixels
 
@@ -77,7 +78,7 @@ def cut_all(path: Path, names: list[str], geometry: Geometry, workers: int) -> I
 def check_archive(path: Path) -> None:
     """Raises RawError where there is no readable archive: every worker would fail on it."""
     if not zipfile.is_zipfile(path):
-        raise raw.RawError(f"{path} is missing, truncated or no zip archive; run `dvc repro -f download`")
+        raise annotations.RawError(f"{path} is missing, truncated or no zip archive; run `dvc repro -f download`")
 
 
 def main(source: Path, out: Path) -> None:
@@ -91,7 +92,7 @@ def main(source: Path, out: Path) -> None:
 def crop_faces(crop: Crop, source: Path, out: Path) -> None:
     """Read `source`, write `out`. Raises RawError where more than `crop.max_rejects` images are refused."""
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
-    labels = raw.read_labels(source / "labels.csv")
+    labels = annotations.read_labels(source / "labels.csv")
     with new_folder(out) as folder:
         kept, rejects = write_faces(folder / "images.npy", source / "images.zip", labels["name"].tolist(), geometry, crop)
         if rejects:
@@ -108,7 +109,7 @@ def crop_faces(crop: Crop, source: Path, out: Path) -> None:
 
 
 def write_faces(path: Path, pictures: Path, names: list[str], geometry: Geometry, crop: Crop) -> tuple[list[int], list[tuple[str, str]]]:
-    """Cut the named members of the archive `pictures` into the array that begins at `path` (faces/parts.py), in order.
+    """Cut the named members of the archive `pictures` into the array that begins at `path` (faces/data/sharded_array.py), in order.
 
     Returns which of `names` are in it, and name and reason of those that are not. Raises RawError where the latter are more than `crop.max_rejects`.
     """
@@ -125,7 +126,7 @@ def write_faces(path: Path, pictures: Path, names: list[str], geometry: Geometry
             done += len(reasons)
             bar.update(done)
             if len(rejects) > crop.max_rejects:
-                raise raw.RawError(
+                raise annotations.RawError(
                     f"more than crop.max_rejects = {crop.max_rejects} images of {pictures} cannot be used; the first: "
                     f"{rejects[0][0]}: {rejects[0][1]}; mend or remove them, choose another crop.box, or raise crop.max_rejects"
                 )

@@ -22,15 +22,16 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from faces import bundle, checkpoints, export
-from faces.attributes import GROUPS
-from faces.crops import Crops
-from faces.directions import Directions
-from faces.files import new_folder, write_json
-from faces.gaussian import Spread
-from faces.params import Group, load
-from faces.raw import LANDMARKS, SPLITS
-from faces.terminal import say, stop
+from faces import checkpoints
+from faces.core.console import say, stop
+from faces.core.files import new_folder, write_json
+from faces.core.params import Group, load
+from faces.data.annotations import LANDMARKS, SPLITS
+from faces.data.crops import Crops
+from faces.edits.directions import Directions
+from faces.export import bundle, onnx
+from faces.export.attributes import GROUPS
+from faces.latents.gaussian import Spread
 
 SAMPLE = 8192  # codes from which a covariance is taken where it is not known
 PARITY = 8  # images and codes on which the networks are held against torch
@@ -74,7 +75,7 @@ def presets(params: Params, crops: Crops, codes: np.ndarray, prior: Spread, show
         chosen, pictures = codes[rows], crops.images[rows]
     else:
         chosen = np.array([prior.sample(seed, params.export.temperature) for seed in range(1, count + 1)], np.float32)
-        pictures = export.run(folder / "decoder.onnx", chosen).round().astype(np.uint8) if count else []
+        pictures = onnx.run(folder / "decoder.onnx", chosen).round().astype(np.uint8) if count else []
     entries = [{"label": f"Face {place}", "picture": bundle.png(picture)} for place, picture in enumerate(pictures, 1)]
     return entries, chosen.reshape(count if not show else len(chosen), codes.shape[1])
 
@@ -112,7 +113,7 @@ def write(params: Params, crops: Crops, model: torch.nn.Module, directions: Dire
     with np.load(latents / "moments.npz", allow_pickle=False) as file:
         moments = dict(file)
     train, some = crops.rows("train"), np.resize(crops.rows("test"), PARITY)
-    export.networks(model, np.ascontiguousarray(crops.images[some]), np.ascontiguousarray(codes[some]), folder)
+    onnx.networks(model, np.ascontiguousarray(crops.images[some]), np.ascontiguousarray(codes[some]), folder)
 
     units = np.stack([directions.unit(name) for name in directions.attributes])
     ranges = bundle.standing(codes[train], moments["mean"], units, directions.sigma, *params.export.range)

@@ -20,13 +20,14 @@ import torch
 from pydantic import Field
 
 from faces import checkpoints
-from faces.crops import Crops
-from faces.devices import batches, pick_device
-from faces.files import new_folder
-from faces.judge import Panel
-from faces.labels import extremes
-from faces.params import Group, load
-from faces.terminal import Progress, stop
+from faces.classifier import Panel
+from faces.core.batches import batches
+from faces.core.console import Progress, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.metrics.label_stats import extremes
+from faces.nn.device import pick_device
 
 
 class Imagine(Group):

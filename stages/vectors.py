@@ -3,7 +3,7 @@
 in    data/crops/     table.csv: labels and splits
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it is and mirrored
       data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those (stages/imagine.py)
-out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/directions.py)
+out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
 """
 
 import sys
@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from faces.appraisals import agreement, appraise, condition, cosine_table, reliability
-from faces.codes import Codes
-from faces.components import principal_components
-from faces.crops import Crops
-from faces.estimators import ESTIMATORS, Estimate, Problem, Settings
-from faces.exclusions import Exclusive, exclusions
-from faces.files import new_folder
-from faces.labels import LabelStatistics, counts, sample
-from faces.params import Group, load, one_of, present
-from faces.parts import Parts
-from faces.scores import resamples
-from faces.terminal import Progress, say, stop
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load, one_of, present
+from faces.data.crops import Crops
+from faces.data.sharded_array import Parts
+from faces.edits.exclusions import Exclusive, exclusions
+from faces.estimators.estimators import ESTIMATORS, Estimate, Problem, Settings
+from faces.estimators.reliability import agreement, appraise, condition, cosine_table, reliability
+from faces.latents.codes import Codes
+from faces.latents.pca import principal_components
+from faces.metrics.auroc import resamples
+from faces.metrics.label_stats import LabelStatistics, counts, sample
 
 COLUMNS = ["estimator", "attribute", "positives", "negatives", "length", "sigma", "intercept", "inflation", "agreement", "reliability"]
 COLUMNS += ["test_positives", "auroc", "auroc_low", "auroc_high", "note"]

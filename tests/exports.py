@@ -16,11 +16,13 @@ from PIL import Image, ImageDraw
 import stages.encode
 import stages.export
 import stages.vectors
-from faces import checkpoints, decode, models, raw
-from faces.crops import Geometry
-from faces.devices import to_device
-from faces.files import write_json
-from faces.params import read
+from faces import checkpoints, models
+from faces.core.files import write_json
+from faces.core.params import read
+from faces.data import annotations
+from faces.data.crops import Geometry
+from faces.ingest import decode, writer
+from faces.nn.device import to_device
 from tests.conftest import ROOT
 
 FACES = 240
@@ -104,14 +106,14 @@ def prepare(root: Path, redistributable: bool = True) -> None:
         buffer = io.BytesIO()
         draw(*truth, rng).save(buffer, "JPEG", quality=95, subsampling=0)
         members.append((f"{number:06d}.jpg", buffer.getvalue()))
-    raw.write_images(root / "data/raw/images.zip", members)
-    places = pd.DataFrame(np.tile(POINTS.reshape(-1), (FACES, 1)), columns=raw.LANDMARKS)
+    writer.write_images(root / "data/raw/images.zip", members)
+    places = pd.DataFrame(np.tile(POINTS.reshape(-1), (FACES, 1)), columns=annotations.LANDMARKS)
     split = ["train"] * 160 + ["valid"] * 20 + ["test"] * 60
     table = pd.concat(
         [pd.DataFrame({"name": [name for name, _ in members], "split": split}), places, pd.DataFrame(labels * 2 - 1, columns=ATTRIBUTES)],
         axis=1,
     )
-    raw.write_labels(root / "data/crops/table.csv", table)
+    writer.write_labels(root / "data/crops/table.csv", table)
     write_json(
         root / "data/raw/source.json",
         {"source": "drawn", "description": "Drawn faces", "licence": "CC0", "redistributable": redistributable},

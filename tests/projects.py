@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from ops.ledger import Ledger
+from ops.retrain.ledger import Ledger
 from tests import standin
 from tests.conftest import ROOT
 
@@ -32,7 +32,7 @@ class Project:
             shutil.copytree(ROOT / ".dvc", place / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
         self.git("init", "-q", "-b", "main")
         self.commit("a project")
-        self.values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+        self.values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
         self.set(
             {
                 "challenger.command": BUILD,

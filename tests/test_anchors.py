@@ -11,9 +11,9 @@ from torch.distributions import Normal, kl_divergence
 
 from benchmarks import anchors
 from benchmarks.anchors import AntixkVanilla, PythaeResNet
-from faces import raw
-from faces.crops import Crops
-from faces.params import parse, pick
+from faces.core.params import parse, pick
+from faces.data.crops import Crops
+from faces.ingest import writer
 from stages import encode
 
 
@@ -56,7 +56,7 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     """Forty faces of which half are light: what is trained in four seconds tells them apart, and has seen as many images as it says."""
     labels = np.tile([1, -1], 20)
     table = pd.DataFrame({"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8, "Light": labels})
-    raw.write_labels(tmp_path / "table.csv", table)
+    writer.write_labels(tmp_path / "table.csv", table)
     np.save(tmp_path / "images.npy", (rng.integers(0, 56, (40, 64, 64, 3)) + 100 * (labels[:, None, None, None] + 1) // 2).astype(np.uint8))
     (tmp_path / "geometry.json").write_text('{"box": "square", "size": 64, "filter": "lanczos"}')
     monkeypatch.setattr(anchors, "WARM", 0)

@@ -425,7 +425,7 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     page = visit(request.getfixturevalue(where))
     upload(page, astronaut)
     expect(page.locator(".toast")).to_have_text(UNLIKE)
-    slide(page, "Glasses", "Eyeglasses", 2)  # strong edits: changes that are less than noise are passed over (faces/detail.py)
+    slide(page, "Glasses", "Eyeglasses", 2)  # strong edits: changes that are less than noise are passed over (faces/edits/detail.py)
     slide(page, "Smile", "Smiling", 3)
     shown, before = pixels(page).astype(int), pixels(page, "before").astype(int)
     assert 300 < shown.shape[0] < 1000

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from faces.casting import Absent, cast, conditions, matching, unlike, unsigned
-from faces.params import ParamsError
+from faces.core.params import ParamsError
+from faces.viz.selection import Absent, cast, conditions, matching, unlike, unsigned
 
 ATTRIBUTES = ("Male", "Smiling", "Eyeglasses")
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from faces import celeba_mirrors, fetching, raw
-from faces.params import ParamsError, parse
+from faces.core.params import ParamsError, parse
+from faces.data import annotations
+from faces.ingest import celeba_mirrors, http
 from faces.sources import SourceError, celeba
 from tests.misbehaving import Reply, md5, serving, sha256
 
@@ -48,13 +49,13 @@ OFFICIAL = {
     "list_attr_celeba.txt": text(LABELS, celeba.OFFICIAL),
     "list_eval_partition.txt": text(SPLITS),
     "identity_CelebA.txt": text(IDENTITIES),
-    "list_landmarks_align_celeba.txt": text(MARKS, raw.LANDMARKS),
+    "list_landmarks_align_celeba.txt": text(MARKS, annotations.LANDMARKS),
     "list_bbox_celeba.txt": text(MARKS[:, :4], ["image_id", "x_1", "y_1", "width", "height"]),
 }
 KAGGLE = {
     "list_attr_celeba.csv": comma(LABELS, celeba.OFFICIAL),
     "list_eval_partition.csv": comma(SPLITS, ["partition"]),
-    "list_landmarks_align_celeba.csv": comma(MARKS, raw.LANDMARKS),
+    "list_landmarks_align_celeba.csv": comma(MARKS, annotations.LANDMARKS),
     "list_bbox_celeba.csv": comma(MARKS[:, :4], ["x_1", "y_1", "width", "height"]),
 }
 
@@ -104,18 +105,18 @@ def fetch(settings, folder):
     celeba.fetch(settings, 0, folder, lambda done, total, unit: None)
     with zipfile.ZipFile(folder / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-    return raw.read_labels(folder / "labels.csv"), pictures, json.loads((folder / "source.json").read_text())
+    return annotations.read_labels(folder / "labels.csv"), pictures, json.loads((folder / "source.json").read_text())
 
 
 def assert_whole(table, pictures, identities=IDENTITIES, marks=MARKS):
     """Each row has its own labels, and the bytes of its own picture."""
     assert [name.rpartition("/")[2].partition(".")[0] for name in table["name"]] == [name[:6] for name in NAMES]
     assert [pictures[name] for name in table["name"]] == list(PICTURES.values()) and len(pictures) == N
-    assert table["split"].tolist() == [raw.SPLITS[part] for part in SPLITS]
-    assert raw.attributes(table) == celeba.OFFICIAL
+    assert table["split"].tolist() == [annotations.SPLITS[part] for part in SPLITS]
+    assert annotations.attributes(table) == celeba.OFFICIAL
     np.testing.assert_array_equal(table[list(celeba.OFFICIAL)], LABELS)
     np.testing.assert_array_equal(table["identity"], identities)
-    np.testing.assert_array_equal(table[list(raw.LANDMARKS)], marks)
+    np.testing.assert_array_equal(table[list(annotations.LANDMARKS)], marks)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -248,7 +249,7 @@ def small_celeba(monkeypatch, tmp_path):
     monkeypatch.setattr(celeba, "SPLIT_SIZES", {"train": 8, "valid": 2, "test": 2})
     monkeypatch.setattr(celeba, "POSITIVES", dict(zip(celeba.OFFICIAL, (LABELS == 1).sum(axis=0), strict=True)))
     monkeypatch.setenv("FACES_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fetching, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -320,7 +321,7 @@ def test_huggingface_end_to_end(tmp_path, small_celeba, server, monkeypatch):
     assert [pictures[name] for name in table["name"]] == [picture(row, "PNG") for row in range(N)]  # not encoded again
     np.testing.assert_array_equal(table[list(celeba.OFFICIAL)], LABELS)
     np.testing.assert_array_equal(table["identity"], IDENTITIES)
-    assert table["split"].tolist() == [raw.SPLITS[part] for part in SPLITS]
+    assert table["split"].tolist() == [annotations.SPLITS[part] for part in SPLITS]
     assert about["origin"].endswith("/datasets/flwrlabs/celeba/tree/2d738f56e0e7f925ea36ae7c808ea925264aacec")
     store = tmp_path / "cache" / "celeba-huggingface"
     assert sorted(path.suffix for path in store.iterdir()) == [".csv"] * 3 + [".zip"]  # no shard is left

@@ -1,4 +1,4 @@
-"""ops/clusters: the examples parse, call what is there, and hand torchrun words that it takes."""
+"""ops/deploy/clusters: the examples parse, call what is there, and hand torchrun words that it takes."""
 
 import re
 import shlex

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faces.comparisons import FIGURES, agreement, compare, figure, matrix
+from faces.evaluation.summary import FIGURES, agreement, compare, figure, matrix
 
 SAME = pd.DataFrame({"attribute": ["A", "B"], "same_95": [0.5, 0.5]})
 

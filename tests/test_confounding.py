@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faces import confounding
+from faces.metrics import confounding
 
 NAMES = ("a", "b", "c")
 EXPECTED = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from faces import diffusion
-from faces.diffusion import Diffusion
-from faces.priors import Axes
+from faces.latents import diffusion
+from faces.latents.diffusion import Diffusion
+from faces.latents.mixture import Axes
 
 CPU = torch.device("cpu")
 

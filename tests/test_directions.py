@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.directions import Directions, absolute, conditioned, relative
+from faces.edits.directions import Directions, absolute, conditioned, relative
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.disentanglement import (
+from faces.evaluation.disentanglement import (
     Settings,
     auroc_gap,
     dci,
@@ -17,7 +17,7 @@ from faces.disentanglement import (
     single_aurocs,
     squared_correlations,
 )
-from faces.scores import auroc
+from faces.metrics.auroc import auroc
 
 
 @pytest.fixture

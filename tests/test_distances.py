@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from faces.distances import frechet, grams, kernel, polynomial, with_interval
+from faces.metrics.frechet import frechet, grams, kernel, polynomial, with_interval
 
 
 def test_frechet_of_equal_sets_is_zero(rng):

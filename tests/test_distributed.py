@@ -18,12 +18,13 @@ import torch
 import yaml
 from safetensors.numpy import load_file
 
-from faces import checkpoints, collectives, models, ranks
-from faces.crops import Crops
-from faces.devices import to_device
+from faces import checkpoints, models
+from faces.core.params import parse
+from faces.data.crops import Crops
+from faces.data.sharded_array import Writer
 from faces.models.pggan import minibatch_deviation
-from faces.params import parse
-from faces.parts import Writer
+from faces.nn import distributed
+from faces.nn.device import to_device
 from stages import encode, train
 from tests.conftest import ROOT
 from tests.test_train import SMALL, bytes_of, steps_done, write_crops
@@ -210,7 +211,7 @@ def test_every_row_is_dealt_to_one_rank(monkeypatch):
         every, dealt = np.arange(count), []
         for rank in range(size):
             monkeypatch.setenv("RANK", str(rank))
-            dealt += [every[rows] for rows in ranks.own(shards)]
+            dealt += [every[rows] for rows in distributed.own(shards)]
         np.testing.assert_array_equal(np.sort(np.concatenate(dealt)), every)
 
 
@@ -252,20 +253,20 @@ def test_groups_that_would_be_torn_apart_are_refused():
     x = torch.randn(8, 2, 4, 4)
     whole = minibatch_deviation(x, 4)
     for rank in range(2):
-        with collectives.dealt(rank, 2):
+        with distributed.dealt(rank, 2):
             torch.testing.assert_close(minibatch_deviation(x[rank::2], 4), whole[rank::2])
-    with collectives.dealt(0, 4), pytest.raises(ValueError, match=r"models\.pggan\.batch leaves 2 images per process; groups of 4"):
+    with distributed.dealt(0, 4), pytest.raises(ValueError, match=r"models\.pggan\.batch leaves 2 images per process; groups of 4"):
         minibatch_deviation(x[::4], 4)
 
 
 @pytest.mark.parametrize("like", [torch.empty(4, 6), torch.empty(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)])
-@pytest.mark.parametrize("draw", [collectives.normal, collectives.uniform])
+@pytest.mark.parametrize("draw", [distributed.normal, distributed.uniform])
 def test_a_row_gets_the_same_draw_however_many_processes(like, draw):
     torch.manual_seed(3)
     whole, after = draw(like), draw(like)
     for rank in range(2):
         torch.manual_seed(3)
-        with collectives.dealt(rank, 2):
+        with distributed.dealt(rank, 2):
             assert torch.equal(draw(like[rank::2]), whole[rank::2])
             assert torch.equal(draw(like[rank::2]), after[rank::2])
 
@@ -276,11 +277,11 @@ def test_the_launcher_starts_the_same_stage(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "data/crops", "data/model"])
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("FACES_LAUNCH", raising=False)
-    ranks.launch("stages.train")
+    distributed.launch("stages.train")
     monkeypatch.setenv("FACES_LAUNCH", "torchrun --standalone --nproc-per-node 2")
-    ranks.launch("stages.train")
+    distributed.launch("stages.train")
     monkeypatch.setenv("RANK", "1")
-    ranks.launch("stages.train")
+    distributed.launch("stages.train")
     words = ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", "stages.train", "data/crops", "data/model"]
     assert became == [("torchrun", words)], "only where it is set, and only by what is no rank yet"
 
@@ -289,4 +290,4 @@ def test_a_launcher_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setenv("FACES_LAUNCH", "no-such-launcher --standalone")
     with pytest.raises(SystemExit, match="error: FACES_LAUNCH: no-such-launcher: No such file or directory; put it on the PATH"):
-        ranks.launch("stages.train")
+        distributed.launch("stages.train")

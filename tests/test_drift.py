@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ops import drift
+from ops.retrain import drift
 
 
 def test_rates_against_the_two_proportion_test():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.editing import blend_detail, closed_walk, eased, lerp, slerp, there_and_back
+from faces.viz.interpolation import blend_detail, closed_walk, eased, lerp, slerp, there_and_back
 
 ORIGIN = np.zeros(2)
 X, Y = np.array([1.0, 0.0]), np.array([0.0, 1.0])

@@ -9,12 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from faces import boundaries
-from faces.appraisals import agreement, appraise, condition, project, reliability, spread, units
-from faces.boundaries import Boundary
-from faces.codes import Codes
-from faces.components import principal_components
-from faces.estimators import (
+from faces.estimators import linear
+from faces.estimators.estimators import (
     ESTIMATORS,
     Balanced,
     Discriminant,
@@ -28,9 +24,14 @@ from faces.estimators import (
     mean_difference,
     partial,
 )
-from faces.labels import LabelStatistics, extremes, sample
-from faces.moments import Moments, active_units
-from faces.scores import auroc
+from faces.estimators.linear import Boundary
+from faces.estimators.reliability import agreement, appraise, condition, project, reliability, spread, units
+from faces.latents.codes import Codes
+from faces.latents.moments import Moments
+from faces.latents.pca import principal_components
+from faces.metrics.auroc import auroc
+from faces.metrics.label_stats import LabelStatistics, extremes, sample
+from faces.nn.quality import active_units
 
 SETTINGS = Settings(
     balanced=Balanced(confounders=("b",), min_faces=2),
@@ -218,8 +219,8 @@ def test_boundaries_equal_scikit_learn(rng, name):
     codes = (rng.standard_normal((n, 5)) * scales + 4).astype(np.float32)
     labels = np.where((codes - 4) / scales @ [1, -1, 0.5, 0, 0] + rng.logistic(size=n) > 0.7, 1, -1).astype(np.int8)[:, None]
     mean, std = codes.mean(0, dtype=np.float64), codes.std(0, dtype=np.float64)
-    loss = {"logistic": boundaries.logistic_loss, "svm": boundaries.squared_hinge}[name]
-    found = boundaries.fit(Codes.all(codes), labels, mean, std, loss, Boundary(ridge=1e-3, faces=n, iterations=500))
+    loss = {"logistic": linear.logistic_loss, "svm": linear.squared_hinge}[name]
+    found = linear.fit(Codes.all(codes), labels, mean, std, loss, Boundary(ridge=1e-3, faces=n, iterations=500))
     factor = 1 / (1e-3 * n)
     other = {
         "logistic": LogisticRegression(C=factor, tol=1e-8),
@@ -298,7 +299,7 @@ def test_conditions_leave_every_direction_without_a_share_of_them(rng):
 
 
 def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
-    monkeypatch.setattr("faces.codes.NUMBERS", 300)
+    monkeypatch.setattr("faces.latents.codes.NUMBERS", 300)
     codes, labels = (3 + rng.standard_normal((500, 6))).astype(np.float32), rng.choice([-1, 0, 1], (500, 2)).astype(np.int8)
     directions = units(rng.standard_normal((2, 6)))
     covariance, midpoints = spread(Codes.all(codes), labels, directions, codes.mean(0, dtype=np.float64))
@@ -370,7 +371,7 @@ def test_unknown_labels_count_on_neither_side():
 def test_blocks_do_not_matter(rng, monkeypatch, name):
     codes, labels = rng.standard_normal((1000, 8)).astype(np.float32), rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8)
     whole = ESTIMATORS[name](pose(codes, labels)).vectors
-    monkeypatch.setattr("faces.codes.NUMBERS", 77 * 8)
+    monkeypatch.setattr("faces.latents.codes.NUMBERS", 77 * 8)
     np.testing.assert_allclose(ESTIMATORS[name](pose(codes, labels)).vectors, whole, atol=2e-4)
 
 
@@ -390,7 +391,7 @@ def test_sample_keeps_as_many_with_as_without(rng):
 
 
 def test_moments_equal_numpy(rng, monkeypatch):
-    monkeypatch.setattr("faces.moments.NUMBERS", 64 * 6)
+    monkeypatch.setattr("faces.latents.moments.NUMBERS", 64 * 6)
     codes = (1000 + rng.standard_normal((500, 6))).astype(np.float32)  # far from zero: sums of squares alone would lose it
     rows = np.arange(0, 500, 2)
     moments = Moments.of(codes, rows)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from faces.exclusions import Exclusive, exclusions, switched
-from faces.params import ParamsError
+from faces.core.params import ParamsError
+from faces.edits.exclusions import Exclusive, exclusions, switched
 
 ATTRIBUTES = ("Bald", "Black_Hair", "Brown_Hair", "Long_Hair", "Bangs", "Smiling")
 BALD, BLACK, BROWN, LONG, BANGS, SMILING = range(6)

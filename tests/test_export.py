@@ -11,12 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from faces import bundle, checkpoints, gaussian, models
-from faces import export as networks
-from faces.attributes import GROUPS, TABLE, describe
-from faces.crops import Geometry
-from faces.devices import to_device
-from faces.gaussian import Spread
+from faces import checkpoints, models
+from faces.data.crops import Geometry
+from faces.export import bundle
+from faces.export import onnx as networks
+from faces.export.attributes import GROUPS, TABLE, describe
+from faces.latents import gaussian
+from faces.latents.gaussian import Spread
+from faces.nn.device import to_device
 from tests import exports
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faces import raw
-from faces.params import ParamsError, parse
+from faces.core.params import ParamsError, parse
+from faces.data import annotations
+from faces.ingest import writer
 from faces.sources import SourceError, folder
 
 
@@ -38,7 +39,7 @@ def fetch(settings, out):
     folder.fetch(settings, 0, out, lambda done, total, unit: None)
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
-    return raw.read_labels(out / "labels.csv"), pictures, json.loads((out / "source.json").read_text())
+    return annotations.read_labels(out / "labels.csv"), pictures, json.loads((out / "source.json").read_text())
 
 
 TABLE = """name, split,identity,nose_x,Smiling,Hat,Beard
@@ -64,7 +65,7 @@ def test_a_folder_with_everything(tmp_path, ending, mark):
     table, pictures, about = fetch(settings, tmp_path / "raw")
     assert pictures == PICTURES  # byte for byte, whatever the format
     assert table["name"].tolist() == list(PICTURES)
-    assert table["split"].tolist() == ["train", "test", raw.split_of("c.webp", 0.1, 0.1), "valid"]
+    assert table["split"].tolist() == ["train", "test", writer.split_of("c.webp", 0.1, 0.1), "valid"]
     assert table["identity"].tolist() == [7, -1, -1, 8]
     np.testing.assert_array_equal(table["nose_x"], [44.5, np.nan, np.nan, 3])
     assert table["Smiling"].tolist() == [1, -1, 0, 1]  # only 1, 0, blank: 0 is no
@@ -98,7 +99,7 @@ def test_splits_by_hash_have_their_shares_and_never_move(tmp_path):
     after, _, about = fetch(config(lay(tmp_path / "b", large, few), 0.2, 0.1), tmp_path / "raw b")
     assert after.set_index("name")["split"][before["name"]].tolist() == before["split"].tolist()
     shares = after["split"].value_counts(normalize=True)
-    assert [shares[split] for split in raw.SPLITS] == pytest.approx([0.7, 0.2, 0.1], abs=3 * np.sqrt(0.21 / 4000))
+    assert [shares[split] for split in annotations.SPLITS] == pytest.approx([0.7, 0.2, 0.1], abs=3 * np.sqrt(0.21 / 4000))
     assert about["rows_without_image"] == 3999  # rows stay: cropping reports them
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ops import gates, noise, settings
+from ops.retrain import gates, noise, settings
 
 GATES = settings.load().gates.model_copy(
     update={

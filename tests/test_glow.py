@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from faces.core.params import ParamsError, parse
 from faces.models import glow
-from faces.params import ParamsError, parse
 
 GROUP = {
     "batch": 8,

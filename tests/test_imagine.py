@@ -10,11 +10,12 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from faces import checkpoints, models, raw
-from faces.crops import read_geometry
-from faces.judge import Judge, Panel
-from faces.labels import extremes
-from faces.params import parse
+from faces import checkpoints, models
+from faces.classifier import Judge, Panel
+from faces.core.params import parse
+from faces.data.crops import read_geometry
+from faces.ingest import writer
+from faces.metrics.label_stats import extremes
 from stages import imagine
 
 SETTINGS = {"faces": 200, "extremes": 0.1, "batch": 64}
@@ -64,7 +65,7 @@ def project(tmp_path, monkeypatch, params):
     for name in ("crops", "model", "judges"):
         (tmp_path / name).mkdir()
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(8)], "split": "train", "Rare": -1, "Smiling": 1})
-    raw.write_labels(tmp_path / "crops/table.csv", table)
+    writer.write_labels(tmp_path / "crops/table.csv", table)
     np.save(tmp_path / "crops/images.npy", np.zeros((8, 32, 32, 3), np.uint8))
     (tmp_path / "crops/geometry.json").write_text(json.dumps({"box": "square", "size": 32, "filter": "lanczos"}))
     config = models.config("vae", {"vae": {**params["models"]["vae"], "code_length": 6, "width": 4}})

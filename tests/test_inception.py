@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from faces import inception
+from faces.scoring import inception
 
 CPU = torch.device("cpu")
 

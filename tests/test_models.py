@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from faces import checkpoints, models
-from faces.crops import Geometry
+from faces.data.crops import Geometry
 
 SIZES = (32, 64, 128)
 PROGRESS = tuple(step / 24 for step in range(25))  # a growing model uses each of its parameters somewhere along the budget

@@ -13,9 +13,9 @@ import pytest
 from dvc.repo import Repo
 from PIL import Image
 
-from ops import compare, revisions
-from ops.metrics import flatten
-from ops.revisions import BadRevision, Revision
+from ops.experiments import compare, revisions
+from ops.experiments.metric_table import flatten
+from ops.experiments.revisions import BadRevision, Revision
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library, where DVC adds a file
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)

@@ -8,7 +8,7 @@ import pytest
 from dvc_render.html import HTML
 from dvc_render.vega import VegaRenderer
 
-from ops import plots
+from ops.experiments import plots
 from web import npm
 
 LIBRARY = {"vega": "var vega = 1;", "vega-lite": "var vegaLite = vega + 1;", "vega-embed": "var vegaEmbed = vegaLite + 1;"}
@@ -16,7 +16,7 @@ LIBRARY = {"vega": "var vega = 1;", "vega-lite": "var vegaLite = vega + 1;", "ve
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """A copy of ops/vega, with npm's work done by a stand-in that counts its calls in `calls`."""
+    """A copy of ops/experiments/vega, with npm's work done by a stand-in that counts its calls in `calls`."""
 
     @contextmanager
     def installed(place: Path):

@@ -105,7 +105,7 @@ def test_the_card_fits_the_folder(root, tmp_path):
 
 
 def test_the_template_of_the_card_says_what_the_folder_replaces():
-    template = (ROOT / "faces/model_card.md").read_text(encoding="utf-8")
+    template = (ROOT / "faces/report/model_card.md").read_text(encoding="utf-8")
     assert all(ours in template for ours in publish.PLACES)
 
 

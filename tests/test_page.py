@@ -15,7 +15,7 @@ import torch
 import yaml
 from PIL import Image
 
-from faces import detail
+from faces.edits import detail
 from tests import standin
 
 JS = Path(__file__).parent.parent / "web" / "page" / "js"
@@ -416,7 +416,7 @@ def test_a_face_drawn_back_six_decibels_worse_is_unlike():
 
 
 def test_small_changes_shrink_as_the_measured_edits_do(rng):
-    """The page's weights equal those of faces/detail.py with the params of the pipeline, to a thousandth of a level."""
+    """The page's weights equal those of faces/edits/detail.py with the params of the pipeline, to a thousandth of a level."""
     settings = yaml.safe_load((JS.parents[2] / "params.yaml").read_text(encoding="utf-8"))["detail"]
     before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import model_validator
 
-from faces.params import Group, ParamsError, load, one_of, parse, present
+from faces.core.params import Group, ParamsError, load, one_of, parse, present
 
 
 class Inner(Group):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.parts import Parts, Writer, files, open_parts
+from faces.data.sharded_array import Parts, Writer, files, open_parts
 
 
 @pytest.fixture

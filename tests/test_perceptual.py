@@ -12,10 +12,11 @@ from efficientnet_lite_pytorch import EfficientNet
 from skimage import data
 from torchvision.models import vgg
 
-from faces import perceptual, raw
-from faces.judge import Judge
-from faces.perceptual import WeightsError
-from ops import critic
+from faces.classifier import Judge
+from faces.ingest import writer
+from faces.nn import perceptual
+from faces.nn.perceptual import WeightsError
+from ops import train_features
 
 CPU = torch.device("cpu")
 LITE = "efficientnet_lite0"
@@ -156,10 +157,10 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     """The features are what leaves the classifier's first convolution and its first two residual blocks."""
     torch.manual_seed(0)
     critic = Judge(32, 3, perceptual.ClassifierTrunk.WIDTH, 8).eval()
-    network = perceptual.load("classifier", named_by_hash(tmp_path, "classifier", critic.state_dict()), CPU)
+    network = perceptual.load("classifier", named_by_hash(tmp_path, "classifier", train_features.state_dict()), CPU)
     images, seen = torch.rand(2, 3, 32, 32) * 2 - 1, []
     for layer in (0, 2, 4):
-        critic.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
+        train_features.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
     with torch.no_grad():
         critic(images)
         found = network.features(images, 3)
@@ -179,7 +180,7 @@ def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(tmp_path, mo
     crops = tmp_path / "crops"
     crops.mkdir()
     labels = np.tile([1, -1], 20)
-    raw.write_labels(
+    writer.write_labels(
         crops / "table.csv", pd.DataFrame({"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 16, "Light": labels})
     )
     images = (rng.integers(0, 56, (40, 32, 32, 3)) + 100 * (labels[:, None, None, None] + 1)).astype(np.uint8)
@@ -187,7 +188,7 @@ def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(tmp_path, mo
     (crops / "geometry.json").write_text('{"box": "square", "size": 32, "filter": "lanczos"}')
     settings = {"seed": 1, "classifier": params["classifier"] | {"images": 64, "batch": 8, "reports": 1}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
-    critic.main(crops, tmp_path / "weights")
+    train_features.main(crops, tmp_path / "weights")
     (path,) = (tmp_path / "weights").iterdir()
     assert str(path) in capsys.readouterr().err
     assert perceptual.load("classifier", str(path), CPU).features(torch.zeros(1, 3, 32, 32), 3)[2].shape == (1, 128, 4, 4)

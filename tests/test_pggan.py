@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faces.core.params import ParamsError, parse
 from faces.models.pggan import (
     Config,
     EqualConv2d,
@@ -19,7 +20,6 @@ from faces.models.pggan import (
     schedule,
     upsample,
 )
-from faces.params import ParamsError, parse
 
 VALUES = {
     "batch": 8,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faces.pictures import GAP, MARGIN, PAPER, below, beside, difference, film, resize, sheet, write_gif, write_png
+from faces.viz.images import GAP, MARGIN, PAPER, below, beside, difference, film, resize, sheet, write_gif, write_png
 
 COLOURS = np.array([[[200, 0, 0], [0, 200, 0], [0, 0, 200]], [[200, 200, 0], [0, 200, 200], [200, 0, 200]]], np.uint8)
 

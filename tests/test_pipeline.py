@@ -117,7 +117,7 @@ def test_what_the_stages_leave(undisturbed):
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
 
-    from faces.parts import open_parts  # noqa: PLC0415
+    from faces.data.sharded_array import open_parts  # noqa: PLC0415
 
     images = open_parts(undisturbed / "data/crops/images.npy")
     codes = np.load(undisturbed / "data/latents/latents.npy", mmap_mode="r")
@@ -130,14 +130,14 @@ def test_what_the_stages_leave(undisturbed):
 
 @pytest.mark.slow
 def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_path, monkeypatch):
-    from ops import gallery, systems  # noqa: PLC0415
+    from ops.experiments import systems, systems_page  # noqa: PLC0415
 
     monkeypatch.setattr(systems, "CLONES", tmp_path)
     (tmp_path / "avatars").mkdir()
     (tmp_path / "avatars/vae").symlink_to(undisturbed)
     ledger = {"model": systems.locked(undisturbed, "train", "outs", "data/model"), "seconds": 12.0, "device": "an abacus"}
     systems.ledger_of(systems.clone_of("avatars", "vae")).write_text(json.dumps(ledger))
-    gallery.main("avatars", str(tmp_path / "page.md"))
+    systems_page.main("avatars", str(tmp_path / "page.md"))
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "![vae](page/vae.jpg)" in page and (tmp_path / "page/vae.jpg").stat().st_size > 1000
     assert "Trained on: an abacus." in page and "Not finished, and so without figures: dcae, " in page
@@ -147,9 +147,20 @@ def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_
 def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed, tmp_path):
     """On its own test split, by the same stages: the same figures, to the last digit, but for ratios to an estimator that the exam leaves out."""
     primary = yaml.safe_load((undisturbed / "params.yaml").read_text(encoding="utf-8"))["vectors"]["primary"]
-    run(undisturbed, sys.executable, "-m", "ops.exam", "build", "data/crops", "data/classifier", "1000", str(tmp_path / "exam"))
+    run(undisturbed, sys.executable, "-m", "ops.retrain.exam", "build", "data/crops", "data/classifier", "1000", str(tmp_path / "exam"))
     out = tmp_path / "figures.json"
-    run(undisturbed, sys.executable, "-m", "ops.exam", "score", str(tmp_path / "exam"), "data/model", "data/vectors", primary, str(out))
+    run(
+        undisturbed,
+        sys.executable,
+        "-m",
+        "ops.retrain.exam",
+        "score",
+        str(tmp_path / "exam"),
+        "data/model",
+        "data/vectors",
+        primary,
+        str(out),
+    )
     found, expected = (json.loads(path.read_text(encoding="utf-8")) for path in (out, undisturbed / "reports/metrics.json"))
     assert found["edits"] == {"primary": found["edits"]["primary"]}
     for kind, figures in found.pop("edits")["primary"].items():

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from faces import checkpoints, models, raw
-from faces.crops import read_geometry
-from faces.directions import Directions, components
-from faces.params import parse
-from faces.sheets import swept
-from faces.show import Render
-from faces.studio import Studio
+from faces import checkpoints, models
+from faces.core.params import parse
+from faces.data.crops import read_geometry
+from faces.edits.directions import Directions, components
+from faces.ingest import writer
+from faces.viz.config import Render
+from faces.viz.grids import swept
+from faces.viz.renderer import Studio
 from stages import render
 
 ATTRIBUTES = ("Male", "Smiling")
@@ -59,7 +60,7 @@ def project(tmp_path, monkeypatch, params, rng):
     labels = np.where(rng.random((40, 2)) < 0.5, 1, -1)
     labels[30:] = [[1, -1], [-1, 1]] * 5
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(40)], "split": ["train"] * 24 + ["valid"] * 6 + ["test"] * 10})
-    raw.write_labels(crops / "table.csv", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
+    writer.write_labels(crops / "table.csv", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
     images = rng.integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
     np.save(crops / "images.npy", images)
     (crops / "geometry.json").write_text(json.dumps({"box": "square", "size": 32, "filter": "lanczos"}))

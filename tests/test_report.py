@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 from safetensors.numpy import save_file
 
-from faces import report
-from faces.report import Evidence, card, digits, page, percent
+from faces.report import view
+from faces.report.view import Evidence, card, digits, page, percent
 from stages import report as stage
 from tests.conftest import ROOT
 
@@ -207,7 +207,7 @@ def test_page_says_the_numbers(full):
 
 
 def test_caveats(full):
-    shown = {entry["name"]: entry for entry in report.attributes(full)}
+    shown = {entry["name"]: entry for entry in view.attributes(full)}
     assert list(shown) == ["Smiling", "Male", "Bald"]
     assert shown["Smiling"]["caveats"] == [
         "Goes with Male (phi -0.45) in the training faces; part of what is seen may be theirs.",
@@ -222,7 +222,7 @@ def test_caveats(full):
 
 def test_an_edit_that_never_gets_there_is_told_from_one_that_is_not_judged(full):
     never = replace(full, levels=pd.DataFrame([level("Smiling", "plain", np.inf, np.nan, np.nan)]))
-    shown = {entry["name"]: entry for entry in report.attributes(never)}
+    shown = {entry["name"]: entry for entry in view.attributes(never)}
     assert shown["Smiling"]["strength"] == "not reached"
     assert "At no strength tried do 90% of the faces flip." in shown["Smiling"]["caveats"]
     assert shown["Male"]["strength"] == "not judged"
@@ -232,14 +232,14 @@ def test_missing_groups_are_said(bare):
     text = Reader(page(bare)).text
     for expected in ("no true counterfactuals", "No judge scored the edits", "New faces were not measured", "No strip was drawn"):
         assert expected in text
-    for absent in ("Leakage", "Error removed", "Moving pictures", "nan", "None", report.ABSENT):
+    for absent in ("Leakage", "Error removed", "Moving pictures", "nan", "None", view.ABSENT):
         assert absent not in text, absent
     assert "No judge scored the edits" in card(bare)
 
 
 def test_a_primary_that_was_not_scored_borrows_no_figures(full):
     metrics = full.metrics | {"edits": {"mean_difference": {"plain": {"reached": 0.1234, "leakage": 0.5143}}}}
-    found, missing = report.key_figures(replace(full, metrics=metrics))
+    found, missing = view.key_figures(replace(full, metrics=metrics))
     assert missing == ["Edits by partial were not scored; score.estimators names mean_difference."]
     assert "12.3%" not in [figure["value"] for figure in found]
 
@@ -275,7 +275,7 @@ def test_rows_of_the_cards_tables_have_as_many_cells_as_their_heads(full, bare):
         (999.4, "999"),
         (1286.47, "1,286"),
         (-0.04567, "-0.0457"),
-        (None, report.ABSENT),
+        (None, view.ABSENT),
     ],
 )
 def test_digits(value, shown):
@@ -283,7 +283,7 @@ def test_digits(value, shown):
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(0.3937, "39.4%"), (1.0, "100%"), (0.9999, "100%"), (0.0004, "0%"), (float("nan"), report.ABSENT)]
+    ("share", "shown"), [(0.3937, "39.4%"), (1.0, "100%"), (0.9999, "100%"), (0.0004, "0%"), (float("nan"), view.ABSENT)]
 )
 def test_percent(share, shown):
     assert percent(share) == shown

@@ -18,14 +18,15 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from faces.files import write_json
-from ops import promotion, retrain, status
-from ops.commands import CommandFailed, Runner
-from ops.gates import Verdict
-from ops.ledger import Ledger
-from ops.lock import Busy, exclusive
-from ops.repository import Repository
-from ops.settings import load
+from faces.core.files import write_json
+from ops.retrain import __main__ as retrain
+from ops.retrain import promotion, status
+from ops.retrain.gates import Verdict
+from ops.retrain.ledger import Ledger
+from ops.retrain.lock import Busy, exclusive
+from ops.retrain.process import CommandFailed, Runner
+from ops.retrain.repository import Repository
+from ops.retrain.settings import load
 from tests import standin
 from tests.conftest import ROOT
 from tests.projects import BUILD, Inbox, Project, wait
@@ -117,7 +118,7 @@ def test_the_whole_story(tmp_path):
         assert code == 10 and "reconstruction.psnr: worse" in said, said
         assert champion(project) == "v0.0.2"
 
-        assert project.run("v0.0.1", program="ops.rollback")[0] == 0
+        assert project.run("v0.0.1", program="ops.retrain.rollback")[0] == 0
         assert champion(project) == "v0.0.1"
         seen = len(visitors.models)
         assert wait(lambda: first["id"] in visitors.models[seen:], 15), "the site did not follow the rollback"
@@ -142,7 +143,7 @@ def test_the_whole_story(tmp_path):
     snapshot = second["snapshot"]
     assert f"snapshots/{snapshot}.zip" in project.git("show", "face-model@v0.0.2:params.yaml")
     assert "push: false" in project.git("show", f"face-model@v0.0.2:snapshots/{snapshot}.zip.dvc")
-    code, said = project.run(program="ops.status")
+    code, said = project.run(program="ops.retrain.status")
     assert code == 0 and "serving       v0.0.1" in said and "before it v0.0.2" in said
 
 
@@ -269,7 +270,7 @@ def test_a_lock_of_the_dead_is_no_lock(grown):
 
 def test_a_broken_metric_promotes_nobody(grown):
     before = champion(grown)
-    exam = grown.place / "ops/exam.py"
+    exam = grown.place / "ops/retrain/exam.py"
     text = exam.read_text(encoding="utf-8")
     exam.write_text(text.replace('"psnr": psnr', '"psnr": float("nan")'), encoding="utf-8")
     grown.commit("the exam is broken")
@@ -339,7 +340,7 @@ def test_who_is_told(grown):
         ear.shutdown()
     assert code == 1 and "false: exit code 1: it said nothing" in said
     assert heard == [json.loads(post.read_text(encoding="utf-8"))] and heard[0]["verdict"] == "FAILED"
-    assert grown.run(program="ops.status")[0] == 1
+    assert grown.run(program="ops.retrain.status")[0] == 1
     code, said = grown.run("--force")
     assert code == 1 and "not done: webhook: " in said, "nobody listens any more"
     grown.set({"challenger.command": BUILD, "notify.webhook": "", "notify.command": []})
@@ -448,7 +449,7 @@ def test_an_export_that_does_not_work_is_not_served(grown, monkeypatch):
     before = champion(grown)
 
     def fails(*_):
-        raise CommandFailed("python -m ops.smoke: exit code 1: error: an edit changes no pixel", 1)
+        raise CommandFailed("python -m ops.retrain.smoke: exit code 1: error: an edit changes no pixel", 1)
 
     monkeypatch.setattr(promotion, "smoke", fails)
     with exclusive(grown.ledger.lock, 10.0) as lock:
@@ -463,7 +464,7 @@ def test_an_export_that_does_not_work_is_not_served(grown, monkeypatch):
 
 def test_status_tells_monitoring(tmp_path, capsys):
     """Nobody serves; then a job that fell asleep; then one that fails."""
-    where = ["--project", str(tmp_path), "--config", str(ROOT / "ops/retrain.yaml")]
+    where = ["--project", str(tmp_path), "--config", str(ROOT / "ops/retrain/retrain.yaml")]
     assert status.main(where) == 2 and "trouble       nobody serves yet" in capsys.readouterr().out
     ledger = Ledger(tmp_path / ".retrain")
     standin.write_export(ledger.release("v0.0.1") / "export", *standin.faces(40, 1), standin.ATTRIBUTES, 4, 1)
@@ -507,7 +508,7 @@ def test_what_is_tidied(tmp_path):
 )
 def test_settings_that_are_wrong(tmp_path, capsys, change, message):
     file = tmp_path / "retrain.yaml"
-    values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
     file.write_text(yaml.safe_dump(values | change), encoding="utf-8")
     assert retrain.main(["--project", str(tmp_path), "--config", str(file)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {file}: {message}")

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from faces import checkpoints
-from faces.crops import Crops
-from ops import sanity, smoke
+from faces.data.crops import Crops
+from ops.retrain import sanity, smoke
 from tests import exports
 from web.engine import BadExport, Export
 

@@ -1,4 +1,4 @@
-"""The files of ops/schedules, as far as they can be checked where they are not installed: by the tools and schemas of those who will read them."""
+"""The files of ops/deploy/schedules, as far as they can be checked where they are not installed: by the tools and schemas of those who will read them."""
 
 import json
 import re
@@ -12,11 +12,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from ops.lock import exclusive
-from ops.settings import load
+from ops.retrain.lock import exclusive
+from ops.retrain.settings import load
 from tests.conftest import ROOT
 
-SCHEDULES = ROOT / "ops/schedules"
+SCHEDULES = ROOT / "ops/deploy/schedules"
 HOME = "/srv/facemorph"
 DAYS = {"17 3 * * 0"}
 
@@ -102,7 +102,7 @@ def test_the_shell_of_each_step_parses(step):
 
 
 def test_the_workflow_points_the_job_at_its_remote(tmp_path):
-    """The line that turns ops/retrain.yaml into the workflow's settings does what it says."""
+    """The line that turns ops/retrain/retrain.yaml into the workflow's settings does what it says."""
     (line,) = [
         line for step in workflow()["jobs"]["retrain"]["steps"] for line in step.get("run", "").splitlines() if line.startswith("sed ")
     ]

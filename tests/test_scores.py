@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from faces.scores import auroc, resamples, roc_curve
+from faces.metrics.auroc import auroc, resamples, roc_curve
 
 
 def test_auroc_of_two_gaussians(rng):

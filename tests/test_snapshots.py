@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faces.raw import split_of
+from faces.ingest.writer import split_of
 from faces.sources import folder as source
-from ops import snapshots
+from ops.retrain import snapshots
 
 
 def picture(seed):

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from faces import models, sources
-from ops import gallery, systems
-from ops.gallery import Entry, Unfinished
+from ops.experiments import systems, systems_page
+from ops.experiments.systems_page import Entry, Unfinished
 from stages.check import check
 
 PLAN = systems.Plan.read()
@@ -48,7 +48,7 @@ def test_every_change_of_the_plan_is_a_good_one(name, kind, params):
 def test_values_are_written_as_the_command_line_wants_them():
     assert [systems.written(value) for value in (("a", "b"), 1, 0.001, "x", True)] == ["[a,b]", "1", "0.001", "x", "True"]
     assert (
-        gallery.command("glow", {"crop.size": 32, "score.levels": (0.5, 0.8)})
+        systems_page.command("glow", {"crop.size": 32, "score.levels": (0.5, 0.8)})
         == "dvc exp run -S model=glow -S crop.size=32 -S score.levels=[0.5,0.8]"
     )
 
@@ -126,11 +126,11 @@ def test_every_documented_command_is_a_good_one(document, params):
 def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
     """One system of ten is finished; without any there is no page."""
     clone("m", "m")
-    monkeypatch.setattr(gallery, "picture", lambda entry: np.zeros((8, 8, 3), np.uint8))
-    monkeypatch.setattr(gallery, "figures", lambda entry: [entry.name, "1.5"])
+    monkeypatch.setattr(systems_page, "picture", lambda entry: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(systems_page, "figures", lambda entry: [entry.name, "1.5"])
     (systems.clone_of("avatars", "vae") / "data/raw").mkdir(parents=True)
     (systems.clone_of("avatars", "vae") / "data/raw/source.json").write_text('{"description": "Drawn faces."}')
-    gallery.main("avatars", str(tmp_path / "page.md"))
+    systems_page.main("avatars", str(tmp_path / "page.md"))
     text = (tmp_path / "page.md").read_text()
     others = ", ".join(name for name in PLAN.systems if name != "vae")
     assert f"Not finished, and so without figures: {others}." in text and "| vae | 1.5 |" in text and "1 experiments" not in text
@@ -138,4 +138,4 @@ def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
     assert "gallery: left out: glow is not finished" in capsys.readouterr().err
     clone("new", "m")
     with pytest.raises(SystemExit, match=r"no system is finished: python -m ops\.systems avatars"):
-        gallery.main("avatars", str(tmp_path / "other.md"))
+        systems_page.main("avatars", str(tmp_path / "other.md"))

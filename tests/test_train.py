@@ -14,9 +14,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from faces import raw
-from faces.files import write_json
-from faces.terminal import UNFIT
+from faces.core.console import UNFIT
+from faces.core.files import write_json
+from faces.ingest import writer
 from stages.train import average, learning_rate, rows_of_step
 from tests.conftest import ROOT
 
@@ -28,7 +28,7 @@ def write_crops(folder, count: int, rng: np.random.Generator) -> None:
     coarse = rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
     np.save(folder / "images.npy", coarse.repeat(8, 1).repeat(8, 2))
     table = pd.DataFrame({"name": [f"{n}.jpg" for n in range(count)], "split": (["train"] * 6 + ["valid", "test"]) * (count // 8), "A": 1})
-    raw.write_labels(folder / "table.csv", table)
+    writer.write_labels(folder / "table.csv", table)
     write_json(folder / "geometry.json", {"box": "square", "size": 32, "filter": "lanczos"})
 
 

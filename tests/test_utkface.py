@@ -6,8 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from faces import raw
-from faces.params import ParamsError, parse
+from faces.core.params import ParamsError, parse
+from faces.data import annotations
+from faces.ingest import writer
 from faces.sources import SourceError, utkface
 
 MEN = ["26_0_2_20170116172132354.jpg.chip.jpg", "60_0_0_20170110120000001.jpg.chip.jpg"]
@@ -30,7 +31,7 @@ def fetch(settings, out):
     utkface.fetch(settings, 0, out, lambda done, total, unit: None)
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
-    return raw.read_labels(out / "labels.csv").set_index("name"), pictures, json.loads((out / "source.json").read_text())
+    return annotations.read_labels(out / "labels.csv").set_index("name"), pictures, json.loads((out / "source.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_labels_of_a_folder(tmp_path):
         "39": (0, -1, -1, -1, 1, -1, -1, -1),
     }
     assert pictures == {name: b"\xff\xd8" + name.encode() for name in table.index}
-    assert table["split"].tolist() == [raw.split_of(name, 0.1, 0.1) for name in table.index]
+    assert table["split"].tolist() == [writer.split_of(name, 0.1, 0.1) for name in table.index]
     assert set(table["identity"]) == {-1}
     assert about["malformed_names"] == ["61_3_20170109150557337.jpg.chip.jpg"]
     assert about["source"] == "utkface" and "non-commercial" in about["licence"] and about["flippable"] == []

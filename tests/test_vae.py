@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
-from faces import models, perceptual
-from faces.params import ParamsError
-from faces.vae import calibrated_gaussian, gaussian_kl
+from faces import models
+from faces.core.params import ParamsError
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import calibrated_gaussian, gaussian_kl
 
 
 def test_kl_equals_torch_distributions():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from faces.directions import Directions
+from faces.edits.directions import Directions
 from stages import vectors
 
 ATTRIBUTES, PLANTED = ["Male", "Rare", "Smiling"], 3.0

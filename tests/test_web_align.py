@@ -9,7 +9,7 @@ import scipy.optimize
 import skimage.data
 from PIL import Image
 
-from faces import decode
+from faces.ingest import decode
 from tests import exports
 from web import align
 from web.align import Detector, DetectorMissing, Geometry, apply, similarity

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from faces import checkpoints, models, perceptual
-from faces.crops import Geometry
+from faces import checkpoints, models
+from faces.data.crops import Geometry
 from faces.models.pgae import growth
-from faces.nn import CodeNorm
-from faces.perceptual import WeightsError
-from faces.similarity import WEIGHTS, scales
-from faces.vae import bernoulli, calibrated_gaussian
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import bernoulli, calibrated_gaussian
+from faces.nn.layers import CodeNorm
+from faces.nn.perceptual import WeightsError
+from faces.nn.quality import WEIGHTS, scales
 
 
 def build(name: str, size: int, params: dict, **changes):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from faces.gaussian import Spread
+from faces.latents.gaussian import Spread
 from web import align, photos
 from web.align import apply
 
@@ -274,7 +274,7 @@ class Shelf:
             raise BadExport(f'{self.place}: expected {{"export": "folder"}}: {type(error).__name__}: {error}') from None
 
     def news(self) -> dict[str, str | None]:
-        """What the pointer says of the export beside where it is, and status.json beside the pointer of the job that keeps it fresh (ops/ledger.py).
+        """What the pointer says of the export beside where it is, and status.json beside the pointer of the job that keeps it fresh (ops/retrain/ledger.py).
 
         version, since: who serves; checked: the job's last success; due: when the next is expected. ISO times; None where nobody says so.
         """

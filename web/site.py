@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from faces.files import new_folder
+from faces.core.files import new_folder
 from web import align, npm, ort
 
 PAGE = Path(__file__).parent / "page"

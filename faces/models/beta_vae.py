@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
+from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
 
 class Config(TextbookConfig):

@@ -5,7 +5,7 @@ Hou, Shen, Sun, Qiu, "Deep Feature Consistent Variational Autoencoder", WACV 201
     encoder   image -> strided convolutions -> linear -> mean, log-variance
     decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image -> frozen network -> features of its first stages
 
-Only training needs the network (faces/perceptual.py): it is in no checkpoint.
+Only training needs the network (faces/nn/perceptual.py): it is in no checkpoint.
 """
 
 from typing import Annotated, Literal
@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from faces import perceptual
-from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
 
 class Config(TextbookConfig):

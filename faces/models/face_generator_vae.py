@@ -12,9 +12,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces.nn import Fold
-from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian
+from faces.nn import layers as bricks
+from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian
+from faces.nn.layers import Fold
 
 
 class Config(TextbookConfig):

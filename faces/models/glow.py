@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import collectives
-from faces import nn as bricks
-from faces.params import FILE, ParamsError
+from faces.core.params import FILE, ParamsError
+from faces.nn import distributed
+from faces.nn import layers as bricks
 
 
 class Config(bricks.Config):
@@ -295,7 +295,7 @@ class Model(nn.Module):
 def dequantised(images: Tensor, n_bits: int) -> Tensor:
     """8-bit images in [-1, 1], rounded down to 2^n_bits colours and spread uniformly over their bins: values in [-.5, .5)."""
     bins = (((images + 1) * 127.5).round() / 2 ** (8 - n_bits)).floor()
-    return (bins + collectives.uniform(images)) / 2**n_bits - 0.5
+    return (bins + distributed.uniform(images)) / 2**n_bits - 0.5
 
 
 def log_normal(eps: Tensor) -> Tensor:

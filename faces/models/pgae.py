@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces import perceptual
-from faces.nn import Autoencoder, Fold, convolution
-from faces.vae import calibrated_gaussian
+from faces.nn import layers as bricks
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import calibrated_gaussian
+from faces.nn.layers import Autoencoder, Fold, convolution
 
 SMALLEST = 8  # pixels a side at the first level
 SEEING = 32  # pixels a side from which features are compared

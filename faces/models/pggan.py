@@ -45,15 +45,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-import faces.nn
-from faces import collectives
-from faces.params import FILE, ParamsError
+from faces.core.params import FILE, ParamsError
+from faces.nn import distributed, layers
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Config(faces.nn.Config):
+class Config(layers.Config):
     latent: Count  # D
     maps: Count  # feature maps of a layer, at most
     maps_by_side: Count  # and at most this number divided by the layer's side in pixels
@@ -114,7 +113,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     its groups, whole on one process each, or else a ValueError is raised.
     """
     count, channels, height, width = x.shape
-    group, asked = group_size(count, group), group_size(count * collectives.shares(), group)
+    group, asked = group_size(count, group), group_size(count * distributed.shares(), group)
     if group != asked:
         raise ValueError(f"{FILE}: models.pggan.batch leaves {count} images per process; groups of {asked} need a multiple, so start fewer")
     grouped = x.reshape(group, count // group, channels, height, width)
@@ -124,7 +123,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Scalar: mean (|grad D| - 1)^2 at random points between `real` and `fake` (B, 3, H, W) (Gulrajani et al., NIPS 2017, eq. 3)."""
-    between = real.lerp(fake, collectives.uniform(real.new_empty(len(real), 1, 1, 1))).detach().requires_grad_()
+    between = real.lerp(fake, distributed.uniform(real.new_empty(len(real), 1, 1, 1))).detach().requires_grad_()
     with torch.enable_grad():  # also where a loss is only being read, as on valid faces
         (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -332,7 +331,7 @@ class Model(nn.Module):
 
     def normal(self, images: Tensor) -> Tensor:
         """As many random codes as images, (B, D), from the global random state."""
-        return collectives.normal(images.new_empty(len(images), self.config.latent))
+        return distributed.normal(images.new_empty(len(images), self.config.latent))
 
     def critic_loss(self, real: Tensor, level: int, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1. In single precision, whatever the caller casts to."""

@@ -9,7 +9,7 @@ The best linear VAE is principal component analysis (Tipping & Bishop 1999; Luca
 two linear maps to it, so the first step starts where convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves
 stay trainable. Upsampling followed by a convolution leaves no checkerboard and exports to plain operators.
 
-A share of the reconstruction term may compare features of EfficientNet-Lite0 (faces/perceptual.py) instead of pixels, each stage with its own best variance.
+A share of the reconstruction term may compare features of EfficientNet-Lite0 (faces/nn/perceptual.py) instead of pixels, each stage with its own best variance.
 """
 
 import math
@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces import perceptual
-from faces.nn import Fold, Residual, convolution
-from faces.params import FILE, ParamsError
-from faces.vae import GaussianVAE, calibrated_gaussian
+from faces.core.params import FILE, ParamsError
+from faces.nn import layers as bricks
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian
+from faces.nn.layers import Fold, Residual, convolution
 
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
 

@@ -29,9 +29,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from faces import avatars, raw
-from faces.avatars import CHANCES, COLOURS, Nuisance
-from faces.params import FILE, Group, ParamsError
+from faces.core.params import FILE, Group, ParamsError
+from faces.data import annotations
+from faces.ingest import avataaars, writer
+from faces.ingest.avataaars import CHANCES, COLOURS, Nuisance
 
 # In causal order: attribute -> what must hold of earlier ones for it to be true.
 NEEDS: dict[str, dict[str, bool]] = {
@@ -85,7 +86,7 @@ MEANINGS = {
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/avatars.py draws them
+Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/ingest/avataaars.py draws them
 
 
 class Rates(Group):
@@ -157,9 +158,9 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     """
     labels, chances = sample(config, seed)
     names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
-    splits = [raw.split_of(name, config.valid, config.test) for name in names]
+    splits = [writer.split_of(name, config.valid, config.test) for name in names]
     table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
-    points = pd.DataFrame([avatars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)], columns=raw.LANDMARKS)
+    points = pd.DataFrame([avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)], columns=annotations.LANDMARKS)
     table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
     tested = np.flatnonzero(table["split"] == "test")
@@ -176,12 +177,12 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
     pictures = _reported(_in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report)
     members = zip([*names, *flips["name"]], pictures, strict=True)
-    raw.write_images(folder / "images.zip", islice(members, config.count))
+    writer.write_images(folder / "images.zip", islice(members, config.count))
     if len(flips):
-        raw.write_images(folder / "counterfactuals.zip", members)
+        writer.write_images(folder / "counterfactuals.zip", members)
         flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
-    raw.write_labels(folder / "labels.csv", table)
-    raw.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
+    writer.write_labels(folder / "labels.csv", table)
+    writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
 
 def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -250,7 +251,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     return {
         "source": "avatars",
         "description": "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; labels are what was drawn",
-        "licence": avatars.LICENCE,
+        "licence": avataaars.LICENCE,
         "redistributable": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
@@ -266,7 +267,7 @@ def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[Face]:
 
 
 def _jpegs(faces: Iterable[Face], nuisance: Nuisance, quality: int) -> list[bytes]:
-    return [raw.encode_jpeg(avatars.draw(*face, nuisance), quality) for face in faces]
+    return [writer.encode_jpeg(avataaars.draw(*face, nuisance), quality) for face in faces]
 
 
 def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ labels.csv, UTF-8, comma separated, one row per picture:
     name       the picture's path from labels.csv, with forward slashes
     split      train, valid or test. Where column or value is missing, a hash of the name decides: it never moves when pictures are added
     identity   a whole number per person, -1 or blank where unknown; the column may be missing
-    lefteye_x, lefteye_y, ...   landmarks in pixels (faces/raw.py), blank where unknown; the columns may be missing
+    lefteye_x, lefteye_y, ...   landmarks in pixels (faces/data/annotations.py), blank where unknown; the columns may be missing
     any other  an attribute: 1 = yes, -1 = no, blank = unknown. 0 = no, unless the column also holds -1: then 0 = unknown
 
 A row without its picture is kept, for cropping to report; pictures without a row are left out and counted in source.json.
@@ -20,10 +20,12 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
-from faces import raw
-from faces.archives import Files, Report, is_picture, open_files
-from faces.params import Group
-from faces.raw import LANDMARKS, RawError, split_of
+from faces.core.params import Group
+from faces.data import annotations
+from faces.data.annotations import LANDMARKS, RawError
+from faces.ingest import writer
+from faces.ingest.archives import Files, Report, is_picture, open_files
+from faces.ingest.writer import split_of
 from faces.sources import SourceError
 
 LABELS = "labels.csv"
@@ -50,7 +52,7 @@ def attributes(config: Config) -> tuple[str, ...]:
     """The attribute columns of labels.csv. Raises SourceError where there is none."""
     try:
         with open_files(_path(config)) as files:
-            return tuple(name for name in find_sheet(files).header if name not in raw.FIXED)
+            return tuple(name for name in find_sheet(files).header if name not in annotations.FIXED)
     except (RawError, OSError) as error:
         raise SourceError(f"sources.folder.path: {error}") from None
 
@@ -66,8 +68,8 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
             if not named & here:
                 raise RawError(f"{sheet.place}: none of the {len(table)} pictures that it names is here ({table['name'][0]}, ...)")
             members = files.each({sheet.root + name for name in named & here}, report)
-            raw.write_images(folder / "images.zip", ((name.removeprefix(sheet.root), content) for name, content in members))
-        raw.write_labels(folder / "labels.csv", table)
+            writer.write_images(folder / "images.zip", ((name.removeprefix(sheet.root), content) for name, content in members))
+        writer.write_labels(folder / "labels.csv", table)
     except (RawError, OSError) as error:
         raise SourceError(f"sources.folder.path: {error}") from None
     about = {
@@ -78,10 +80,10 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         "origin": config.path,
         "images_without_row": len(here - named),
         "rows_without_image": len(named - here),
-        "visible": list(raw.attributes(table)),
+        "visible": list(annotations.attributes(table)),
         "flippable": [],
     }
-    raw.write_source(folder / "source.json", about, table, folder / "images.zip")
+    writer.write_source(folder / "source.json", about, table, folder / "images.zip")
 
 
 def find_sheet(files: Files) -> Sheet:
@@ -102,13 +104,13 @@ def find_sheet(files: Files) -> Sheet:
         raise RawError(f"{place}: column {twice[0]!r} stands twice")
     if "" in header:
         raise RawError(f"{place}: column {header.index('') + 1} has no name")
-    if not set(header) - set(raw.FIXED):
+    if not set(header) - set(annotations.FIXED):
         raise RawError(f"{place}: no attribute column (found: {columns}); at least one is needed to compute a direction")
     return Sheet(place, found[0].removesuffix(LABELS), text, header)
 
 
 def read_table(sheet: Sheet, valid: float, test: float) -> pd.DataFrame:
-    """The rows as faces.raw.write_labels wants them.
+    """The rows as faces.data.annotations.write_labels wants them.
 
     Raises RawError naming the row, counted as a spreadsheet does: the header is row 1.
     """

@@ -19,10 +19,11 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
-from faces import raw
-from faces.archives import Files, Report, is_picture, open_files
-from faces.params import Group
-from faces.raw import RawError, split_of
+from faces.core.params import Group
+from faces.data.annotations import RawError
+from faces.ingest import writer
+from faces.ingest.archives import Files, Report, is_picture, open_files
+from faces.ingest.writer import split_of
 from faces.sources import SourceError
 
 DESCRIPTION = "UTKFace, aligned and cropped, 200x200 (Zhang et al., CVPR 2017)"
@@ -63,10 +64,10 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         with open_files(_path(config)) as files:
             table, members, left_out = read_names(files, config)
             names = dict(zip(members, table["name"], strict=True))
-            raw.write_images(folder / "images.zip", ((names[member], content) for member, content in files.each(members, report)))
+            writer.write_images(folder / "images.zip", ((names[member], content) for member, content in files.each(members, report)))
     except (RawError, OSError) as error:
         raise SourceError(f"sources.utkface.path: {error}") from None
-    raw.write_labels(folder / "labels.csv", table)
+    writer.write_labels(folder / "labels.csv", table)
     about = {
         "source": "utkface",
         "description": DESCRIPTION,
@@ -77,7 +78,7 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         "visible": list(ATTRIBUTES),
         "flippable": [],
     }
-    raw.write_source(folder / "source.json", about, table, folder / "images.zip")
+    writer.write_source(folder / "source.json", about, table, folder / "images.zip")
 
 
 def parse(name: str) -> tuple[int, int | None, int] | None:
