@@ -86,7 +86,9 @@ def main() -> None:
         )
         for count in SIZES:
             write(path, count)
-            print(f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, {allocated(path, count - 5_000):4.0f} MB")
+            print(
+                f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, {allocated(path, count - 5_000):4.0f} MB"
+            )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ class Judge(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip([3, *widths], widths, strict=False):
             layers += [convolution(inputs, outputs, 4, 2)] + ([Residual(outputs)] if inputs > 3 else [])
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(widths[-1] * 16, features), nn.SiLU())
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(widths[-1] * 16, features), nn.SiLU()
+        )
         self.head = nn.Linear(features, attributes)
         self.register_buffer("scale", torch.ones(attributes))  # evidence = scale * logit + shift
         self.register_buffer("shift", torch.zeros(attributes))
@@ -66,7 +68,9 @@ class Panel:
     judges: tuple[Judge, ...]
     attributes: tuple[str, ...]
     columns: tuple[int, ...]  # of these attributes among a judge's outputs
-    spread: np.ndarray  # (J, A) standard deviation of the evidence over the test faces: the unit in which changes are counted
+    spread: (
+        np.ndarray
+    )  # (J, A) standard deviation of the evidence over the test faces: the unit in which changes are counted
 
     @classmethod
     def open(cls, folder: Path) -> "Panel":
@@ -75,11 +79,20 @@ class Panel:
             about = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise JudgeError(f"{error.filename} is missing; run `dvc repro classifier`") from None
-        judges = nn.ModuleList(Judge(about["size"], len(about["attributes"]), width, about["features"]) for width in about["widths"])
+        judges = nn.ModuleList(
+            Judge(about["size"], len(about["attributes"]), width, about["features"])
+            for width in about["widths"]
+        )
         judges.load_state_dict(load_file(folder / "judge.safetensors"), strict=True)
-        names = tuple(name for name in about["attributes"] if all(figures[name]["judges"] for figures in about["judges"]))
+        names = tuple(
+            name
+            for name in about["attributes"]
+            if all(figures[name]["judges"] for figures in about["judges"])
+        )
         if not names:
-            raise NothingToJudge(f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be judged; train longer or lower it")
+            raise NothingToJudge(
+                f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be judged; train longer or lower it"
+            )
         spread = np.array([[figures[name]["spread"] for name in names] for figures in about["judges"]])
         columns = tuple(about["attributes"].index(name) for name in names)
         return cls(tuple(judges.eval().requires_grad_(False)), names, columns, spread)
@@ -102,12 +115,17 @@ class Panel:
 
 
 @torch.no_grad()
-def logits_of(judge: Judge, images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device) -> np.ndarray:
+def logits_of(
+    judge: Judge, images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device
+) -> np.ndarray:
     """Raw logits of `rows` of images (N, H, W, 3) uint8: float64 (n, A)."""
     judge.eval()
-    return np.concatenate([judge(to_device(images[rows[where]], device))[0].cpu().numpy() for where in batches(len(rows), batch)]).astype(
-        np.float64
-    )
+    return np.concatenate(
+        [
+            judge(to_device(images[rows[where]], device))[0].cpu().numpy()
+            for where in batches(len(rows), batch)
+        ]
+    ).astype(np.float64)
 
 
 def class_weights(labels: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +134,10 @@ def class_weights(labels: np.ndarray, highest: float) -> tuple[np.ndarray, np.nd
     labels (N, A) of 1, -1, 0 for unknown. An empty side gets the highest weight, which nothing is multiplied with.
     """
     known = (labels != 0).sum(0)
-    return tuple(np.minimum(highest, known / np.maximum(2 * (labels == side).sum(0), 1e-9)).astype(np.float32) for side in (1, -1))
+    return tuple(
+        np.minimum(highest, known / np.maximum(2 * (labels == side).sum(0), 1e-9)).astype(np.float32)
+        for side in (1, -1)
+    )
 
 
 def masked_loss(logits: Tensor, labels: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -134,15 +155,29 @@ def augment(images: Tensor) -> Tensor:
     count, device = len(images), images.device
     soft = F.interpolate(F.avg_pool2d(images, 2), images.shape[-2:], mode="bilinear")
     images = torch.lerp(images, soft, torch.rand(count, 1, 1, 1, device=device))
-    turn, zoom = (torch.rand(count, device=device) - 0.5) * 0.15, 1 + (torch.rand(count, device=device) - 0.5) * 0.1  # radians; ratio
+    turn, zoom = (
+        (torch.rand(count, device=device) - 0.5) * 0.15,
+        1 + (torch.rand(count, device=device) - 0.5) * 0.1,
+    )  # radians; ratio
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     move = (torch.rand(count, 2, device=device) - 0.5) * 0.12  # of half the picture's side
     rows = torch.stack(
-        [zoom * mirror * turn.cos(), -zoom * turn.sin(), move[:, 0], zoom * mirror * turn.sin(), zoom * turn.cos(), move[:, 1]], 1
+        [
+            zoom * mirror * turn.cos(),
+            -zoom * turn.sin(),
+            move[:, 0],
+            zoom * mirror * turn.sin(),
+            zoom * turn.cos(),
+            move[:, 1],
+        ],
+        1,
     )
     grid = F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    contrast, light = 1 + (torch.rand(count, 1, 1, 1, device=device) - 0.5) * 0.2, (torch.rand(count, 1, 1, 1, device=device) - 0.5) * 0.2
+    contrast, light = (
+        1 + (torch.rand(count, 1, 1, 1, device=device) - 0.5) * 0.2,
+        (torch.rand(count, 1, 1, 1, device=device) - 0.5) * 0.2,
+    )
     return images * contrast + light
 
 
@@ -185,7 +220,10 @@ def calibration_error(chance: np.ndarray, positive: np.ndarray, bins: int) -> fl
 
 def mean_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
     """Over the attributes whose known labels have both sides; chance where there is none."""
-    areas = [float(auroc(scores[known != 0], known[known != 0] == 1)[0]) for scores, known in zip(logits.T, labels.T, strict=True)]
+    areas = [
+        float(auroc(scores[known != 0], known[known != 0] == 1)[0])
+        for scores, known in zip(logits.T, labels.T, strict=True)
+    ]
     return float(np.nanmean(areas)) if np.isfinite(areas).any() else 0.5
 
 
@@ -204,7 +242,9 @@ def prior_odds(positive: np.ndarray) -> float:
     return math.log((positive.sum() + 1) / ((~positive).sum() + 1))
 
 
-def figures(evidence: np.ndarray, labels: np.ndarray, prior: float, min_auroc: float, bins: int) -> dict[str, float | bool | None]:
+def figures(
+    evidence: np.ndarray, labels: np.ndarray, prior: float, min_auroc: float, bins: int
+) -> dict[str, float | bool | None]:
     """How well one attribute is judged on the test split: evidence (n,), labels (n,), `prior` the log-odds among the valid faces.
 
     AUROC, balanced accuracy (at evidence 0), expected calibration error, spread of the evidence, and whether AUROC reaches `min_auroc`; figures
@@ -214,7 +254,13 @@ def figures(evidence: np.ndarray, labels: np.ndarray, prior: float, min_auroc: f
     positive, seen = labels[known] == 1, evidence[known]
     spread = max(float(evidence.std()), 1e-6)
     if positive.all() or not positive.any():
-        return {"auroc": None, "balanced_accuracy": None, "calibration_error": None, "spread": spread, "judges": False}
+        return {
+            "auroc": None,
+            "balanced_accuracy": None,
+            "calibration_error": None,
+            "spread": spread,
+            "judges": False,
+        }
     area = float(auroc(seen, positive)[0])
     chance = 1 / (1 + np.exp(-np.clip(seen + prior, -500, 500)))
     return {

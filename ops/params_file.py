@@ -6,7 +6,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-Changes = dict[str, Any]  # new values by key of params.yaml, dots between levels, as `dvc exp run -S` takes them
+Changes = dict[
+    str, Any
+]  # new values by key of params.yaml, dots between levels, as `dvc exp run -S` takes them
 
 
 def set_params(file: Path, changes: Changes) -> None:

@@ -49,7 +49,9 @@ def read(name: str) -> Preset:
     """The preset called `name`. Raises ParamsError."""
     known = names()
     if name not in known:
-        raise ParamsError(f"there is no preset {name!r}{did_you_mean(name, known)}; presets: {', '.join(known)}")
+        raise ParamsError(
+            f"there is no preset {name!r}{did_you_mean(name, known)}; presets: {', '.join(known)}"
+        )
     return params.parse(Preset, params.read(PRESETS / f"{name}.yaml"), file=f"presets/{name}.yaml")
 
 
@@ -95,7 +97,11 @@ def words(arguments: list[str]) -> Changes:
 
 def command(changes: Changes) -> list[str]:
     """The experiment with these changes, as `dvc` takes it."""
-    return ["exp", "run", *(word for key, value in changes.items() for word in ("-S", f"{key}={written(value)}"))]
+    return [
+        "exp",
+        "run",
+        *(word for key, value in changes.items() for word in ("-S", f"{key}={written(value)}")),
+    ]
 
 
 def apply(file: Path, before: Changes, changes: Changes) -> None:
@@ -104,15 +110,23 @@ def apply(file: Path, before: Changes, changes: Changes) -> None:
     set_params(file, different)
     for key, value in different.items():
         say(f"{params.FILE}: {key}: {written(value)} (was {written(before[key])})")
-    say("Next: make run. `git checkout params.yaml` takes the committed values back." if different else "Nothing to change.")
+    say(
+        "Next: make run. `git checkout params.yaml` takes the committed values back."
+        if different
+        else "Nothing to change."
+    )
 
 
 def run(changes: Changes) -> int:
     """The experiment, from the root of the project; its exit code."""
     arguments = command(changes)
     say(shlex.join(["dvc", *arguments]))
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # the stages call `python`
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=ROOT, env=os.environ | {"PATH": path}, check=False)
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )  # the stages call `python`
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=ROOT, env=os.environ | {"PATH": path}, check=False
+    )
     return done.returncode
 
 
@@ -125,10 +139,13 @@ def listing() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m ops.preset", description="Apply a preset to params.yaml, or run it as a DVC experiment."
+        prog="python -m ops.preset",
+        description="Apply a preset to params.yaml, or run it as a DVC experiment.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="a file of presets/, without .yaml")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="one more key of params.yaml to change")
+    parser.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="one more key of params.yaml to change"
+    )
     parser.add_argument("--exp", action="store_true", help="run it as an experiment, by dvc exp run -S")
     parser.add_argument("--list", action="store_true", help="list the presets, one sentence each")
     chosen = parser.parse_intermixed_args(arguments)

@@ -29,7 +29,9 @@ def main(crops_folder: Path, out: Path) -> None:
         params, crops, device = load(classifier.Params), Crops.open(crops_folder), pick_device()
     except ValueError as error:
         raise stop(error) from None
-    critic, _ = classifier.train(params.classifier, params.seed + SEEDS_APART, ClassifierTrunk.WIDTH, crops, device)
+    critic, _ = classifier.train(
+        params.classifier, params.seed + SEEDS_APART, ClassifierTrunk.WIDTH, crops, device
+    )
     content = io.BytesIO()
     torch.save({name: value.cpu().contiguous() for name, value in critic.state_dict().items()}, content)
     out.mkdir(parents=True, exist_ok=True)

@@ -2,4 +2,6 @@
 
 import os
 
-os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # Apple's GPU lacks some operations: the CPU takes those
+os.environ.setdefault(
+    "PYTORCH_ENABLE_MPS_FALLBACK", "1"
+)  # Apple's GPU lacks some operations: the CPU takes those

@@ -33,7 +33,10 @@ def groups() -> dict[str, type[params.Group]]:
 def check_keys(values: dict[str, Any]) -> None:
     """Raises ParamsError where a key of `values` is missing, unknown or wrong. The source itself is not asked."""
     readers = groups()
-    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {*REGISTRIES, *CHOICES}
+    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {
+        *REGISTRIES,
+        *CHOICES,
+    }
     for key in values:
         params.one_of("top level", key, sorted(known))
     for group in readers.values():

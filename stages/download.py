@@ -31,7 +31,10 @@ def main(checked: Path, out: Path) -> None:
 
     def report(done: int, total: int, unit: str) -> None:
         nonlocal bar
-        if bar is None or (bar.total, bar.unit) != (total, unit):  # a source may fetch several files, then store the images
+        if bar is None or (bar.total, bar.unit) != (
+            total,
+            unit,
+        ):  # a source may fetch several files, then store the images
             if bar is not None:
                 bar.close()
             bar = Progress("download", total, unit)

@@ -54,7 +54,12 @@ class Params(Group):
 
 @torch.no_grad()
 def encode(
-    model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device, within: slice | None = None, mirror: bool = False
+    model: torch.nn.Module,
+    images: np.ndarray | Parts,
+    batch: int,
+    device: torch.device,
+    within: slice | None = None,
+    mirror: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and float32 (B, D). Of their mirror images, if asked."""
     start, stop = (within.start, within.stop) if within else (0, len(images))
@@ -74,7 +79,12 @@ def path_of(folder: Path, rows: slice) -> Path:
 
 
 def encode_shards(
-    folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray | Parts, params: Encode, device: torch.device
+    folder: Path,
+    shards: list[slice],
+    model: torch.nn.Module,
+    images: np.ndarray | Parts,
+    params: Encode,
+    device: torch.device,
 ) -> None:
     """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D). Raises Unfit where a code is not finite."""
     names = params.files()
@@ -91,7 +101,11 @@ def encode_shards(
                 done += len(chunk)
                 bar.update(done)
         with new_file(path_of(folder, rows)) as draft, draft.open("wb") as file:
-            np.savez(file, rows=np.arange(rows.start, rows.stop), **{name: np.concatenate(chunks) for name, chunks in codes.items()})
+            np.savez(
+                file,
+                rows=np.arange(rows.start, rows.stop),
+                **{name: np.concatenate(chunks) for name, chunks in codes.items()},
+            )
     bar.close()
 
 
@@ -110,10 +124,14 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
                 f"{path} is missing though every process is done: they must share one file system; run them where they do"
             ) from None
         except (EOFError, OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
-            raise ValueError(f"{path} is not a whole shard; remove {folder} and run `dvc repro encode`") from None
+            raise ValueError(
+                f"{path} is not a whole shard; remove {folder} and run `dvc repro encode`"
+            ) from None
     if (seen != 1).any():
         row = int(np.flatnonzero(seen != 1)[0])
-        raise ValueError(f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`")
+        raise ValueError(
+            f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`"
+        )
 
 
 def remaining(folder: Path, shards: list[slice]) -> list[slice]:
@@ -128,19 +146,40 @@ def main(crops_folder: Path, weights: Path, out: Path) -> None:
     try:
         params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
         model, _ = checkpoints.load(weights)
-        files = [*sharded_array.files(crops_folder / "images.npy"), weights / "model.safetensors", weights / "model.json", Path(__file__)]
-        work, shards = UNFINISHED / fingerprint(params.encode.model_dump(), files), shards_of(len(crops.images), params.encode.batch)
+        files = [
+            *sharded_array.files(crops_folder / "images.npy"),
+            weights / "model.safetensors",
+            weights / "model.json",
+            Path(__file__),
+        ]
+        work, shards = (
+            UNFINISHED / fingerprint(params.encode.model_dump(), files),
+            shards_of(len(crops.images), params.encode.batch),
+        )
         with distributed.joined(device):
-            left = [slice(*ends) for ends in distributed.broadcast([(rows.start, rows.stop) for rows in remaining(work, shards)])]
+            left = [
+                slice(*ends)
+                for ends in distributed.broadcast(
+                    [(rows.start, rows.stop) for rows in remaining(work, shards)]
+                )
+            ]
             encode_shards(
-                work, distributed.own(left), model.to(device, memory_format=torch.channels_last), crops.images, params.encode, device
+                work,
+                distributed.own(left),
+                model.to(device, memory_format=torch.channels_last),
+                crops.images,
+                params.encode,
+                device,
             )
             distributed.wait()
         if distributed.rank() > 0:
             return
         with new_folder(out) as folder:
             shape = (len(crops.images), model.code_length)
-            arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in params.encode.files()}
+            arrays = {
+                name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+                for name in params.encode.files()
+            }
             merge(work, shards, arrays)
             for codes in arrays.values():
                 codes.flush()

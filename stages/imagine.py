@@ -42,7 +42,9 @@ class Params(Group):
 
 
 @torch.no_grad()
-def imagine(model: torch.nn.Module, panel: Panel, params: Imagine, seed: int, codes: np.ndarray) -> np.ndarray:
+def imagine(
+    model: torch.nn.Module, panel: Panel, params: Imagine, seed: int, codes: np.ndarray
+) -> np.ndarray:
     """Fill `codes` (M, D) from the prior; the evidence (M, A) that the last judge finds in the faces they decode to."""
     device, generator, evidence = next(model.parameters()).device, torch.Generator().manual_seed(seed), []
     bar = Progress("imagine", len(codes), "faces")

@@ -61,7 +61,9 @@ def statistics(folder: Path, crops: Crops) -> None:
     charts.correlation(phi(crops.labels), crops.attributes, folder / "data_correlation.png")
 
 
-def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids_out: Path, gifs_out: Path) -> None:
+def main(
+    crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids_out: Path, gifs_out: Path
+) -> None:
     try:
         params = load(Params)
         crops, device = Crops.open(crops_folder), pick_device()
@@ -73,7 +75,17 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids_
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
     show = params.render
-    studio = Studio(crops, codes, model.to(device), device, directions, params.detail, show.batch, show.rivals, params.seed)
+    studio = Studio(
+        crops,
+        codes,
+        model.to(device),
+        device,
+        directions,
+        params.detail,
+        show.batch,
+        show.rivals,
+        params.seed,
+    )
     attributes = tuple(name for name in attributes if name in directions.attributes)
     stills = grids.every(studio, show, attributes, components(vectors)[: show.components])
     jobs = [*stills, *animations.every(studio, show, snapshots)]

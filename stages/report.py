@@ -56,7 +56,15 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def main(
-    raw: Path, weights: Path, vectors: Path, metrics: Path, plots: Path, grids: Path, gifs: Path, page_file: Path, card_file: Path
+    raw: Path,
+    weights: Path,
+    vectors: Path,
+    metrics: Path,
+    plots: Path,
+    grids: Path,
+    gifs: Path,
+    page_file: Path,
+    card_file: Path,
 ) -> None:
     try:
         params = load(Params)

@@ -105,23 +105,33 @@ def score_all(
     """Every table, by name, and some faces of each set, likewise."""
     score, names, rng = params.score, bench.panel.attributes, np.random.default_rng(params.seed)
     torch.manual_seed(params.seed)
-    order, known = rng.permutation(crops.rows("test")), crops.labels[:, [crops.attributes.index(name) for name in names]]
+    order, known = (
+        rng.permutation(crops.rows("test")),
+        crops.labels[:, [crops.attributes.index(name) for name in names]],
+    )
     real_rows, rows = np.sort(order[: score.samples]), np.sort(order[: score.faces])
     real: Tensor = bench.pictures(crops.images[real_rows])
     features = bench.features(real)
     marks, units = identity_scales(bench, crops, pairs, real, rng)
     scales = Scales(units, float(np.median(edit_effects.distances(features, np.roll(features, 1, 0)))))
     sample = Sample.of(bench, crops.images[rows], codes[rows], known[rows])
-    labels = {name: found.arranged(crops.attributes, crops.labels[rows]) for name, found in directions.items()}
+    labels = {
+        name: found.arranged(crops.attributes, crops.labels[rows]) for name, found in directions.items()
+    }
     with_it = {name: features[known[real_rows, target] == 1] for target, name in enumerate(names)}
     tables = score_edits(bench, sample, scales, directions, labels, with_it)
     truth_rows, truth = true_changes(bench, crops, pairs)
     found = {name: pd.DataFrame(lines, columns=COLUMNS[name]) for name, lines in tables.items()}
     levels = found["levels"]
     if pairs is not None and len(levels):
-        reached = levels[(levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])]
+        reached = levels[
+            (levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])
+        ]
         against = against_truth(bench, crops, pairs, codes, directions, reached, params.region_threshold)
-        against, where = against.assign(judge=0, level=score.levels[-1]), ["judge", "level", "estimator", "kind", "attribute"]
+        against, where = (
+            against.assign(judge=0, level=score.levels[-1]),
+            ["judge", "level", "estimator", "kind", "attribute"],
+        )
         levels = levels.drop(columns=["error_reduction", "psnr_outside"]).merge(against, "left", where)
         found["levels"] = levels.reindex(columns=COLUMNS["levels"])
     splits = {split: crops.rows(split) for split in (("train", "valid") if score.diffusion else ("train",))}
@@ -144,7 +154,14 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges
         directions = {name: Directions.open(vectors, name) for name in names}
         panel, network = Panel.open(judges).to(device), perceptual.load("efficientnet_lite0", "", device)
         pairs = Counterfactuals.open(crops_folder, crops.table["name"])
-        bench = Bench(params.score, params.detail, model.to(device, memory_format=torch.channels_last), panel, network, device)
+        bench = Bench(
+            params.score,
+            params.detail,
+            model.to(device, memory_format=torch.channels_last),
+            panel,
+            network,
+            device,
+        )
         networks: dict[str, samples.Features] = {"lite0": bench.features}
         if params.score.inception:
             eye = inception.load(Path(params.score.inception), device)

@@ -62,7 +62,9 @@ def rows_of_step(rows: np.ndarray, seed: int, step: int, batch: int) -> np.ndarr
     """The (batch,) rows that step number `step` sees: epochs of seeded permutations of `rows`, laid end to end."""
     places = np.arange(step * batch, (step + 1) * batch)
     epochs = places // len(rows)
-    order = {epoch: np.random.default_rng((seed, epoch)).permutation(len(rows)) for epoch in np.unique(epochs)}
+    order = {
+        epoch: np.random.default_rng((seed, epoch)).permutation(len(rows)) for epoch in np.unique(epochs)
+    }
     return rows[[order[epoch][place % len(rows)] for epoch, place in zip(epochs, places, strict=True)]]
 
 
@@ -86,7 +88,11 @@ class Run:
     def __init__(self, params: Params, config: Any, crops: Crops, device: torch.device) -> None:
         self.params, self.config, self.crops, self.device = params, config, crops, device
         torch.manual_seed(params.seed)
-        self.model = models.find(params.model).Model(config, crops.geometry.size).to(device, memory_format=torch.channels_last)
+        self.model = (
+            models.find(params.model)
+            .Model(config, crops.geometry.size)
+            .to(device, memory_format=torch.channels_last)
+        )
         self.averaged = copy.deepcopy(self.model).eval()
         if distributed.size() > 1:
             self.model = distributed.synchronised(self.model, device)
@@ -138,7 +144,9 @@ class Run:
 
     def prepare(self) -> None:
         """Let the model look at some train faces before the first step."""
-        rows = np.sort(np.random.default_rng(self.params.seed).permutation(self.train_rows)[: self.params.train.prepare])
+        rows = np.sort(
+            np.random.default_rng(self.params.seed).permutation(self.train_rows)[: self.params.train.prepare]
+        )
         self.model.prepare(to_device(self.crops.images[rows], self.device))
         self.averaged.load_state_dict(self.model.state_dict())
 
@@ -146,7 +154,9 @@ class Run:
         """Fresh optimisers, one for each part of the model."""
         self.phase = phase
         self.optimisers = {
-            part: torch.optim.Adam(module.parameters(), lr=self.config.learning_rate, betas=self.config.betas, foreach=True)
+            part: torch.optim.Adam(
+                module.parameters(), lr=self.config.learning_rate, betas=self.config.betas, foreach=True
+            )
             for part, module in self.model.parts().items()
         }
 
@@ -158,7 +168,10 @@ class Run:
             self.begin_phase(phase)
         rate = learning_rate(progress, config.learning_rate, train.warmup, config.decay)
         images = to_device(
-            self.crops.images[distributed.own(rows_of_step(self.train_rows, self.params.seed, self.step, config.batch))], self.device
+            self.crops.images[
+                distributed.own(rows_of_step(self.train_rows, self.params.seed, self.step, config.batch))
+            ],
+            self.device,
         )
         torch.manual_seed(self.params.seed * 1_000_003 + self.step)
         with distributed.dealt(distributed.rank(), distributed.size()):
@@ -170,14 +183,18 @@ class Run:
                 f"training diverged at image {self.step * config.batch:,}: {', '.join(name for name, s in self.sums.items() if not math.isfinite(s))} "
                 f"is not finite; lower models.{self.params.model}.learning_rate or lengthen train.warmup"
             )
-        horizon = train.averaging / config.batch  # in steps; shorter while the run is young, or the random start would linger
+        horizon = (
+            train.averaging / config.batch
+        )  # in steps; shorter while the run is young, or the random start would linger
         decay = min(math.exp(-1 / horizon) if horizon else 0.0, self.step / (self.step + 10))
         average(self.averaged, self.model, 1 - decay)
 
     def descend(self, images: Tensor, progress: float, rate: float) -> None:
         """Step every part down its loss on `images` (B, 3, H, W), this process's share of the batch."""
         if self.params.train.flip:
-            images = torch.where(distributed.uniform(images.new_empty(len(images), 1, 1, 1)) < 0.5, images.flip(3), images)
+            images = torch.where(
+                distributed.uniform(images.new_empty(len(images), 1, 1, 1)) < 0.5, images.flip(3), images
+            )
         self.model.train()
         for part, loss, log in self.forward(self.model, images, progress):
             optimiser, parameters = self.optimisers[part], list(self.model.parts()[part].parameters())
@@ -237,7 +254,9 @@ class Run:
             images = to_device(self.crops.images[self.valid_rows[where]], self.device)
             codes.append(self.averaged.encode(images))
             decoded = self.averaged.decode(codes[-1]).clamp(-1, 1)
-            decibels.append(-10 * torch.log10((decoded - images).div(2).square().mean((1, 2, 3)).clamp_min(1e-10)))
+            decibels.append(
+                -10 * torch.log10((decoded - images).div(2).square().mean((1, 2, 3)).clamp_min(1e-10))
+            )
             snapshot.append(to_uint8(decoded[: max(0, self.params.train.snapshots - where.start)]))
         self.snapshots.append(np.concatenate(snapshot))
         return torch.cat(codes).cpu(), torch.cat(decibels).mean().item()
@@ -246,7 +265,11 @@ class Run:
 def checkpoint_of(params: Params, config: Any, crops: Path) -> Path:
     """Where the checkpoint of a run under these params, on these data, by this code is kept."""
     settings = [params.seed, params.model, config.model_dump(), params.train.model_dump()]
-    files = [*sharded_array.files(crops / "images.npy"), *(crops / name for name in ("table.csv", "geometry.json")), Path(__file__)]
+    files = [
+        *sharded_array.files(crops / "images.npy"),
+        *(crops / name for name in ("table.csv", "geometry.json")),
+        Path(__file__),
+    ]
     return CHECKPOINTS / fingerprint(settings, files) / "state.pt"
 
 
@@ -280,7 +303,9 @@ def main(crops_folder: Path, out: Path) -> None:
         config = models.config(params.model, params.models)
         crops = Crops.open(crops_folder)
         device = pick_device()
-        torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)  # a CPU repeats itself anyway, and faster
+        torch.use_deterministic_algorithms(
+            device.type != "cpu", warn_only=True
+        )  # a CPU repeats itself anyway, and faster
         checkpoint = checkpoint_of(params, config, crops_folder)
         with distributed.joined(device):
             run = train(params, config, crops, device, checkpoint)
@@ -295,7 +320,9 @@ def main(crops_folder: Path, out: Path) -> None:
     originals = crops.images[run.valid_rows[: params.train.snapshots]]
     with new_folder(out) as folder:
         checkpoints.save(folder, params.model, config, crops.geometry, run.averaged)
-        pd.DataFrame(run.history).to_csv(folder / "history.csv", index=False, lineterminator="\n", float_format="%.6g")
+        pd.DataFrame(run.history).to_csv(
+            folder / "history.csv", index=False, lineterminator="\n", float_format="%.6g"
+        )
         np.save(folder / "snapshots.npy", np.stack([originals, *run.snapshots]))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 

@@ -44,7 +44,9 @@ def test_cast_makes_do_with_few(rng):
 
 
 def test_cast_repeats_itself():
-    first, second = (cast(np.arange(500), 6, 8, lambda some: some % 17, np.random.default_rng(3)) for _ in range(2))
+    first, second = (
+        cast(np.arange(500), 6, 8, lambda some: some % 17, np.random.default_rng(3)) for _ in range(2)
+    )
     np.testing.assert_array_equal(first, second)
 
 

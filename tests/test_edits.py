@@ -35,7 +35,10 @@ def test_an_editor_that_does_nothing_scores_zero(rng):
     assert not edit_effects.leakage(change, 0).any()
     assert (edit_effects.kept(evidence, 0) == 1).all()
     assert np.isinf(edit_effects.flip_strengths(STRENGTHS, evidence[:, :, 0], side)).all()
-    assert edit_effects.strength_for(edit_effects.flip_strengths(STRENGTHS, evidence[:, :, 0], side), 0.5) == np.inf
+    assert (
+        edit_effects.strength_for(edit_effects.flip_strengths(STRENGTHS, evidence[:, :, 0], side), 0.5)
+        == np.inf
+    )
 
 
 def test_leakage_counts_size_whatever_its_sign():
@@ -50,7 +53,9 @@ def test_the_strength_is_exact_on_a_linear_judge(rng):
     flips = edit_effects.flip_strengths(STRENGTHS, evidence[:, :, 0], side)
     np.testing.assert_allclose(flips, truth, rtol=1e-12)
     for share in (0.5, 0.9, 1.0):
-        assert edit_effects.strength_for(flips, share) == pytest.approx(np.sort(truth)[round(share * 100) - 1], rel=1e-12)
+        assert edit_effects.strength_for(flips, share) == pytest.approx(
+            np.sort(truth)[round(share * 100) - 1], rel=1e-12
+        )
 
 
 def test_a_share_that_is_never_reached_is_infinite():
@@ -73,14 +78,18 @@ def test_curves_are_read_between_strengths():
 
 
 def test_kept_is_the_share_of_other_decisions():
-    evidence = np.array([[[-1.0, 1.0, 1.0]], [[1.0, -1.0, 2.0]]])  # one face: the target flips, one of the two others with it
+    evidence = np.array(
+        [[[-1.0, 1.0, 1.0]], [[1.0, -1.0, 2.0]]]
+    )  # one face: the target flips, one of the two others with it
     np.testing.assert_allclose(edit_effects.kept(evidence, 0), [1.0, 0.5])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_carried_finds_the_planted_share(share):
     """Edits whose every other change is `share` of the labels' correlation, on top of what the true counterfactuals change."""
-    expected = np.array([[1.0, 0.5, -0.4, 0.02], [0.5, 1.0, -0.2, 0.0], [-0.4, -0.2, 1.0, 0.0], [0.02, 0.0, 0.0, 1.0]])
+    expected = np.array(
+        [[1.0, 0.5, -0.4, 0.02], [0.5, 1.0, -0.2, 0.0], [-0.4, -0.2, 1.0, 0.0], [0.02, 0.0, 0.0, 1.0]]
+    )
     truth = np.eye(4) * 2.0
     truth[0, 1] = -0.8  # entailed: left out
     truth[3, 1] = 0.1  # a small change of the truth is no leakage
@@ -102,7 +111,9 @@ def test_an_edit_that_counts_twice_is_an_edit_that_stands_there_twice(rng):
     expected, matrix = np.full((3, 3), 0.5), rng.normal(1, 0.3, (3, 3))
     twice = np.array([0, 1, 1, 2])
     stood = edit_effects.carried(matrix[twice], np.zeros((4, 3)), expected, twice, np.ones(4))
-    assert edit_effects.carried(matrix, np.zeros((3, 3)), expected, np.arange(3), np.array([1, 2, 1])) == pytest.approx(stood, nan_ok=True)
+    assert edit_effects.carried(
+        matrix, np.zeros((3, 3)), expected, np.arange(3), np.array([1, 2, 1])
+    ) == pytest.approx(stood, nan_ok=True)
 
 
 def test_correlations_leave_unknown_labels_out():

@@ -82,4 +82,6 @@ def test_the_citation_is_one():
     schema("citation-file-format.json").validate(citation)
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{citation["version"]}"' in project and citation["license"] == "MIT"
-    assert f"## [{citation['version']}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{citation['version']}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text(
+        encoding="utf-8"
+    )

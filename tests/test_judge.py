@@ -32,8 +32,12 @@ def test_class_weights_even_out_the_sides():
 
 def test_the_loss_leaves_unknown_labels_out():
     logits, ones = torch.tensor([[0.0, 100.0]]), torch.ones(2)
-    assert classifier.masked_loss(logits, torch.tensor([[1, 0]]), ones, ones).item() == pytest.approx(np.log(2))
-    assert classifier.masked_loss(logits, torch.tensor([[-1, 0]]), ones, 3 * ones).item() == pytest.approx(3 * np.log(2))
+    assert classifier.masked_loss(logits, torch.tensor([[1, 0]]), ones, ones).item() == pytest.approx(
+        np.log(2)
+    )
+    assert classifier.masked_loss(logits, torch.tensor([[-1, 0]]), ones, 3 * ones).item() == pytest.approx(
+        3 * np.log(2)
+    )
     assert classifier.masked_loss(logits, torch.tensor([[0, 0]]), ones, ones).item() == 0
 
 
@@ -44,7 +48,9 @@ def test_platt_recovers_scale_and_shift(rng):
 
 
 def test_platt_is_finite_on_perfect_separation():
-    scale, shift = classifier.platt(np.r_[np.linspace(-3, -1, 50), np.linspace(1, 3, 50)], np.repeat([False, True], 50))
+    scale, shift = classifier.platt(
+        np.r_[np.linspace(-3, -1, 50), np.linspace(1, 3, 50)], np.repeat([False, True], 50)
+    )
     assert 1 < scale < 20
     assert abs(shift) < 1e-6
 
@@ -79,7 +85,9 @@ def test_augmented_faces_stay_faces():
     images[:, :, :, 16:] = 1.0  # bright on the right
     moved = classifier.augment(images)
     assert moved.shape == images.shape
-    mirrored = (moved[:, :, :, :8].mean((1, 2, 3)) > moved[:, :, :, 24:].mean((1, 2, 3))).float().mean().item()
+    mirrored = (
+        (moved[:, :, :, :8].mean((1, 2, 3)) > moved[:, :, :, 24:].mean((1, 2, 3))).float().mean().item()
+    )
     assert 0.25 < mirrored < 0.75
     assert (moved - images).abs().mean() < 0.6
 
@@ -143,7 +151,10 @@ def test_the_panel_says_what_the_figures_say(run):
     """Read back, the judge's evidence of the test faces has the AUROC and the spread that were written down."""
     place, _ = run
     folder = place / "data" / "classifier"
-    panel, table = classifier.Panel.open(folder), annotations.read_labels(place / "data" / "crops" / "table.csv")
+    panel, table = (
+        classifier.Panel.open(folder),
+        annotations.read_labels(place / "data" / "crops" / "table.csv"),
+    )
     rows = np.flatnonzero(table["split"] == "test")
     images = classifier.to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
     evidence, features = panel.look(0, images)
@@ -151,11 +162,16 @@ def test_the_panel_says_what_the_figures_say(run):
     np.testing.assert_allclose(evidence.std(0), panel.spread[0], rtol=1e-3)
     written = json.loads((folder / "judge.json").read_text())["judges"][0]["A"]["auroc"]
     known = table["A"].to_numpy()[rows]
-    assert classifier.auroc(evidence[known != 0, 0], known[known != 0] == 1)[0] == pytest.approx(written, abs=1e-6)
+    assert classifier.auroc(evidence[known != 0, 0], known[known != 0] == 1)[0] == pytest.approx(
+        written, abs=1e-6
+    )
 
 
 def test_the_stage_twice_is_the_same_bytes(run):
-    first, second = ({path.name: path.read_bytes() for path in (run[0] / "data" / name).iterdir()} for name in ("classifier", "again"))
+    first, second = (
+        {path.name: path.read_bytes() for path in (run[0] / "data" / name).iterdir()}
+        for name in ("classifier", "again")
+    )
     assert first == second
     assert sorted(first) == ["history.csv", "judge.json", "judge.safetensors", "scores.csv"]
 
@@ -171,6 +187,8 @@ def test_a_judge_of_nothing_is_refused(tmp_path, run):
         for row in figures.values():
             row["judges"] = False
     write_json(tmp_path / "judge.json", about)
-    (tmp_path / "judge.safetensors").write_bytes((run[0] / "data" / "classifier" / "judge.safetensors").read_bytes())
+    (tmp_path / "judge.safetensors").write_bytes(
+        (run[0] / "data" / "classifier" / "judge.safetensors").read_bytes()
+    )
     with pytest.raises(classifier.NothingToJudge, match="no attribute reaches"):
         classifier.Panel.open(tmp_path)

@@ -9,7 +9,9 @@ from tests.conftest import ROOT
 
 
 def test_every_figure_is_known():
-    figures = dict(metric_table.flatten(json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))))
+    figures = dict(
+        metric_table.flatten(json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8")))
+    )
     assert len(figures) > 200
     assert [key for key in figures if metric_table.of(key) is None] == []
 
@@ -41,4 +43,6 @@ def test_means_are_not_critical_where_their_parts_are():
 def test_no_pattern_is_shadowed():
     """The first pattern that matches speaks, so none may stand behind a wider one."""
     for place, metric in enumerate(metric_table.METRICS):
-        assert metric_table.of(metric.pattern.replace("*", "x")) is metric, f"{metric.pattern} ({place}) never speaks"
+        assert metric_table.of(metric.pattern.replace("*", "x")) is metric, (
+            f"{metric.pattern} ({place}) never speaks"
+        )

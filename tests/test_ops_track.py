@@ -49,7 +49,11 @@ def client(monkeypatch) -> Client:
     entities.Metric = lambda key, value, timestamp, step: (key, value, step)
     entities.Param = lambda key, value: (key, value)
     tracking.MlflowClient = lambda tracking_uri: only
-    for name, module in (("mlflow", ModuleType("mlflow")), ("mlflow.entities", entities), ("mlflow.tracking", tracking)):
+    for name, module in (
+        ("mlflow", ModuleType("mlflow")),
+        ("mlflow.entities", entities),
+        ("mlflow.tracking", tracking),
+    ):
         monkeypatch.setitem(sys.modules, name, module)
     return only
 
@@ -68,10 +72,18 @@ def test_curves_are_counted_in_images_and_what_is_no_number_is_left_out():
 
 
 def test_a_commit_is_sent_once_in_portions(client):
-    run = mlflow.Run("HEAD", "abc123", {f"p{i}": "1" for i in range(250)}, [("loss", 1.0, i) for i in range(1001)])
+    run = mlflow.Run(
+        "HEAD", "abc123", {f"p{i}": "1" for i in range(250)}, [("loss", 1.0, i) for i in range(1001)]
+    )
     assert mlflow.send(run, "http://tracker", "facemorph") == "run-1"
     assert client.runs == [("7", "HEAD", {mlflow.COMMIT: "abc123"})]
-    assert [(len(params), len(metrics)) for params, metrics in client.batches] == [(100, 0), (100, 0), (50, 0), (0, 1000), (0, 1)]
+    assert [(len(params), len(metrics)) for params, metrics in client.batches] == [
+        (100, 0),
+        (100, 0),
+        (50, 0),
+        (0, 1000),
+        (0, 1),
+    ]
     assert mlflow.send(run, "http://tracker", "facemorph") is None
     assert len(client.runs) == 1
 
@@ -82,7 +94,9 @@ def test_without_the_client_it_says_what_to_install(monkeypatch):
         mlflow.send(mlflow.gather(REVISION, HISTORY), "http://tracker", "facemorph")
 
 
-@pytest.mark.parametrize(("arguments", "word"), [([], "where to"), (["--to", "http://tracker", "workspace"], "git commit")])
+@pytest.mark.parametrize(
+    ("arguments", "word"), [([], "where to"), (["--to", "http://tracker", "workspace"], "git commit")]
+)
 def test_what_cannot_be_tracked_is_refused(monkeypatch, capsys, arguments, word):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(SystemExit):
@@ -99,5 +113,12 @@ def test_a_real_store_gives_back_what_was_sent(tmp_path):
     assert mlflow.send(mlflow.gather(REVISION, HISTORY), uri, "facemorph") is None
     found = MlflowClient(tracking_uri=uri)
     run = found.get_run(there)
-    assert (run.data.metrics["auroc.mean"], run.data.params["model"], run.info.status) == (0.9, "vae", "FINISHED")
-    assert [(point.step, point.value) for point in found.get_metric_history(there, "history.train_loss")] == [(100, 2.5), (200, 1.5)]
+    assert (run.data.metrics["auroc.mean"], run.data.params["model"], run.info.status) == (
+        0.9,
+        "vae",
+        "FINISHED",
+    )
+    assert [(point.step, point.value) for point in found.get_metric_history(there, "history.train_loss")] == [
+        (100, 2.5),
+        (200, 1.5),
+    ]

@@ -40,7 +40,11 @@ def test_a_changed_file_keeps_every_other_line_and_all_comments(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(SMALL)
     set_params(file, {"train.images": 20000, "train.rate": 1e-05, "train.widths": (16, 24)})
-    expected = SMALL.replace("100    #", "20000  #").replace("1.0e-3   #", "1.0e-05  #").replace("[16]   #", "[16, 24]   #")
+    expected = (
+        SMALL.replace("100    #", "20000  #")
+        .replace("1.0e-3   #", "1.0e-05  #")
+        .replace("[16]   #", "[16, 24]   #")
+    )
     assert file.read_text() == expected.replace("24]   #", "24] #")
     assert yaml.safe_load(file.read_text())["train"]["rate"] == 1e-05  # YAML 1.1 takes 1e-05 for text
     with pytest.raises(KeyError, match=r"train\.image is not there"):
@@ -88,10 +92,19 @@ def test_applying_twice_changes_nothing(project, capsys):
     ("arguments", "message"),
     [
         (["quik"], r"^error: there is no preset 'quik', did you mean 'quick'\?; presets: "),
-        (["quick", "train.image=1"], r"train\.image is not a key of params\.yaml, did you mean 'train\.images'\?$"),
-        (["quick", "train.images=1.5"], r"^error: params\.yaml: train\.images = 1\.5; input should be a valid integer"),
+        (
+            ["quick", "train.image=1"],
+            r"train\.image is not a key of params\.yaml, did you mean 'train\.images'\?$",
+        ),
+        (
+            ["quick", "train.images=1.5"],
+            r"^error: params\.yaml: train\.images = 1\.5; input should be a valid integer",
+        ),
         (["quick", "model=veo"], r"^error: params\.yaml: model = 'veo', did you mean 'vae'\?"),
-        (["quick", "data.source=celebs"], r"^error: params\.yaml: data\.source = 'celebs', did you mean 'celeba'\?"),
+        (
+            ["quick", "data.source=celebs"],
+            r"^error: params\.yaml: data\.source = 'celebs', did you mean 'celeba'\?",
+        ),
         (["quick", "train.images"], r"^error: 'train\.images': expected KEY=VALUE"),
         (["quick", "crop.box=[1,"], r"^error: 'crop\.box=\[1,': the value is not valid YAML"),
     ],
@@ -106,7 +119,10 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, message, projec
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("about: x\nparams: {train.image: 1}\n", r"presets/own\.yaml: train\.image is not a key of params\.yaml, did you mean"),
+        (
+            "about: x\nparams: {train.image: 1}\n",
+            r"presets/own\.yaml: train\.image is not a key of params\.yaml, did you mean",
+        ),
         ("about: x\nparms: {seed: 2}\n", r"presets/own\.yaml: (params is missing|parms is not a known key)"),
         ("about: x\nparams: {}\n", r"presets/own\.yaml: params = \{\}; "),
         ("- x\n", r"own\.yaml: expected groups of keys"),
@@ -141,7 +157,11 @@ def test_an_experiment_is_run_by_dvc_and_its_exit_code_is_ours(project, monkeypa
     assert preset.main(["--exp", "facemorph", "train.images=64"]) == 255
     ((command, place),) = started
     assert command[:5] == [sys.executable, "-m", "dvc", "exp", "run"] and place == project.parent
-    assert "train.images=64" in command and "train.images=4000000" not in command and "model=msssim_vae" in command
+    assert (
+        "train.images=64" in command
+        and "train.images=4000000" not in command
+        and "model=msssim_vae" in command
+    )
     assert project.read_text() == before
 
 
@@ -149,7 +169,9 @@ def test_the_list_has_a_sentence_for_each(capsys):
     assert preset.main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == preset.names()
-    assert all(line.endswith(preset.read(name).about) for line, name in zip(lines, preset.names(), strict=True))
+    assert all(
+        line.endswith(preset.read(name).about) for line, name in zip(lines, preset.names(), strict=True)
+    )
 
 
 def test_every_published_system_has_a_preset():

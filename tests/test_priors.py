@@ -56,15 +56,23 @@ def test_the_mixture_recovers_planted_clusters(rng):
 def test_the_same_seed_draws_the_same_mixture(rng):
     codes = rng.normal(0, 1, (400, 5)).astype(np.float32)
     axes = mixture.Axes.of(codes, 3, 7)
-    first, second = (mixture.sample_mixture(axes, mixture.mixture(axes, codes, 2, 1e-3, 7), 50, np.random.default_rng(1)) for _ in range(2))
+    first, second = (
+        mixture.sample_mixture(axes, mixture.mixture(axes, codes, 2, 1e-3, 7), 50, np.random.default_rng(1))
+        for _ in range(2)
+    )
     np.testing.assert_array_equal(first, second)
 
 
 def test_portraits_show_the_first_faces_of_each_set():
-    red, blue = (torch.tensor(colour).view(1, 3, 1, 1).repeat(14, 1, 32, 32) for colour in ([1.2, -1.0, -1.0], [-1.0, -1.0, 1.0]))
+    red, blue = (
+        torch.tensor(colour).view(1, 3, 1, 1).repeat(14, 1, 32, 32)
+        for colour in ([1.2, -1.0, -1.0], [-1.0, -1.0, 1.0])
+    )
     blue[12:] = torch.tensor([-1.0, 1.0, -1.0]).view(3, 1, 1)  # green beyond those shown
     shown = samples.portraits({"train_faces": red, "standard": blue})
-    assert {name: faces.shape for name, faces in shown.items()} == dict.fromkeys(("train_faces", "standard"), (12, 32, 32, 3))
+    assert {name: faces.shape for name, faces in shown.items()} == dict.fromkeys(
+        ("train_faces", "standard"), (12, 32, 32, 3)
+    )
     page = samples.gallery(shown, 32)
     assert page.dtype == np.uint8
     for colour, count in (([255, 0, 0], 12), ([0, 0, 255], 12), ([0, 255, 0], 0)):

@@ -37,6 +37,8 @@ def test_class_means_against_numpy(rng, monkeypatch):
     labels[:, 2] = np.abs(labels[:, 2])  # nobody is without the third
     without, with_it = class_means(values, rows, labels)
     for attribute in range(3):
-        np.testing.assert_allclose(with_it[attribute], values[rows[labels[:, attribute] == 1]].mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(
+            with_it[attribute], values[rows[labels[:, attribute] == 1]].mean(axis=0), rtol=1e-12
+        )
     np.testing.assert_allclose(without[0], values[rows[labels[:, 0] == -1]].mean(axis=0), rtol=1e-12)
     assert np.isnan(without[2]).all()

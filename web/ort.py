@@ -17,7 +17,11 @@ FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-thread
 def present() -> bool:
     """Whether ORT holds the pinned version, whole."""
     stamp, wanted = ORT / "version", npm.pinned(WEB, "onnxruntime-web")
-    return stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == wanted and all((ORT / name).is_file() for name in FILES)
+    return (
+        stamp.is_file()
+        and stamp.read_text(encoding="utf-8").strip() == wanted
+        and all((ORT / name).is_file() for name in FILES)
+    )
 
 
 def fetch() -> Path:

@@ -21,7 +21,11 @@ class Progress:
         self.task, self.total, self.unit = task, total, unit
         self.start, self.start_done, self.last = time.monotonic(), None, time.monotonic()
         self.pause = float(os.environ.get("FACES_LOG_SECONDS", "15"))
-        self.bar = tqdm(total=total, desc=task, unit=unit, unit_scale=True) if leads() and sys.stderr.isatty() else None
+        self.bar = (
+            tqdm(total=total, desc=task, unit=unit, unit_scale=True)
+            if leads() and sys.stderr.isatty()
+            else None
+        )
 
     def update(self, done: int, note: str = "") -> None:
         """`done` of `total` so far; `note` is shown behind the rate."""
@@ -35,7 +39,11 @@ class Progress:
             self.last = time.monotonic()
             rate = (done - self.start_done) / max(self.last - self.start, 1e-9)
             left = f", {(self.total - done) / rate:.0f} s left" if rate and done < self.total else ""
-            print(f"{self.task}: {done:,} of {self.total:,} {self.unit} ({rate:,.0f}/s{left}) {note}".rstrip(), file=sys.stderr, flush=True)
+            print(
+                f"{self.task}: {done:,} of {self.total:,} {self.unit} ({rate:,.0f}/s{left}) {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
 
     def close(self) -> None:
         """Leave the terminal clean."""

@@ -42,7 +42,11 @@ def new_file(path: Path) -> Iterator[Path]:
 def fingerprint(settings: Any, paths: Iterable[Path]) -> str:
     """16 hexadecimal digits of what unfinished work depends on: plain settings, the content of `paths`, and every file of ours that is loaded."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("faces", "stages") and module.__file__]
+    ours = [
+        module.__file__
+        for name, module in sys.modules.items()
+        if name.split(".")[0] in ("faces", "stages") and module.__file__
+    ]
     for path in (*paths, *map(Path, sorted(ours))):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -52,4 +56,6 @@ def fingerprint(settings: Any, paths: Iterable[Path]) -> str:
 def write_json(path: Path, values: Any) -> None:
     """Sorted keys, two spaces, one newline at the end: the same values are the same bytes. NaN and infinity are refused."""
     with new_file(path) as draft:
-        draft.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        draft.write_text(
+            json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+        )

@@ -106,7 +106,9 @@ def _tuples(values: Any) -> Any:
 def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> str:
     where = ".".join(str(part) for part in (key, *error["loc"]) if part != "")
     value, kind = error.get("input"), error["type"]
-    if kind == "value_error" and isinstance(error["ctx"]["error"], ParamsError):  # a validator that already speaks as we do
+    if kind == "value_error" and isinstance(
+        error["ctx"]["error"], ParamsError
+    ):  # a validator that already speaks as we do
         return str(error["ctx"]["error"])
     if kind == "missing":
         return f"{file}: {where} is missing"
@@ -115,7 +117,9 @@ def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> 
         return f"{file}: {where} is not a known key{did_you_mean(str(error['loc'][-1]), siblings)}; allowed: {', '.join(sorted(siblings))}"
     if kind == "literal_error":
         return f"{file}: {where} = {value!r}; allowed: {error['ctx']['expected'].replace(' or ', ', ')}"
-    hint = " (in YAML a float needs a dot: write 1.0e-3)" if isinstance(value, str) and _is_number(value) else ""
+    hint = (
+        " (in YAML a float needs a dot: write 1.0e-3)" if isinstance(value, str) and _is_number(value) else ""
+    )
     return f"{file}: {where} = {value!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
 
 
@@ -124,7 +128,11 @@ def _fields(group: type[Group], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         if part in group.model_fields:
             annotation = group.model_fields[part].annotation
-            inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, Group)]
+            inner = [
+                kind
+                for kind in (annotation, *get_args(annotation))
+                if isinstance(kind, type) and issubclass(kind, Group)
+            ]
             if not inner:
                 return []
             group = inner[0]

@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "valid", "test")
-LANDMARKS = tuple(f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy")
+LANDMARKS = tuple(
+    f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
+)
 FIXED = ("name", "split", "identity", *LANDMARKS)
 CHUNK = 65536  # rows of labels.csv read at once
 
@@ -59,7 +61,9 @@ def read_numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     with label_errors(path), pd.read_csv(path, usecols=list(kinds), dtype=kinds, chunksize=CHUNK) as chunks:
         for chunk in chunks:
             rows = slice(done, min(done + len(chunk), count))
-            labels[rows], splits[rows] = (part[: rows.stop - rows.start] for part in (chunk[list(names)], chunk["split"].cat.codes))
+            labels[rows], splits[rows] = (
+                part[: rows.stop - rows.start] for part in (chunk[list(names)], chunk["split"].cat.codes)
+            )
             done += len(chunk)
     if done != count:
         raise RawError(f"{path} has {done} rows for {count} images; run `dvc repro -f crop`")

@@ -23,7 +23,9 @@ from faces.data.sharded_array import Parts, open_parts
 class Geometry(Group):
     """How a picture becomes a face of the model's size: cut `box`, resize to a square."""
 
-    box: tuple[int, int, int, int] | Literal["square"]  # left, top, right, bottom in pixels; "square": the largest centred square
+    box: (
+        tuple[int, int, int, int] | Literal["square"]
+    )  # left, top, right, bottom in pixels; "square": the largest centred square
     size: Literal[32, 64, 128, 256]
     filter: Literal["bilinear", "bicubic", "lanczos"]
 
@@ -44,7 +46,14 @@ class Crops:
         """Map data/crops without reading the pixels. Raises RawError where images and table disagree, ValueError where files of images do."""
         images, path = open_parts(folder / "images.npy"), folder / "table.csv"
         labels, splits = annotations.read_numbers(path, len(images))
-        return cls(folder, images, read_geometry(folder / "geometry.json"), annotations.read_attributes(path), labels, splits)
+        return cls(
+            folder,
+            images,
+            read_geometry(folder / "geometry.json"),
+            annotations.read_attributes(path),
+            labels,
+            splits,
+        )
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -55,7 +64,9 @@ class Crops:
         """Row numbers of one split. Raises RawError where it is empty."""
         rows = np.flatnonzero(self.splits == annotations.SPLITS.index(split))
         if not len(rows):
-            raise annotations.RawError(f"the data have no {split} images; every split needs some (column `split` of labels.csv)")
+            raise annotations.RawError(
+                f"the data have no {split} images; every split needs some (column `split` of labels.csv)"
+            )
         return rows
 
 

@@ -65,7 +65,9 @@ def open_parts(path: Path) -> np.ndarray | Parts:
     try:
         return arrays[0] if len(arrays) == 1 else Parts(arrays)
     except ValueError as error:
-        raise ValueError(f"{path} and the {len(arrays) - 1} files after it do not make one array: {error}") from None
+        raise ValueError(
+            f"{path} and the {len(arrays) - 1} files after it do not make one array: {error}"
+        ) from None
 
 
 class Writer:
@@ -105,5 +107,9 @@ class Writer:
     def _head(self, file: BinaryIO, count: int) -> None:
         """NumPy pads the head so that its length does not depend on `count`: it can be written again at the end."""
         file.seek(0)
-        head = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (count, *self.shape)}
+        head = {
+            "descr": np.lib.format.dtype_to_descr(self.dtype),
+            "fortran_order": False,
+            "shape": (count, *self.shape),
+        }
         np.lib.format.write_array_header_1_0(file, head)

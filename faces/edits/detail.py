@@ -35,6 +35,8 @@ def shrunk(change: Tensor, settings: Detail) -> Tensor:
     if settings.noise == 0:
         return change
     strength = change.abs().amax(1, keepdim=True) / 2  # (B, 1, H, W), shares of the range
-    strength = F.avg_pool2d(F.pad(strength, (settings.reach,) * 4, mode="replicate"), 2 * settings.reach + 1, 1)
+    strength = F.avg_pool2d(
+        F.pad(strength, (settings.reach,) * 4, mode="replicate"), 2 * settings.reach + 1, 1
+    )
     t = (strength / settings.noise - 0.5).clamp(0, 1)
     return change * (t * t * (3 - 2 * t))

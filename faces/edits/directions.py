@@ -40,11 +40,16 @@ class Directions:
     def open(cls, folder: Path, estimator: str) -> "Directions":
         """Read one estimator's directions. Raises ParamsError naming the estimators there are."""
         with np.load(folder / "vectors.npz", allow_pickle=False) as file:
-            index = list(file["estimators"]).index(one_of("vectors.primary", estimator, map(str, file["estimators"])))
+            index = list(file["estimators"]).index(
+                one_of("vectors.primary", estimator, map(str, file["estimators"]))
+            )
             vectors, sigma = file["vectors"][index], file["sigma"][index]
             known = np.isfinite(vectors).all(axis=1)
             names = tuple(str(name) for name, good in zip(file["attributes"], known, strict=True) if good)
-            covariance, exclusive = file["covariance"][index][np.ix_(known, known)], file["exclusive"][:, known]
+            covariance, exclusive = (
+                file["covariance"][index][np.ix_(known, known)],
+                file["exclusive"][:, known],
+            )
             return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
 
     def native(self, attribute: str) -> np.ndarray:
@@ -74,7 +79,10 @@ class Directions:
     def edit_sigma(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(F, D) the same step at strength 1.0: one standard deviation of the train codes' projection on it."""
         change = switched(self.attributes.index(attribute), values, labels, self.exclusive)
-        step, along = change @ self.vectors, change * np.linalg.norm(self.vectors, axis=1)  # (F, D); (F, A) in units of the unit directions
+        step, along = (
+            change @ self.vectors,
+            change * np.linalg.norm(self.vectors, axis=1),
+        )  # (F, D); (F, A) in units of the unit directions
         deviation = np.sqrt(np.einsum("fa,ab,fb->f", along, self.covariance, along))  # of z . step
         return step * (deviation / np.maximum(np.square(step).sum(1), 1e-30))[:, None]
 
@@ -100,7 +108,9 @@ def relative(codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray) 
     return codes + np.multiply.outer(distance, unit)
 
 
-def absolute(codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray, mean: np.ndarray) -> np.ndarray:
+def absolute(
+    codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray, mean: np.ndarray
+) -> np.ndarray:
     """z + (t - (z - mean) . n) n: codes (..., D) moved to where they lie `distance` beyond `mean` (D,) along `unit` (D,); several as above.
 
     InterFaceGAN's step, which leaves the mean out because its codes have none (utils/manipulator.py, linear_interpolate).

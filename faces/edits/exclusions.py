@@ -36,7 +36,10 @@ def exclusions(key: str, settings: Exclusive, attributes: Sequence[str], labels:
     found, known = [], list(attributes)
     for names in settings.sets:
         signs = {name.strip("-?"): -1 if name.startswith("-") else 1 for name in names}
-        members = [(known.index(name), signs[name]) for name in present(key, [name.removeprefix("-") for name in names], attributes)]
+        members = [
+            (known.index(name), signs[name])
+            for name in present(key, [name.removeprefix("-") for name in names], attributes)
+        ]
         for (a, first), (b, second) in combinations(members, 2):
             one, other = labels[:, a] == first, labels[:, b] == second
             if (one & other).sum() <= settings.tolerance * min(one.sum(), other.sum()):

@@ -66,7 +66,9 @@ class Problem:
     settings: Settings
     rng: np.random.Generator
     copies: int = 1  # of each face
-    share: float = 1.0  # of the faces that were there in the beginning: limits on numbers of faces shrink with it
+    share: float = (
+        1.0  # of the faces that were there in the beginning: limits on numbers of faces shrink with it
+    )
 
     @property
     def faces(self) -> int:
@@ -127,7 +129,9 @@ def differences(codes: Codes, labels: np.ndarray) -> np.ndarray:
     """Mean of the codes (N, D) labelled 1 minus mean of those labelled -1, for all attributes (A, D) in one pass; NaN where a side is empty."""
     with np.errstate(divide="ignore", invalid="ignore"):
         gain, loss = 1 / counts(labels)
-        return weighted_sums(codes, labels, lambda block: np.where(block == 1, gain, np.where(block == -1, -loss, 0)))
+        return weighted_sums(
+            codes, labels, lambda block: np.where(block == 1, gain, np.where(block == -1, -loss, 0))
+        )
 
 
 def along(normals: np.ndarray, differences: np.ndarray) -> np.ndarray:
@@ -150,10 +154,16 @@ def balanced(problem: Problem) -> Estimate:
     Cells are the combinations of the other confounders' labels. A cell with fewer than `min_faces` on either side is left out on both, so that what remains is
     balanced exactly, and is named in the notes; so is a direction of which no cell remains. A face with an unknown confounder belongs to no cell.
     """
-    chosen = [problem.names.index(name.rstrip("?")) for name in problem.settings.balanced.confounders if name.rstrip("?") in problem.names]
+    chosen = [
+        problem.names.index(name.rstrip("?"))
+        for name in problem.settings.balanced.confounders
+        if name.rstrip("?") in problem.names
+    ]
     least = max(1, round(problem.settings.balanced.min_faces * problem.share))
     attributes, count = len(problem.names), 1 << len(chosen)
-    own = np.zeros(attributes, np.int64)  # the bit of an attribute that is a confounder itself: the others alone make its cells
+    own = np.zeros(
+        attributes, np.int64
+    )  # the bit of an attribute that is a confounder itself: the others alone make its cells
     own[chosen] = 1 << np.arange(len(chosen))
 
     def cells(labels: np.ndarray) -> np.ndarray:
@@ -173,8 +183,13 @@ def balanced(problem: Problem) -> Estimate:
     kept = real & (held[:, :, 0] >= least * problem.copies) & (held[:, :, 2] >= least * problem.copies)
     scale = kept / np.maximum(kept.sum(1, keepdims=True), 1)
     table = np.zeros_like(held)
-    table[:, :, 0], table[:, :, 2] = -scale / np.maximum(held[:, :, 0], 1), scale / np.maximum(held[:, :, 2], 1)
-    vectors = weighted_sums(problem.codes, problem.labels, lambda labels: table[columns, cells(labels), sides(labels) + 1])
+    table[:, :, 0], table[:, :, 2] = (
+        -scale / np.maximum(held[:, :, 0], 1),
+        scale / np.maximum(held[:, :, 2], 1),
+    )
+    vectors = weighted_sums(
+        problem.codes, problem.labels, lambda labels: table[columns, cells(labels), sides(labels) + 1]
+    )
     notes = {}
     for a, name in enumerate(problem.names):
         thin = [_cell(problem.names, chosen, cell, own[a]) for cell in np.flatnonzero(real[a] & ~kept[a])]
@@ -182,7 +197,9 @@ def balanced(problem: Problem) -> Estimate:
             notes[name], vectors[a] = f"no cell of the confounders has {least} faces on both sides", np.nan
         elif thin:
             shown = "; ".join(thin[:2]) + (f" and {len(thin) - 2} more" if len(thin) > 2 else "")
-            notes[name] = f"{len(thin)} of {real[a].sum()} cells left out, fewer than {least} faces on a side: {shown}"
+            notes[name] = (
+                f"{len(thin)} of {real[a].sum()} cells left out, fewer than {least} faces on a side: {shown}"
+            )
     return Estimate(vectors, notes=notes)
 
 
@@ -241,7 +258,9 @@ def _agreements(problem: Problem, choices: list[np.ndarray]) -> list[float]:
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(A,) cosine of each row of first (A, D) with the same row of second."""
-    return (first * second).sum(1) / np.maximum(np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1), 1e-30)
+    return (first * second).sum(1) / np.maximum(
+        np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1), 1e-30
+    )
 
 
 def lda(problem: Problem) -> Estimate:
@@ -251,7 +270,9 @@ def lda(problem: Problem) -> Estimate:
     codes of unit variance and shrunk towards the identity by `lda.shrinkage`. Where codes are too long for a covariance, their variances alone are used.
     """
     std = problem.moments.std()
-    std = np.where(std > 1e-8 * max(std.max(), 1e-30), std, np.inf)  # a dimension that never moves tells nothing
+    std = np.where(
+        std > 1e-8 * max(std.max(), 1e-30), std, np.inf
+    )  # a dimension that never moves tells nothing
     normals, covariance = problem.differences / std, problem.covariance
     if covariance is None:
         notes = dict.fromkeys(problem.names, "codes too long for a covariance: variances alone")
@@ -277,14 +298,24 @@ def _boundary(problem: Problem, loss: linear.Loss) -> Estimate:
     mean, std = chosen.moments.mean(), chosen.moments.std()
     found = linear.fit(chosen.codes, chosen.labels, mean, std, loss, problem.settings.boundary)
     norms = np.linalg.norm(found.normals, axis=1)
-    note = "" if found.converged else f"the boundary was still moving after {problem.settings.boundary.iterations} iterations"
-    return Estimate(along(found.normals, problem.differences), found.intercepts / norms, dict.fromkeys(problem.names, note) if note else {})
+    note = (
+        ""
+        if found.converged
+        else f"the boundary was still moving after {problem.settings.boundary.iterations} iterations"
+    )
+    return Estimate(
+        along(found.normals, problem.differences),
+        found.intercepts / norms,
+        dict.fromkeys(problem.names, note) if note else {},
+    )
 
 
 def random(problem: Problem) -> Estimate:
     """Control: a random direction as long as the mean difference. What it moves, any step of that length moves."""
     normals = problem.rng.standard_normal(problem.differences.shape)
-    return Estimate(normals * (np.linalg.norm(problem.differences, axis=1) / np.linalg.norm(normals, axis=1))[:, None])
+    return Estimate(
+        normals * (np.linalg.norm(problem.differences, axis=1) / np.linalg.norm(normals, axis=1))[:, None]
+    )
 
 
 def shuffled_labels(problem: Problem) -> Estimate:

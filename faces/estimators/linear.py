@@ -46,7 +46,9 @@ class Boundaries:
     converged: bool
 
 
-def fit(codes: Codes, labels: np.ndarray, mean: np.ndarray, std: np.ndarray, loss: Loss, settings: Boundary) -> Boundaries:
+def fit(
+    codes: Codes, labels: np.ndarray, mean: np.ndarray, std: np.ndarray, loss: Loss, settings: Boundary
+) -> Boundaries:
     """Minimise for each attribute, over w (D,) and b: mean of loss(y (w . x + b)) over the faces whose label y is known, + ridge / 2 |w|^2.
 
     x are codes (N, D) brought to mean 0 and deviation 1 by `mean` and `std` (D,); the intercept pays no ridge. Equal to scikit-learn's LogisticRegression
@@ -74,7 +76,9 @@ def fit(codes: Codes, labels: np.ndarray, mean: np.ndarray, std: np.ndarray, los
         return value, gradient.ravel()
 
     options = {"maxiter": settings.iterations, "maxfun": 2 * settings.iterations, "gtol": 1e-5, "ftol": 1e-9}
-    found = minimize(objective, np.zeros(attributes * (length + 1)), jac=True, method="L-BFGS-B", options=options)
+    found = minimize(
+        objective, np.zeros(attributes * (length + 1)), jac=True, method="L-BFGS-B", options=options
+    )
     weights = found.x.reshape(attributes, length + 1)
     normals = weights[:, :-1] * inverse
     return Boundaries(normals, weights[:, -1] - normals @ mean, bool(found.success))

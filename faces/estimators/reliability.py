@@ -40,7 +40,9 @@ def reliability(agreement: np.ndarray) -> np.ndarray:
     return np.sqrt(2 * positive / (1 + positive))
 
 
-def spread(codes: Codes, labels: np.ndarray, directions: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread(
+    codes: Codes, labels: np.ndarray, directions: np.ndarray, mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Along unit `directions` (A, D): covariance (A, A) of the codes (N, D), and the midpoint (A,) between the class means; in one pass."""
     sums, products, sides, counts = (np.zeros((rows, len(directions))) for rows in (1, len(directions), 2, 2))
     narrow, centre = directions.T.astype(np.float32), mean.astype(np.float32)
@@ -69,14 +71,20 @@ def condition(estimate: Estimate, names: tuple[str, ...], conditions: tuple[str,
 
     A condition that was not estimated itself is passed over, and noted.
     """
-    given = [name for name in conditions if name in names and np.isfinite(estimate.vectors[names.index(name)]).all()]
+    given = [
+        name
+        for name in conditions
+        if name in names and np.isfinite(estimate.vectors[names.index(name)]).all()
+    ]
     vectors, notes = estimate.vectors.copy(), dict(estimate.notes)
     for a, name in enumerate(names):
         others = [names.index(condition) for condition in given if condition != name]
         if others and np.isfinite(vectors[a]).all():
             vectors[a] = conditioned(estimate.vectors[a], estimate.vectors[others])
         if missing := [condition for condition in conditions if condition not in (*given, name)]:
-            notes[name] = joined(notes.get(name), f"not conditioned on {', '.join(missing)}, which could not be estimated")
+            notes[name] = joined(
+                notes.get(name), f"not conditioned on {', '.join(missing)}, which could not be estimated"
+            )
     return Estimate(vectors, None if given else estimate.intercepts, notes)
 
 
@@ -94,7 +102,9 @@ class Appraisal:
     table: pd.DataFrame
 
 
-def appraise(estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.ndarray, draws: np.ndarray | None) -> Appraisal:
+def appraise(
+    estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.ndarray, draws: np.ndarray | None
+) -> Appraisal:
     """Of directions from `problem`, judged on test codes (T, D) with labels (T, A); `draws` (R, T) are bootstrap weights behind the intervals, if any.
 
     Where an estimator has no boundary of its own, the boundary lies midway between the class means of the train faces.
@@ -115,13 +125,17 @@ def appraise(estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.
             row["auroc"] = auroc(scores[known, a], positive)[0]
             if draws is not None:
                 weights = draws if known.all() else draws[:, known]
-                row["auroc_low"], row["auroc_high"] = np.nanquantile(auroc(scores[known, a], positive, weights), (0.025, 0.975))
+                row["auroc_low"], row["auroc_high"] = np.nanquantile(
+                    auroc(scores[known, a], positive, weights), (0.025, 0.975)
+                )
         rows.append(row | {"note": joined(estimate.notes.get(name), note)})
     columns = ["length", "sigma", "intercept", "test_positives", "auroc", "auroc_low", "auroc_high", "note"]
     return Appraisal(covariance, intercepts, pd.DataFrame(rows, index=list(problem.names), columns=columns))
 
 
-def cosine_table(vectors: np.ndarray, estimators: tuple[str, ...], attributes: tuple[str, ...]) -> pd.DataFrame:
+def cosine_table(
+    vectors: np.ndarray, estimators: tuple[str, ...], attributes: tuple[str, ...]
+) -> pd.DataFrame:
     """cosines.csv from vectors (E, A, D): one row per estimator and attribute, one column per attribute."""
     tables = []
     for name, found in zip(estimators, vectors, strict=True):

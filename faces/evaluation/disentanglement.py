@@ -27,7 +27,9 @@ class Settings(Group):
     floor: Annotated[float, Field(ge=0.5, lt=1)]
 
 
-def scores(codes: np.ndarray, asked: np.ndarray, labels: np.ndarray, truth: np.ndarray, settings: Settings) -> dict[str, float]:
+def scores(
+    codes: np.ndarray, asked: np.ndarray, labels: np.ndarray, truth: np.ndarray, settings: Settings
+) -> dict[str, float]:
     """Every score of codes (N, D) with labels (N, A); informativeness is asked of held-out codes `asked` (M, D) with labels `truth` (M, A)."""
     table, told = importances(codes, labels, (asked, truth), settings.penalty)
     disentangled, complete = dci(table)
@@ -43,7 +45,9 @@ def scores(codes: np.ndarray, asked: np.ndarray, labels: np.ndarray, truth: np.n
     }
 
 
-def shortened(codes: np.ndarray, others: np.ndarray, longest: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def shortened(
+    codes: np.ndarray, others: np.ndarray, longest: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Both as they are where a code is no longer than `longest`; else their places along the first `longest` principal axes of `codes`."""
     if codes.shape[1] <= longest:
         return codes, others
@@ -96,7 +100,13 @@ def mutual_information(codes: np.ndarray, labels: np.ndarray, bins: int) -> tupl
     for a, column in enumerate(labels.T):
         values = np.unique(column[column != 0])
         if len(values):
-            joint = np.stack([np.bincount(places[column == value].ravel(), minlength=codes.shape[1] * bins) for value in values], 1)
+            joint = np.stack(
+                [
+                    np.bincount(places[column == value].ravel(), minlength=codes.shape[1] * bins)
+                    for value in values
+                ],
+                1,
+            )
             joint = joint.reshape(codes.shape[1], bins, len(values)) / (column != 0).sum()
             entropies[a] = _entropy(joint[0].sum(0))
             table[:, a] = entropies[a] + _entropy(joint.sum(2)) - _entropy(joint.reshape(codes.shape[1], -1))

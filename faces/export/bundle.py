@@ -25,7 +25,9 @@ FORMAT = 1
 CELEBA_FRAME, CELEBA_TEMPLATE = (178, 218), np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]])
 
 
-def standing(codes: np.ndarray, mean: np.ndarray, units: np.ndarray, sigma: np.ndarray, low: float, high: float) -> np.ndarray:
+def standing(
+    codes: np.ndarray, mean: np.ndarray, units: np.ndarray, sigma: np.ndarray, low: float, high: float
+) -> np.ndarray:
     """(A, 2): between which sigmas from the mean codes (n, D) lie along each unit direction (A, D), by the quantiles `low` and `high`."""
     return np.quantile((codes - mean) @ units.T / sigma, (low, high), axis=0).T
 
@@ -70,7 +72,11 @@ def png(image: np.ndarray) -> str:
 
 
 def describe_attributes(
-    directions: Directions, measured: pd.DataFrame, ranges: np.ndarray, reductions: Mapping[str, float], meanings: Mapping[str, str]
+    directions: Directions,
+    measured: pd.DataFrame,
+    ranges: np.ndarray,
+    reductions: Mapping[str, float],
+    meanings: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """The entries of bundle.json in the order of `directions`, all but `telling`.
 
@@ -79,7 +85,9 @@ def describe_attributes(
     """
     rows = measured.set_index("attribute")
     entries = []
-    for name, vector, sigma, (low, high) in zip(directions.attributes, directions.vectors, directions.sigma, ranges, strict=True):
+    for name, vector, sigma, (low, high) in zip(
+        directions.attributes, directions.vectors, directions.sigma, ranges, strict=True
+    ):
         row, shown = rows.loc[name], describe(name)
         entries.append(
             {
@@ -102,7 +110,11 @@ def describe_attributes(
 
 def choose_telling(entries: Sequence[Mapping[str, Any]], count: int, least_auroc: float) -> list[str]:
     """Names of the `count` attributes to show first: the best known ones among those whose direction is reliable."""
-    reliable = [entry["name"] for entry in entries if describe(entry["name"]).rank and (entry["auroc"] or 0) >= least_auroc]
+    reliable = [
+        entry["name"]
+        for entry in entries
+        if describe(entry["name"]).rank and (entry["auroc"] or 0) >= least_auroc
+    ]
     return sorted(reliable, key=lambda name: describe(name).rank)[:count]
 
 
@@ -114,7 +126,12 @@ def number(value: float | None) -> float | None:
 def order(entry: Mapping[str, Any]) -> tuple[bool, int, int, str]:
     """Where an attribute stands on the page: telling ones by rank, then by group."""
     shown = describe(entry["name"])
-    return (not entry["telling"], shown.rank if entry["telling"] else 0, GROUPS.index(shown.group), shown.label)
+    return (
+        not entry["telling"],
+        shown.rank if entry["telling"] else 0,
+        GROUPS.index(shown.group),
+        shown.label,
+    )
 
 
 def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarray) -> dict[str, Any]:
@@ -122,9 +139,15 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
 
     `guessed`: where eyes and mouth lie in the data's pictures is not known, so CelebA's face is assumed in a frame that is not CelebA's.
     """
-    if cut.box == "square":  # pictures of any size: no common frame but the square itself, and CelebA's face in it
+    if (
+        cut.box == "square"
+    ):  # pictures of any size: no common frame but the square itself, and CelebA's face in it
         side = CELEBA_FRAME[0]
-        frame, box, points = (side, side), [0, 0, side, side], CELEBA_TEMPLATE - np.subtract(CELEBA_FRAME, side) / 2
+        frame, box, points = (
+            (side, side),
+            [0, 0, side, side],
+            CELEBA_TEMPLATE - np.subtract(CELEBA_FRAME, side) / 2,
+        )
     else:
         box, points = list(cut.box), template(landmarks if len(landmarks) else None, frame)
     return {
@@ -142,7 +165,9 @@ def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, trai
     size = about["geometry"]["size"]
     return {
         "model": f"{about['model']}: faces of {size} x {size} pixels as {length} numbers, trained on {train:,} faces.",
-        "data": f"{source['description']}. {source['licence']}" if "description" in source else source["licence"],
+        "data": f"{source['description']}. {source['licence']}"
+        if "description" in source
+        else source["licence"],
         "limits": [
             f"A face is seen at {size} x {size} pixels; finer detail is the photograph's own or is lost.",
             "A slider moves what its label went with in the training faces; what is correlated there moves along unless it is locked.",

@@ -98,11 +98,17 @@ def networks(model: nn.Module, images: np.ndarray, codes: np.ndarray, folder: Pa
     to_onnx(encoder, torch.from_numpy(images), "images", "codes", folder / "encoder.onnx")
     to_onnx(decoder, torch.from_numpy(codes), "codes", "images", folder / "decoder.onnx")
     expected = encoder(torch.from_numpy(images)).numpy()
-    _compare("encoder.onnx", run(folder / "encoder.onnx", images), expected, np.sqrt(np.square(expected).mean()))
-    _compare("decoder.onnx", run(folder / "decoder.onnx", codes), decoder(torch.from_numpy(codes)).numpy(), 127.5)
+    _compare(
+        "encoder.onnx", run(folder / "encoder.onnx", images), expected, np.sqrt(np.square(expected).mean())
+    )
+    _compare(
+        "decoder.onnx", run(folder / "decoder.onnx", codes), decoder(torch.from_numpy(codes)).numpy(), 127.5
+    )
 
 
 def _compare(name: str, found: np.ndarray, expected: np.ndarray, unit: float) -> None:
     difference = float(np.abs(found.astype(np.float64) - expected).max() / unit)
     if not difference <= TOLERANCE:
-        raise ExportError(f"{name}: onnxruntime differs from torch by {difference:.2g}, at most {TOLERANCE:g} is allowed")
+        raise ExportError(
+            f"{name}: onnxruntime differs from torch by {difference:.2g}, at most {TOLERANCE:g} is allowed"
+        )

@@ -58,12 +58,16 @@ class _Zip(Files):
         try:
             return self.archive.read(name)
         except (zipfile.BadZipFile, EOFError) as error:
-            raise RawError(f"{self.path}: member {name} is damaged ({error}); fetch the archive again") from None
+            raise RawError(
+                f"{self.path}: member {name} is damaged ({error}); fetch the archive again"
+            ) from None
 
 
 class _Tar(Files):
     def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
-        self.members = {member.name.removeprefix("./"): member for member in archive.getmembers() if member.isfile()}
+        self.members = {
+            member.name.removeprefix("./"): member for member in archive.getmembers() if member.isfile()
+        }
         super().__init__(path, self.members)
         self.archive = archive
 

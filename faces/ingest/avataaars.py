@@ -30,14 +30,35 @@ from pydantic import Field
 
 from faces.core.params import Group
 
-LICENCE = "Avataaars by Pablo Stanley (https://avataaars.com/): free for personal and commercial use; DiceBear: MIT"
+LICENCE = (
+    "Avataaars by Pablo Stanley (https://avataaars.com/): free for personal and commercial use; DiceBear: MIT"
+)
 WIDTH, HEIGHT = 178, 218
 COLOURS = ("Gray_Hair", "Red_Hair", "Blond_Hair", "Black_Hair", "Brown_Hair")
 
 CHANCES = (
     *("rotation", "shift_x", "shift_y", "scale"),
-    *("background_hue", "background_saturation", "background_value", "gradient", "gradient_angle", "gradient_value"),
-    *("skin", "hair", "hair_shade", "eyes", "mouth", "beard", "glasses", "frame", "hat", "hat_hue", "hat_value"),
+    *(
+        "background_hue",
+        "background_saturation",
+        "background_value",
+        "gradient",
+        "gradient_angle",
+        "gradient_value",
+    ),
+    *(
+        "skin",
+        "hair",
+        "hair_shade",
+        "eyes",
+        "mouth",
+        "beard",
+        "glasses",
+        "frame",
+        "hat",
+        "hat_hue",
+        "hat_value",
+    ),
     *("clothes", "clothes_hue", "clothes_saturation", "clothes_value"),
 )
 
@@ -80,7 +101,15 @@ BEARDS = ("beardLight", "beardMedium", "beardMajestic")
 MOUSTACHES = ("moustacheFancy", "moustacheMagnum")
 GLASSES = ("prescription01", "prescription02", "round")  # the clear ones: behind the others the eyes are gone
 HATS = ("hat", "winterHat03")  # the ones under which every straight hair fits
-CLOTHES = ("blazerAndShirt", "blazerAndSweater", "collarAndSweater", "hoodie", "shirtCrewNeck", "shirtScoopNeck", "shirtVNeck")
+CLOTHES = (
+    "blazerAndShirt",
+    "blazerAndSweater",
+    "collarAndSweater",
+    "hoodie",
+    "shirtCrewNeck",
+    "shirtScoopNeck",
+    "shirtVNeck",
+)
 
 HAIR_COLOURS = {  # from, to: the shades of one colour, apart enough to be told from the next at 64 pixels
     "Gray_Hair": ("#b4b4b8", "#dededf"),
@@ -90,7 +119,10 @@ HAIR_COLOURS = {  # from, to: the shades of one colour, apart enough to be told 
     "Brown_Hair": ("#553320", "#6e4426"),
 }
 BLOND_BEARD = ("#ad7d22", "#c99a3a")  # darker than the hair, which would be lost on light skin
-SKIN = {True: ("#fbdccb", "#ffece2"), False: ("#f0c096", "#d99b6c", "#b97f54", "#9c6844")}  # Pale_Skin; brown hair is seen on all
+SKIN = {
+    True: ("#fbdccb", "#ffece2"),
+    False: ("#f0c096", "#d99b6c", "#b97f54", "#9c6844"),
+}  # Pale_Skin; brown hair is seen on all
 FRAMES = ("#262e33", "#16181a", "#4a1d1d", "#1f3f63")
 
 
@@ -109,9 +141,13 @@ def draw(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nui
     layers = "".join(_layer(component, variant) for component, variant in _layers(labels, chances))
     turn, move = pose(chances, nuisance)
     move += 0.5 + 0.5j  # in SVG the centre of the first pixel is (0.5, 0.5)
-    matrix = f"{turn.real:.6f} {turn.imag:.6f} {-turn.imag:.6f} {turn.real:.6f} {move.real:.6f} {move.imag:.6f}"
+    matrix = (
+        f"{turn.real:.6f} {turn.imag:.6f} {-turn.imag:.6f} {turn.real:.6f} {move.real:.6f} {move.imag:.6f}"
+    )
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"><g transform="matrix({matrix})">{layers}</g></svg>'
-    face = Image.open(io.BytesIO(resvg_py.svg_to_bytes(svg_string=svg.format(**colours), skip_system_fonts=True)))
+    face = Image.open(
+        io.BytesIO(resvg_py.svg_to_bytes(svg_string=svg.format(**colours), skip_system_fonts=True))
+    )
     picture = _background(chances, nuisance)
     picture.paste(face, mask=face)
     return picture
@@ -121,7 +157,9 @@ def landmarks(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance
     """x and y of left eye, right eye, nose, left and right corner of the mouth as drawn, in pixels, in the order of faces.data.annotations.LANDMARKS."""
     turn, move = pose(chances, nuisance)
     points = (*EYES, NOSE, *MOUTH_CORNERS[mouth(labels, chances)])
-    return [float(value) for point in points for value in ((turn * point + move).real, (turn * point + move).imag)]
+    return [
+        float(value) for point in points for value in ((turn * point + move).real, (turn * point + move).imag)
+    ]
 
 
 def pose(chances: Mapping[str, float], nuisance: Nuisance) -> tuple[complex, complex]:
@@ -154,7 +192,9 @@ def _fit() -> tuple[complex, complex]:
 
 @functools.cache
 def _style() -> Style:
-    return Style(json.loads((resources.files("dicebear_styles") / "avataaars.json").read_text(encoding="utf-8")))
+    return Style(
+        json.loads((resources.files("dicebear_styles") / "avataaars.json").read_text(encoding="utf-8"))
+    )
 
 
 @functools.cache
@@ -164,10 +204,17 @@ def _layer(component: str, variant: str) -> str:
     DiceBear draws it once in each process, alone on the body; the body itself, with head and neck, is the component "".
     """
     components = ("clothes", "mouth", "nose", "eyes", "eyebrows", "top", "facialHair", "accessories")
-    marks = {f"#00000{number}": name for number, name in enumerate(("skin", "clothes", "hair", "hat", "facialHair", "accessories"))}
+    marks = {
+        f"#00000{number}": name
+        for number, name in enumerate(("skin", "clothes", "hair", "hat", "facialHair", "accessories"))
+    }
     options = {f"{name}Probability": 100 if name == component else 0 for name in components}
     options |= {f"{name}Color": [mark] for mark, name in marks.items()}
-    svg = str(Avatar(_style(), {**options, "seed": "face", **({f"{component}Variant": [variant]} if component else {})}))
+    svg = str(
+        Avatar(
+            _style(), {**options, "seed": "face", **({f"{component}Variant": [variant]} if component else {})}
+        )
+    )
     defs, body = re.search(r"<defs>(.*)<clipPath.*</clipPath></defs><g [^>]*>(.*)</g></svg>", svg).groups()
     drawing = f"<defs>{defs}</defs>{body[body.index('<use') :]}" if component else body
     return re.sub("#00000[0-5]", lambda mark: f"{{{marks[mark.group()]}}}", drawing)
@@ -197,9 +244,17 @@ def _colours(labels: Mapping[str, bool], chances: Mapping[str, float]) -> dict[s
     return {
         "skin": _ramp(SKIN[labels["Pale_Skin"]], chances["skin"]),
         "hair": _ramp(HAIR_COLOURS[colour], chances["hair_shade"]),
-        "facialHair": _ramp(BLOND_BEARD if colour == "Blond_Hair" else HAIR_COLOURS[colour], chances["hair_shade"]),
+        "facialHair": _ramp(
+            BLOND_BEARD if colour == "Blond_Hair" else HAIR_COLOURS[colour], chances["hair_shade"]
+        ),
         "hat": _hex(_rgb(chances["hat_hue"], 0.6, 0.25 + 0.6 * chances["hat_value"])),
-        "clothes": _hex(_rgb(chances["clothes_hue"], 0.7 * chances["clothes_saturation"], 0.3 + 0.6 * chances["clothes_value"])),
+        "clothes": _hex(
+            _rgb(
+                chances["clothes_hue"],
+                0.7 * chances["clothes_saturation"],
+                0.3 + 0.6 * chances["clothes_value"],
+            )
+        ),
         "accessories": _pick(FRAMES, chances["frame"]),
     }
 
@@ -207,12 +262,20 @@ def _colours(labels: Mapping[str, bool], chances: Mapping[str, float]) -> dict[s
 def _background(chances: Mapping[str, float], nuisance: Nuisance) -> Image.Image:
     """One soft colour, or a straight transition to a lighter or darker one in any direction."""
     hue, saturation = chances["background_hue"], 0.05 + 0.4 * chances["background_saturation"]
-    near, far = (np.array(_rgb(hue, saturation, 0.5 + 0.45 * chances[name])) for name in ("background_value", "gradient_value"))
+    near, far = (
+        np.array(_rgb(hue, saturation, 0.5 + 0.45 * chances[name]))
+        for name in ("background_value", "gradient_value")
+    )
     if chances["gradient"] >= nuisance.gradient:
         return Image.new("RGB", (WIDTH, HEIGHT), tuple(np.rint(near).astype(int)))
     direction = cmath.rect(1, 2 * math.pi * chances["gradient_angle"])
-    way = np.linspace(-0.5, 0.5, WIDTH) * direction.real + np.linspace(-0.5, 0.5, HEIGHT)[:, None] * direction.imag  # (H, W)
-    share = (0.5 + way / (abs(direction.real) + abs(direction.imag)))[..., None]  # (H, W, 1), 0 in one corner, 1 in the opposite one
+    way = (
+        np.linspace(-0.5, 0.5, WIDTH) * direction.real
+        + np.linspace(-0.5, 0.5, HEIGHT)[:, None] * direction.imag
+    )  # (H, W)
+    share = (0.5 + way / (abs(direction.real) + abs(direction.imag)))[
+        ..., None
+    ]  # (H, W, 1), 0 in one corner, 1 in the opposite one
     return Image.fromarray(np.rint(near + share * (far - near)).astype(np.uint8))
 
 

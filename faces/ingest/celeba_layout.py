@@ -32,7 +32,9 @@ class Layout:
 
     files: Files  # what the path itself holds
     tables: dict[str, str]  # stem of a table -> its name in `files`
-    archive: str | None  # the name of img_align_celeba.zip in `files`; None: the pictures lie there themselves
+    archive: (
+        str | None
+    )  # the name of img_align_celeba.zip in `files`; None: the pictures lie there themselves
 
 
 @contextmanager
@@ -47,7 +49,9 @@ def open_layout(path: Path) -> Iterator[Layout]:
                     tables.setdefault(stem, match[0])
         for stem in (ATTRIBUTES, PARTITION):
             if stem not in tables:
-                raise RawError(f"{path}: {stem}.txt (or .csv) is missing; set path to the folder that holds pictures and tables")
+                raise RawError(
+                    f"{path}: {stem}.txt (or .csv) is missing; set path to the folder that holds pictures and tables"
+                )
         archives = [name for name in shallow if PurePosixPath(name).name == IMAGES] if path.is_dir() else []
         yield Layout(files, tables, archives[0] if archives else None)
 
@@ -78,13 +82,19 @@ def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, i
     table = _attributes(layout)
     parts = _columns(layout, PARTITION, ("split",))["split"]
     if wrong := sorted(set(parts.dropna()) - {0, 1, 2}):
-        raise RawError(f"{_place(layout, PARTITION)}: partition {wrong[0]!r}; allowed: 0 (train), 1 (valid), 2 (test)")
+        raise RawError(
+            f"{_place(layout, PARTITION)}: partition {wrong[0]!r}; allowed: 0 (train), 1 (valid), 2 (test)"
+        )
     parts = parts.reindex(table["name"])
     if without := parts.index[parts.isna()].tolist():
-        raise RawError(f"{_place(layout, PARTITION)}: {without[0]} has no partition ({len(without)} of {len(table)} rows)")
+        raise RawError(
+            f"{_place(layout, PARTITION)}: {without[0]} has no partition ({len(without)} of {len(table)} rows)"
+        )
     table["split"] = [SPLITS[int(part)] for part in parts]
     if IDENTITIES in layout.tables:
-        table["identity"] = _columns(layout, IDENTITIES, ("identity",))["identity"].reindex(table["name"]).to_numpy()
+        table["identity"] = (
+            _columns(layout, IDENTITIES, ("identity",))["identity"].reindex(table["name"]).to_numpy()
+        )
     if MARKS in layout.tables:
         table[list(LANDMARKS)] = _columns(layout, MARKS, LANDMARKS).reindex(table["name"]).to_numpy()
     pictures: dict[str, str] = {}
@@ -92,8 +102,13 @@ def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, i
         pictures.setdefault(PurePosixPath(name).stem, name)
     stems = table["name"].str.rpartition(".")[0]
     if not stems.isin(pictures.keys()).any():
-        raise RawError(f"{images.path}: none of the {len(table)} labelled pictures is here ({table['name'][0]}, ...)")
-    counts = {"images_without_row": len(pictures.keys() - set(stems)), "rows_without_image": int((~stems.isin(pictures.keys())).sum())}
+        raise RawError(
+            f"{images.path}: none of the {len(table)} labelled pictures is here ({table['name'][0]}, ...)"
+        )
+    counts = {
+        "images_without_row": len(pictures.keys() - set(stems)),
+        "rows_without_image": int((~stems.isin(pictures.keys())).sum()),
+    }
     table["name"] = [pictures.get(stem, name) for stem, name in zip(stems, table["name"], strict=True)]
     return table, counts
 
@@ -130,7 +145,9 @@ def _header(lines: list[str], place: Path) -> tuple[tuple[str, ...], int, int | 
         return tuple(column.strip() for column in lines[0].split(","))[1:] if lines else (), 1, None
     if len(lines) < 2 or not lines[0].strip().isdigit():
         start = lines[0][:40] if lines else "nothing"
-        raise RawError(f"{place}: the first line must be the number of rows, found {start!r}; fetch the file again")
+        raise RawError(
+            f"{place}: the first line must be the number of rows, found {start!r}; fetch the file again"
+        )
     return tuple(lines[1].split()), 2, int(lines[0])
 
 
@@ -145,13 +162,17 @@ def _attributes(layout: Layout) -> pd.DataFrame:
         raise RawError(f"{place}: the header names an attribute twice")
     table = _parse(lines, skip, names, place)
     if promised is not None and promised != len(table):
-        raise RawError(f"{place}: {promised} rows promised in the first line, {len(table)} found; the file was cut short or edited")
+        raise RawError(
+            f"{place}: {promised} rows promised in the first line, {len(table)} found; the file was cut short or edited"
+        )
     if not len(table):
         raise RawError(f"{place}: no rows")
     for name in names:
         if not (right := table[name].isin((-1, 1))).all():
             row = int((~right).to_numpy().argmax())
-            raise RawError(f"{place}: line {row + skip + 1}, {name} = {table[name].iloc[row]:g}; allowed: 1, -1")
+            raise RawError(
+                f"{place}: line {row + skip + 1}, {name} = {table[name].iloc[row]:g}; allowed: 1, -1"
+            )
     return table.astype(dict.fromkeys(names, "int8")).reset_index()
 
 
@@ -184,7 +205,9 @@ def _parse(lines: list[str], skip: int, names: tuple[str, ...], place: Path) -> 
     wrong = (numbers.isna().any(axis=1) | table["surplus"].notna()).to_numpy()
     if wrong.any():
         row = int(wrong.argmax())
-        raise RawError(f"{place}: line {row + skip + 1}: expected a name and {len(names)} numbers, found {lines[row + skip]!r:.80}")
+        raise RawError(
+            f"{place}: line {row + skip + 1}: expected a name and {len(names)} numbers, found {lines[row + skip]!r:.80}"
+        )
     if twice := numbers.index[numbers.index.duplicated()].tolist():
         raise RawError(f"{place}: {twice[0]} stands twice")
     return numbers

@@ -49,7 +49,9 @@ def kaggle(report: Report) -> tuple[Path, str]:
     kagglehub = _optional("kagglehub")
     try:
         path = Path(kagglehub.dataset_download(KAGGLE))
-    except Exception as error:  # whatever the client, the login or the network come up with, the next mirror may work
+    except (
+        Exception
+    ) as error:  # whatever the client, the login or the network come up with, the next mirror may work
         raise FetchError(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
     return path, f"https://www.kaggle.com/datasets/{KAGGLE}"
 
@@ -63,10 +65,14 @@ def gdrive(report: Report) -> tuple[Path, str]:
         try:
             try:
                 download(url, store / name, expected, report)
-            except HtmlPage as notice:  # "too large to scan for viruses" has a button; what it would send is the way on
+            except (
+                HtmlPage
+            ) as notice:  # "too large to scan for viruses" has a button; what it would send is the way on
                 if not (form := _Form(notice.page)).action:
                     raise
-                download(f"{urljoin(url, form.action)}?{urlencode(form.fields)}", store / name, expected, report)
+                download(
+                    f"{urljoin(url, form.action)}?{urlencode(form.fields)}", store / name, expected, report
+                )
         except FetchError:
             if name.startswith((celeba_layout.ATTRIBUTES, celeba_layout.PARTITION, celeba_layout.IMAGES)):
                 raise  # the others are good to have, not needed
@@ -92,7 +98,11 @@ def _fetch_pieces(parquet: ModuleType, store: Path, origin: str, report: Report)
     """The archives of all shards, in order, each with its split."""
     listing = fetch_json(f"{HUGGINGFACE}/api/datasets/{REPOSITORY}/tree/{REVISION}/{quote(FOLDER)}")
     entries = {entry["path"]: entry for entry in listing}
-    pieces = {store / f"{split}-{n:05d}-of-{SHARDS[split]:05d}.zip": split for split in SPLITS for n in range(SHARDS[split])}
+    pieces = {
+        store / f"{split}-{n:05d}-of-{SHARDS[split]:05d}.zip": split
+        for split in SPLITS
+        for n in range(SHARDS[split])
+    }
     for piece in pieces:
         if piece.exists():
             continue
@@ -101,7 +111,9 @@ def _fetch_pieces(parquet: ModuleType, store: Path, origin: str, report: Report)
             raise FetchError(f"{origin}: {path} is missing")
         expected = Expected(entries[path]["size"], ("sha256", entries[path]["lfs"]["oid"]), b"PAR1", b"PAR1")
         shard = piece.with_suffix(".parquet")
-        download(f"{HUGGINGFACE}/datasets/{REPOSITORY}/resolve/{REVISION}/{quote(path)}", shard, expected, report)
+        download(
+            f"{HUGGINGFACE}/datasets/{REPOSITORY}/resolve/{REVISION}/{quote(path)}", shard, expected, report
+        )
         with new_file(piece) as draft, parquet.ParquetFile(shard) as table:
             write_images(draft, _members(table))
         shard.unlink()
@@ -129,7 +141,10 @@ def _join(pieces: dict[Path, str], store: Path, report: Report) -> None:
             with open_files(piece) as files:
                 table = pd.read_csv(io.BytesIO(files.read("labels.csv")))
                 pictures = [name for name in files.names if is_picture(name)]
-                table["image_id"] = [f"{done + place:06d}{PurePosixPath(name).suffix}" for place, name in enumerate(pictures, 1)]
+                table["image_id"] = [
+                    f"{done + place:06d}{PurePosixPath(name).suffix}"
+                    for place, name in enumerate(pictures, 1)
+                ]
                 table["partition"] = SPLITS.index(split)
                 for name, picture in zip(table["image_id"], pictures, strict=True):
                     yield name, files.read(picture)

@@ -61,7 +61,9 @@ def cut(size: tuple[int, int], geometry: Geometry) -> tuple[int, int, int, int]:
         left, top = (width - side) // 2, (height - side) // 2
         return left, top, left + side, top + side
     if geometry.box[2] > width or geometry.box[3] > height:
-        raise BadPicture(f"undersized: {width}x{height}, the crop box needs {geometry.box[2]}x{geometry.box[3]}")
+        raise BadPicture(
+            f"undersized: {width}x{height}, the crop box needs {geometry.box[2]}x{geometry.box[3]}"
+        )
     return geometry.box
 
 
@@ -80,7 +82,9 @@ def _decode_slowly(content: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(content))
         if picture.width * picture.height > MAX_PIXELS:
-            raise BadPicture(f"oversized: {picture.width}x{picture.height}, at most {MAX_PIXELS / 1e6:.0f} megapixels are read")
+            raise BadPicture(
+                f"oversized: {picture.width}x{picture.height}, at most {MAX_PIXELS / 1e6:.0f} megapixels are read"
+            )
         picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I;16"):
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))

@@ -22,7 +22,12 @@ ATTEMPTS = 5  # failures in a row, without progress in between, before giving up
 PAUSE = 1.0  # seconds before the second attempt; doubles with each further one
 CHUNK = 1 << 16  # bytes: at most so many are lost when a connection breaks
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses that another attempt may not meet
-DENIED = {401: "a login is needed", 403: "access denied (a private link, or a quota)", 404: "no such file", 410: "the file was removed"}
+DENIED = {
+    401: "a login is needed",
+    403: "access denied (a private link, or a quota)",
+    404: "no such file",
+    410: "the file was removed",
+}
 
 
 class FetchError(RuntimeError):
@@ -33,7 +38,9 @@ class HtmlPage(FetchError):
     """A web page came instead of the file: a quota, virus-scan or login notice. `page` is its text."""
 
     def __init__(self, url: str, page: str) -> None:
-        super().__init__(f"{url}: an HTML page came instead of the file (a quota, virus-scan or login notice)")
+        super().__init__(
+            f"{url}: an HTML page came instead of the file (a quota, virus-scan or login notice)"
+        )
         self.page = page
 
 
@@ -168,7 +175,9 @@ def _inspect(url: str, start: bytes, total: int | None, expected: Expected) -> N
     if start[:512].lstrip().lower().startswith(HTML):
         raise HtmlPage(url, start.decode("utf-8", "replace"))
     if not start.startswith(expected.start):
-        raise FetchError(f"{url}: begins with {start[:8]!r}, expected {expected.start!r}: not a file of its kind")
+        raise FetchError(
+            f"{url}: begins with {start[:8]!r}, expected {expected.start!r}: not a file of its kind"
+        )
     if total is not None and expected.size is not None and total != expected.size:
         raise FetchError(f"{url}: the server offers {total:,} bytes, expected {expected.size:,}")
 

@@ -18,7 +18,9 @@ def write_images(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
     count = 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)  # writestr(str) would store the time of day
+            archive.writestr(
+                zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content
+            )  # writestr(str) would store the time of day
             count += 1
     return count
 
@@ -37,12 +39,16 @@ def write_labels(path: Path, table: pd.DataFrame) -> None:
     if not names:
         raise RawError(f"{path.name}: no attribute column; at least one is needed to compute a direction")
     if twice := table["name"][table["name"].duplicated()].tolist():
-        raise RawError(f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; a name is an image's identity here")
+        raise RawError(
+            f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; a name is an image's identity here"
+        )
     if wrong := sorted(set(table["split"]) - set(SPLITS)):
         raise RawError(f"{path.name}: split {wrong[0]!r}; allowed: {', '.join(SPLITS)}")
     for name in names:
         if not table[name].isin((-1, 0, 1)).all():
-            raise RawError(f"{path.name}: column {name!r} holds {sorted(set(table[name]) - {-1, 0, 1})[0]!r}; allowed: 1, -1, 0 (unknown)")
+            raise RawError(
+                f"{path.name}: column {name!r} holds {sorted(set(table[name]) - {-1, 0, 1})[0]!r}; allowed: 1, -1, 0 (unknown)"
+            )
     table[list(names)] = table[list(names)].astype("int8")
     table[[*FIXED, *names]].to_csv(path, index=False, lineterminator="\n")
 

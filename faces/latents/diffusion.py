@@ -24,14 +24,27 @@ from torch import Tensor, nn
 from faces.latents.mixture import Axes
 from faces.nn.device import fast_arithmetic
 
-WIDTH, BLOCKS, WAVES = 512, 3, 32  # of the network: channels, residual blocks, frequencies by which it is told the noise level
-BATCH, LEARNING_RATE, WARM_UP = 256, 2e-3, 100  # codes per step; Adam's rate at its highest, and steps until it is there
-MEAN_LOG, SPREAD_LOG = -0.6, 1.2  # of the natural logarithm of the noise level in training: half of them lie between .24 and 1.23
+WIDTH, BLOCKS, WAVES = (
+    512,
+    3,
+    32,
+)  # of the network: channels, residual blocks, frequencies by which it is told the noise level
+BATCH, LEARNING_RATE, WARM_UP = (
+    256,
+    2e-3,
+    100,
+)  # codes per step; Adam's rate at its highest, and steps until it is there
+MEAN_LOG, SPREAD_LOG = (
+    -0.6,
+    1.2,
+)  # of the natural logarithm of the noise level in training: half of them lie between .24 and 1.23
 AVERAGE = 0.998  # share that the running average of the weights keeps at a step
 REPORTS, NOISES = 20, 8  # times that held-out codes are denoised, and noises for each of them
 HIGHEST, LOWEST, BEND, LEVELS = 20.0, 0.01, 7.0, 40  # noise levels on the way from noise to a code
 
-Denoise = Callable[[Tensor, Tensor], Tensor]  # noisy codes (B, K) and the noise's standard deviation (B,) -> codes (B, K)
+Denoise = Callable[
+    [Tensor, Tensor], Tensor
+]  # noisy codes (B, K) and the noise's standard deviation (B,) -> codes (B, K)
 
 
 class Block(nn.Module):
@@ -84,7 +97,13 @@ def error(denoiser: Denoiser, codes: Tensor, generator: torch.Generator) -> Tens
 def held_out(denoiser: Denoiser, codes: Tensor) -> float:
     """The error on codes (M, K), with the same noise at every call."""
     with torch.no_grad():
-        return sum(error(denoiser, codes, torch.Generator().manual_seed(number)).item() for number in range(NOISES)) / NOISES
+        return (
+            sum(
+                error(denoiser, codes, torch.Generator().manual_seed(number)).item()
+                for number in range(NOISES)
+            )
+            / NOISES
+        )
 
 
 def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser, Denoiser]:
@@ -94,7 +113,9 @@ def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser,
         denoiser = Denoiser(codes.shape[1]).to(codes.device)
     generator, average = torch.Generator().manual_seed(seed), copy.deepcopy(denoiser)
     adam = torch.optim.Adam(denoiser.parameters(), lr=LEARNING_RATE)
-    rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda step: min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
+    )
     best, early, least = copy.deepcopy(average), None, math.inf
     for step in range(1, steps + 1):
         loss = error(denoiser, codes[torch.randint(len(codes), (BATCH,), generator=generator)], generator)
@@ -103,7 +124,9 @@ def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser,
         adam.step()
         rate.step()
         with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(denoiser.parameters()), 1 - min(AVERAGE, step / (step + 20)))
+            torch._foreach_lerp_(
+                list(average.parameters()), list(denoiser.parameters()), 1 - min(AVERAGE, step / (step + 20))
+            )
         if step % max(1, steps // REPORTS) == 0:
             early = early or copy.deepcopy(average)
             if (found := held_out(average, held)) < least:
@@ -115,7 +138,10 @@ def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser,
 def walk(denoiser: Denoise, noise: Tensor) -> Tensor:
     """From noise (n, K) of unit variance to codes (n, K), by Heun's method."""
     steps = torch.linspace(0, 1, LEVELS, dtype=torch.float64)
-    levels = [*((HIGHEST ** (1 / BEND) + steps * (LOWEST ** (1 / BEND) - HIGHEST ** (1 / BEND))) ** BEND).tolist(), 0.0]
+    levels = [
+        *((HIGHEST ** (1 / BEND) + steps * (LOWEST ** (1 / BEND) - HIGHEST ** (1 / BEND))) ** BEND).tolist(),
+        0.0,
+    ]
 
     def slope(x: Tensor, sigma: float) -> Tensor:
         return (x - denoiser(x, torch.full((len(x),), sigma, device=x.device))) / sigma
@@ -137,10 +163,15 @@ class Diffusion:
     early: Denoiser
 
     @classmethod
-    def fit(cls, axes: Axes, codes: np.ndarray, held: np.ndarray, steps: int, seed: int, device: torch.device) -> "Diffusion":
+    def fit(
+        cls, axes: Axes, codes: np.ndarray, held: np.ndarray, steps: int, seed: int, device: torch.device
+    ) -> "Diffusion":
         """To train codes (N, D) along `axes`; the `held` ones (M, D), of other faces, say when to stop."""
         spread = max(float(np.sqrt(np.square(axes.scale).mean())), 1e-12)
-        along = [torch.from_numpy((axes.reduce(rows) * axes.scale / spread).astype(np.float32)).to(device) for rows in (codes, held)]
+        along = [
+            torch.from_numpy((axes.reduce(rows) * axes.scale / spread).astype(np.float32)).to(device)
+            for rows in (codes, held)
+        ]
         return cls(axes, spread, *train(*along, steps, seed))
 
     def sample(self, count: int, rng: np.random.Generator, guidance: float = 1.0) -> np.ndarray:
@@ -151,5 +182,10 @@ class Diffusion:
             return late if guidance == 1 else torch.lerp(self.early(noisy, sigma), late, guidance)
 
         noise = rng.standard_normal((count, len(self.axes.scale)), np.float32)
-        found = walk(guided, torch.from_numpy(noise).to(next(self.denoiser.parameters()).device)).cpu().double().numpy()
+        found = (
+            walk(guided, torch.from_numpy(noise).to(next(self.denoiser.parameters()).device))
+            .cpu()
+            .double()
+            .numpy()
+        )
         return self.axes.restore(found * self.spread / np.maximum(self.axes.scale, 1e-12), rng, 1.0)

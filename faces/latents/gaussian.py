@@ -35,8 +35,12 @@ class Spread:
         return cls._of_axes(mean, values, axes, np.square(centred).mean(0))
 
     @classmethod
-    def _of_axes(cls, mean: np.ndarray, values: np.ndarray, axes: np.ndarray, variances: np.ndarray) -> "Spread":
-        axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]  # an eigenvector's sign is arbitrary
+    def _of_axes(
+        cls, mean: np.ndarray, values: np.ndarray, axes: np.ndarray, variances: np.ndarray
+    ) -> "Spread":
+        axes = (
+            axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+        )  # an eigenvector's sign is arbitrary
         factor = np.sqrt(values)[:, None] * axes
         left = variances - np.square(factor).sum(0)
         whole = len(factor) == len(variances)

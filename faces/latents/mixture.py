@@ -59,7 +59,9 @@ def mixture(axes: Axes, codes: np.ndarray, components: int, ridge: float, seed: 
 
     `ridge` is added to the variances, whose unit is the codes' own along each axis: a component of few faces would collapse onto them.
     """
-    return GaussianMixture(components, reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed).fit(axes.reduce(codes))
+    return GaussianMixture(components, reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed).fit(
+        axes.reduce(codes)
+    )
 
 
 def sample_mixture(axes: Axes, fitted: GaussianMixture, count: int, rng: np.random.Generator) -> np.ndarray:

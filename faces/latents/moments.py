@@ -47,7 +47,13 @@ class Moments:
         if self.products is not None and other.products is not None:
             cross = np.outer(other.first, shift)
             products = self.products + other.products + cross + cross.T + other.count * np.outer(shift, shift)
-        return Moments(self.count + other.count, self.centre, self.first + other.first + other.count * shift, squares, products)
+        return Moments(
+            self.count + other.count,
+            self.centre,
+            self.first + other.first + other.count * shift,
+            squares,
+            products,
+        )
 
     def mean(self) -> np.ndarray:
         return self.centre + self.first / self.count

@@ -23,13 +23,18 @@ def auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None =
     order = np.argsort(scores, kind="stable")
     scores, positive = scores[order], positive[order]
     weights = np.ones((1, len(scores)), np.uint8) if weights is None else weights
-    ties = np.searchsorted(scores, scores[positive], "left"), np.searchsorted(scores, scores[positive], "right")
+    ties = (
+        np.searchsorted(scores, scores[positive], "left"),
+        np.searchsorted(scores, scores[positive], "right"),
+    )
     areas = np.empty(len(weights))
     for rows in batches(len(weights), max(NUMBERS // max(len(scores), 1), 1)):
         some = weights[rows][:, order].astype(np.float32)
         cases = some[:, positive]  # (r, P)
         below = np.zeros((len(some), len(scores) + 1))
-        np.cumsum(some * ~positive, axis=1, dtype=np.float64, out=below[:, 1:])  # weight of the negatives up to each place
+        np.cumsum(
+            some * ~positive, axis=1, dtype=np.float64, out=below[:, 1:]
+        )  # weight of the negatives up to each place
         wins = 0.5 * (below[:, ties[0]] + below[:, ties[1]])
         with np.errstate(invalid="ignore", divide="ignore"):
             areas[rows] = (cases * wins).sum(1) / (cases.sum(1, dtype=np.float64) * below[:, -1])

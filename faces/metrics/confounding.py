@@ -8,11 +8,22 @@ from faces.metrics.auroc import resamples
 
 FIGURES = ("confounded", "unrelated", "carried")
 RATIOS = ("confounded_ratio", "unrelated_ratio")
-COLUMNS = ("judge", "estimator", "kind", "attributes", *(f"{name}{end}" for name in (*FIGURES, *RATIOS) for end in ("", "_low", "_high")))
+COLUMNS = (
+    "judge",
+    "estimator",
+    "kind",
+    "attributes",
+    *(f"{name}{end}" for name in (*FIGURES, *RATIOS) for end in ("", "_low", "_high")),
+)
 
 
 def table(
-    changes: pd.DataFrame, truth: dict[int, np.ndarray], expected: np.ndarray, names: tuple[str, ...], times: int, rng: np.random.Generator
+    changes: pd.DataFrame,
+    truth: dict[int, np.ndarray],
+    expected: np.ndarray,
+    names: tuple[str, ...],
+    times: int,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """carried.csv from leakage.csv; truth (A, A) by judge and expected (A, A) are in the order of `names`.
 
@@ -35,7 +46,12 @@ def _matrix(part: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _figures(
-    matrix: pd.DataFrame, first: pd.DataFrame, truth: np.ndarray, expected: np.ndarray, names: tuple[str, ...], draws: np.ndarray
+    matrix: pd.DataFrame,
+    first: pd.DataFrame,
+    truth: np.ndarray,
+    expected: np.ndarray,
+    names: tuple[str, ...],
+    draws: np.ndarray,
 ) -> dict[str, float]:
     both = [name for name in matrix.index if name in first.index]
 
@@ -45,8 +61,18 @@ def _figures(
 
     def figures(weights: np.ndarray) -> dict[str, float]:
         ours, common, base = of(matrix, weights), of(matrix.loc[both], weights), of(first.loc[both], weights)
-        return ours | {f"{name}_ratio": common[name] / base[name] if base[name] > 0 else np.nan for name in ("confounded", "unrelated")}
+        return ours | {
+            f"{name}_ratio": common[name] / base[name] if base[name] > 0 else np.nan
+            for name in ("confounded", "unrelated")
+        }
 
-    whole, drawn = figures(np.ones(len(names))), pd.DataFrame([figures(weights) for weights in draws.astype(np.float32)])
-    bounds = {f"{name}_{end}": drawn[name].quantile(share) for name in whole for end, share in (("low", 0.025), ("high", 0.975))}
+    whole, drawn = (
+        figures(np.ones(len(names))),
+        pd.DataFrame([figures(weights) for weights in draws.astype(np.float32)]),
+    )
+    bounds = {
+        f"{name}_{end}": drawn[name].quantile(share)
+        for name in whole
+        for end, share in (("low", 0.025), ("high", 0.975))
+    }
     return whole | bounds

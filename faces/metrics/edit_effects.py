@@ -70,7 +70,9 @@ def correlations(labels: np.ndarray) -> np.ndarray:
     return pd.DataFrame(np.where(labels == 0, np.nan, labels)).corr().fillna(0.0).to_numpy()
 
 
-def carried(matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+def carried(
+    matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> dict[str, float]:
     """What edits brought along beyond what the truth brings along, where labels are correlated and where they are not.
 
     Row r of matrix (R, A) holds the changes that the edit of attribute `targets[r]` made, row r of truth those that the true counterfactual makes (zeros
@@ -126,11 +128,17 @@ def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:
     same and different hold distances of pairs of pictures. `unit` is what a distance is divided by to stand on the scale.
     """
     unit = float(np.median(different))
-    marks = {"same_median": np.median(same), "same_95": np.quantile(same, 0.95), "different_05": np.quantile(different, 0.05)}
+    marks = {
+        "same_median": np.median(same),
+        "same_95": np.quantile(same, 0.95),
+        "different_05": np.quantile(different, 0.05),
+    }
     return {"unit": unit, **{name: float(mark) / unit for name, mark in marks.items()}}
 
 
-def identity_pairs(identity: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def identity_pairs(
+    identity: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Up to `count` pairs of places with the same known identity: two arrays (n,). -1 is unknown; n is 0 where no person is seen twice."""
     known = np.flatnonzero(identity >= 0)
     order = known[np.lexsort((rng.random(len(known)), identity[known]))]

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-Grams = tuple[np.ndarray, np.ndarray, np.ndarray]  # inner products within a (n, n), between a and b (n, m), within b (m, m)
+Grams = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # inner products within a (n, n), between a and b (n, m), within b (m, m)
 Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
@@ -29,7 +31,9 @@ def frechet(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
     means = aa.mean() + bb.mean() - 2 * ab.mean()
     traces = (np.trace(aa) - n * aa.mean()) / (n - 1) + (np.trace(bb) - m * bb.mean()) / (m - 1)
     centred = ab - ab.mean(0) - ab.mean(1, keepdims=True) + ab.mean()
-    return float(means + traces - 2 * np.linalg.svd(centred, compute_uv=False).sum() / np.sqrt((n - 1) * (m - 1)))
+    return float(
+        means + traces - 2 * np.linalg.svd(centred, compute_uv=False).sum() / np.sqrt((n - 1) * (m - 1))
+    )
 
 
 def kernel(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
@@ -38,7 +42,9 @@ def kernel(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
     Gretton et al. 2012, lemma 6. `polynomial` turns features into the values that the kernel distance KID uses.
     """
     n, m = ab.shape
-    return float((aa.sum() - np.trace(aa)) / (n * (n - 1)) + (bb.sum() - np.trace(bb)) / (m * (m - 1)) - 2 * ab.mean())
+    return float(
+        (aa.sum() - np.trace(aa)) / (n * (n - 1)) + (bb.sum() - np.trace(bb)) / (m * (m - 1)) - 2 * ab.mean()
+    )
 
 
 def polynomial(a: np.ndarray, b: np.ndarray) -> Grams:

@@ -24,9 +24,16 @@ def phi(labels: np.ndarray) -> np.ndarray:
     The mean square contingency coefficient: Pearson's correlation of two binary variables (Yule 1912).
     """
     yes, no = (labels == 1).astype(np.float64), (labels == -1).astype(np.float64)
-    both, neither, first, second = yes.T @ yes, no.T @ no, yes.T @ no, no.T @ yes  # (A, A) counts of each pair's four cells
+    both, neither, first, second = (
+        yes.T @ yes,
+        no.T @ no,
+        yes.T @ no,
+        no.T @ yes,
+    )  # (A, A) counts of each pair's four cells
     spread = np.sqrt((both + first) * (neither + second) * (both + second) * (neither + first))
-    return np.divide(both * neither - first * second, spread, out=np.full(both.shape, np.nan), where=spread > 0)
+    return np.divide(
+        both * neither - first * second, spread, out=np.full(both.shape, np.nan), where=spread > 0
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,9 @@ def extremes(scores: np.ndarray, count: int) -> np.ndarray:
     for attribute, column in enumerate(scores.T):
         known = np.flatnonzero(np.isfinite(column))
         if len(known) < 2 * count:
-            raise ValueError(f"{count} extremes on either side of {len(known)} scores: ask for {len(known) // 2} or fewer")
+            raise ValueError(
+                f"{count} extremes on either side of {len(known)} scores: ask for {len(known) // 2} or fewer"
+            )
         order = known[np.argsort(column[known], kind="stable")]
         labels[order[:count], attribute], labels[order[len(order) - count :], attribute] = -1, 1
     return labels

@@ -20,7 +20,9 @@ from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussi
 
 class Config(TextbookConfig):
     beta: Annotated[float, Field(ge=0)]  # weight of the KL term; 1 is the plain VAE
-    capacity: Annotated[float, Field(ge=0)]  # nats allowed at the end of training, rising from 0; 0: the KL itself is priced
+    capacity: Annotated[
+        float, Field(ge=0)
+    ]  # nats allowed at the end of training, rising from 0; 0: the KL itself is priced
 
 
 class Model(GaussianVAE):

@@ -25,7 +25,9 @@ FLOOR = 1e-4  # of 1 - MS-SSIM: no eye sees less
 
 
 class Config(TextbookConfig):
-    share: Annotated[float, Field(ge=0, le=1)]  # of the degrees of freedom that similarity counts; the rest is calibrated squared error
+    share: Annotated[
+        float, Field(ge=0, le=1)
+    ]  # of the degrees of freedom that similarity counts; the rest is calibrated squared error
 
 
 class Model(GaussianVAE):
@@ -33,7 +35,9 @@ class Model(GaussianVAE):
         super().__init__(config, config.code_length, *textbook_halves(config, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, enabled=False):  # its variances are small differences of large sums
+        with torch.autocast(
+            images.device.type, enabled=False
+        ):  # its variances are small differences of large sums
             similarity = distributed.mean(ms_ssim((images + 1) / 2, (decoded + 1) / 2).mean())
         structure = 0.5 * images[0].numel() * torch.log(1 - similarity + FLOOR)
         return self.config.share * structure + (1 - self.config.share) * calibrated_gaussian(images, decoded)

@@ -65,10 +65,22 @@ def compile_where_asked(model: nn.Module) -> None:
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1], converted on the device; the memory stays channels-last."""
-    pixels = torch.from_numpy(np.array(images)).to(device, non_blocking=True)  # a copy: the map on disk is read-only
+    pixels = torch.from_numpy(np.array(images)).to(
+        device, non_blocking=True
+    )  # a copy: the map on disk is read-only
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """float (B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3), rounded to nearest."""
-    return images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return (
+        images.float()
+        .clamp(-1, 1)
+        .add(1)
+        .mul(127.5)
+        .round()
+        .to(torch.uint8)
+        .permute(0, 2, 3, 1)
+        .cpu()
+        .numpy()
+    )

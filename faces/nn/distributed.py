@@ -32,7 +32,9 @@ from torch import Tensor, nn
 from faces.core.console import stop
 
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
-PATIENCE = timedelta(hours=2)  # that a rank waits for another: rank 0 reads, measures and merges while the others wait
+PATIENCE = timedelta(
+    hours=2
+)  # that a rank waits for another: rank 0 reads, measures and merges while the others wait
 _RANK_AND_SIZE: ContextVar[tuple[int, int]] = ContextVar("rank and size", default=(0, 1))
 
 
@@ -53,7 +55,11 @@ def launch(module: str) -> None:
         try:
             os.execvp(command[0], [*command, "-m", module, *sys.argv[1:]])
         except OSError as error:
-            raise stop(ValueError(f"FACES_LAUNCH: {command[0]}: {error.strerror}; put it on the PATH, or unset FACES_LAUNCH")) from None
+            raise stop(
+                ValueError(
+                    f"FACES_LAUNCH: {command[0]}: {error.strerror}; put it on the PATH, or unset FACES_LAUNCH"
+                )
+            ) from None
 
 
 @contextmanager
@@ -62,7 +68,9 @@ def joined(device: torch.device) -> Iterator[None]:
     if size() == 1:
         yield
         return
-    if sys.platform == "linux":  # torchrun puts ranks in sessions of their own, where a killed launcher would leave them working on
+    if (
+        sys.platform == "linux"
+    ):  # torchrun puts ranks in sessions of their own, where a killed launcher would leave them working on
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -143,7 +151,12 @@ def _whole(like: Tensor) -> Tensor:
     """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are drawn."""
     last = like.dim() == 4 and like.stride(1) == 1
     shape = (len(like) * shares(), *like.shape[1:])
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last if last else torch.contiguous_format)
+    return torch.empty(
+        shape,
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
 
 
 def _own(whole: Tensor) -> Tensor:
@@ -160,7 +173,9 @@ def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[st
     flat = torch.cat([*(gradient.flatten() for gradient in gradients), *scalars])
     dist.all_reduce(flat)
     *pieces, means = flat.div_(shares()).split([*(gradient.numel() for gradient in gradients), len(scalars)])
-    torch._foreach_copy_(gradients, [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)])
+    torch._foreach_copy_(
+        gradients, [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)]
+    )
     return dict(zip(log, means, strict=True))
 
 

@@ -60,11 +60,15 @@ class GaussianVAE(nn.Module):
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         mean, logvar = self.posterior(images)
-        noise = distributed.normal(mean) if self.training else torch.zeros_like(mean)  # the curves of validation compare means
+        noise = (
+            distributed.normal(mean) if self.training else torch.zeros_like(mean)
+        )  # the curves of validation compare means
         decoded = self.decode(mean + noise * torch.exp(0.5 * logvar))
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
         reconstruction = self.reconstruction(images, decoded)
-        loss = (reconstruction + self.price(kl, progress)) / images[0].numel()  # per pixel value: one learning rate serves every size
+        loss = (reconstruction + self.price(kl, progress)) / images[
+            0
+        ].numel()  # per pixel value: one learning rate serves every size
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
 
 

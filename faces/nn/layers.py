@@ -68,7 +68,9 @@ def strided_encoder(size: int, width: int, outputs: int) -> nn.Sequential:
     4 x 4 convolutions of stride 2 down to 4 pixels, then a linear layer: Hou et al. 2017, figure 2, with SiLU for leaky ReLU.
     """
     channels = widths(size, width)
-    layers = [convolution(inputs, outputs, 4, 2) for inputs, outputs in zip([3, *channels], channels, strict=False)]
+    layers = [
+        convolution(inputs, outputs, 4, 2) for inputs, outputs in zip([3, *channels], channels, strict=False)
+    ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, outputs))
 
 
@@ -78,7 +80,13 @@ def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for wide, narrow in zip(channels, [*channels[1:], width], strict=True):
         layers += [nn.Upsample(scale_factor=2), convolution(wide, narrow)]
-    return nn.Sequential(nn.Linear(inputs, channels[0] * 16), Fold(channels[0], 4), *layers, nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+    return nn.Sequential(
+        nn.Linear(inputs, channels[0] * 16),
+        Fold(channels[0], 4),
+        *layers,
+        nn.Conv2d(width, 3, 3, 1, 1),
+        nn.Tanh(),
+    )
 
 
 class CodeNorm(nn.Module):
@@ -107,7 +115,9 @@ class CodeNorm(nn.Module):
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """(count, D) on the CPU, from the Gaussian that was fitted."""
         covariance = self.covariance.cpu().double()
-        factor = torch.linalg.cholesky(covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)).float()
+        factor = torch.linalg.cholesky(
+            covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)
+        ).float()
         return temperature * torch.randn(count, len(factor), generator=generator) @ factor.T
 
 

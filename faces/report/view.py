@@ -18,9 +18,13 @@ from faces.data.annotations import SPLITS
 from faces.export import bundle
 from faces.export.attributes import describe
 
-FEW_TRAIN = 200  # faces on the rarer side of an attribute below which its direction is noted as drawn from few
+FEW_TRAIN = (
+    200  # faces on the rarer side of an attribute below which its direction is noted as drawn from few
+)
 FEW_TEST = 50  # likewise of the test split, for its AUROC
-CORRELATED = 0.3  # size of phi from which two labels count as going together: a medium effect, Cohen 1988, section 3.2
+CORRELATED = (
+    0.3  # size of phi from which two labels count as going together: a medium effect, Cohen 1988, section 3.2
+)
 WEAK = 0.8  # AUROC below which a direction tells its attribute badly
 ABSENT = "\N{EN DASH}"
 
@@ -157,7 +161,12 @@ def picture(evidence: Evidence, path: str, caption: str = "") -> dict[str, Any] 
     if path not in evidence.pictures:
         return None
     width, height = evidence.pictures[path]
-    return {"path": path, "width": width, "height": height, "caption": caption or CAPTIONS.get(path) or words(Path(path).stem)}
+    return {
+        "path": path,
+        "width": width,
+        "height": height,
+        "caption": caption or CAPTIONS.get(path) or words(Path(path).stem),
+    }
 
 
 def pictures(evidence: Evidence, *paths: str) -> list[dict[str, Any]]:
@@ -169,7 +178,9 @@ def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
     table = evidence.levels
     if table.empty:
         return {}
-    chosen = (table["judge"] == 0) & (table["estimator"] == evidence.primary) & (table["level"] == evidence.level)
+    chosen = (
+        (table["judge"] == 0) & (table["estimator"] == evidence.primary) & (table["level"] == evidence.level)
+    )
     rows = table[chosen & (table["kind"] == kind) & (table["attribute"] == attribute)]
     return rows.iloc[0].to_dict() if len(rows) else {}
 
@@ -184,7 +195,11 @@ def same_person(evidence: Evidence, attribute: str) -> float | None:
 def judged(evidence: Evidence, attribute: str) -> dict[str, Any]:
     """What the first judge is worth on an attribute; empty where there is no judge."""
     rows = evidence.judge
-    rows = rows[(rows["width"] == rows["width"].iloc[0]) & (rows["attribute"] == attribute)] if len(rows) else rows
+    rows = (
+        rows[(rows["width"] == rows["width"].iloc[0]) & (rows["attribute"] == attribute)]
+        if len(rows)
+        else rows
+    )
     return rows.iloc[0].to_dict() if len(rows) else {}
 
 
@@ -212,25 +227,35 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
     if known(row["auroc"]) and row["auroc"] < WEAK:
         found.append("Weak: the direction tells faces with it from faces without it badly.")
     if together := companions(evidence, name):
-        found.append(f"Goes with {listed(together)} in the training faces; part of what is seen may be theirs.")
+        found.append(
+            f"Goes with {listed(together)} in the training faces; part of what is seen may be theirs."
+        )
     if "visible" in evidence.source and name not in evidence.source["visible"]:
         found.append("Draws nothing itself: an edit can only move what goes with it.")
     if describe(name).judgemental and evidence.source["source"] != "avatars":
         found.append("An annotator's judgement of looks, not a fact about a person.")
     if (judge := judged(evidence, name)) and not judge["judges"]:
-        found.append(f"Not judged: the judge itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits.")
-    elif judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"]):
+        found.append(
+            f"Not judged: the judge itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
+        )
+    elif (
+        judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"])
+    ):
         found.append("Not judged: on too few test faces does the judge agree with the label before the edit.")
     elif edit and not known(edit["strength"]):
         found.append(f"At no strength tried do {percent(evidence.level)} of the faces flip.")
     elif edit and known(limit := same_person(evidence, name)) and edit["identity"] > limit:
-        found.append(f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of pictures of one person.")
+        found.append(
+            f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of pictures of one person."
+        )
     return found
 
 
 def both(plain: dict[str, Any], detail: dict[str, Any], key: str, form: Any) -> str:
     """A figure of the decoded edit, and of the detail-preserving one where it is known."""
-    return form(plain.get(key)) + (f" (detail-preserving {form(detail[key])})" if known(detail.get(key)) else "")
+    return form(plain.get(key)) + (
+        f" (detail-preserving {form(detail[key])})" if known(detail.get(key)) else ""
+    )
 
 
 def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +265,9 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
     plain, detail = edits["plain"], edits["detail"]
     facts = [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
     if known(row["auroc"]):
-        facts.append(("AUROC, 95% interval", interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)))
+        facts.append(
+            ("AUROC, 95% interval", interval(row["auroc"], row["auroc_low"], row["auroc_high"], area))
+        )
     removed = {"plain": evidence.metric("counterfactual", "error_reduction", name)}
     detailed = {"plain": evidence.metric("counterfactual", "error_reduction_detail", name)}
     if known(removed["plain"]):
@@ -252,7 +279,11 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         facts.append(("Other attributes judged as before", both(plain, detail, "kept", percent)))
         limit = same_person(evidence, name)
         facts.append(
-            ("Distance from the person", digits(plain["identity"]) + (f" (same person: up to {digits(limit)})" if known(limit) else ""))
+            (
+                "Distance from the person",
+                digits(plain["identity"])
+                + (f" (same person: up to {digits(limit)})" if known(limit) else ""),
+            )
         )
     if judge := judged(evidence, name):
         facts.append(("AUROC of the judge itself", area(judge["auroc"])))
@@ -265,9 +296,15 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "caveats": caveats(evidence, row, plain),
         "strip": picture(evidence, f"grids/edit_{name}.png", f"{about.label}, taken away and added"),
         "left_out": not known(row["length"]),
-        "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area) if known(row["auroc"]) else "not measured",
+        "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)
+        if known(row["auroc"])
+        else "not measured",
         "removed": percent(removed["plain"]) if known(removed["plain"]) else "no pairs",
-        "strength": digits(plain["strength"]) if known(plain.get("strength")) else "not reached" if plain else "not judged",
+        "strength": digits(plain["strength"])
+        if known(plain.get("strength"))
+        else "not reached"
+        if plain
+        else "not judged",
         "leakage": digits(plain.get("leakage")),
     }
 
@@ -275,7 +312,9 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
 def attributes(evidence: Evidence) -> list[dict[str, Any]]:
     """Every attribute of the data: the best told first, those without a direction last."""
     rows = evidence.vectors[evidence.vectors["estimator"] == evidence.primary]
-    rows = rows.sort_values(["auroc", "attribute"], ascending=[False, True], na_position="last", kind="stable")
+    rows = rows.sort_values(
+        ["auroc", "attribute"], ascending=[False, True], na_position="last", kind="stable"
+    )
     return [attribute_view(evidence, row) for row in rows.to_dict("records")]
 
 
@@ -287,16 +326,18 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """How well faces come back and how well directions tell faces apart; and a sentence for each of the two that is missing."""
     found, missing, metric = [], [], evidence.metric
     if known(metric("reconstruction", "psnr")):
-        ssim = f" SSIM {area(metric('reconstruction', 'ssim'))}, where 1 is identical." if known(metric("reconstruction", "ssim")) else ""
+        ssim = (
+            f" SSIM {area(metric('reconstruction', 'ssim'))}, where 1 is identical."
+            if known(metric("reconstruction", "ssim"))
+            else ""
+        )
         sentence = f"PSNR of test faces put through the model, on average.{ssim}"
         found.append(tile("Reconstruction", digits(metric("reconstruction", "psnr"), " dB"), sentence))
     else:
         missing.append("Reconstruction was not measured.")
     if known(metric("auroc", "mean")):
         count = len(evidence.metrics["auroc"]) - 1
-        sentence = (
-            f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute lies further along. 0.5 is chance."
-        )
+        sentence = f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute lies further along. 0.5 is chance."
         found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
     else:
         missing.append("No attribute has enough test faces to measure its direction.")
@@ -309,13 +350,25 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     if not evidence.metrics.get("edits"):
         return [], ["No judge scored the edits, so flips, leakage and identity are not known."]
     if not edits:
-        return [], [f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."]
+        return [], [
+            f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."
+        ]
     visible = edits.get("reached_visible")
     of = "of those that a picture shows" if known(visible) else "of those whose edits could be scored"
     sentence = f"{of}: {share} of the faces flip in the eyes of the judge."
-    found = [tile("Attributes that can be edited", percent(visible if known(visible) else edits.get("reached")), sentence)]
+    found = [
+        tile(
+            "Attributes that can be edited",
+            percent(visible if known(visible) else edits.get("reached")),
+            sentence,
+        )
+    ]
     for name, title, others in (
-        ("confounded", "Correlated attributes, moved along", "an attribute that goes with it in the training faces"),
+        (
+            "confounded",
+            "Correlated attributes, moved along",
+            "an attribute that goes with it in the training faces",
+        ),
         ("unrelated", "Other attributes, moved along", "an attribute that does not go with it"),
     ):
         if known(edits.get(name)):
@@ -325,7 +378,12 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
                 tile(
                     title,
                     percent(edits[name]),
-                    sentence + (f" 95% interval: {percent(bounds[0])} to {percent(bounds[1])}." if known(bounds[0]) else ""),
+                    sentence
+                    + (
+                        f" 95% interval: {percent(bounds[0])} to {percent(bounds[1])}."
+                        if known(bounds[0])
+                        else ""
+                    ),
                 )
             )
     if known(edits.get("same_person")):
@@ -337,14 +395,20 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 def against(evidence: Evidence, edits: dict[str, Any], name: str) -> str:
     """A sentence on how many times as much a figure is as with the first estimator; empty where that is the primary one."""
     first, ratio = evidence.levels["estimator"].iloc[0], edits.get(f"{name}_ratio")
-    return f" That is {digits(ratio)} times as much as with {first}." if known(ratio) and first != evidence.primary else ""
+    return (
+        f" That is {digits(ratio)} times as much as with {first}."
+        if known(ratio) and first != evidence.primary
+        else ""
+    )
 
 
 def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """Edits against the true counterfactuals."""
     removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
     if not known(removed):
-        return [], ["The data hold no true counterfactuals, so no edit was held against the picture that it should have made."]
+        return [], [
+            "The data hold no true counterfactuals, so no edit was held against the picture that it should have made."
+        ]
     sentence = "of the squared difference to the truth, inside the region that truly changes, is gone after a decoded edit. 100%: the true picture."
     return [tile("Nearness to the truth", percent(removed), sentence)], []
 
@@ -356,7 +420,11 @@ def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]
     if not found:
         return [], ["New faces were not measured against real ones."]
     best = min(found, key=found.__getitem__)
-    own = f" With the model's own prior: {digits(found['standard'])}." if best != "standard" and "standard" in found else ""
+    own = (
+        f" With the model's own prior: {digits(found['standard'])}."
+        if best != "standard" and "standard" in found
+        else ""
+    )
     sentence = f"Frechet distance of new faces ({PRIORS[best]}) to real ones, on EfficientNet-Lite0 features; less is better.{own}"
     return [tile("New faces", digits(found[best]), sentence)], []
 
@@ -364,15 +432,28 @@ def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]
 def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """The few numbers that tell how good the run is, and a sentence for each group of figures that it lacks."""
     parts = [part(evidence) for part in (model_figures, edit_figures, truth_figures, sample_figures)]
-    return [figure for figures, _ in parts for figure in figures], [sentence for _, sentences in parts for sentence in sentences]
+    return [figure for figures, _ in parts for figure in figures], [
+        sentence for _, sentences in parts for sentence in sentences
+    ]
 
 
 def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
     """A table per judge: what the edits of each estimator cost, all at the same share of flipped faces. Columns without figures are left out."""
     tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
-    for group in sorted(name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")):
-        rows = [(estimator, kind, figures) for estimator, kinds in evidence.metrics[group].items() for kind, figures in kinds.items()]
-        rows.sort(key=lambda row: (order.index(row[0]) if row[0] in order else len(order), list(KINDS).index(row[1])))
+    for group in sorted(
+        name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
+    ):
+        rows = [
+            (estimator, kind, figures)
+            for estimator, kinds in evidence.metrics[group].items()
+            for kind, figures in kinds.items()
+        ]
+        rows.sort(
+            key=lambda row: (
+                order.index(row[0]) if row[0] in order else len(order),
+                list(KINDS).index(row[1]),
+            )
+        )
         columns = [key for key in COMPARED if any(known(figures.get(key)) for _, _, figures in rows)]
         tables.append(
             {
@@ -390,7 +471,12 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
 
 def compared(figures: dict[str, Any], key: str) -> str:
     """A cell of the table of estimators, with its interval where it has one."""
-    return interval(figures.get(key), figures.get(f"{key}_low"), figures.get(f"{key}_high"), percent if COMPARED[key][1] else digits)
+    return interval(
+        figures.get(key),
+        figures.get(f"{key}_low"),
+        figures.get(f"{key}_high"),
+        percent if COMPARED[key][1] else digits,
+    )
 
 
 def judges_agree(evidence: Evidence) -> str:
@@ -398,7 +484,11 @@ def judges_agree(evidence: Evidence) -> str:
     agree = evidence.metrics.get("judges_agree")
     if not agree or not known(agree["leakage"]):
         return ""
-    order = f" and put {percent(agree['order'])} of the pairs of estimators in the same order" if known(agree["order"]) else ""
+    order = (
+        f" and put {percent(agree['order'])} of the pairs of estimators in the same order"
+        if known(agree["order"])
+        else ""
+    )
     return f"Two judges of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
 
 
@@ -408,13 +498,21 @@ def distances(evidence: Evidence) -> dict[str, Any] | None:
         return None
     rows = [row for row in evidence.priors.to_dict("records") if row["set"] in SETS]
     networks = [name for name in NETWORKS if f"frechet_{name}" in evidence.priors]
-    measures = {f"{kind}_{name}": title for name in networks for kind, title in zip(("frechet", "kernel"), NETWORKS[name], strict=True)}
+    measures = {
+        f"{kind}_{name}": title
+        for name in networks
+        for kind, title in zip(("frechet", "kernel"), NETWORKS[name], strict=True)
+    }
     caution = "" if "inception" in networks else " These are not Inception FID or KID."
     return {
         "caption": f"Distance to real test faces, with 95% intervals; less is better. Lite0: on EfficientNet-Lite0 features.{caution}",
         "head": ["Set of faces", "Faces", *measures.values()],
         "rows": [
-            [SETS[row["set"]], f"{row['faces']:,.0f}", *(interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in measures)]
+            [
+                SETS[row["set"]],
+                f"{row['faces']:,.0f}",
+                *(interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in measures),
+            ]
             for row in rows
         ],
     }
@@ -433,8 +531,15 @@ def galleries(evidence: Evidence) -> list[dict[str, Any]]:
 def settings(evidence: Evidence) -> list[tuple[str, str]]:
     """The params that decide most, as key and value."""
     name, geometry = evidence.model["model"], evidence.model["geometry"]
-    rows = [("data.source", evidence.source["source"]), ("model", name), ("seed", evidence.seed), ("train.images", evidence.images_seen)]
-    rows += [(f"crop.{key}", value) for key, value in sorted(geometry.items())] + [("vectors.primary", evidence.primary)]
+    rows = [
+        ("data.source", evidence.source["source"]),
+        ("model", name),
+        ("seed", evidence.seed),
+        ("train.images", evidence.images_seen),
+    ]
+    rows += [(f"crop.{key}", value) for key, value in sorted(geometry.items())] + [
+        ("vectors.primary", evidence.primary)
+    ]
     rows += [(f"models.{name}.{key}", value) for key, value in sorted(evidence.model["config"].items())]
     return [(key, '""' if value == "" else str(value)) for key, value in rows]
 
@@ -459,14 +564,26 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "facts": [
             ("Model", evidence.model["model"]),
             ("Weights", f"{evidence.weights:,} numbers"),
-            ("Code", f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} of them in use"),
+            (
+                "Code",
+                f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} of them in use",
+            ),
             ("Budget", f"{evidence.images_seen:,} images seen"),
             ("Data", source["source"]),
-            ("Faces", f"{counts['images']:,}: " + ", ".join(f"{count:,} {split}" for split, count in splits.items())),
+            (
+                "Faces",
+                f"{counts['images']:,}: "
+                + ", ".join(f"{count:,} {split}" for split, count in splits.items()),
+            ),
             ("Picture", f"{size} x {size} pixels"),
             (
                 "Attributes",
-                f"{len(entries)}" + (f", {sum(e['left_out'] for e in entries)} left out" if any(e["left_out"] for e in entries) else ""),
+                f"{len(entries)}"
+                + (
+                    f", {sum(e['left_out'] for e in entries)} left out"
+                    if any(e["left_out"] for e in entries)
+                    else ""
+                ),
             ),
             ("Direction", f"{evidence.primary}, from the train split only"),
         ],
@@ -479,12 +596,27 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "attributes": entries,
         "columns": {
             "removed": bool(evidence.metric("counterfactual", "error_reduction")),
-            "edited": any(known(level_row(evidence, entry["name"], "plain").get("strength")) for entry in entries),
+            "edited": any(
+                known(level_row(evidence, entry["name"], "plain").get("strength")) for entry in entries
+            ),
         },
-        "data_pictures": pictures(evidence, "grids/data_faces.png", "grids/data_rates.png", "grids/data_correlation.png"),
-        "quality_pictures": pictures(evidence, "grids/reconstructions.png", "grids/samples.png", "plots/new_faces.png"),
-        "charts": pictures(evidence, *(path for path in CAPTIONS if path.startswith("plots/") and path != "plots/new_faces.png"))
-        + [shown for shown in [picture(evidence, leakage, "Leakage: what each edit (row) does to every attribute (column)")] if shown],
+        "data_pictures": pictures(
+            evidence, "grids/data_faces.png", "grids/data_rates.png", "grids/data_correlation.png"
+        ),
+        "quality_pictures": pictures(
+            evidence, "grids/reconstructions.png", "grids/samples.png", "plots/new_faces.png"
+        ),
+        "charts": pictures(
+            evidence,
+            *(path for path in CAPTIONS if path.startswith("plots/") and path != "plots/new_faces.png"),
+        )
+        + [
+            shown
+            for shown in [
+                picture(evidence, leakage, "Leakage: what each edit (row) does to every attribute (column)")
+            ]
+            if shown
+        ],
         "more": pictures(
             evidence,
             *(path for path in paths if path.startswith("grids/between_")),
@@ -492,7 +624,9 @@ def view(evidence: Evidence) -> dict[str, Any]:
         ),
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
-        "unjudged": [entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("judges", True)],
+        "unjudged": [
+            entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("judges", True)
+        ],
         "settings": settings(evidence),
         "images_seen": evidence.images_seen,
         "example": next((entry["name"] for entry in entries if not entry["left_out"]), None),
@@ -509,7 +643,11 @@ def fill(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"thousands": "{:,}".format, "listed": listed, "cell": lambda text: text.replace("|", r"\|")}
+    environment.filters |= {
+        "thousands": "{:,}".format,
+        "listed": listed,
+        "cell": lambda text: text.replace("|", r"\|"),
+    }
     return environment.get_template(template).render(values)
 
 
@@ -551,8 +689,16 @@ def front_matter(evidence: Evidence) -> dict[str, Any]:
                 "results": [
                     {
                         "task": {"type": "image-to-image", "name": "Editing of face attributes"},
-                        "dataset": {"name": evidence.source["source"], "type": evidence.source["source"], "split": "test"},
-                        "metrics": [{"type": kind, "name": title, "value": value} for kind, title, value in metrics if known(value)],
+                        "dataset": {
+                            "name": evidence.source["source"],
+                            "type": evidence.source["source"],
+                            "split": "test",
+                        },
+                        "metrics": [
+                            {"type": kind, "name": title, "value": value}
+                            for kind, title, value in metrics
+                            if known(value)
+                        ],
                     }
                 ],
             }

@@ -65,18 +65,27 @@ class Bench:
     def decode(self, codes: np.ndarray) -> Tensor:
         """Codes (n, D) -> images."""
         codes = torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(self.device)
-        return torch.cat([self.model.decode(codes[where]).clamp(-1, 1) for where in batches(len(codes), self.params.batch)])
+        return torch.cat(
+            [self.model.decode(codes[where]).clamp(-1, 1) for where in batches(len(codes), self.params.batch)]
+        )
 
     def judge(self, judge: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Evidence (n, A) and features (n, K)."""
         seen = [self.panel.look(judge, images[where]) for where in batches(len(images), self.params.batch)]
-        return np.concatenate([evidence for evidence, _ in seen]), np.concatenate([features for _, features in seen])
+        return np.concatenate([evidence for evidence, _ in seen]), np.concatenate(
+            [features for _, features in seen]
+        )
 
     @torch.no_grad()
     def features(self, images: Tensor) -> np.ndarray:
         """EfficientNet-Lite0's pooled features (n, 1280)."""
-        images = images.contiguous(memory_format=torch.channels_last)  # decoders leave other orders, which are slower here
-        found = [self.network.pooled(images[where], self.params.side).cpu() for where in batches(len(images), self.params.batch)]
+        images = images.contiguous(
+            memory_format=torch.channels_last
+        )  # decoders leave other orders, which are slower here
+        found = [
+            self.network.pooled(images[where], self.params.side).cpu()
+            for where in batches(len(images), self.params.batch)
+        ]
         return torch.cat(found).numpy()
 
 
@@ -100,11 +109,18 @@ class Sample:
         whole = torch.from_numpy(which).to(bench.device)
         return {kind: faces[whole] for kind, faces in self.base.items()}
 
-    def edited(self, bench: Bench, step: np.ndarray, which: np.ndarray, kinds: tuple[str, ...] = KINDS) -> dict[str, Tensor]:
+    def edited(
+        self, bench: Bench, step: np.ndarray, which: np.ndarray, kinds: tuple[str, ...] = KINDS
+    ) -> dict[str, Tensor]:
         """The chosen faces, moved by step (F', D), by kind of edit."""
         decoded = bench.decode(self.codes[which] + step)
         now = self.unedited(bench, which)
-        return {kind: decoded if kind == "plain" else keep_detail(now["detail"], now["plain"], decoded, bench.detail) for kind in kinds}
+        return {
+            kind: decoded
+            if kind == "plain"
+            else keep_detail(now["detail"], now["plain"], decoded, bench.detail)
+            for kind in kinds
+        }
 
 
 @dataclass(frozen=True)

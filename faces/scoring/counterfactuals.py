@@ -32,7 +32,12 @@ class Counterfactuals:
         table = pd.read_csv(folder / "counterfactuals.csv")
         images = open_parts(folder / "counterfactuals.npy")
         rows = table["of"].map(pd.Series(names.index, index=names.to_numpy()))
-        return cls(images, rows.to_numpy(np.int64), table["attribute"].to_numpy(str), table["value"].to_numpy(np.int64))
+        return cls(
+            images,
+            rows.to_numpy(np.int64),
+            table["attribute"].to_numpy(str),
+            table["value"].to_numpy(np.int64),
+        )
 
 
 def changed_region(original: Tensor, truth: Tensor, threshold: float) -> Tensor:

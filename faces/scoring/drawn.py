@@ -43,13 +43,24 @@ def compare(
     for where in batches(len(usable), batch):
         chosen = usable[where]
         faces, values = pairs.rows[chosen], pairs.value[chosen]
-        steps = np.concatenate([directions.edit(name, values[[k]], labels[faces[[k]]]) for k, name in enumerate(pairs.attribute[chosen])])
+        steps = np.concatenate(
+            [
+                directions.edit(name, values[[k]], labels[faces[[k]]])
+                for k, name in enumerate(pairs.attribute[chosen])
+            ]
+        )
         original, truth = to_device(crops.images[faces], device), to_device(pairs.images[chosen], device)
         before, after = decode(codes[faces]), decode(codes[faces] + steps)
         rebuilt = model.decode(model.encode(truth)).clamp(-1, 1)
         region = changed_region(unit(original), unit(truth), threshold)
-        table = {"attribute": pairs.attribute[chosen], "value": values, "pixels": region.sum((1, 2, 3)).cpu().numpy()}
-        for name, image in zip(KINDS, (original, after, keep_detail(original, before, after, detail), rebuilt), strict=True):
+        table = {
+            "attribute": pairs.attribute[chosen],
+            "value": values,
+            "pixels": region.sum((1, 2, 3)).cpu().numpy(),
+        }
+        for name, image in zip(
+            KINDS, (original, after, keep_detail(original, before, after, detail), rebuilt), strict=True
+        ):
             inside, outside = squared_error(unit(image), unit(truth), region)
             table[f"{name}_inside"], table[f"{name}_outside"] = inside.cpu().numpy(), outside.cpu().numpy()
         rows.append(pd.DataFrame(table))
@@ -73,7 +84,9 @@ def summarise(pairs: pd.DataFrame, pixels: int) -> pd.DataFrame:
     outside = sums["pairs"] * pixels - sums["pixels"]
     table = {"pairs": sums["pairs"], "region": sums["pixels"] / (sums["pairs"] * pixels)}
     for kind in KINDS:
-        table[f"psnr_inside_{kind}"] = -10 * np.log10(np.maximum(sums[f"{kind}_inside"] / sums["pixels"], 1e-10))
+        table[f"psnr_inside_{kind}"] = -10 * np.log10(
+            np.maximum(sums[f"{kind}_inside"] / sums["pixels"], 1e-10)
+        )
         table[f"psnr_outside_{kind}"] = -10 * np.log10(np.maximum(sums[f"{kind}_outside"] / outside, 1e-10))
     for kind in ("edit", "detail"):
         table[f"error_reduction_{kind}"] = 1 - sums[f"{kind}_inside"] / sums["nothing_inside"]

@@ -40,7 +40,8 @@ def identity_scales(
         (_, one), (_, other), (_, faces) = (bench.judge(judge, images) for images in (first, second, real))
         for name, axis in zip(bench.panel.attributes, bench.panel.axes(judge), strict=True):
             marks = edit_effects.identity_scale(
-                edit_effects.distances(one, other, axis), edit_effects.distances(faces, np.roll(faces, 1, 0), axis)
+                edit_effects.distances(one, other, axis),
+                edit_effects.distances(faces, np.roll(faces, 1, 0), axis),
             )
             rows.append({"judge": judge, "attribute": name, "same_person": source, **marks})
     return rows, np.array([row["unit"] for row in rows]).reshape(len(bench.panel.judges), -1)

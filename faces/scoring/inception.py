@@ -27,19 +27,31 @@ def load(path: Path, device: torch.device) -> nn.Module:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415 - optional
     except ImportError:
-        raise InceptionError("score.inception needs the package torch-fidelity: pip install torch-fidelity") from None
+        raise InceptionError(
+            "score.inception needs the package torch-fidelity: pip install torch-fidelity"
+        ) from None
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InceptionError(f"score.inception: {path}: {error.strerror}; fetch {WEIGHTS} of torch-fidelity's release v0.2.0") from None
+        raise InceptionError(
+            f"score.inception: {path}: {error.strerror}; fetch {WEIGHTS} of torch-fidelity's release v0.2.0"
+        ) from None
     if not digest.startswith(SHA256):
-        raise InceptionError(f"score.inception: {path}: SHA-256 begins with {digest[:8]}, expected {SHA256}: not {WEIGHTS}")
+        raise InceptionError(
+            f"score.inception: {path}: SHA-256 begins with {digest[:8]}, expected {SHA256}: not {WEIGHTS}"
+        )
     try:
-        torch.load(path, map_location="cpu", weights_only=True)  # the package unpickles without this guard; what passes here holds no code
+        torch.load(
+            path, map_location="cpu", weights_only=True
+        )  # the package unpickles without this guard; what passes here holds no code
     except UnpicklingError as error:
-        raise InceptionError(f"score.inception: {path}: not a file of weights: {str(error).splitlines()[0]}") from None
-    return FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)).to(device)
+        raise InceptionError(
+            f"score.inception: {path}: not a file of weights: {str(error).splitlines()[0]}"
+        ) from None
+    return FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(path)).to(
+        device
+    )
 
 
 @torch.no_grad()

@@ -22,7 +22,9 @@ Features = Callable[[Tensor], np.ndarray]
 Draw = Callable[[int, np.random.Generator], np.ndarray]  # how many codes, and by which chance
 
 
-def drawers(model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed: int, device: torch.device) -> dict[str, Draw]:
+def drawers(
+    model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed: int, device: torch.device
+) -> dict[str, Draw]:
     """What draws codes (count, D) from each prior; where a prior is fitted, to train codes (N, D), that is done when it is called.
 
     The `held` codes (M, D), of other faces, keep the diffusion model from learning the train codes by heart.
@@ -30,7 +32,9 @@ def drawers(model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed
     axes = mixture.Axes.of(codes, params.axes, seed)
     fitted_mixture = partial(mixture.mixture, axes, codes, params.components, params.ridge, seed)
     found: dict[str, Draw] = {
-        "standard": lambda count, rng: model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy(),
+        "standard": lambda count, rng: (
+            model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy()
+        ),
         "gaussian": lambda count, rng: mixture.gaussian(axes, count, 1.0, rng),
         "tempered": lambda count, rng: mixture.gaussian(axes, count, params.temperature, rng),
         "mixture": lambda count, rng: mixture.sample_mixture(axes, fitted_mixture(), count, rng),
@@ -42,7 +46,12 @@ def drawers(model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed
 
 
 def sets(
-    bench: Bench, images: np.ndarray, codes: np.ndarray, splits: dict[str, np.ndarray], rows: np.ndarray, seed: int
+    bench: Bench,
+    images: np.ndarray,
+    codes: np.ndarray,
+    splits: dict[str, np.ndarray],
+    rows: np.ndarray,
+    seed: int,
 ) -> dict[str, Tensor]:
     """As many faces of each kind as there are `rows` of the test split: real ones of the train split, those rows rebuilt, and samples of each prior.
 
@@ -59,7 +68,9 @@ def sets(
     return faces | {name: bench.decode(draw(count, rng)) for name, draw in draws.items()}
 
 
-def score_sets(bench: Bench, faces: dict[str, Tensor], real: Tensor, networks: dict[str, Features]) -> list[dict[str, Any]]:
+def score_sets(
+    bench: Bench, faces: dict[str, Tensor], real: Tensor, networks: dict[str, Features]
+) -> list[dict[str, Any]]:
     """Rows of priors.csv: Frechet and kernel distance of each set to `real` faces, by each network's features, with 95% intervals."""
     wanted, rows = {name: features(real) for name, features in networks.items()}, []
     bar = Progress("score priors", len(faces), "sets")
@@ -80,15 +91,25 @@ def score_sets(bench: Bench, faces: dict[str, Tensor], real: Tensor, networks: d
 def score_interpolation(bench: Bench, codes: np.ndarray, scales: Scales) -> dict[str, Any]:
     """Row of priors.csv: path length of the straight lines from each of codes (n, D) to the one before it."""
     ends, places = (codes, np.roll(codes, 1, 0)), np.linspace(0, 1, len(codes) + 2)[1:-1, None]
-    moves = [bench.features(bench.decode(ends[0] + (places + move) * (ends[1] - ends[0]))) for move in (-EPSILON / 2, EPSILON / 2)]
+    moves = [
+        bench.features(bench.decode(ends[0] + (places + move) * (ends[1] - ends[0])))
+        for move in (-EPSILON / 2, EPSILON / 2)
+    ]
     return {"set": "interpolation", "faces": len(codes), "path_length": scales.path_length(*moves)}
 
 
 def score_priors(
-    bench: Bench, faces: dict[str, Tensor], real: Tensor, codes: np.ndarray, networks: dict[str, Features], scales: Scales
+    bench: Bench,
+    faces: dict[str, Tensor],
+    real: Tensor,
+    codes: np.ndarray,
+    networks: dict[str, Features],
+    scales: Scales,
 ) -> pd.DataFrame:
     """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n, D)."""
-    return pd.DataFrame([*score_sets(bench, faces, real, networks), score_interpolation(bench, codes, scales)])
+    return pd.DataFrame(
+        [*score_sets(bench, faces, real, networks), score_interpolation(bench, codes, scales)]
+    )
 
 
 def portraits(faces: dict[str, Tensor]) -> dict[str, np.ndarray]:
@@ -101,4 +122,6 @@ def portraits(faces: dict[str, Tensor]) -> dict[str, np.ndarray]:
 
 def gallery(portraits: dict[str, np.ndarray], side: int) -> np.ndarray:
     """A row of them for each set: uint8 (H, W, 3)."""
-    return sheet(np.stack(list(portraits.values())), side, rows=[name.replace("_", " ") for name in portraits])
+    return sheet(
+        np.stack(list(portraits.values())), side, rows=[name.replace("_", " ") for name in portraits]
+    )

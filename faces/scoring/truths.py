@@ -34,11 +34,17 @@ def against_truth(
         if not len(chosen):
             continue
         faces = pairs.rows[chosen]
-        original, truth, rebuilt = bench.pictures(crops.images[faces]), bench.pictures(pairs.images[chosen]), bench.decode(codes[faces])
+        original, truth, rebuilt = (
+            bench.pictures(crops.images[faces]),
+            bench.pictures(pairs.images[chosen]),
+            bench.decode(codes[faces]),
+        )
         region = changed_region(unit(original), unit(truth), threshold)
         nothing, pixels = squared_error(unit(original), unit(truth), region)[0].sum(), (~region).sum()
         for row in group.itertuples():
-            step = directions[row.estimator].edit_sigma(attribute, pairs.value[chosen], labels[row.estimator][faces])
+            step = directions[row.estimator].edit_sigma(
+                attribute, pairs.value[chosen], labels[row.estimator][faces]
+            )
             image = bench.decode(codes[faces] + row.strength * step)
             image = keep_detail(original, rebuilt, image, bench.detail) if row.kind == "detail" else image
             inside, outside = squared_error(unit(image), unit(truth), region)
@@ -56,7 +62,9 @@ def against_truth(
     return pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "error_reduction", "psnr_outside"])
 
 
-def true_changes(bench: Bench, crops: Crops, pairs: Counterfactuals | None) -> tuple[Rows, dict[int, np.ndarray]]:
+def true_changes(
+    bench: Bench, crops: Crops, pairs: Counterfactuals | None
+) -> tuple[Rows, dict[int, np.ndarray]]:
     """What each judge sees change in the true counterfactuals: rows of leakage.csv, and per judge a matrix (A, A), zero where there is no truth."""
     names, rows = bench.panel.attributes, []
     matrices = {judge: np.zeros((len(names), len(names))) for judge in range(len(bench.panel.judges))}
@@ -68,6 +76,15 @@ def true_changes(bench: Bench, crops: Crops, pairs: Counterfactuals | None) -> t
         for judge, matrix in matrices.items():
             evidence = np.stack([bench.judge(judge, each)[0] for each in images])
             matrix[target] = edit_effects.changes(evidence, pairs.value[chosen], bench.panel.spread[judge])[1]
-            where = {"judge": judge, "estimator": "truth", "kind": "truth", "attribute": name, "faces": len(chosen)}
-            rows += [where | {"other": other, "change": value} for other, value in zip(names, matrix[target], strict=True)]
+            where = {
+                "judge": judge,
+                "estimator": "truth",
+                "kind": "truth",
+                "attribute": name,
+                "faces": len(chosen),
+            }
+            rows += [
+                where | {"other": other, "change": value}
+                for other, value in zip(names, matrix[target], strict=True)
+            ]
     return rows, matrices

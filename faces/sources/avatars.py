@@ -43,7 +43,13 @@ NEEDS: dict[str, dict[str, bool]] = {
     "Red_Hair": {"Bald": False, "Gray_Hair": False},
     "Blond_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False},
     "Black_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False, "Blond_Hair": False},
-    "Brown_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False, "Blond_Hair": False, "Black_Hair": False},
+    "Brown_Hair": {
+        "Bald": False,
+        "Gray_Hair": False,
+        "Red_Hair": False,
+        "Blond_Hair": False,
+        "Black_Hair": False,
+    },
     "Long_Hair": {"Bald": False},
     "Wavy_Hair": {"Bald": False},
     "Bangs": {"Long_Hair": True, "Wavy_Hair": False},
@@ -60,7 +66,9 @@ NEEDS: dict[str, dict[str, bool]] = {
 ATTRIBUTES = tuple(NEEDS)
 REST = "Brown_Hair"  # the colour of all hair that has no other
 HIDDEN = ("Male",)
-POPULATION = 20_000  # faces over which intercepts are solved for, at least: a handful would set the rates by chance
+POPULATION = (
+    20_000  # faces over which intercepts are solved for, at least: a handful would set the rates by chance
+)
 MEANINGS = {
     "Male": "a hidden cause that draws nothing",
     "Pale_Skin": "the lightest of the skin tones",
@@ -123,7 +131,9 @@ class Correlation(Group):
     @model_validator(mode="after")
     def _follows_the_causal_order(self) -> "Correlation":
         if ATTRIBUTES.index(self.given) >= ATTRIBUTES.index(self.then):
-            raise ValueError(f"{self.then} is not decided after {self.given}; the order is {', '.join(ATTRIBUTES)}")
+            raise ValueError(
+                f"{self.then} is not decided after {self.given}; the order is {', '.join(ATTRIBUTES)}"
+            )
         return self
 
 
@@ -132,7 +142,9 @@ class Config(Group):
     valid: Share  # share of the faces in the validation split
     test: Share  # and in the test split; the rest is train
     quality: Annotated[int, Field(ge=1, le=100)]  # of the JPEG files
-    counterfactuals: Annotated[int, Field(ge=0)]  # pairs of each attribute: the first test faces on which it can be flipped
+    counterfactuals: Annotated[
+        int, Field(ge=0)
+    ]  # pairs of each attribute: the first test faces on which it can be flipped
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
@@ -160,7 +172,10 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
     splits = [writer.split_of(name, config.valid, config.test) for name in names]
     table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
-    points = pd.DataFrame([avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)], columns=annotations.LANDMARKS)
+    points = pd.DataFrame(
+        [avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)],
+        columns=annotations.LANDMARKS,
+    )
     table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
     tested = np.flatnonzero(table["split"] == "test")
@@ -175,7 +190,9 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also"])
 
     render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
-    pictures = _reported(_in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report)
+    pictures = _reported(
+        _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
+    )
     members = zip([*names, *flips["name"]], pictures, strict=True)
     writer.write_images(folder / "images.zip", islice(members, config.count))
     if len(flips):
@@ -195,7 +212,9 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     draws = np.random.default_rng(seed).random((size, len(ATTRIBUTES) + len(CHANCES)))
     labels: dict[str, np.ndarray] = {}
     for name, coin in zip(ATTRIBUTES, draws.T, strict=False):
-        possible = np.logical_and.reduce([np.ones(size, bool), *(labels[need] == value for need, value in NEEDS[name].items())])
+        possible = np.logical_and.reduce(
+            [np.ones(size, bool), *(labels[need] == value for need, value in NEEDS[name].items())]
+        )
         if name == REST:
             labels[name] = possible
             continue
@@ -218,7 +237,10 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def intercept(shifts: np.ndarray, rate: float) -> float:
     """The b for which sigmoid(b + shifts) has the mean `rate`, by bisection; shifts (n,), rate in (0, 1)."""
     centre = np.log(rate / (1 - rate))
-    low, high = centre - shifts.max(), centre - shifts.min()  # at these the mean is at most, and at least, `rate`
+    low, high = (
+        centre - shifts.max(),
+        centre - shifts.min(),
+    )  # at these the mean is at most, and at least, `rate`
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _sigmoid(middle + shifts).mean() < rate else (low, middle)
@@ -240,7 +262,12 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
         new.update({colour: False for colour in COLOURS if colour != name})
     new[REST] = all(new[need] == value for need, value in NEEDS[REST].items())
     changed = [attribute for attribute in ATTRIBUTES if new[attribute] != labels[attribute]]
-    possible = all(new[need] == value for attribute in ATTRIBUTES if new[attribute] for need, value in NEEDS[attribute].items())
+    possible = all(
+        new[need] == value
+        for attribute in ATTRIBUTES
+        if new[attribute]
+        for need, value in NEEDS[attribute].items()
+    )
     if name not in changed or not possible:
         return None
     (also,) = [attribute for attribute in changed if attribute != name] or [""]
@@ -262,7 +289,9 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
 
 
 def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[Face]:
-    for truth, luck in zip(labels.itertuples(index=False, name=None), chances.itertuples(index=False, name=None), strict=True):
+    for truth, luck in zip(
+        labels.itertuples(index=False, name=None), chances.itertuples(index=False, name=None), strict=True
+    ):
         yield dict(zip(labels.columns, truth, strict=True)), dict(zip(chances.columns, luck, strict=True))
 
 
@@ -287,7 +316,9 @@ def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) 
             yield from waiting.popleft().result()
 
 
-def _reported(pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
+def _reported(
+    pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]
+) -> Iterator[bytes]:
     for done, picture in enumerate(pictures, 1):
         report(done, total, "face")
         yield picture

@@ -75,7 +75,15 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
             return _take(path, origin, folder, config, report, whole=True)
         except (FetchError, RawError, OSError) as error:
             tried.append(f"{mirror}: {error}")
-    raise SourceError("\n  ".join(["CelebA cannot be had.", *(tried or ["sources.celeba: path is empty and mirrors names none"]), BY_HAND]))
+    raise SourceError(
+        "\n  ".join(
+            [
+                "CelebA cannot be had.",
+                *(tried or ["sources.celeba: path is empty and mirrors names none"]),
+                BY_HAND,
+            ]
+        )
+    )
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
@@ -98,7 +106,9 @@ def check(table: pd.DataFrame, whole: bool) -> None:
             raise RawError(f"{name}: {found} positives, CelebA has {size}")
 
 
-def _take(path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False) -> None:
+def _take(
+    path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False
+) -> None:
     """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
     with celeba_layout.open_layout(path) as layout, celeba_layout.open_images(layout) as images:
         table, counts = celeba_layout.read_table(layout, images)

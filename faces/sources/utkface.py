@@ -64,7 +64,10 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         with open_files(_path(config)) as files:
             table, members, left_out = read_names(files, config)
             names = dict(zip(members, table["name"], strict=True))
-            writer.write_images(folder / "images.zip", ((names[member], content) for member, content in files.each(members, report)))
+            writer.write_images(
+                folder / "images.zip",
+                ((names[member], content) for member, content in files.each(members, report)),
+            )
     except (RawError, OSError) as error:
         raise SourceError(f"sources.utkface.path: {error}") from None
     writer.write_labels(folder / "labels.csv", table)
@@ -107,7 +110,11 @@ def read_names(files: Files, config: Config) -> tuple[pd.DataFrame, list[str], l
         example = f"; the first: {left_out[0]}" if left_out else ""
         raise RawError(f"{files.path}: no picture is named [age]_[gender]_[race]_[date].jpg{example}")
     members = sorted(chosen.values(), key=lambda member: PurePosixPath(member).name)
-    return pd.DataFrame([_row(PurePosixPath(member).name, config) for member in members]), members, sorted(set(left_out))
+    return (
+        pd.DataFrame([_row(PurePosixPath(member).name, config) for member in members]),
+        members,
+        sorted(set(left_out)),
+    )
 
 
 def _row(name: str, config: Config) -> dict[str, object]:
@@ -137,7 +144,9 @@ def _is_chip(name: str) -> bool:
 
 def _path(config: Config) -> Path:
     if not config.path:
-        raise SourceError("sources.utkface.path is empty; set it to a folder or archive of UTKFace, aligned and cropped")
+        raise SourceError(
+            "sources.utkface.path is empty; set it to a folder or archive of UTKFace, aligned and cropped"
+        )
     path = Path(config.path).expanduser()
     if not path.exists():
         raise SourceError(f"sources.utkface.path: {path} does not exist")

@@ -45,7 +45,10 @@ def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     strengths = start + (end - start) * eased(show.animation.frames)
     model, detail = studio.edit(row, strengths[:, None] * studio.lines(attribute, row)[:, None])
     captions = [f"{words(attribute)} {strength:+.1f} sigma" for strength in strengths]
-    return _returning(show.animation, images.film({"model": model[0], "detail kept": detail[0]}, show.animation.tile, captions))
+    return _returning(
+        show.animation,
+        images.film({"model": model[0], "detail kept": detail[0]}, show.animation.tile, captions),
+    )
 
 
 def journey_film(studio: Studio, show: Render, pair: Pair) -> Film:
@@ -54,7 +57,9 @@ def journey_film(studio: Studio, show: Render, pair: Pair) -> Film:
     positions = eased(show.animation.frames)
     model, detail = studio.between(both, positions, show.way)
     captions = [f"{words(pair.name)} {position:.0%}" for position in positions]
-    return _returning(show.animation, images.film({"model": model, "detail kept": detail}, show.animation.tile, captions))
+    return _returning(
+        show.animation, images.film({"model": model, "detail kept": detail}, show.animation.tile, captions)
+    )
 
 
 def morph_film(studio: Studio, show: Render, name: str) -> Film:
@@ -72,10 +77,17 @@ def training_film(show: Render, snapshots: np.ndarray) -> Film:
     """The same faces, reconstructed as training advanced; `snapshots` (T, K, H, W, 3) begin with the originals."""
     originals, *reports = snapshots[:, : 2 * show.faces]
     frames = [
-        sheet(np.stack((originals, faces)), show.tile, rows=("original", "model"), title=f"Training: report {number} of {len(reports)}")
+        sheet(
+            np.stack((originals, faces)),
+            show.tile,
+            rows=("original", "model"),
+            title=f"Training: report {number} of {len(reports)}",
+        )
         for number, faces in enumerate(reports, 1)
     ]
-    durations = [3 * _period(show.animation)] * (len(frames) - 1) + [3 * _period(show.animation) + show.animation.hold]
+    durations = [3 * _period(show.animation)] * (len(frames) - 1) + [
+        3 * _period(show.animation) + show.animation.hold
+    ]
     return Film(np.stack(frames), np.arange(len(frames)), durations)
 
 

@@ -23,10 +23,14 @@ def save(figure: Figure, path: Path) -> None:
 def history(table: pd.DataFrame, path: Path) -> None:
     """Loss curves, train and valid, beside the reconstruction of valid faces. `table` is history.csv."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
-    losses = [name.removeprefix("train_") for name in table.columns if name.startswith("train_") and "loss" in name]
+    losses = [
+        name.removeprefix("train_") for name in table.columns if name.startswith("train_") and "loss" in name
+    ]
     for colour, name in zip(COLOURS, losses, strict=False):
         left.plot(table["images"], table[f"train_{name}"], color=colour, label=f"{name}, train")
-        left.plot(table["images"], table[f"valid_{name}"], color=colour, linestyle="--", label=f"{name}, valid")
+        left.plot(
+            table["images"], table[f"valid_{name}"], color=colour, linestyle="--", label=f"{name}, valid"
+        )
     left.set(xlabel="images seen", title="loss")
     left.legend()
     right.plot(table["images"], table["valid_psnr"], color=COLOURS[0])
@@ -43,11 +47,16 @@ def auroc(table: pd.DataFrame, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(6, 0.26 * len(table) + 1))
     places = range(len(table))
     if table["auroc_low"].notna().any():
-        axes.hlines(places, table["auroc_low"], table["auroc_high"], color=COLOURS[0], alpha=0.45, linewidth=3)
+        axes.hlines(
+            places, table["auroc_low"], table["auroc_high"], color=COLOURS[0], alpha=0.45, linewidth=3
+        )
     axes.plot(table["auroc"], places, "o", color=COLOURS[0], markersize=4)
     axes.axvline(0.5, color="#999999", linewidth=1, linestyle="--")
     axes.set_yticks(places, table["attribute"])
-    axes.set(xlabel="AUROC on the test split (bar: 95% bootstrap interval)", xlim=(min(0.45, table["auroc"].min() - 0.02), 1.01))
+    axes.set(
+        xlabel="AUROC on the test split (bar: 95% bootstrap interval)",
+        xlim=(min(0.45, table["auroc"].min() - 0.02), 1.01),
+    )
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
@@ -58,9 +67,21 @@ def counterfactuals(table: pd.DataFrame, path: Path) -> None:
     table = table.sort_values("error_reduction_edit")
     figure, axes = plt.subplots(figsize=(7, 0.36 * len(table) + 1.2))
     kinds = {"nothing": "#999999", "edit": COLOURS[0], "detail": COLOURS[2], "rebuilt": COLOURS[1]}
-    names = {"nothing": "doing nothing", "edit": "edited", "detail": "edited, details kept", "rebuilt": "the truth through the model"}
+    names = {
+        "nothing": "doing nothing",
+        "edit": "edited",
+        "detail": "edited, details kept",
+        "rebuilt": "the truth through the model",
+    }
     for kind, colour in kinds.items():
-        axes.plot(table[f"psnr_inside_{kind}"], range(len(table)), "o", color=colour, label=names[kind], markersize=5)
+        axes.plot(
+            table[f"psnr_inside_{kind}"],
+            range(len(table)),
+            "o",
+            color=colour,
+            label=names[kind],
+            markersize=5,
+        )
     axes.set_yticks(range(len(table)), table["attribute"])
     axes.set(xlabel="PSNR against the true counterfactual, inside the changed region, dB")
     axes.grid(axis="x", alpha=0.3)
@@ -74,7 +95,13 @@ def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Pat
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
     places, thick = np.arange(len(attributes)), 0.8 / len(shares)
     for number, (split, values) in enumerate(shares.items()):
-        axes.barh(places + (number - (len(shares) - 1) / 2) * thick, 100 * values, thick, color=COLOURS[number], label=split)
+        axes.barh(
+            places + (number - (len(shares) - 1) / 2) * thick,
+            100 * values,
+            thick,
+            color=COLOURS[number],
+            label=split,
+        )
     axes.set_yticks(places, attributes)
     axes.invert_yaxis()
     axes.margins(y=0.01)
@@ -95,7 +122,15 @@ def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> No
     axes.set_yticks(places, attributes)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            axes.text(column, row, f"{round(100 * value)}", ha="center", va="center", size=7, color="w" if abs(value) > 0.6 else "k")
+            axes.text(
+                column,
+                row,
+                f"{round(100 * value)}",
+                ha="center",
+                va="center",
+                size=7,
+                color="w" if abs(value) > 0.6 else "k",
+            )
     axes.set_title("correlation of the labels (phi), hundredths")
     figure.colorbar(image, shrink=0.8)
     save(figure, path)
@@ -120,9 +155,13 @@ def trade(curves: pd.DataFrame, cost: str, label: str, path: Path) -> None:
     """
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
     for axes, (kind, title) in zip(panels, (("plain", "decoded"), ("detail", "details kept")), strict=True):
-        for place, (estimator, lines) in enumerate(curves[curves["kind"] == kind].groupby("estimator", sort=False)):
+        for place, (estimator, lines) in enumerate(
+            curves[curves["kind"] == kind].groupby("estimator", sort=False)
+        ):
             means = lines.groupby("strength")[["flips", cost]].mean()
-            axes.plot(means["flips"], means[cost], marker="o", markersize=4, color=f"C{place}", label=estimator)
+            axes.plot(
+                means["flips"], means[cost], marker="o", markersize=4, color=f"C{place}", label=estimator
+            )
         axes.set(xlabel="share of faces that flip", title=title, xlim=(0, 1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -135,7 +174,9 @@ def distances(table: pd.DataFrame, distance: str, path: Path) -> None:
     """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets that have none."""
     figure, axes = plt.subplots(figsize=(6, 0.4 * len(table) + 1))
     places = range(len(table))
-    axes.hlines(places, table[f"{distance}_low"], table[f"{distance}_high"], color=COLOURS[0], alpha=0.45, linewidth=3)
+    axes.hlines(
+        places, table[f"{distance}_low"], table[f"{distance}_high"], color=COLOURS[0], alpha=0.45, linewidth=3
+    )
     axes.plot(table[distance], places, "o", color=COLOURS[0], markersize=5)
     axes.set_yticks(places, table["set"].str.replace("_", " "))
     axes.invert_yaxis()

@@ -13,7 +13,9 @@ from faces.viz.images import sheet, words
 from faces.viz.renderer import Studio
 from faces.viz.selection import conditions
 
-CHUNK = 2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
+CHUNK = (
+    2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
+)
 MODEL, DETAIL = "model: D(z + s v)", "detail kept: x + D(z + s v) - D(z)"
 
 
@@ -29,7 +31,10 @@ def every(
     native = show.native * np.array([directions.native(name) for name in attributes])
     yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
     calibrated = show.calibrated * np.array([directions.one_sigma(name) for name in attributes])
-    yield "features_calibrated", partial(features, studio, show, attributes, calibrated, f"z + {show.calibrated:g} sigma")
+    yield (
+        "features_calibrated",
+        partial(features, studio, show, attributes, calibrated, f"z + {show.calibrated:g} sigma"),
+    )
     for attribute in attributes:
         yield f"edit_{attribute}", partial(strengths, studio, show, attribute)
     for number, step in enumerate(components, 1):
@@ -41,16 +46,26 @@ def every(
 def data_faces(studio: Studio, show: Render) -> np.ndarray:
     """Training faces as they come."""
     rows = studio.crops.rows("train")[: 4 * 2 * show.faces]
-    return sheet(_in_rows(studio.crops.images[rows], 2 * show.faces), show.tile, title="Faces of the train split")
+    return sheet(
+        _in_rows(studio.crops.images[rows], 2 * show.faces), show.tile, title="Faces of the train split"
+    )
 
 
 def reconstructions(studio: Studio, show: Render) -> np.ndarray:
     """Test faces drawn without any choice, above what the model makes of them."""
     rows = np.random.default_rng(studio.seed).permutation(studio.crops.rows("test"))[: 4 * show.faces]
-    originals, rebuilt = (_in_rows(faces, 2 * show.faces) for faces in (studio.crops.images[rows], studio.decode(studio.codes[rows])))
-    faces = np.stack((originals, rebuilt), axis=1).reshape(-1, *originals.shape[1:])  # a row of originals, a row of reconstructions, ...
+    originals, rebuilt = (
+        _in_rows(faces, 2 * show.faces)
+        for faces in (studio.crops.images[rows], studio.decode(studio.codes[rows]))
+    )
+    faces = np.stack((originals, rebuilt), axis=1).reshape(
+        -1, *originals.shape[1:]
+    )  # a row of originals, a row of reconstructions, ...
     return sheet(
-        faces, show.tile, rows=("original", "reconstruction") * len(originals), title="Test faces, not chosen, and what the model keeps"
+        faces,
+        show.tile,
+        rows=("original", "reconstruction") * len(originals),
+        title="Test faces, not chosen, and what the model keeps",
     )
 
 
@@ -59,7 +74,13 @@ def samples(studio: Studio, show: Render) -> np.ndarray:
     blocks = []
     for temperature in show.samples.temperatures:
         faces = studio.sample(show.samples.count, temperature)
-        blocks.append(sheet(_in_rows(faces, 2 * show.faces), show.tile, title=f"Samples from the prior at temperature {temperature:g}"))
+        blocks.append(
+            sheet(
+                _in_rows(faces, 2 * show.faces),
+                show.tile,
+                title=f"Samples from the prior at temperature {temperature:g}",
+            )
+        )
     return images.below(*blocks)
 
 
@@ -70,20 +91,39 @@ def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarr
     pixels = class_means(studio.crops.images, train, labels)
     decoded = [studio.decode(codes) for codes in class_means(studio.codes, train, labels)]
     columns = [
-        face for without, with_it in (pixels, decoded) for face in (without, with_it, images.difference(without, with_it, show.gain))
+        face
+        for without, with_it in (pixels, decoded)
+        for face in (without, with_it, images.difference(without, with_it, show.gain))
     ]
-    heads = [f"{head} {of}" for of in ("(pixels)", "(codes)") for head in ("mean without", "mean with", f"difference x {show.gain:g}")]
+    heads = [
+        f"{head} {of}"
+        for of in ("(pixels)", "(codes)")
+        for head in ("mean without", "mean with", f"difference x {show.gain:g}")
+    ]
     faces = np.stack([np.rint(column).astype(np.uint8) for column in columns], axis=1)
-    return sheet(faces, show.tile, heads, [words(name) for name in attributes], "Mean faces of the train split")
+    return sheet(
+        faces, show.tile, heads, [words(name) for name in attributes], "Mean faces of the train split"
+    )
 
 
-def features(studio: Studio, show: Render, attributes: tuple[str, ...], steps: np.ndarray, formula: str) -> np.ndarray:
+def features(
+    studio: Studio, show: Render, attributes: tuple[str, ...], steps: np.ndarray, formula: str
+) -> np.ndarray:
     """The feature grid: faces x attributes, each moved by the attribute's step (A, D)."""
     rows = studio.cast("features", {}, show.faces)
     originals = studio.crops.images[rows][:, None]
     heads = ["original", *map(words, attributes)]
-    kinds = zip((f"model: D({formula})", f"detail kept: x + D({formula}) - D(z)"), studio.edit(rows, steps), strict=True)
-    return images.below(*(sheet(np.concatenate((originals, edited), 1), show.tile, heads, title=title) for title, edited in kinds))
+    kinds = zip(
+        (f"model: D({formula})", f"detail kept: x + D({formula}) - D(z)"),
+        studio.edit(rows, steps),
+        strict=True,
+    )
+    return images.below(
+        *(
+            sheet(np.concatenate((originals, edited), 1), show.tile, heads, title=title)
+            for title, edited in kinds
+        )
+    )
 
 
 def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
@@ -93,7 +133,9 @@ def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
         chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
         rows.extend(chosen)
         labels.extend([label] * len(chosen))
-    return swept(studio, show, np.array(rows), labels, studio.lines(attribute, np.array(rows)), words(attribute))
+    return swept(
+        studio, show, np.array(rows), labels, studio.lines(attribute, np.array(rows)), words(attribute)
+    )
 
 
 def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
@@ -102,20 +144,26 @@ def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np
     return swept(studio, show, rows, (), np.tile(step, (len(rows), 1)), f"Principal component {number}")
 
 
-def swept(studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str) -> np.ndarray:
+def swept(
+    studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str
+) -> np.ndarray:
     """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where it is, or all from the mean code."""
     codes, moved = studio.codes[rows][:, None], []  # (R, 1, D)
     for code, step in zip(codes, steps, strict=True):
         sigma = np.linalg.norm(step)
         if show.stepping == "absolute":
-            moved.append(absolute(code, step / sigma, np.array(show.strengths) * sigma, studio.directions.mean))
+            moved.append(
+                absolute(code, step / sigma, np.array(show.strengths) * sigma, studio.directions.mean)
+            )
         else:
             moved.append(relative(code, step / sigma, np.array(show.strengths) * sigma))
     place = "sigmas from the mean" if show.stepping == "absolute" else "sigmas"
     originals = studio.crops.images[rows][:, None]
     heads = ["original", *(f"{strength:+g}" for strength in show.strengths)]
     blocks = [
-        sheet(np.concatenate((originals, edited), axis=1), show.tile, heads, labels, f"{name}, {place}. {kind}")
+        sheet(
+            np.concatenate((originals, edited), axis=1), show.tile, heads, labels, f"{name}, {place}. {kind}"
+        )
         for kind, edited in zip((MODEL, DETAIL), studio.edit(rows, np.stack(moved) - codes), strict=True)
     ]
     return images.beside(*blocks)
@@ -133,7 +181,10 @@ def interpolation(studio: Studio, show: Render, pair: Pair) -> np.ndarray:
 
 def couple(studio: Studio, key: str, pair: Pair) -> np.ndarray:
     """Rows (2,) of the two faces. Raises Absent."""
-    first, second = (conditions(f"render.{key}.{pair.name}", labels, studio.crops.attributes) for labels in (pair.first, pair.second))
+    first, second = (
+        conditions(f"render.{key}.{pair.name}", labels, studio.crops.attributes)
+        for labels in (pair.first, pair.second)
+    )
     return studio.couple(pair.name, first, second)
 
 
@@ -153,5 +204,7 @@ def class_means(values: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> tup
     for some in batches(len(rows), CHUNK):
         sums += classes[:, some] @ values[rows[some]].reshape(-1, sums.shape[1]).astype(np.float32)
     counts = classes.sum(axis=1, dtype=np.float64)[:, None]
-    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0).reshape(2, labels.shape[1], *values.shape[1:])
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0).reshape(
+        2, labels.shape[1], *values.shape[1:]
+    )
     return means[0], means[1]

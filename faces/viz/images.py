@@ -20,11 +20,15 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
     """uint8 (..., H, W, 3) -> (..., side, side, 3), Lanczos."""
     flat = images.reshape(-1, *images.shape[-3:])
     if flat.shape[1:3] != (side, side):
-        flat = np.stack([Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS) for image in flat])
+        flat = np.stack(
+            [Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS) for image in flat]
+        )
     return flat.reshape(*images.shape[:-3], side, side, 3)
 
 
-def sheet(images: np.ndarray, side: int, columns: Sequence[str] = (), rows: Sequence[str] = (), title: str = "") -> np.ndarray:
+def sheet(
+    images: np.ndarray, side: int, columns: Sequence[str] = (), rows: Sequence[str] = (), title: str = ""
+) -> np.ndarray:
     """Faces (R, C, H, W, 3) in R rows and C columns, each `side` pixels wide, GAP apart; captions over the columns, left of the rows, on top."""
     count_rows, count_columns = images.shape[:2]
     size = max(11, min(16, side // 7))  # of the letters, in pixels
@@ -46,7 +50,14 @@ def sheet(images: np.ndarray, side: int, columns: Sequence[str] = (), rows: Sequ
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, MARGIN), title, INK, _font(size + 2), anchor="la")
     for column, text in enumerate(heads):
-        draw.multiline_text((left + column * pitch + side / 2, above + head), text, INK, _font(size), anchor="md", align="center")
+        draw.multiline_text(
+            (left + column * pitch + side / 2, above + head),
+            text,
+            INK,
+            _font(size),
+            anchor="md",
+            align="center",
+        )
     for row, text in enumerate(rows):
         draw.text((left - MARGIN, top + row * pitch + side / 2), text, INK, _font(size), anchor="rm")
     return np.asarray(picture)
@@ -67,8 +78,13 @@ def below(*pictures: np.ndarray) -> np.ndarray:
 def film(panels: dict[str, np.ndarray], side: int, captions: Sequence[str]) -> np.ndarray:
     """Animations (F, H, W, 3) side by side under their names, with one caption for each frame: (F, h, w, 3)."""
     frames = np.stack(list(panels.values()), axis=1)  # (F, P, H, W, 3)
-    pages = [sheet(faces[None], side, list(panels), title=caption) for faces, caption in zip(frames, captions, strict=True)]
-    height, width = (max(page.shape[axis] for page in pages) for axis in (0, 1))  # a caption may be wider than small faces
+    pages = [
+        sheet(faces[None], side, list(panels), title=caption)
+        for faces, caption in zip(frames, captions, strict=True)
+    ]
+    height, width = (
+        max(page.shape[axis] for page in pages) for axis in (0, 1)
+    )  # a caption may be wider than small faces
     return np.stack([_padded(page, height, width) for page in pages])
 
 
@@ -93,11 +109,15 @@ def write_gif(path: Path, frames: np.ndarray, order: Sequence[int], durations: S
     All frames share one palette (255 colours found by median cut, and the paper's) and are not dithered: dither would crawl over what does not
     move. A frame equal to the one before it is joined to it: the animation lasts as long.
     """
-    palette = Image.fromarray(np.concatenate(frames[:, ::PALETTE_STEP, ::PALETTE_STEP])).quantize(255, Image.Quantize.MEDIANCUT)
+    palette = Image.fromarray(np.concatenate(frames[:, ::PALETTE_STEP, ::PALETTE_STEP])).quantize(
+        255, Image.Quantize.MEDIANCUT
+    )
     palette.putpalette([*palette.getpalette()[: 3 * 255], *PAPER])
     drawn = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     first, *others = (drawn[index] for index in order)
-    first.save(path, "GIF", save_all=True, append_images=others, loop=0, duration=list(durations), optimize=False)
+    first.save(
+        path, "GIF", save_all=True, append_images=others, loop=0, duration=list(durations), optimize=False
+    )
 
 
 @cache

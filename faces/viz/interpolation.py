@@ -71,7 +71,9 @@ def _catmull_rom(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
     )
 
 
-def blend_detail(originals: np.ndarray, reconstructions: np.ndarray, between: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def blend_detail(
+    originals: np.ndarray, reconstructions: np.ndarray, between: np.ndarray, positions: np.ndarray
+) -> np.ndarray:
     """Detail kept on the way from one face to another: what the decoder lost of each, faded over, on the faces `between`.
 
     originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] -> uint8 (T, H, W, 3).

@@ -34,7 +34,10 @@ class Studio:
         """Codes (..., D) -> faces (..., H, W, 3)."""
         flat = torch.from_numpy(codes.reshape(-1, codes.shape[-1]).astype(np.float32))
         with torch.inference_mode():
-            faces = [to_uint8(self.model.decode(flat[rows].to(self.device))) for rows in batches(len(flat), self.batch)]
+            faces = [
+                to_uint8(self.model.decode(flat[rows].to(self.device)))
+                for rows in batches(len(flat), self.batch)
+            ]
         return np.concatenate(faces).reshape(*codes.shape[:-1], *faces[0].shape[1:])
 
     def sample(self, count: int, temperature: float) -> np.ndarray:
@@ -53,12 +56,19 @@ class Studio:
         """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): by the model, and with detail kept, (R, S, H, W, 3) both."""
         codes = self.codes[rows][:, None]  # (R, 1, D)
         decoded = self.decode(np.concatenate((codes, codes + steps), axis=1))
-        kept = [self._keep(original, faces[:1], faces[1:]) for original, faces in zip(self.crops.images[rows], decoded, strict=True)]
+        kept = [
+            self._keep(original, faces[:1], faces[1:])
+            for original, faces in zip(self.crops.images[rows], decoded, strict=True)
+        ]
         return decoded[:, 1:], np.stack(kept)
 
     def _keep(self, original: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S, H, W, 3)."""
-        return to_uint8(keep_detail(*(to_device(faces, self.device) for faces in (original[None], before, after)), self.detail))
+        return to_uint8(
+            keep_detail(
+                *(to_device(faces, self.device) for faces in (original[None], before, after)), self.detail
+            )
+        )
 
     def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
         """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""
@@ -66,7 +76,9 @@ class Studio:
         decoded = self.decode(np.concatenate((codes, WAYS[way](*codes, positions, self.directions.mean))))
         return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
 
-    def cast(self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None) -> np.ndarray:
+    def cast(
+        self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None
+    ) -> np.ndarray:
         """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its own random stream, so that adding one
         leaves the others as they are. None of them shows a person of the rows `strangers_to`. Raises Absent where there is no such face.
         """
@@ -77,9 +89,18 @@ class Studio:
             known = person[strangers_to][person[strangers_to] != -1]
             rows = rows[~np.isin(rows, strangers_to) & ~np.isin(person[rows], known)]
         if not len(rows):
-            asked = ", ".join(f"{'-' if sign < 0 else ''}{attribute}" for attribute, sign in wanted.items()) or "other"
+            asked = (
+                ", ".join(f"{'-' if sign < 0 else ''}{attribute}" for attribute, sign in wanted.items())
+                or "other"
+            )
             raise Absent(f"no test face is {asked}")
-        return cast(rows, count, self.rivals, self._unlike_the_mean, np.random.default_rng((self.seed, zlib.crc32(name.encode()))))
+        return cast(
+            rows,
+            count,
+            self.rivals,
+            self._unlike_the_mean,
+            np.random.default_rng((self.seed, zlib.crc32(name.encode()))),
+        )
 
     def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
         """Test faces (2,) of two people, the first with the labels `first`, the second with those of `second`. Raises Absent."""

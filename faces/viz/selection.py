@@ -38,7 +38,13 @@ def matching(labels: np.ndarray, attributes: Sequence[str], wanted: dict[str, in
     return (labels[:, columns] == list(wanted.values())).all(axis=1)
 
 
-def cast(rows: np.ndarray, count: int, rivals: int, error: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def cast(
+    rows: np.ndarray,
+    count: int,
+    rivals: int,
+    error: Callable[[np.ndarray], np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """At most `count` of `rows`, drawn at random; each is the one with the least `error(rows)` among `rivals` that were drawn for its place.
 
     Where there are fewer than count * rivals rows, the rivals are fewer; where there are fewer than `count`, so are the faces.

@@ -59,7 +59,11 @@ Groups = dict[str, list[Row]]  # by the top level of the keys
 
 def number(value: Any, sign: str = "-") -> str:
     """A figure as metrics.json gives it, to four decimals; `sign` is that of Python's format: + shows it always."""
-    return f"{value:{sign},.4f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}") if known(value) else ABSENT
+    return (
+        f"{value:{sign},.4f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
+        if known(value)
+        else ABSENT
+    )
 
 
 def interval(figures: dict[str, Any], key: str) -> tuple[float, float] | None:
@@ -86,7 +90,11 @@ def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
 def keys(revisions: list[Revision]) -> list[str]:
     """Every figure of any revision, in order; the ends of intervals stand beside their figure and are none."""
     found = {key for revision in revisions for key in revision.metrics}
-    return sorted(key for key in found if not any(key.endswith(bound) and key.removesuffix(bound) in found for bound in BOUNDS))
+    return sorted(
+        key
+        for key in found
+        if not any(key.endswith(bound) and key.removesuffix(bound) in found for bound in BOUNDS)
+    )
 
 
 def figures(revisions: list[Revision]) -> Groups:
@@ -101,9 +109,15 @@ def figures(revisions: list[Revision]) -> Groups:
 
 def tally(groups: Groups, column: int, critical: bool) -> dict[str, int]:
     """How many figures of the revision in `column`, or of the critical ones, are better and worse than the first's, where the intervals allow to tell."""
-    rows = [row for rows in groups.values() for row in rows if not critical or (row.about is not None and row.about.critical)]
+    rows = [
+        row
+        for rows in groups.values()
+        for row in rows
+        if not critical or (row.about is not None and row.about.critical)
+    ]
     return {
-        verdict: sum(row.cells[column].verdict == verdict and row.cells[column].sure for row in rows) for verdict in ("better", "worse")
+        verdict: sum(row.cells[column].verdict == verdict and row.cells[column].sure for row in rows)
+        for verdict in ("better", "worse")
     }
 
 
@@ -125,7 +139,10 @@ def blocks(rows: list[Row]) -> list[tuple[str, list[Row]]]:
 def settings(revisions: list[Revision]) -> list[tuple[str, list[str]]]:
     """Rows of (key, a value for each revision), of the params that are not the same in all."""
     found = sorted({key for revision in revisions for key in revision.params})
-    rows = [(key, [str(revision.params[key]) if key in revision.params else ABSENT for revision in revisions]) for key in found]
+    rows = [
+        (key, [str(revision.params[key]) if key in revision.params else ABSENT for revision in revisions])
+        for key in found
+    ]
     return [row for row in rows if len(set(row[1])) > 1]
 
 
@@ -187,7 +204,9 @@ def heads(revisions: list[Revision], albums: list[dict[str, bytes]], groups: Gro
         {
             "name": revision.name,
             "commit": revision.commit[:10] if revision.commit else "as it stands",
-            "absent": [folder for folder in PICTURES if not any(path.startswith(f"{folder}/") for path in album)],
+            "absent": [
+                folder for folder in PICTURES if not any(path.startswith(f"{folder}/") for path in album)
+            ],
             "all": tally(groups, column, critical=False),
             "critical": tally(groups, column, critical=True),
         }
@@ -225,7 +244,13 @@ def line(cells: list[str]) -> str:
 def table(head: str, revisions: list[Revision], rows: list[tuple[str, list[str]]]) -> str:
     """A Markdown table with a column for each revision."""
     names = [f"`{revision.name}`" for revision in revisions]
-    return "\n".join([line([head, *names]), "|---" * (len(names) + 1) + "|", *(line([f"`{key}`", *cells]) for key, cells in rows)])
+    return "\n".join(
+        [
+            line([head, *names]),
+            "|---" * (len(names) + 1) + "|",
+            *(line([f"`{key}`", *cells]) for key, cells in rows),
+        ]
+    )
 
 
 def spoken(cell: Cell) -> str:
@@ -259,11 +284,19 @@ def markdown(revisions: list[Revision]) -> str:
     if not rows:
         parts.append("No figure differs.")
     if critical:
-        parts.append(table("critical figure", revisions, [(row.key, [spoken(cell) for cell in row.cells]) for row in critical]))
+        parts.append(
+            table(
+                "critical figure",
+                revisions,
+                [(row.key, [spoken(cell) for cell in row.cells]) for row in critical],
+            )
+        )
     if differ := settings(revisions):
         parts.append(folded(f"{len(differ)} params differ", table("param", revisions, differ)))
     if others:
-        shown = table("figure", revisions, [(row.key, [spoken(cell) for cell in row.cells]) for row in others])
+        shown = table(
+            "figure", revisions, [(row.key, [spoken(cell) for cell in row.cells]) for row in others]
+        )
         if sum(map(len, parts)) + len(shown) > LONGEST:
             shown = f"Too many to show here: `python -m ops.experiments.compare {' '.join(revision.name for revision in revisions)}`"
         parts.append(folded(f"{len(others)} other figures differ", shown))
@@ -271,8 +304,15 @@ def markdown(revisions: list[Revision]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.experiments.compare", description="Runs side by side on one page.")
-    parser.add_argument("revisions", nargs="*", metavar="REVISION", help="a revision of Git, an experiment's name, or workspace")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.experiments.compare", description="Runs side by side on one page."
+    )
+    parser.add_argument(
+        "revisions",
+        nargs="*",
+        metavar="REVISION",
+        help="a revision of Git, an experiment's name, or workspace",
+    )
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page to write")
     parser.add_argument("--md", action="store_true", help="print figures and params as Markdown instead")
     chosen = parser.parse_args(arguments)

@@ -46,14 +46,21 @@ def gather(revision: Revision, history: pd.DataFrame) -> Run:
     """The run of a revision. `history` has a column `images` and one for each curve; a figure that is not a finite number is left out."""
     last = int(history["images"].iloc[-1])
     figures = [
-        (f"history.{curve}", row[curve], int(row["images"])) for row in history.to_dict("records") for curve in row if curve != "images"
+        (f"history.{curve}", row[curve], int(row["images"]))
+        for row in history.to_dict("records")
+        for curve in row
+        if curve != "images"
     ]
     figures += [(key, value, last) for key, value in revision.metrics.items()]
     return Run(
         name=revision.name,
         commit=revision.commit,
         params={key: str(value)[:LONGEST] for key, value in revision.params.items()},
-        figures=[(key, float(value), step) for key, value, step in figures if isinstance(value, (int, float)) and math.isfinite(value)],
+        figures=[
+            (key, float(value), step)
+            for key, value, step in figures
+            if isinstance(value, (int, float)) and math.isfinite(value)
+        ],
     )
 
 
@@ -68,11 +75,17 @@ def send(run: Run, uri: str, experiment: str) -> str | None:
         from mlflow.entities import Metric, Param  # noqa: PLC0415 (an extra)
         from mlflow.tracking import MlflowClient  # noqa: PLC0415
     except ImportError:
-        raise NoClient("mlflow-skinny is not installed: pip install mlflow-skinny (or mlflow, for a store of your own)") from None
+        raise NoClient(
+            "mlflow-skinny is not installed: pip install mlflow-skinny (or mlflow, for a store of your own)"
+        ) from None
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
     place = found.experiment_id if found else client.create_experiment(experiment)
-    if client.search_runs([place], filter_string=f"tags.`{COMMIT}` = '{run.commit}' and attributes.status = 'FINISHED'", max_results=1):
+    if client.search_runs(
+        [place],
+        filter_string=f"tags.`{COMMIT}` = '{run.commit}' and attributes.status = 'FINISHED'",
+        max_results=1,
+    ):
         return None
     now = int(time.time() * 1000)
     there = client.create_run(place, run_name=run.name, tags={COMMIT: run.commit}).info.run_id
@@ -85,23 +98,36 @@ def send(run: Run, uri: str, experiment: str) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.experiments.mlflow", description="Hand finished runs to an MLflow server.")
-    parser.add_argument("revisions", nargs="*", default=["HEAD"], metavar="REVISION", help="a commit or an experiment's name")
-    parser.add_argument(
-        "--to", default=os.environ.get("MLFLOW_TRACKING_URI"), metavar="URI", help="where; MLFLOW_TRACKING_URI does as well"
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.experiments.mlflow", description="Hand finished runs to an MLflow server."
     )
-    parser.add_argument("--experiment", default="facemorph", help="the experiment of MLflow's to which the runs belong")
+    parser.add_argument(
+        "revisions", nargs="*", default=["HEAD"], metavar="REVISION", help="a commit or an experiment's name"
+    )
+    parser.add_argument(
+        "--to",
+        default=os.environ.get("MLFLOW_TRACKING_URI"),
+        metavar="URI",
+        help="where; MLFLOW_TRACKING_URI does as well",
+    )
+    parser.add_argument(
+        "--experiment", default="facemorph", help="the experiment of MLflow's to which the runs belong"
+    )
     chosen = parser.parse_args(arguments)
     if not chosen.to:
         parser.error("where to? --to http://127.0.0.1:5000, or MLFLOW_TRACKING_URI")
     if WORKSPACE in chosen.revisions:
-        parser.error("a run is tracked by its commit, and the workspace has none: git commit, or dvc exp save")
+        parser.error(
+            "a run is tracked by its commit, and the workspace has none: git commit, or dvc exp save"
+        )
     try:
         for name in chosen.revisions:
             revision = read(Path.cwd(), name)
             run = gather(revision, pd.read_csv(StringIO(text(revision.files, name, HISTORY))))
             there = send(run, chosen.to, chosen.experiment)
-            print(f"{name}: {f'run {there}' if there else 'there already'}, {len(run.params)} params, {len(run.figures)} figures")
+            print(
+                f"{name}: {f'run {there}' if there else 'there already'}, {len(run.params)} params, {len(run.figures)} figures"
+            )
     except (BadRevision, NoClient) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

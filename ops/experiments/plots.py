@@ -13,10 +13,14 @@ from pathlib import Path
 from faces.core.files import new_file
 from web import npm
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VEGA = Path(__file__).parent / "vega"
 PACKAGES = ("vega", "vega-lite", "vega-embed")  # each needs the ones before it
-FILLED_BY_DVC = ("{plot_divs}", "{refresh_tag}", "{scripts}")  # dvc_render/html.py; without {scripts} nothing is loaded from elsewhere
+FILLED_BY_DVC = (
+    "{plot_divs}",
+    "{refresh_tag}",
+    "{scripts}",
+)  # dvc_render/html.py; without {scripts} nothing is loaded from elsewhere
 
 
 def mark(folder: Path) -> str:
@@ -41,9 +45,14 @@ def write(folder: Path = VEGA) -> Path:
     if out.is_file() and out.read_text(encoding="utf-8").endswith(mark(folder)):
         return out
     with npm.installed(folder) as packages:
-        libraries = [(packages / name / "build" / f"{name}.min.js").read_text(encoding="utf-8") for name in PACKAGES]
+        libraries = [
+            (packages / name / "build" / f"{name}.min.js").read_text(encoding="utf-8") for name in PACKAGES
+        ]
     with new_file(out) as draft:
-        draft.write_text(fill((folder / "template.html").read_text(encoding="utf-8"), libraries) + mark(folder), encoding="utf-8")
+        draft.write_text(
+            fill((folder / "template.html").read_text(encoding="utf-8"), libraries) + mark(folder),
+            encoding="utf-8",
+        )
     return out
 
 
@@ -51,9 +60,15 @@ def main() -> None:
     try:
         template = write()
     except npm.NoPackages as error:
-        raise SystemExit(f"error: {error}; `make compare` needs no npm, and the curves are also in reports/index.html") from None
+        raise SystemExit(
+            f"error: {error}; `make compare` needs no npm, and the curves are also in reports/index.html"
+        ) from None
     place = Path("..") / template.relative_to(ROOT)  # DVC reads it from .dvc/
-    subprocess.run([sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", str(place)], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "config", "--local", "plots.html_template", str(place)],
+        cwd=ROOT,
+        check=True,
+    )
     print(f"{template.relative_to(ROOT)}: dvc plots show and dvc plots diff now work without a network")
 
 

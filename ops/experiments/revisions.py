@@ -14,7 +14,11 @@ from dvc_data.index import DataIndexDirError
 from ops.experiments.metric_table import flatten
 
 WORKSPACE = "workspace"
-PICTURES = {"reports/grids": ".png", "reports/gifs": ".gif", "reports/plots": ".png"}  # folder -> ending of the pictures in it
+PICTURES = {
+    "reports/grids": ".png",
+    "reports/gifs": ".gif",
+    "reports/plots": ".png",
+}  # folder -> ending of the pictures in it
 
 
 class BadRevision(ValueError):
@@ -40,7 +44,9 @@ def resolve(root: Path, name: str) -> str | None:
         with Repo(str(root)) as repo:
             return resolve_rev(repo.scm, name)
     except RevError:
-        raise BadRevision(f"{name}: neither a revision of Git nor an experiment; `dvc exp list` names the experiments") from None
+        raise BadRevision(
+            f"{name}: neither a revision of Git nor an experiment; `dvc exp list` names the experiments"
+        ) from None
 
 
 def text(files: DVCFileSystem, name: str, path: str) -> str:
@@ -48,14 +54,18 @@ def text(files: DVCFileSystem, name: str, path: str) -> str:
     try:
         return files.read_text(path)
     except (DataIndexDirError, DvcException, OSError):
-        raise BadRevision(f"{name}: {path} cannot be had; commit a finished run (dvc repro), or dvc fetch it") from None
+        raise BadRevision(
+            f"{name}: {path} cannot be had; commit a finished run (dvc repro), or dvc fetch it"
+        ) from None
 
 
 def read(root: Path, name: str) -> Revision:
     """The revision `name` of the project at `root`. Raises BadRevision."""
     commit = resolve(root, name)
     files = DVCFileSystem(str(root), rev=commit)
-    params, metrics = (yaml.safe_load(text(files, name, path)) for path in ("params.yaml", "reports/metrics.json"))
+    params, metrics = (
+        yaml.safe_load(text(files, name, path)) for path in ("params.yaml", "reports/metrics.json")
+    )
     return Revision(name, commit, dict(flatten(params)), dict(flatten(metrics)), files)
 
 

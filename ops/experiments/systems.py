@@ -27,9 +27,9 @@ from faces.core.params import Group, one_of, parse
 from faces.nn.device import pick_device
 from ops.params_file import Changes, written
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLONES = ROOT / ".systems"
-PLAN = ROOT / "ops" / "systems.yaml"
+PLAN = Path(__file__).with_name("systems.yaml")
 
 
 class System(Group):
@@ -57,7 +57,9 @@ def output(command: list[str], where: Path) -> str:
     """What `command` prints. Raises CommandFailed with its last line."""
     done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CommandFailed(f"{' '.join(command)} in {where}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        raise CommandFailed(
+            f"{' '.join(command)} in {where}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
+        )
     return done.stdout.strip()
 
 
@@ -85,7 +87,9 @@ def experiment(clone: Path, name: str, changes: Changes, target: str) -> None:
     if name in output(dvc("exp", "list", "--name-only"), clone).split():
         output(dvc("exp", "remove", name), clone)
     settings = [part for key, value in changes.items() for part in ("-S", f"{key}={written(value)}")]
-    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+    environment = os.environ | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    }
     log = clone.with_name(f"{name}.log")
     with log.open("a", encoding="utf-8") as lines:
         command = dvc("exp", "run", "--name", name, *settings, target)
@@ -120,7 +124,9 @@ def device_name() -> str:
 def train(clone: Path, name: str, changes: Changes) -> None:
     """The training, its processor time added up over interruptions in its ledger: DVC's outputs hold no timings, and a stage found done has none."""
     ledger = ledger_of(clone)
-    known = json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {"model": "", "seconds": 0.0}
+    known = (
+        json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {"model": "", "seconds": 0.0}
+    )
     begun, model = children_seconds(), ""
     try:
         experiment(clone, name, changes, "train")
@@ -128,7 +134,10 @@ def train(clone: Path, name: str, changes: Changes) -> None:
     finally:
         if model == "" or model != known["model"]:
             before = known["seconds"] if known["model"] == "" else 0.0
-            write_json(ledger, {"model": model, "seconds": before + children_seconds() - begun, "device": device_name()})
+            write_json(
+                ledger,
+                {"model": model, "seconds": before + children_seconds() - begun, "device": device_name()},
+            )
 
 
 def run(source: str, names: list[str], extra: Changes) -> None:
@@ -136,7 +145,10 @@ def run(source: str, names: list[str], extra: Changes) -> None:
     plan = Plan.read()
     for name in names or plan.systems:
         one_of("ops.experiments.systems", name, plan.systems)
-        clone, changes = clone_of(source, name), {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra}
+        clone, changes = (
+            clone_of(source, name),
+            {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra},
+        )
         say(f"systems: {name}, log in {clone.with_name(f'{name}.log').relative_to(ROOT)}")
         refresh(clone)
         experiment(clone, name, changes, "crop")

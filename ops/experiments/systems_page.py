@@ -33,7 +33,13 @@ FACES, TILE = 6, 56  # columns of a block, two rows each; pixels a side
 SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
 ATTRIBUTE = "Smiling"
 QUALITY = 88  # of the JPEG files
-PRIORS = {"standard": "its own", "gaussian": "Gaussian", "tempered": "tempered", "mixture": "mixture", "diffusion": "diffusion"}
+PRIORS = {
+    "standard": "its own",
+    "gaussian": "Gaussian",
+    "tempered": "tempered",
+    "mixture": "mixture",
+    "diffusion": "diffusion",
+}
 
 
 class Unfinished(ValueError):
@@ -57,7 +63,11 @@ class Entry:
         clone = clone_of(source, name)
         if ledger_of(clone).is_file():
             ledger = json.loads(ledger_of(clone).read_text(encoding="utf-8"))
-            if ledger["model"] == locked(clone, "train", "outs", "data/model") == locked(clone, "evaluate", "deps", "data/model"):
+            if (
+                ledger["model"]
+                == locked(clone, "train", "outs", "data/model")
+                == locked(clone, "evaluate", "deps", "data/model")
+            ):
                 metrics = json.loads((clone / "reports/metrics.json").read_text(encoding="utf-8"))
                 return cls(name, system, clone, ledger["seconds"], ledger["device"], metrics)
         raise Unfinished(f"{name} is not finished: python -m ops.experiments.systems {source} {name}")
@@ -66,7 +76,9 @@ class Entry:
     def best_prior(self) -> str:
         """The one of PRIORS whose samples are nearest to real faces."""
         told = self.metrics["generation"]
-        return min((prior for prior in PRIORS if prior in told), key=lambda prior: told[prior]["frechet_lite0"])
+        return min(
+            (prior for prior in PRIORS if prior in told), key=lambda prior: told[prior]["frechet_lite0"]
+        )
 
 
 def picture(entry: Entry) -> np.ndarray:
@@ -76,20 +88,42 @@ def picture(entry: Entry) -> np.ndarray:
     model, _ = checkpoints.load(data / "model")
     codes = np.load(data / "latents/latents.npy", mmap_mode="r", allow_pickle=False)
     directions = Directions.open(data / "vectors", values["vectors"]["primary"])
-    studio = Studio(crops, codes, model, torch.device("cpu"), directions, params.detail, params.score.batch, 1, params.seed)
+    studio = Studio(
+        crops,
+        codes,
+        model,
+        torch.device("cpu"),
+        directions,
+        params.detail,
+        params.score.batch,
+        1,
+        params.seed,
+    )
     test = np.random.default_rng(params.seed).permutation(crops.rows("test"))
     rows = test[:FACES]
-    kept = sheet(np.stack([crops.images[rows], studio.decode(codes[rows])]), TILE, title="test faces, and what it keeps")
+    kept = sheet(
+        np.stack([crops.images[rows], studio.decode(codes[rows])]),
+        TILE,
+        title="test faces, and what it keeps",
+    )
     with np.load(data / "scores/new_faces.npz", allow_pickle=False) as file:
         samples = file[entry.best_prior]
     across = min(len(samples) // 2, FACES)
-    new = sheet(samples[: 2 * across].reshape(2, across, *samples.shape[1:]), TILE, title=f"new faces ({PRIORS[entry.best_prior]} prior)")
+    new = sheet(
+        samples[: 2 * across].reshape(2, across, *samples.shape[1:]),
+        TILE,
+        title=f"new faces ({PRIORS[entry.best_prior]} prior)",
+    )
     blocks = [kept, new]
     if ATTRIBUTE in directions.attributes:
         serious = test[crops.labels[test, crops.attributes.index(ATTRIBUTE)] == -1][:4]
-        edited, _ = studio.edit(serious, np.multiply.outer(SMILES, directions.one_sigma(ATTRIBUTE)).astype(np.float32))
+        edited, _ = studio.edit(
+            serious, np.multiply.outer(SMILES, directions.one_sigma(ATTRIBUTE)).astype(np.float32)
+        )
         smiles = edited.reshape(2, 2 * len(SMILES), *edited.shape[2:])  # two faces a row
-        blocks.append(sheet(smiles, TILE, [f"{strength:g}" for strength in SMILES] * 2, title="a smile, sigmas"))
+        blocks.append(
+            sheet(smiles, TILE, [f"{strength:g}" for strength in SMILES] * 2, title="a smile, sigmas")
+        )
     return images.beside(*blocks)
 
 
@@ -129,13 +163,21 @@ HEADS = (
         "FD from the best prior",
         "AUROC: means / logistic",
     ),
-    *("edits that flip 80%", "change of unrelated attributes", "images seen", "core seconds", "parameters, M"),
+    *(
+        "edits that flip 80%",
+        "change of unrelated attributes",
+        "images seen",
+        "core seconds",
+        "parameters, M",
+    ),
 )
 
 
 def command(name: str, changes: Changes) -> str:
     """What runs a system with these changes."""
-    return " ".join(["dvc exp run", f"-S model={name}", *(f"-S {key}={written(value)}" for key, value in changes.items())])
+    return " ".join(
+        ["dvc exp run", f"-S model={name}", *(f"-S {key}={written(value)}" for key, value in changes.items())]
+    )
 
 
 def section(entry: Entry, picture_of: Path) -> str:
@@ -149,8 +191,12 @@ def section(entry: Entry, picture_of: Path) -> str:
 
 def page(entries: list[Entry], absent: list[str], folder: str) -> str:
     """The whole page, in Markdown."""
-    described = json.loads((entries[0].clone / "data/raw/source.json").read_text(encoding="utf-8"))["description"].rstrip(".")
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *map(figures, entries)))
+    described = json.loads((entries[0].clone / "data/raw/source.json").read_text(encoding="utf-8"))[
+        "description"
+    ].rstrip(".")
+    table = "\n".join(
+        f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *map(figures, entries))
+    )
     missing = f"\nNot finished, and so without figures: {', '.join(absent)}.\n" if absent else ""
     devices = ", ".join(sorted({entry.device for entry in entries}))
     return f"""# The systems, side by side

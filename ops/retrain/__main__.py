@@ -66,25 +66,33 @@ class Job:
         settings = self.settings
         free = shutil.disk_usage(self.ledger.home).free / 2**30
         if free < settings.challenger.free:
-            raise Failure(f"{self.ledger.home}: {free:.1f} GiB of disk are free, challenger.free asks for {settings.challenger.free:g}")
+            raise Failure(
+                f"{self.ledger.home}: {free:.1f} GiB of disk are free, challenger.free asks for {settings.challenger.free:g}"
+            )
         if settings.source.refresh:
             self.runner.run(settings.source.refresh, self.project.folder, settings.challenger.timeout)
         snapshot = None
         if settings.source.folder:
             snapshot = snapshots.take(self.source, settings.source.settle, now()[:10], self.ledger.snapshots)
             if snapshot is None:
-                self.outcome["reasons"] = [f"{self.source}/labels.csv is still being written; the next run takes it up"]
+                self.outcome["reasons"] = [
+                    f"{self.source}/labels.csv is still being written; the next run takes it up"
+                ]
                 return None
         if settings.git.remote:
             self.project.git("fetch", "--quiet", "--tags", settings.git.remote)
         elif self.project.checked_out(settings.git.branch):
-            raise Failure(f"branch {settings.git.branch} is checked out in a working copy; set git.branch in retrain.yaml to another")
+            raise Failure(
+                f"branch {settings.git.branch} is checked out in a working copy; set git.branch in retrain.yaml to another"
+            )
         base = self.project.resolve(settings.challenger.base)
         judged_by = json.dumps(settings.gates.model_dump(mode="json"), sort_keys=True)
         key = challenger.key(self.project, base, snapshot, judged_by)
         last = read_json(self.ledger.status) or {}
         if key in last.get("judged", {}) and not force:
-            self.outcome["reasons"] = [f"nothing new: this code, these params and these data were judged before ({last['judged'][key]})"]
+            self.outcome["reasons"] = [
+                f"nothing new: this code, these params and these data were judged before ({last['judged'][key]})"
+            ]
             return None
         return base, snapshot, key
 
@@ -104,13 +112,25 @@ class Job:
 
     def find_exam(self, clone: Path, champion: dict[str, Any] | None) -> str:
         """The name of the exam: the champion's, or a new one made of the challenger's test split."""
-        if champion is not None and not self.new_exam and (self.ledger.exams / champion["exam"] / "crops").is_dir():
+        if (
+            champion is not None
+            and not self.new_exam
+            and (self.ledger.exams / champion["exam"] / "crops").is_dir()
+        ):
             return champion["exam"]
         table = hashlib.sha256((clone / "data/crops/table.csv").read_bytes()).hexdigest()[:12]
         name = f"{now()[:10]}-{table}"
         if not (self.ledger.exams / name).is_dir():
             faces = str(self.settings.exam.train_faces)
-            self.part(clone, "ops.retrain.exam", "build", "data/crops", "data/classifier", faces, str(self.ledger.exams / name))
+            self.part(
+                clone,
+                "ops.retrain.exam",
+                "build",
+                "data/crops",
+                "data/classifier",
+                faces,
+                str(self.ledger.exams / name),
+            )
         return name
 
     def examine(self, clone: Path, snapshot: Snapshot | None) -> Verdict:
@@ -123,7 +143,11 @@ class Job:
         if champion is not None:
             sitting["champion"] = (self.ledger.release(champion["version"]), champion["primary"])
         try:
-            self.part(clone, "ops.retrain.sanity", *map(str, (exam, "data/crops", "data/model", "data/export", self.run)))
+            self.part(
+                clone,
+                "ops.retrain.sanity",
+                *map(str, (exam, "data/crops", "data/model", "data/export", self.run)),
+            )
             sanity = json.loads((self.run / "sanity.json").read_text(encoding="utf-8"))
         except CommandFailed as error:
             return Verdict("REJECT", (f"it cannot be inspected: {error}",))
@@ -131,26 +155,46 @@ class Job:
         for name, (folder, estimator) in sitting.items():
             out = self.run / f"{name}.json"
             try:
-                self.part(clone, "ops.retrain.exam", "score", *map(str, (exam, folder / "model", folder / "vectors", estimator, out)))
+                self.part(
+                    clone,
+                    "ops.retrain.exam",
+                    "score",
+                    *map(str, (exam, folder / "model", folder / "vectors", estimator, out)),
+                )
             except CommandFailed as error:
                 if name == "challenger":
                     return Verdict("REJECT", (*broken, f"it cannot be scored: {error}"), sanity=sanity)
-                return Verdict("HOLD", (f"the champion cannot be scored by the challenger's code: {error}",), sanity=sanity)
+                return Verdict(
+                    "HOLD",
+                    (f"the champion cannot be scored by the challenger's code: {error}",),
+                    sanity=sanity,
+                )
             figures[name] = json.loads(out.read_text(encoding="utf-8"))
         new_data = snapshot is not None and champion is not None and champion["snapshot"] != snapshot.name
         if new_data:
             self.outcome["drift"] = self.measure_drift(clone, champion, snapshot)
         noise = (read_json(self.ledger.noise) or {}).get("spread", {})
-        return gates.judge(figures.get("champion"), figures["challenger"], sanity, self.settings.gates, noise, new_data)
+        return gates.judge(
+            figures.get("champion"), figures["challenger"], sanity, self.settings.gates, noise, new_data
+        )
 
-    def measure_drift(self, clone: Path, champion: dict[str, Any], snapshot: Snapshot) -> dict[str, Any] | None:
+    def measure_drift(
+        self, clone: Path, champion: dict[str, Any], snapshot: Snapshot
+    ) -> dict[str, Any] | None:
         """How the new pictures differ from those that the champion knew; None where none is new."""
         names = snapshot.added(snapshots.pictures_of(champion["snapshot"], self.ledger.snapshots))
         if not names:
             return None
         new, out = self.run / "new.json", self.run / "drift.json"
         new.write_text(json.dumps(names), encoding="utf-8")
-        self.part(clone, "ops.retrain.drift", "data/crops", str(self.ledger.release(champion["version"]) / "model"), str(new), str(out))
+        self.part(
+            clone,
+            "ops.retrain.drift",
+            "data/crops",
+            str(self.ledger.release(champion["version"]) / "model"),
+            str(new),
+            str(out),
+        )
         return json.loads(out.read_text(encoding="utf-8"))
 
     def promote(self, clone: Repository, base: str, snapshot: Snapshot | None, key: str) -> None:
@@ -173,7 +217,9 @@ class Job:
         try:
             promotion.decide(self.ledger, clone.folder, self.runner, entry, about)
         except CommandFailed as error:
-            self.verdict = replace(self.verdict, word="REJECT", reasons=(f"its export does not work: {error}",))
+            self.verdict = replace(
+                self.verdict, word="REJECT", reasons=(f"its export does not work: {error}",)
+            )
             self.outcome |= {"verdict": "REJECT", "reasons": list(self.verdict.reasons)}
             return
         promotion.carry_out(self.ledger, project, clone.folder, settings, self.runner, proven=True)
@@ -181,8 +227,14 @@ class Job:
 
     def attempt(self, force: bool) -> None:
         """The whole run; the verdict, or why there is none, is in `outcome`. Raises what stopped it."""
-        if (finished := promotion.carry_out(self.ledger, self.project, self.ledger.work, self.settings, self.runner)) is not None:
-            self.outcome["finished"] = f"the promotion of {finished['version']}, which an earlier run had decided"
+        if (
+            finished := promotion.carry_out(
+                self.ledger, self.project, self.ledger.work, self.settings, self.runner
+            )
+        ) is not None:
+            self.outcome["finished"] = (
+                f"the promotion of {finished['version']}, which an earlier run had decided"
+            )
         self.ledger.tidy(self.settings.keep)
         found = self.look(force)
         if found is None:
@@ -196,7 +248,11 @@ class Job:
         }
         if snapshot is not None:
             known = snapshots.pictures_of(champion["snapshot"] if champion else None, self.ledger.snapshots)
-            self.outcome["data"] = {"pictures": len(snapshot.pictures), "new": len(snapshot.added(known)), "refused": snapshot.refused}
+            self.outcome["data"] = {
+                "pictures": len(snapshot.pictures),
+                "new": len(snapshot.added(known)),
+                "refused": snapshot.refused,
+            }
         try:
             clone = self.train(base, snapshot)
             self.verdict = self.examine(clone.folder, snapshot)
@@ -222,10 +278,22 @@ def work(settings: Settings, ledger: Ledger, project: Repository, force: bool, n
     job = Job(settings, ledger, project, run, new_exam, {"verdict": "NOTHING NEW", "reasons": []})
     try:
         job.attempt(force)
-    except (Failure, CommandFailed, GitError, ParamsError, snapshots.SnapshotError, promotion.Abandoned, OSError) as error:
+    except (
+        Failure,
+        CommandFailed,
+        GitError,
+        ParamsError,
+        snapshots.SnapshotError,
+        promotion.Abandoned,
+        OSError,
+    ) as error:
         job.outcome |= {"verdict": "FAILED", "reasons": [str(error)]}
     except Exception as error:  # a fault of ours: it is told like any other failure
-        job.outcome |= {"verdict": "FAILED", "reasons": [f"{type(error).__name__}: {error}"], "traceback": traceback.format_exc()}
+        job.outcome |= {
+            "verdict": "FAILED",
+            "reasons": [f"{type(error).__name__}: {error}"],
+            "traceback": traceback.format_exc(),
+        }
     job.outcome |= {"run": job.run.name, "seconds": round(time.monotonic() - start, 1)}
     return close(job)
 
@@ -246,21 +314,34 @@ def close(job: Job) -> int:
     if word == "NOTHING NEW":
         shutil.rmtree(job.run, ignore_errors=True)
     else:
-        event = {name: job.outcome.get(name) for name in ("verdict", "reasons", "version", "champion", "run", "seconds")}
-        troubles += notify(settings.notify, event | {"model": settings.model, "report": str(job.run / "report.md")})
+        event = {
+            name: job.outcome.get(name)
+            for name in ("verdict", "reasons", "version", "champion", "run", "seconds")
+        }
+        troubles += notify(
+            settings.notify, event | {"model": settings.model, "report": str(job.run / "report.md")}
+        )
     print(word, job.outcome.get("version") or "", flush=True)
-    for line in (*filter(None, [job.outcome.get("finished")]), *job.outcome["reasons"], *(f"not done: {trouble}" for trouble in troubles)):
+    for line in (
+        *filter(None, [job.outcome.get("finished")]),
+        *job.outcome["reasons"],
+        *(f"not done: {trouble}" for trouble in troubles),
+    ):
         print(f"  {line}", flush=True)
     return CODES.get(word, 0)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.retrain", description="Train a challenger, judge it, let the better model serve.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.retrain", description="Train a challenger, judge it, let the better model serve."
+    )
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="root of the repository")
     parser.add_argument("--config", type=Path, default=FILE)
     parser.add_argument("--force", action="store_true", help="judge again what was judged before")
     parser.add_argument(
-        "--new-exam", action="store_true", help="compare on the challenger's test split, which becomes the exam if it is promoted"
+        "--new-exam",
+        action="store_true",
+        help="compare on the challenger's test split, which becomes the exam if it is promoted",
     )
     chosen = parser.parse_args(arguments)
     try:

@@ -14,15 +14,27 @@ from ops.retrain.repository import GitError, Repository
 from ops.retrain.snapshots import Snapshot
 
 SNAPSHOTS = "snapshots"  # in the clone
-TRAINED = ("stages", "faces", "dvc.yaml", "params.yaml", "requirements.txt")  # what decides what a challenger is, besides the data
+TRAINED = (
+    "stages",
+    "faces",
+    "dvc.yaml",
+    "params.yaml",
+    "requirements.txt",
+)  # what decides what a challenger is, besides the data
 BRANCH = "refs/heads/challenger"  # in the clone
 MINUTES = 600.0  # seconds that DVC's own small commands may take
 
 
 def key(project: Repository, revision: str, snapshot: Snapshot | None, judged_by: str) -> str:
     """What a run would judge: the code and params at `revision`, the data, and `judged_by`. The same key twice is nothing new."""
-    trees = [project.git("rev-parse", "--verify", "--quiet", f"{revision}:{path}") for path in TRAINED if _has(project, revision, path)]
-    return hashlib.sha256("\n".join([*trees, snapshot.name if snapshot else "", judged_by]).encode()).hexdigest()[:16]
+    trees = [
+        project.git("rev-parse", "--verify", "--quiet", f"{revision}:{path}")
+        for path in TRAINED
+        if _has(project, revision, path)
+    ]
+    return hashlib.sha256(
+        "\n".join([*trees, snapshot.name if snapshot else "", judged_by]).encode()
+    ).hexdigest()[:16]
 
 
 def _has(project: Repository, revision: str, path: str) -> bool:
@@ -34,7 +46,9 @@ def prepare(project: Repository, folder: Path, revision: str) -> Repository:
     clone = Repository(folder, project.lock, project.author)
     try:
         if (folder / ".git").is_dir():
-            for left in folder.glob(".git/**/*.lock"):  # of a Git that was killed: nobody else works here while we hold the job's lock
+            for left in folder.glob(
+                ".git/**/*.lock"
+            ):  # of a Git that was killed: nobody else works here while we hold the job's lock
                 left.unlink()
             _check_out(clone, revision)
             return clone
@@ -65,7 +79,9 @@ def share_cache(project: Path, clone: Path) -> None:
 
     local = project / ".dvc/config.local"
     text = local.read_text(encoding="utf-8") if local.is_file() else ""
-    place = Config(dvc_dir=str(project / ".dvc"), validate=True).get("cache", {}).get("dir") or str(project / ".dvc/cache")
+    place = Config(dvc_dir=str(project / ".dvc"), validate=True).get("cache", {}).get("dir") or str(
+        project / ".dvc/cache"
+    )
     text = re.sub(r"(?m)^\s*dir\s*=.*\n", "", text)
     (clone / ".dvc/config.local").write_text(
         f"{text.rstrip()}\n[cache]\n    dir = {Path(project / '.dvc', place).resolve()}\n", encoding="utf-8"
@@ -83,15 +99,23 @@ def bring_in(snapshot: Snapshot, source: Path, clone: Path, runner: Runner, push
         described = yaml.safe_load(pointer.read_text(encoding="utf-8"))
         described["outs"][0]["push"] = False
         pointer.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
-    set_params(clone / "params.yaml", {"data.source": "folder", "sources.folder.path": f"{SNAPSHOTS}/{archive.name}"})
+    set_params(
+        clone / "params.yaml", {"data.source": "folder", "sources.folder.path": f"{SNAPSHOTS}/{archive.name}"}
+    )
 
 
 def commit(clone: Repository, parents: list[str], message: str) -> str:
     """What was trained, as a commit on `parents`: code of the base, and params.yaml, dvc.lock, metrics and snapshot as they are now."""
-    changed = [name for name in ("params.yaml", "dvc.lock", "reports/metrics.json") if (clone.folder / name).is_file()]
+    changed = [
+        name
+        for name in ("params.yaml", "dvc.lock", "reports/metrics.json")
+        if (clone.folder / name).is_file()
+    ]
     changed += [f"{SNAPSHOTS}/{path.name}" for path in sorted((clone.folder / SNAPSHOTS).glob("*.dvc"))]
     clone.git("add", "--force", *changed)
     tree = clone.git("write-tree")
-    made = clone.git("commit-tree", tree, *(word for parent in parents for word in ("-p", parent)), "-m", message)
+    made = clone.git(
+        "commit-tree", tree, *(word for parent in parents for word in ("-p", parent)), "-m", message
+    )
     clone.git("update-ref", BRANCH, made)
     return made

@@ -52,9 +52,19 @@ def compare(new: np.ndarray, others: np.ndarray) -> dict[str, float | None]:
     count = len(new)
     one, other = others[:count], others[count : 2 * count]
     deviation = np.maximum(others.std(0, dtype=np.float64), 1e-12)
-    shift = float(np.sqrt(np.square((new.mean(0, dtype=np.float64) - others.mean(0, dtype=np.float64)) / deviation).mean()))
+    shift = float(
+        np.sqrt(
+            np.square((new.mean(0, dtype=np.float64) - others.mean(0, dtype=np.float64)) / deviation).mean()
+        )
+    )
     if count < 2 or len(other) < 2:
-        return {"faces": count, "frechet": None, "frechet_usual": None, "ratio": None, "shift": round(shift, 4)}
+        return {
+            "faces": count,
+            "frechet": None,
+            "frechet_usual": None,
+            "ratio": None,
+            "shift": round(shift, 4),
+        }
     distance, usual = (frechet(*grams(codes, one)) for codes in (new, other))
     return {
         "faces": count,
@@ -69,7 +79,10 @@ def compare(new: np.ndarray, others: np.ndarray) -> dict[str, float | None]:
 def encode(model: torch.nn.Module, images: np.ndarray, rows: np.ndarray, device: torch.device) -> np.ndarray:
     """Codes (n, D) of some rows."""
     return np.concatenate(
-        [model.encode(to_device(images[rows[where]], device)).float().cpu().numpy() for where in batches(len(rows), BATCH)]
+        [
+            model.encode(to_device(images[rows[where]], device)).float().cpu().numpy()
+            for where in batches(len(rows), BATCH)
+        ]
     )
 
 
@@ -82,7 +95,12 @@ def measure(crops: Crops, weights: Path, names: list[str]) -> dict[str, Any]:
     count = min(len(fresh), len(others) // 2)
     if geometry == crops.geometry and count:
         model = model.to(device)
-        found["codes"] = compare(*(encode(model, crops.images, np.sort(rows), device) for rows in (fresh[:count], others[: 2 * count])))
+        found["codes"] = compare(
+            *(
+                encode(model, crops.images, np.sort(rows), device)
+                for rows in (fresh[:count], others[: 2 * count])
+            )
+        )
     return found
 
 

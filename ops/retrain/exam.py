@@ -31,7 +31,12 @@ from faces.edits.directions import Directions
 from faces.ingest.writer import write_labels
 from faces.metrics.auroc import auroc
 
-OWN = ("valid", "auroc", "auroc_by_estimator", "judge")  # groups of metrics.json that speak of the model's own data
+OWN = (
+    "valid",
+    "auroc",
+    "auroc_by_estimator",
+    "judge",
+)  # groups of metrics.json that speak of the model's own data
 
 
 def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> None:
@@ -42,7 +47,9 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
     rows = np.sort(np.concatenate([train, crops.rows("test")]))
     with new_folder(out) as folder:
         (folder / "crops").mkdir()
-        images = np.lib.format.open_memmap(folder / "crops/images.npy", "w+", np.uint8, (len(rows), *crops.images.shape[1:]))
+        images = np.lib.format.open_memmap(
+            folder / "crops/images.npy", "w+", np.uint8, (len(rows), *crops.images.shape[1:])
+        )
         for place, row in enumerate(rows):
             images[place] = crops.images[row]
         images.flush()
@@ -70,14 +77,19 @@ def bench(primary: str):
 
 def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any]:
     """The figures of one model."""
-    own, ours = json.loads((model / "model.json").read_text(encoding="utf-8"))["geometry"], read_geometry(exam / "crops/geometry.json")
+    own, ours = (
+        json.loads((model / "model.json").read_text(encoding="utf-8"))["geometry"],
+        read_geometry(exam / "crops/geometry.json"),
+    )
     if own != ours.model_dump(mode="json"):
         raise ValueError(
             f"the model's faces are cut as {own}, the exam's as {ours.model_dump(mode='json')}; start a new exam with --new-exam"
         )
     with bench(primary) as place:
         stages.encode.main(exam / "crops", model, place / "latents")
-        stages.score.main(exam / "crops", model, place / "latents", vectors, exam / "classifier", place / "scores")
+        stages.score.main(
+            exam / "crops", model, place / "latents", vectors, exam / "classifier", place / "scores"
+        )
         stages.evaluate.main(
             exam / "crops",
             model,
@@ -99,10 +111,16 @@ def read_off(crops: Crops, codes: np.ndarray, directions: Directions) -> dict[st
     """AUROC on the test faces of codes (N, D) projected on each direction, for attributes that have test faces on both sides; and their mean."""
     test, found = crops.rows("test"), {}
     for name in directions.attributes:
-        labels = crops.labels[test, crops.attributes.index(name)] if name in crops.attributes else np.zeros(len(test))
+        labels = (
+            crops.labels[test, crops.attributes.index(name)]
+            if name in crops.attributes
+            else np.zeros(len(test))
+        )
         if (labels == 1).any() and (labels == -1).any():
             known = labels != 0
-            found[name] = round(float(auroc(codes[test[known]] @ directions.unit(name), labels[known] == 1)[0]), 4)
+            found[name] = round(
+                float(auroc(codes[test[known]] @ directions.unit(name), labels[known] == 1)[0]), 4
+            )
     return found | {"mean": round(float(np.mean(list(found.values()))), 4)} if found else {}
 
 

@@ -58,11 +58,17 @@ def match(key: str, table: Mapping[str, float]) -> float | None:
     return next((value for pattern, value in table.items() if fnmatchcase(key, pattern)), None)
 
 
-def compare(key: str, champion: float | None, challenger: float | None, gates: Gates, noise: Mapping[str, float]) -> Figure:
+def compare(
+    key: str, champion: float | None, challenger: float | None, gates: Gates, noise: Mapping[str, float]
+) -> Figure:
     """One metric: None is a figure that a run does not have."""
     metric, floor = metric_table.of(key), gates.floors.get(key)
     critical = metric is not None and metric.critical
-    gain = metric_table.gain(key, champion, challenger) if champion is not None and challenger is not None else None
+    gain = (
+        metric_table.gain(key, champion, challenger)
+        if champion is not None and challenger is not None
+        else None
+    )
     allowed = tolerance(key, gates, noise) if metric is not None and metric.better else None
     lower = metric is not None and metric.better == "lower"
     if floor is not None and (challenger is None or (challenger > floor if lower else challenger < floor)):
@@ -93,7 +99,10 @@ def unsound(sanity: Mapping[str, Any], gates: Gates) -> list[str]:
         found.append(f"the export cannot be used: {sanity['trouble']}")
     if sanity["leaked"]:
         found.append(f"{sanity['leaked']} faces of the exam are among its train faces")
-    limits = {"parity": (gates.parity, "levels between torch and the export"), "latency": (gates.latency, "ms per face")}
+    limits = {
+        "parity": (gates.parity, "levels between torch and the export"),
+        "latency": (gates.latency, "ms per face"),
+    }
     for name, (limit, unit) in limits.items():
         value = sanity[name]
         if value is not None and value > limit:
@@ -101,7 +110,9 @@ def unsound(sanity: Mapping[str, Any], gates: Gates) -> list[str]:
     if sanity["parity"] is None and not sanity.get("trouble"):
         found.append("parity: pictures are not finite")
     if sanity["spread"] is not None and sanity["spread"] < gates.spread:
-        found.append(f"spread: samples differ by {sanity['spread']:.2f} levels, at least {gates.spread:g}: they all look alike")
+        found.append(
+            f"spread: samples differ by {sanity['spread']:.2f} levels, at least {gates.spread:g}: they all look alike"
+        )
     return found
 
 
@@ -118,13 +129,20 @@ def judge(
     keys = [*ours, *(key for key in (*theirs, *gates.floors) if key not in ours)]
     figures = tuple(compare(key, theirs.get(key), ours.get(key), gates, noise) for key in dict.fromkeys(keys))
     broken = unsound(sanity, gates) + [
-        f"{figure.key}: {number(figure.challenger)}, floor {figure.floor:g}" for figure in figures if figure.finding == "below floor"
+        f"{figure.key}: {number(figure.challenger)}, floor {figure.floor:g}"
+        for figure in figures
+        if figure.finding == "below floor"
     ]
     critical = [figure for figure in figures if figure.critical]
-    worse = {word: [figure for figure in critical if figure.finding == word] for word in ("much worse", "worse", "missing", "no tolerance")}
+    worse = {
+        word: [figure for figure in critical if figure.finding == word]
+        for word in ("much worse", "worse", "missing", "no tolerance")
+    }
     better = [figure for figure in critical if figure.finding == "better"]
     if broken or worse["much worse"]:
-        return Verdict("REJECT", (*broken, *map(told, worse["much worse"] + worse["worse"])), figures, dict(sanity))
+        return Verdict(
+            "REJECT", (*broken, *map(told, worse["much worse"] + worse["worse"])), figures, dict(sanity)
+        )
     if doubts := worse["missing"] + worse["worse"] + worse["no tolerance"]:
         return Verdict("HOLD", tuple(map(told, doubts)), figures, dict(sanity))
     if champion is None:
@@ -132,14 +150,24 @@ def judge(
     if better:
         return Verdict("PROMOTE", tuple(map(told, better)), figures, dict(sanity))
     if new_data:
-        return Verdict("PROMOTE", ("trained on new data, and no critical metric is worse",), figures, dict(sanity))
-    return Verdict("HOLD", ("no critical metric is better by more than chance, and the data are the same",), figures, dict(sanity))
+        return Verdict(
+            "PROMOTE", ("trained on new data, and no critical metric is worse",), figures, dict(sanity)
+        )
+    return Verdict(
+        "HOLD",
+        ("no critical metric is better by more than chance, and the data are the same",),
+        figures,
+        dict(sanity),
+    )
 
 
 def known(figures: Mapping[str, Any]) -> dict[str, float | None]:
     """Flat figures; NaN and infinity are figures that could not be had, not numbers that compare as equal."""
     flat = metric_table.flatten(dict(figures))
-    return {key: value if isinstance(value, (int, float)) and math.isfinite(value) else None for key, value in flat}
+    return {
+        key: value if isinstance(value, (int, float)) and math.isfinite(value) else None
+        for key, value in flat
+    }
 
 
 def number(value: float | None) -> str:

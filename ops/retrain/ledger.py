@@ -33,7 +33,9 @@ class Ledger:
         self.home = home
         self.lock, self.pointer, self.status = home / "lock", home / "champion.json", home / "status.json"
         self.journal, self.noise = home / "promotion.json", home / "noise.json"
-        self.releases, self.exams, self.snapshots, self.runs = (home / name for name in ("releases", "exams", "snapshots", "runs"))
+        self.releases, self.exams, self.snapshots, self.runs = (
+            home / name for name in ("releases", "exams", "snapshots", "runs")
+        )
         self.work = home / "work"
 
     def champion(self) -> dict[str, Any] | None:
@@ -57,7 +59,10 @@ class Ledger:
 
     def point(self, version: str, since: str) -> dict[str, Any]:
         """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns the pointer."""
-        before, release = self.champion(), json.loads((self.release(version) / "release.json").read_text(encoding="utf-8"))
+        before, release = (
+            self.champion(),
+            json.loads((self.release(version) / "release.json").read_text(encoding="utf-8")),
+        )
         if before is not None and before["version"] == version:
             return before
         pointer = release | {
@@ -85,7 +90,11 @@ class Ledger:
         needed = {champion.get("version"), champion.get("previous")}
         drop = [version for version in self.versions() if version not in needed]
         drafts = [path for folder in (self.releases, self.exams) for path in folder.glob(".*.draft")]
-        kept = [read_json(self.release(version) / "release.json") for version in self.versions() if version not in drop[:-keep]]
+        kept = [
+            read_json(self.release(version) / "release.json")
+            for version in self.versions()
+            if version not in drop[:-keep]
+        ]
         exams = {release["exam"] for release in kept} | {champion.get("exam")}
         old = [path for path in self.exams.glob("*") if path.name not in exams] if champion else []
         for path in (*drafts, *map(self.release, drop[:-keep]), *old, *sorted(self.runs.glob("*"))[:-RUNS]):

@@ -29,7 +29,9 @@ def exclusive(path: Path, wait: float) -> Iterator[int]:
             except BlockingIOError:
                 if time.monotonic() >= end:
                     holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-                    raise Busy(f"{path}: process {holder or 'unknown'} is at work; try again when it has ended") from None
+                    raise Busy(
+                        f"{path}: process {holder or 'unknown'} is at work; try again when it has ended"
+                    ) from None
                 time.sleep(0.05)
         try:
             os.ftruncate(descriptor, 0)

@@ -32,24 +32,37 @@ class NoExam(RuntimeError):
 def spread(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
     """Per key that every run has, the larger of its standard deviation (n - 1) and the root mean square of those of its pattern."""
     keys = [key for key in runs[0] if all(run.get(key) is not None for run in runs)]
-    own = {key: float(np.std([run[key] for run in runs], ddof=1)) for key in keys if (metric := metric_table.of(key)) and metric.better}
+    own = {
+        key: float(np.std([run[key] for run in runs], ddof=1))
+        for key in keys
+        if (metric := metric_table.of(key)) and metric.better
+    }
     kin = defaultdict(list)
     for key, deviation in own.items():
         kin[metric_table.of(key).pattern].append(deviation)
-    return {key: max(deviation, float(np.sqrt(np.mean(np.square(kin[metric_table.of(key).pattern]))))) for key, deviation in own.items()}
+    return {
+        key: max(deviation, float(np.sqrt(np.mean(np.square(kin[metric_table.of(key).pattern])))))
+        for key, deviation in own.items()
+    }
 
 
 def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str, float]:
     """Train and score once per seed; writes noise.json. Raises NoExam, CommandFailed, GitError."""
     champion = ledger.champion()
     if champion is None or not (ledger.exams / champion["exam"]).is_dir():
-        raise NoExam(f"{ledger.home}: nobody serves yet, so there is no exam; run python -m ops.retrain first")
+        raise NoExam(
+            f"{ledger.home}: nobody serves yet, so there is no exam; run python -m ops.retrain first"
+        )
     run, exam = ledger.new_run(), ledger.exams / champion["exam"]
     runner, figures = Runner(run / "log.txt", project.lock), []
     clone = challenger.prepare(project, ledger.work, champion["revision"]).folder
     challenger.share_cache(project.folder, clone)
     for pointer in sorted((clone / challenger.SNAPSHOTS).glob("*.dvc")):
-        runner.run(["dvc", "checkout", "--quiet", f"{challenger.SNAPSHOTS}/{pointer.name}"], clone, settings.exam.timeout)
+        runner.run(
+            ["dvc", "checkout", "--quiet", f"{challenger.SNAPSHOTS}/{pointer.name}"],
+            clone,
+            settings.exam.timeout,
+        )
     params = (clone / "params.yaml").read_text(encoding="utf-8")
     for seed in settings.noise.seeds:
         set_params(clone / "params.yaml", {"seed": seed})
@@ -57,16 +70,30 @@ def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str
         (clone / "params.yaml").write_text(params, encoding="utf-8")  # the exam itself is the same for all
         out = run / f"seed_{seed}.json"
         paths = map(str, (exam, clone / "data/model", clone / "data/vectors"))
-        runner.run([sys.executable, "-m", "ops.retrain.exam", "score", *paths, champion["primary"], str(out)], clone, settings.exam.timeout)
+        runner.run(
+            [sys.executable, "-m", "ops.retrain.exam", "score", *paths, champion["primary"], str(out)],
+            clone,
+            settings.exam.timeout,
+        )
         figures.append(dict(metric_table.flatten(json.loads(out.read_text(encoding="utf-8")))))
         print(f"seed {seed}: {out}", flush=True)
     found = {key: round(value, 6) for key, value in spread(figures).items()}
-    write_json(ledger.noise, {"exam": exam.name, "revision": champion["revision"], "seeds": list(settings.noise.seeds), "spread": found})
+    write_json(
+        ledger.noise,
+        {
+            "exam": exam.name,
+            "revision": champion["revision"],
+            "seeds": list(settings.noise.seeds),
+            "spread": found,
+        },
+    )
     return found
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.retrain.noise", description="Measure what chance alone does to each figure.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.retrain.noise", description="Measure what chance alone does to each figure."
+    )
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="root of the repository")
     parser.add_argument("--config", type=Path, default=FILE)
     chosen = parser.parse_args(arguments)

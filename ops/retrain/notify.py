@@ -13,13 +13,17 @@ def notify(settings: Notify, event: dict[str, Any]) -> list[str]:
     content, troubles = json.dumps(event, sort_keys=True).encode(), []
     if settings.command:
         try:
-            done = subprocess.run(settings.command, input=content, capture_output=True, timeout=settings.timeout, check=False)
+            done = subprocess.run(
+                settings.command, input=content, capture_output=True, timeout=settings.timeout, check=False
+            )
             if done.returncode:
                 troubles.append(f"{settings.command[0]}: exit code {done.returncode}")
         except (OSError, subprocess.TimeoutExpired) as error:
             troubles.append(f"{settings.command[0]}: {error}")
     if settings.webhook:
-        request = urllib.request.Request(settings.webhook, content, {"Content-Type": "application/json"}, method="POST")
+        request = urllib.request.Request(
+            settings.webhook, content, {"Content-Type": "application/json"}, method="POST"
+        )
         try:
             with urllib.request.urlopen(request, timeout=settings.timeout):
                 pass

@@ -32,7 +32,9 @@ class Runner:
     log: Path
     lock: int
 
-    def run(self, command: Sequence[str], cwd: Path, timeout: float, extra: Mapping[str, str] | None = None) -> None:
+    def run(
+        self, command: Sequence[str], cwd: Path, timeout: float, extra: Mapping[str, str] | None = None
+    ) -> None:
         """Run to the end, with `extra` added to the environment. Raises CommandFailed, also after `timeout` seconds."""
         reading, writing = os.pipe()
         with self.log.open("ab") as log:
@@ -60,13 +62,21 @@ class Runner:
         if late:
             raise CommandFailed(f"{_name(command)}: not done after {timeout:g} s, killed", code)
         if code:
-            unfit = code == UNFIT or any(line.endswith(f"exited with {UNFIT}") for line in tail(self.log, start))
-            raise CommandFailed(f"{_name(command)}: exit code {code}: {last_word(self.log, start)}", code, unfit)
+            unfit = code == UNFIT or any(
+                line.endswith(f"exited with {UNFIT}") for line in tail(self.log, start)
+            )
+            raise CommandFailed(
+                f"{_name(command)}: exit code {code}: {last_word(self.log, start)}", code, unfit
+            )
 
 
 def environment() -> dict[str, str]:
     """The job's own, with the programs of its Python environment first on PATH."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "DVC_NO_ANALYTICS": "1"}
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "DVC_NO_ANALYTICS": "1",
+    }
 
 
 def tail(log: Path, start: int) -> list[str]:
@@ -80,7 +90,12 @@ def last_word(log: Path, start: int) -> str:
     """The last line after `start` that reads as an error, otherwise the last line."""
     lines = tail(log, start)
     telling = [line for line in lines if line.lower().startswith(("error:", "fatal:")) or "Error:" in line]
-    spoken = [line for line in telling if "failed to reproduce" not in line] or telling or lines or ["it said nothing"]
+    spoken = (
+        [line for line in telling if "failed to reproduce" not in line]
+        or telling
+        or lines
+        or ["it said nothing"]
+    )
     return spoken[-1][:500]
 
 

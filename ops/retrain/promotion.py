@@ -20,7 +20,7 @@ from ops.retrain.process import CommandFailed, Runner
 from ops.retrain.repository import GitError, Repository, assign, register
 from ops.retrain.settings import Settings
 
-CODE = Path(__file__).parents[1]
+CODE = Path(__file__).parents[2]
 HOURS = 7200.0  # seconds that a push of the cache may take
 MINUTES = 300.0
 FOLDERS = {"model": "data/model", "vectors": "data/vectors", "export": "data/export"}
@@ -46,10 +46,16 @@ def copy_release(ledger: Ledger, clone: Path, version: str, about: Mapping[str, 
 
 def smoke(ledger: Ledger, version: str, runner: Runner) -> None:
     """Load the release's export as the website does, and render an edit. Raises CommandFailed."""
-    runner.run([sys.executable, "-m", "ops.retrain.smoke", str((ledger.release(version) / "export").resolve())], CODE, MINUTES)
+    runner.run(
+        [sys.executable, "-m", "ops.retrain.smoke", str((ledger.release(version) / "export").resolve())],
+        CODE,
+        MINUTES,
+    )
 
 
-def decide(ledger: Ledger, clone: Path, runner: Runner, entry: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+def decide(
+    ledger: Ledger, clone: Path, runner: Runner, entry: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
     """Copy the release, prove it, and write down that it is to be served. Raises CommandFailed where it does not work."""
     copy_release(ledger, clone, entry["version"], about)
     try:
@@ -99,17 +105,31 @@ def publish(project: Repository, clone: Path, settings: Settings, entry: Mapping
     branch = f"refs/heads/{git.branch}"
     if not git.remote:
         if project.find(branch) not in (tip, commit):
-            raise Abandoned(f"branch {git.branch} has moved since {version} was trained; the next run starts from there")
+            raise Abandoned(
+                f"branch {git.branch} has moved since {version} was trained; the next run starts from there"
+            )
         project.git("update-ref", branch, commit)
-    tags = [register(project, settings.model, version, commit), assign(project, settings.model, settings.stage, version)]
+    tags = [
+        register(project, settings.model, version, commit),
+        assign(project, settings.model, settings.stage, version),
+    ]
     if git.remote:
         try:
-            project.git("push", "--quiet", "--atomic", git.remote, f"{commit}:{branch}", *(f"refs/tags/{tag}" for tag in tags))
+            project.git(
+                "push",
+                "--quiet",
+                "--atomic",
+                git.remote,
+                f"{commit}:{branch}",
+                *(f"refs/tags/{tag}" for tag in tags),
+            )
         except GitError as error:
             if "failed to push some refs" not in str(error):
                 raise  # no way to the remote just now
             project.git("tag", "--delete", *tags)
-            raise Abandoned(f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there") from None
+            raise Abandoned(
+                f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there"
+            ) from None
 
 
 def has_remote(clone: Path) -> bool:

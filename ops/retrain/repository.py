@@ -7,7 +7,16 @@ from pathlib import Path
 
 from ops.retrain.process import environment
 
-QUIET = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "advice.detachedHead=false", "-c", "core.hooksPath=/dev/null")
+QUIET = (
+    "-c",
+    "gc.auto=0",
+    "-c",
+    "maintenance.auto=false",
+    "-c",
+    "advice.detachedHead=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+)
 
 
 class GitError(RuntimeError):
@@ -25,7 +34,11 @@ class Repository:
     def git(self, *arguments: str) -> str:
         """Run one command; what it printed, stripped. Raises GitError."""
         name, email = self.author
-        person = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email))}
+        person = {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", name), ("EMAIL", email))
+        }
         done = subprocess.run(
             ["git", *QUIET, *arguments],
             cwd=self.folder,
@@ -51,7 +64,9 @@ class Repository:
     def resolve(self, revision: str) -> str:
         """The commit that `revision` names. Raises GitError."""
         if (commit := self.find(revision)) is None:
-            raise GitError(f"{self.folder}: no revision {revision!r}; set challenger.base in retrain.yaml to a branch, tag or commit")
+            raise GitError(
+                f"{self.folder}: no revision {revision!r}; set challenger.base in retrain.yaml to a branch, tag or commit"
+            )
         return commit
 
     def checked_out(self, branch: str) -> bool:
@@ -62,7 +77,9 @@ class Repository:
 def _here(folder: Path) -> dict[str, str]:
     """An environment in which Git works on `folder` or not at all: never on a repository around it, nor on one that the environment names."""
     clean = {
-        name: value for name, value in environment().items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+        name: value
+        for name, value in environment().items()
+        if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
     }
     return clean | {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent), "GIT_TERMINAL_PROMPT": "0"}
 
@@ -70,7 +87,9 @@ def _here(folder: Path) -> dict[str, str]:
 def next_version(tags: list[str], model: str) -> str:
     """The version after the highest that is registered: v0.0.1, v0.0.2, ..."""
     found = [re.fullmatch(rf"{re.escape(model)}@v(\d+)\.(\d+)\.(\d+)", tag) for tag in tags]
-    major, minor, patch = max((tuple(map(int, match.groups())) for match in found if match), default=(0, 0, 0))
+    major, minor, patch = max(
+        (tuple(map(int, match.groups())) for match in found if match), default=(0, 0, 0)
+    )
     return f"v{major}.{minor}.{patch + 1}"
 
 
@@ -87,10 +106,16 @@ def register(repository: Repository, model: str, version: str, commit: str) -> s
 def assign(repository: Repository, model: str, stage: str, version: str) -> str:
     """Tag the commit of `version` as the one in `stage`, in GTO's format; nothing where it already is. Returns the tag."""
     commit = repository.resolve(f"refs/tags/{model}@{version}")
-    numbers = [int(tag.rsplit("#", 1)[1]) for tag in repository.git("tag", "--list", f"{model}#{stage}#*").split() if tag[-1].isdigit()]
+    numbers = [
+        int(tag.rsplit("#", 1)[1])
+        for tag in repository.git("tag", "--list", f"{model}#{stage}#*").split()
+        if tag[-1].isdigit()
+    ]
     last = max(numbers, default=0)
     if last and repository.resolve(f"refs/tags/{model}#{stage}#{last}") == commit:
         return f"{model}#{stage}#{last}"
     tag = f"{model}#{stage}#{last + 1}"
-    repository.git("tag", "-a", tag, commit, "-m", f"Assigning stage {stage} to artifact {model} version {version}")
+    repository.git(
+        "tag", "-a", tag, commit, "-m", f"Assigning stage {stage} to artifact {model} version {version}"
+    )
     return tag

@@ -24,7 +24,9 @@ class NoSuchVersion(ValueError):
 def roll_back(version: str, settings: Settings, ledger: Ledger, project: Repository) -> str:
     """Tag, then point. Returns the line that people are told. Raises NoSuchVersion, CommandFailed, GitError, Abandoned."""
     if version not in ledger.versions():
-        raise NoSuchVersion(f"{ledger.releases}: no {version}; here are: {', '.join(ledger.versions()) or 'none'}")
+        raise NoSuchVersion(
+            f"{ledger.releases}: no {version}; here are: {', '.join(ledger.versions()) or 'none'}"
+        )
     runner = Runner(ledger.new_run() / "log.txt", project.lock)
     promotion.carry_out(
         ledger, project, ledger.work, settings, runner
@@ -41,7 +43,9 @@ def roll_back(version: str, settings: Settings, ledger: Ledger, project: Reposit
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.retrain.rollback", description="Let an earlier version serve again.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.retrain.rollback", description="Let an earlier version serve again."
+    )
     parser.add_argument("version", metavar="VERSION", help="such as v0.0.1; ops.retrain.status lists them")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="root of the repository")
     parser.add_argument("--config", type=Path, default=FILE)
@@ -60,7 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(told)
-    for trouble in notify(settings.notify, {"model": settings.model, "verdict": "ROLLBACK", "reasons": [told], "version": chosen.version}):
+    for trouble in notify(
+        settings.notify,
+        {"model": settings.model, "verdict": "ROLLBACK", "reasons": [told], "version": chosen.version},
+    ):
         print(f"not done: {trouble}")
     return 0
 

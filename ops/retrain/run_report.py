@@ -26,7 +26,14 @@ def lines(outcome: dict[str, Any], verdict: Verdict | None) -> Iterator[str]:
     for reason in outcome["reasons"]:
         yield f"- {reason}"
     yield ""
-    facts = {"run": "run", "base": "code and params", "snapshot": "data", "exam": "exam", "champion": "champion", "seconds": "seconds"}
+    facts = {
+        "run": "run",
+        "base": "code and params",
+        "snapshot": "data",
+        "exam": "exam",
+        "champion": "champion",
+        "seconds": "seconds",
+    }
     for key, label in facts.items():
         if outcome.get(key) is not None:
             yield f"- {label}: {outcome[key]}"
@@ -39,7 +46,13 @@ def lines(outcome: dict[str, Any], verdict: Verdict | None) -> Iterator[str]:
 
 
 def data_lines(data: dict[str, Any]) -> Iterator[str]:
-    yield from ("", "## New data", "", f"{data['pictures']} pictures, {data['new']} of them new; {len(data['refused'])} refused.", "")
+    yield from (
+        "",
+        "## New data",
+        "",
+        f"{data['pictures']} pictures, {data['new']} of them new; {len(data['refused'])} refused.",
+        "",
+    )
     for name, reason in list(data["refused"].items())[:SHOWN]:
         yield f"- {name}: {reason}"
     if len(data["refused"]) > SHOWN:
@@ -54,16 +67,23 @@ def drift_lines(drift: dict[str, Any]) -> Iterator[str]:
             f"usual {number(codes['frechet_usual'])}, ratio {number(codes['ratio'])}; the mean shifted by {number(codes['shift'])} deviations."
         )
     moved = {name: row for name, row in drift["attributes"].items() if abs(row["z"]) >= NOTABLE}
-    yield from ("", f"Labels whose rate differs by {NOTABLE:g} standard errors or more: {', '.join(moved) or 'none'}.")
+    yield from (
+        "",
+        f"Labels whose rate differs by {NOTABLE:g} standard errors or more: {', '.join(moved) or 'none'}.",
+    )
     if moved:
         yield from ("", "| label | before | new | standard errors |", "|---|---|---|---|")
-        yield from (f"| {name} | {row['others']:.3f} | {row['new']:.3f} | {row['z']:+.1f} |" for name, row in moved.items())
+        yield from (
+            f"| {name} | {row['others']:.3f} | {row['new']:.3f} | {row['z']:+.1f} |"
+            for name, row in moved.items()
+        )
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     yield from ("", "## Sanity", "")
     yield from (
-        f"- {name}: {value:.4g}" if isinstance(value, float) else f"- {name}: {value}" for name, value in sorted(verdict.sanity.items())
+        f"- {name}: {value:.4g}" if isinstance(value, float) else f"- {name}: {value}"
+        for name, value in sorted(verdict.sanity.items())
     )
     for title, critical in (("Critical metrics", True), ("Other metrics", False)):
         yield from (
@@ -76,5 +96,12 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
         for row in verdict.figures:
             if row.critical is critical:
                 gain = "" if row.gain is None else f"{row.gain:+.4f}"
-                known = (number(row.champion), number(row.challenger), gain, number(row.tolerance), number(row.floor), row.finding)
+                known = (
+                    number(row.champion),
+                    number(row.challenger),
+                    gain,
+                    number(row.tolerance),
+                    number(row.floor),
+                    row.finding,
+                )
                 yield f"| {row.key} | {' | '.join(known)} |"

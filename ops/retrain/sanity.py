@@ -65,19 +65,31 @@ def sheet(pictures: np.ndarray) -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
-def inspect(exam: Path, crops: Path, weights: Path, folder: Path, out: Path) -> dict[str, float | bool | int | None]:
+def inspect(
+    exam: Path, crops: Path, weights: Path, folder: Path, out: Path
+) -> dict[str, float | bool | int | None]:
     """The figures above. Those that an export which cannot be loaded or drawn from makes impossible are null."""
-    found = {"weights_finite": finite(weights / "model.safetensors"), "leaked": leaked(Crops.open(exam / "crops"), Crops.open(crops))}
+    found = {
+        "weights_finite": finite(weights / "model.safetensors"),
+        "leaked": leaked(Crops.open(exam / "crops"), Crops.open(crops)),
+    }
     model, _ = checkpoints.load(weights)
     try:
         export = Export(folder)
-        codes = np.stack([export.sample(seed, export.about["prior"]["temperature"]) for seed in range(1, SAMPLES + 1)])
+        codes = np.stack(
+            [export.sample(seed, export.about["prior"]["temperature"]) for seed in range(1, SAMPLES + 1)]
+        )
         pictures = export.decode(codes)
     except (BadExport, BadValue) as error:
         return found | {"parity": None, "latency": None, "spread": None, "trouble": str(error)}
     sheet(levels(pictures)).save(out / "samples.png")
     spread = float(pictures.std(0).mean())
-    return found | {"parity": parity(model, export, codes), "latency": latency(export, codes[0]), "spread": spread, "trouble": None}
+    return found | {
+        "parity": parity(model, export, codes),
+        "latency": latency(export, codes[0]),
+        "spread": spread,
+        "trouble": None,
+    }
 
 
 def main(exam: Path, crops: Path, weights: Path, export: Path, out: Path) -> None:

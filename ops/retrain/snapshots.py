@@ -56,7 +56,11 @@ def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | Non
             if not rested(folder / sheet.root / LABELS, settle):
                 return None
             names = list(read_table(sheet, 0.0, 0.0)["name"])
-            here = {name.removeprefix(sheet.root) for name in files.names if is_picture(name) and name.startswith(sheet.root)}
+            here = {
+                name.removeprefix(sheet.root)
+                for name in files.names
+                if is_picture(name) and name.startswith(sheet.root)
+            }
             pictures, refused = judge(folder / sheet.root, names, here, settle, earlier.get("pictures", {}))
     except (RawError, OSError) as error:
         raise SnapshotError(f"source.folder: {error}") from None

@@ -59,7 +59,9 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.retrain.status", description="Who serves, and is retraining alive?")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.retrain.status", description="Who serves, and is retraining alive?"
+    )
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="root of the repository")
     parser.add_argument("--config", type=Path, default=FILE)
     parser.add_argument("--json", action="store_true", help="for programs")

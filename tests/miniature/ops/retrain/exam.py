@@ -33,8 +33,17 @@ def score(exam: Path, model: Path, vectors: Path, _primary: str, out: Path) -> N
         raise SystemExit("error: the model encodes some of the images to NaN")
     rebuilt = codes @ weights["axes"] + weights["mean"]
     psnr = float(-10 * np.log10(np.square((rebuilt - images.reshape(len(images), -1)) / 255).mean()))
-    areas = {name: auroc(codes @ directions[place], labels[:, place]) for place, name in enumerate(ATTRIBUTES)}
-    out.write_text(json.dumps({"reconstruction": {"psnr": psnr}, "auroc": {**areas, "mean": float(np.mean(list(areas.values())))}}))
+    areas = {
+        name: auroc(codes @ directions[place], labels[:, place]) for place, name in enumerate(ATTRIBUTES)
+    }
+    out.write_text(
+        json.dumps(
+            {
+                "reconstruction": {"psnr": psnr},
+                "auroc": {**areas, "mean": float(np.mean(list(areas.values())))},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
