@@ -138,7 +138,7 @@ class CodeNorm(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """(count, D) on the CPU, from the Gaussian that was fitted."""
-        covariance = self.covariance.double().cpu()
+        covariance = self.covariance.cpu().double()
         factor = torch.linalg.cholesky(
             covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)
         ).float()
