@@ -25,6 +25,7 @@ from pydantic import Field
 from faces import bundle, checkpoints, export
 from faces.attributes import GROUPS
 from faces.crops import Crops
+from faces.detail import Detail
 from faces.directions import Directions
 from faces.files import new_folder, write_json
 from faces.gaussian import Spread
@@ -49,6 +50,7 @@ class Export(Group):
 class Params(Group):
     seed: int
     export: Export
+    detail: Detail
     primary: str = Field(alias="vectors.primary")
 
 
@@ -152,6 +154,7 @@ def write(params: Params, crops: Crops, model: torch.nn.Module, directions: Dire
             "arrays": places_of_arrays,
             "attributes": [entries[row] for row in rows],
             "groups": [group for group in GROUPS if any(entry["group"] == group for entry in entries)],
+            "detail": params.detail.model_dump(),
             "prior": {"source": params.export.prior, "temperature": params.export.temperature},
             "presets": faces,
             "presets_from": "test" if show else "prior",

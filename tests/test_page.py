@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-import yaml
 from PIL import Image
 
 from faces import detail
 from tests import standin
+from web import npm
 
-JS = Path(__file__).parent.parent / "web" / "page" / "js"
+ROOT = Path(__file__).parent.parent
+JS = ROOT / "web" / "page" / "js"
+DETAIL = {"noise": 0.12, "reach": 1}
 PRELUDE = """
 import {{ readFileSync }} from "node:fs";
 const types = {{ uint8: Uint8ClampedArray, float32: Float32Array, float64: Float64Array }};
@@ -77,6 +79,35 @@ def export(tmp_path_factory) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(5)
+
+
+# How it is written
+
+
+def test_the_linter_finds_nothing():
+    """biome.json's rules over JavaScript and CSS, and its formatting."""
+    try:
+        with npm.installed(ROOT / "web" / "lint") as packages:
+            command = [
+                packages / ".bin" / "biome",
+                "ci",
+                "--error-on-warnings",
+                "--config-path",
+                ROOT / "biome.json",
+                ROOT / "web" / "page",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except npm.NoPackages as error:
+        pytest.skip(str(error))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_line_is_longer_than_110_columns():
+    """What the formatter does not break: comments and texts."""
+    files = [*JS.glob("*.js"), JS.parent / "style.css"]
+    assert len(files) > 30
+    lines = [(path.name, i) for path in files for i, line in enumerate(path.read_text("utf-8").splitlines(), 1) if len(line) > 110]
+    assert lines == []
 
 
 # The bundle's arithmetic, against the server's
@@ -416,18 +447,22 @@ def test_a_face_drawn_back_six_decibels_worse_is_unlike():
 
 
 def test_small_changes_shrink_as_the_measured_edits_do(rng):
-    """The page's weights equal those of faces/detail.py with the params of the pipeline, to a thousandth of a level."""
-    settings = yaml.safe_load((JS.parents[2] / "params.yaml").read_text(encoding="utf-8"))["detail"]
+    """The page's weights equal those of faces/detail.py with the export's params, to a thousandth of a level."""
+    settings = {"noise": 0.2, "reach": 2}
     before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)
-    found = node(
-        "return [NOISE, REACH, shrunk(input.before, input.after, 16)];", {"detail.js": "NOISE, REACH, shrunk"}, before=before, after=after
+    found, whole = node(
+        "return [input.detail, { noise: 0, reach: 1 }].map((detail) => shrunk(input.before, input.after, 16, detail));",
+        {"detail.js": "shrunk"},
+        before=before,
+        after=after,
+        detail=settings,
     )
-    assert found[:2] == [settings["noise"], settings["reach"]]
     change = torch.from_numpy((after - before) / 127.5).permute(2, 0, 1)[None]
     expected = 127.5 * detail.shrunk(change, detail.Detail(**settings))[0].permute(1, 2, 0).numpy()
     assert 0.2 < (expected == 0).mean() < 0.8
-    np.testing.assert_allclose(found[2].reshape(16, 16, 3), expected, atol=1e-3)
+    np.testing.assert_allclose(found.reshape(16, 16, 3), expected, atol=1e-3)
+    np.testing.assert_allclose(whole.reshape(16, 16, 3), after - before, atol=1e-3)  # no noise: every change counts
 
 
 def test_a_change_lands_where_the_alignment_says(rng):
@@ -439,12 +474,13 @@ def test_a_change_lands_where_the_alignment_says(rng):
     photo = rng.integers(20, 130, (260, 260, 4), dtype=np.uint8)
     photo[..., 3] = 255
     result = node(
-        "return addChange(input.photo, change(input.before, input.after, 64), input.matrix, 64);",
+        "return addChange(input.photo, change(input.before, input.after, 64, input.detail), input.matrix, 64);",
         {"detail.js": "change, addChange"},
         photo=picture(photo),
         before=before,
         after=after,
         matrix=matrix,
+        detail=DETAIL,
     ).reshape(photo.shape)
     added = result.astype(float) - photo
     assert (added[..., 3] == 0).all()
@@ -463,13 +499,14 @@ def test_a_photograph_keeps_its_detail(rng):
     matrix = [scale, 0, scale * (0.5 - 100) - 0.5, scale * (0.5 - 100) - 0.5]
     same, lighter = node(
         """
-        const add = (after) => addChange(input.photo, change(input.before, after, 64), input.matrix, 64);
+        const add = (after) => addChange(input.photo, change(input.before, after, 64, input.detail), input.matrix, 64);
         return [add(input.before), add(input.before.map((v) => v + 50))];
         """,
         {"detail.js": "change, addChange"},
         photo=picture(photo),
         before=before,
         matrix=matrix,
+        detail=DETAIL,
     )
     assert (same.reshape(photo.shape) == photo).all()
     added = lighter.reshape(photo.shape).astype(int)[..., :3] - photo[..., :3]

@@ -1,4 +1,7 @@
-/** The backend that runs in the browser: the same interface as backend-http.js, over a worker that holds the networks. Nothing leaves the computer. */
+/**
+ * The backend that runs in the browser: the same interface as backend-http.js, over a worker that holds the
+ * networks. Nothing leaves the computer.
+ */
 
 import { Bundle } from "./bundle.js";
 
@@ -27,7 +30,8 @@ export class LocalBackend {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      for (const { reject } of this.#waiting.values()) reject(new Error("The browser could not run the model: it needs WebAssembly and module workers."));
+      for (const { reject } of this.#waiting.values())
+        reject(new Error("The browser could not run the model: it needs WebAssembly and module workers."));
       this.#waiting.clear();
     };
   }

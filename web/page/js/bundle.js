@@ -17,7 +17,9 @@ export async function get(url) {
 export class Bundle {
   /** description: bundle.json; bytes: ArrayBuffer of arrays.bin. Throws on another format. */
   constructor(description, bytes) {
-    if (description.format !== 1) throw new Error(`This page reads exports of format 1, this one is ${description.format}.`);
+    if (description.format !== 1)
+      throw new Error(`This page reads exports of format 1, this one is ${description.format}.`);
+    if (!description.detail) throw new Error("bundle.json has no `detail`: make the export anew.");
     Object.assign(this, description);
     this.length = description.model.code_length;
     this.size = description.model.size;
@@ -25,14 +27,26 @@ export class Bundle {
     this.values = Object.fromEntries(
       Object.entries(description.arrays).map(([name, { offset, shape }]) => [
         name,
-        new Float32Array(bytes, offset, shape.reduce((a, b) => a * b, 1)),
+        new Float32Array(
+          bytes,
+          offset,
+          shape.reduce((a, b) => a * b, 1),
+        ),
       ]),
     );
-    this.byName = new Map(this.attributes.map((attribute, row) => [attribute.name, { ...attribute, unit: this.row("directions", row) }]));
+    this.byName = new Map(
+      this.attributes.map((attribute, row) => [
+        attribute.name,
+        { ...attribute, unit: this.row("directions", row) },
+      ]),
+    );
   }
 
   static async open(json, arrays) {
-    const [description, bytes] = await Promise.all([get(json).then((answer) => answer.json()), get(arrays).then((answer) => answer.arrayBuffer())]);
+    const [description, bytes] = await Promise.all([
+      get(json).then((answer) => answer.json()),
+      get(arrays).then((answer) => answer.arrayBuffer()),
+    ]);
     return new Bundle(description, bytes);
   }
 
@@ -45,10 +59,17 @@ export class Bundle {
     return this.values[name].length / this.length;
   }
 
-  /** Where a code stands on each attribute, in sigmas from the mean of the train faces: Map of name -> number. */
+  /**
+   * Where a code stands on each attribute, in sigmas from the mean of the train faces: Map of name -> number.
+   */
   standing(code) {
     const { mean } = this.values;
-    return new Map([...this.byName.values()].map(({ name, unit, sigma }) => [name, (dot(code, unit) - dot(mean, unit)) / sigma]));
+    return new Map(
+      [...this.byName.values()].map(({ name, unit, sigma }) => [
+        name,
+        (dot(code, unit) - dot(mean, unit)) / sigma,
+      ]),
+    );
   }
 
   /** Standard deviation of the train codes along a unit direction. */
@@ -73,13 +94,23 @@ export class Bundle {
     return Float32Array.from(mean, (value, i) => value + temperature * out[i]);
   }
 
-  /** The code after an edit: {code, strengths: {name: sigmas}, locked: [names], custom: [{direction: unit (D), sigma, strength, locked}]}. */
+  /**
+   * The code after an edit: {code, strengths: {name: sigmas}, locked: [names], custom: [{direction: unit (D),
+   * sigma, strength, locked}]}.
+   */
   edited({ code, strengths, locked, custom }) {
     const own = this.attributes.map(({ name }) => {
       const { unit, sigma } = this.byName.get(name);
       return { unit, size: (strengths[name] ?? 0) * sigma, locked: locked.includes(name) };
     });
-    const made = custom.map((slider) => ({ unit: slider.direction, size: slider.strength * slider.sigma, locked: slider.locked }));
-    return edited(code, [...own, ...made].filter((step) => step.size || step.locked));
+    const made = custom.map((slider) => ({
+      unit: slider.direction,
+      size: slider.strength * slider.sigma,
+      locked: slider.locked,
+    }));
+    return edited(
+      code,
+      [...own, ...made].filter((step) => step.size || step.locked),
+    );
   }
 }

@@ -45,7 +45,10 @@ class Bytes {
 const BITS = 5; // of each channel that colours are told apart by while the palette is chosen
 const bin = (r, g, b) => ((r >> (8 - BITS)) << (2 * BITS)) | ((g >> (8 - BITS)) << BITS) | (b >> (8 - BITS));
 
-/** Up to 256 colours for RGB frames by median cut (Heckbert 1982), each box split where its spread-weighted population is largest. */
+/**
+ * Up to 256 colours for RGB frames by median cut (Heckbert 1982), each box split where its spread-weighted
+ * population is largest.
+ */
 export function palette(frames, limit = 256) {
   const sums = new Float64Array(4 << (3 * BITS));
   for (const frame of frames) {
@@ -75,14 +78,20 @@ export function palette(frames, limit = 256) {
     const { box, axis, count } = boxes[worst];
     box.sort((a, b) => a.rgb[axis] - b.rgb[axis]);
     let [cut, seen] = [0, 0];
-    while (cut < box.length - 1 && (seen + box[cut].count <= count / 2 || cut === 0)) seen += box[cut++].count;
+    while (cut < box.length - 1 && (seen + box[cut].count <= count / 2 || cut === 0))
+      seen += box[cut++].count;
     boxes.splice(worst, 1, measure(box.slice(0, cut)), measure(box.slice(cut)));
   }
-  return boxes.map(({ box, count }) => [0, 1, 2].map((c) => Math.round(box.reduce((sum, colour) => sum + colour.count * colour.rgb[c], 0) / count)));
+  return boxes.map(({ box, count }) =>
+    [0, 1, 2].map((c) =>
+      Math.round(box.reduce((sum, colour) => sum + colour.count * colour.rgb[c], 0) / count),
+    ),
+  );
 }
 
 const BAYER = [0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5].map((value) => (value + 0.5) / 16 - 0.5);
-const DITHER = 6; // levels of ordered dithering: hides bands, and unlike error diffusion stands still from frame to frame
+// Levels of ordered dithering: hides bands, and unlike error diffusion stands still from frame to frame
+const DITHER = 6;
 
 const byte = (value) => (value < 0 ? 0 : value > 255 ? 255 : value | 0);
 
@@ -96,11 +105,14 @@ function nearest(r, g, b, colours) {
   return index;
 }
 
-/** Palette indices of an RGB frame (width x height), dithered; `seen` remembers the nearest colour of each bin between frames. */
+/**
+ * Palette indices of an RGB frame (width x height), dithered; `seen` remembers the nearest colour of each bin
+ * between frames.
+ */
 function quantise(frame, width, colours, seen) {
   const out = new Uint8Array(frame.length / 3);
   for (let pixel = 0; pixel < out.length; pixel++) {
-    const shift = DITHER * BAYER[((((pixel / width) | 0) & 3) << 2) | (pixel % width & 3)];
+    const shift = DITHER * BAYER[((((pixel / width) | 0) & 3) << 2) | ((pixel % width) & 3)];
     const r = byte(frame[3 * pixel] + shift);
     const g = byte(frame[3 * pixel + 1] + shift);
     const b = byte(frame[3 * pixel + 2] + shift);
@@ -154,7 +166,8 @@ export function lzw(indices, bits) {
 }
 
 /**
- * A looping GIF. frames: RGB byte arrays of width x height, of which one may come more than once; delay: hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
+ * A looping GIF. frames: RGB byte arrays of width x height, of which one may come more than once; delay:
+ * hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
  */
 export function encodeGif(frames, width, height, delay, comment) {
   const colours = palette([...new Set(frames)]);

@@ -15,10 +15,13 @@ export class Photo {
     try {
       bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
     } catch {
-      throw new Error(`${file.name || "This"} is not a picture that this browser can read. Try a JPEG, PNG or WebP file.`);
+      throw new Error(
+        `${file.name || "This"} is not a picture that this browser can read. Try a JPEG, PNG or WebP file.`,
+      );
     }
     const { width, height } = bitmap;
-    if (Math.min(width, height) < MIN_SIDE) throw new Error(`The picture is ${width} x ${height} pixels: too small to hold a face.`);
+    if (Math.min(width, height) < MIN_SIDE)
+      throw new Error(`The picture is ${width} x ${height} pixels: too small to hold a face.`);
     const shrink = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
     const picture = flatten(bitmap, Math.round(width * shrink), Math.round(height * shrink));
     bitmap.close();
@@ -52,18 +55,21 @@ export async function pixelsOf(url) {
 const ROUGH = 6; // dB
 
 /**
- * Whether the model draws a face back much worse than it does test faces, whose mean is `known` dB: crop (picture), drawn (S * S * 3 numbers).
- * By 6 dB, four times the squared error; false where `known` was not measured.
+ * Whether the model draws a face back much worse than it does test faces, whose mean is `known` dB: crop
+ * (picture), drawn (S * S * 3 numbers). By 6 dB, four times the squared error; false where `known` was not
+ * measured.
  */
 export function unlike({ data, channels }, drawn, known) {
   let sum = 0;
-  for (let i = 0; i < drawn.length; i++) sum += (data[Math.floor(i / 3) * channels + (i % 3)] - drawn[i]) ** 2;
+  for (let i = 0; i < drawn.length; i++)
+    sum += (data[Math.floor(i / 3) * channels + (i % 3)] - drawn[i]) ** 2;
   return 10 * Math.log10((255 ** 2 * drawn.length) / sum) < known - ROUGH;
 }
 
 /** RGBA bytes of an RGB or RGBA picture. */
 export function rgba({ data, width, height, channels }) {
-  if (channels === 4) return new ImageData(new Uint8ClampedArray(data.buffer, data.byteOffset, data.length), width, height);
+  if (channels === 4)
+    return new ImageData(new Uint8ClampedArray(data.buffer, data.byteOffset, data.length), width, height);
   const out = new Uint8ClampedArray(width * height * 4).fill(255);
   for (let i = 0; i < width * height; i++) out.set([data[3 * i], data[3 * i + 1], data[3 * i + 2]], 4 * i);
   return new ImageData(out, width, height);

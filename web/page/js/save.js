@@ -10,13 +10,16 @@ const STEPS = 7; // pictures of a strip, the original and the edit among them
 const FRAMES = 16; // of an animation, one way
 const PAUSE = 60; // hundredths of a second that an animation rests at each end
 const DELAY = 5; // and between
-const GIF_SIDE = 320;
+const GIF_SIDE = 320; // pixels, as
+const STRIP_SIDE = 256; // of each picture
 
 /** States on the way from the original (t = 0) to `state` (t = 1): sliders and morph alike go straight. */
 export const onTheWay = (state, t) => ({
   ...state,
   mix: state.mix * t,
-  strengths: Object.fromEntries(Object.entries(state.strengths).map(([name, strength]) => [name, strength * t])),
+  strengths: Object.fromEntries(
+    Object.entries(state.strengths).map(([name, strength]) => [name, strength * t]),
+  ),
 });
 
 export class Saver {
@@ -29,7 +32,7 @@ export class Saver {
   /** Pictures (RGB or RGBA) of the states at each t, at most `longest` pixels a side. progress: (share). */
   async pictures(state, ts, longest, progress = () => {}) {
     const { session } = this;
-    const { size } = session.bundle;
+    const { size, detail } = session.bundle;
     const shot = this.shot(state);
     const plain = await session.plain(state);
     const photo = shot && shot.view !== "model" ? shot.photo.picture : null;
@@ -39,7 +42,12 @@ export class Saver {
     for (const t of ts) {
       const pixels = await session.render(onTheWay(state, t), true);
       out.push(
-        part ? { ...part.picture, data: addChange(part.picture, change(plain, pixels, size), part.toModel, size) } : enlarged(pixels, size, times),
+        part
+          ? {
+              ...part.picture,
+              data: addChange(part.picture, change(plain, pixels, size, detail), part.toModel, size),
+            }
+          : enlarged(pixels, size, times),
       );
       progress(out.length / ts.length);
     }
@@ -48,7 +56,10 @@ export class Saver {
 
   async #file(canvas, state) {
     const blob = await canvas.convertToBlob({ type: "image/png" });
-    const bytes = markPng(new Uint8Array(await blob.arrayBuffer()), state.base.kind === "photo" ? "photo" : "sample");
+    const bytes = markPng(
+      new Uint8Array(await blob.arrayBuffer()),
+      state.base.kind === "photo" ? "photo" : "sample",
+    );
     return new Blob([bytes], { type: "image/png" });
   }
 
@@ -59,17 +70,25 @@ export class Saver {
       const [picture] = await this.pictures(state, [1], 512);
       return this.#file(canvasOf(picture), state);
     }
-    const { size } = this.session.bundle;
+    const { size, detail } = this.session.bundle;
     const [plain, pixels] = [await this.session.plain(state), await this.session.render(state, true)];
     const { picture } = shot.photo;
-    return this.#file(canvasOf({ ...picture, data: addChange(picture, change(plain, pixels, size), shot.toModel, size) }), state);
+    return this.#file(
+      canvasOf({
+        ...picture,
+        data: addChange(picture, change(plain, pixels, size, detail), shot.toModel, size),
+      }),
+      state,
+    );
   }
 
   async strip(state) {
-    const pictures = await this.pictures(state, Array.from({ length: STEPS }, (_, i) => i / (STEPS - 1)), 256);
+    const way = Array.from({ length: STEPS }, (_, i) => i / (STEPS - 1));
+    const pictures = await this.pictures(state, way, STRIP_SIDE);
     const { width, height } = pictures[0];
     const canvas = new OffscreenCanvas(width * STEPS, height);
-    pictures.forEach((picture, i) => canvas.getContext("2d").putImageData(rgba(picture), i * width, 0));
+    const context = canvas.getContext("2d");
+    for (const [i, picture] of pictures.entries()) context.putImageData(rgba(picture), i * width, 0);
     return this.#file(canvas, state);
   }
 

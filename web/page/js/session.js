@@ -12,6 +12,8 @@
 
 import { arc } from "./vectors.js";
 
+const REMEMBERED = 4; // pictures of unedited faces
+
 export const START = Object.freeze({ base: null, other: null, mix: 0, strengths: {}, locked: [] });
 
 /** States gone by and undone. */
@@ -61,14 +63,16 @@ export function withStrength(state, name, strength) {
 /** `state` with one lock turned. */
 export const withLock = (state, name) => ({
   ...state,
-  locked: state.locked.includes(name) ? state.locked.filter((lock) => lock !== name) : [...state.locked, name],
+  locked: state.locked.includes(name)
+    ? state.locked.filter((lock) => lock !== name)
+    : [...state.locked, name],
 });
 
 export class Session {
   #codes = new Map(); // key of a base -> Promise of its code
   #photos = new Map(); // id -> {photo, encoded}
   #nextPhoto = 1;
-  #plain = { key: "", pixels: null };
+  #plain = new Map(); // key of a base -> Promise of its picture; the last few
   own = new Map(); // "own:<number>" -> slider
 
   constructor(backend) {
@@ -90,6 +94,11 @@ export class Session {
     return base?.kind === "photo" ? this.#photos.get(base.id) : null;
   }
 
+  /** A slider of the model's, or of a person's own; undefined where there is none of that name. */
+  slider(name) {
+    return this.bundle.byName.get(name) ?? this.own.get(name);
+  }
+
   /** Promise of the code of a base. */
   code(base) {
     if (base.kind === "photo") return Promise.resolve(this.photoOf(base).encoded.code);
@@ -106,19 +115,27 @@ export class Session {
   /** Promise of the code that edits of a state start from. */
   async start(state) {
     const code = await this.code(state.base);
-    return state.other && state.mix > 0 ? arc(code, await this.code(state.other), this.bundle.values.mean, state.mix) : code;
+    return state.other && state.mix > 0
+      ? arc(code, await this.code(state.other), this.bundle.values.mean, state.mix)
+      : code;
   }
 
   /** Promise of the edit of a state, as backends take it. */
   async edit(state) {
     const strengths = {};
     const custom = [];
-    for (const [name, strength] of Object.entries(state.strengths)) if (this.bundle.byName.has(name)) strengths[name] = strength;
+    for (const [name, strength] of Object.entries(state.strengths))
+      if (this.bundle.byName.has(name)) strengths[name] = strength;
     for (const [name, { unit, sigma }] of this.own) {
       const [strength, locked] = [state.strengths[name] ?? 0, state.locked.includes(name)];
       if (strength || locked) custom.push({ direction: unit, sigma, strength, locked });
     }
-    return { code: await this.start(state), strengths, locked: state.locked.filter((name) => this.bundle.byName.has(name)), custom };
+    return {
+      code: await this.start(state),
+      strengths,
+      locked: state.locked.filter((name) => this.bundle.byName.has(name)),
+      custom,
+    };
   }
 
   /** Promise of the model's picture of a state: S * S * 3 numbers. */
@@ -126,10 +143,14 @@ export class Session {
     return this.backend.render(await this.edit(state), fine);
   }
 
-  /** Promise of the model's picture of a state's base, before any edit; the last one is remembered. */
-  async plain({ base }) {
+  /** Promise of the model's picture of a state's base, before any edit; the last few are remembered. */
+  plain({ base }) {
     const key = JSON.stringify(base);
-    if (this.#plain.key !== key) this.#plain = { key, pixels: await this.render({ ...START, base }, true) };
-    return this.#plain.pixels;
+    const pixels = this.#plain.get(key) ?? this.render({ ...START, base }, true);
+    this.#plain.delete(key);
+    this.#plain.set(key, pixels); // the newest last
+    pixels.catch(() => this.#plain.delete(key));
+    if (this.#plain.size > REMEMBERED) this.#plain.delete(this.#plain.keys().next().value);
+    return pixels;
   }
 }

@@ -1,5 +1,6 @@
 /**
- * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders and locks; never a photograph or its code.
+ * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders and
+ * locks; never a photograph or its code.
  *
  *   #seed=42&Smiling=1.2&lock=Male,Young&with=7&mix=0.4
  */
@@ -14,7 +15,10 @@ const source = (value) => {
 };
 const name = (base) => (base.kind === "seed" ? String(base.seed) : `preset${base.index}`);
 
-/** The link text for a state {base, other, mix, strengths, locked}, "#..."; a photograph leaves out its base, a slider of one's own is left out. */
+/**
+ * The link text for a state {base, other, mix, strengths, locked}, "#..."; a photograph leaves out its base,
+ * a slider of one's own is left out.
+ */
 export function toHash({ base, other, mix, strengths, locked }, attributes) {
   const known = new Set(attributes.map((attribute) => attribute.name));
   const query = new URLSearchParams();
@@ -31,7 +35,10 @@ export function toHash({ base, other, mix, strengths, locked }, attributes) {
   return `#${query}`.replaceAll("%2C", ",");
 }
 
-/** What a link says, checked: {base or null, other or null, mix, strengths, locked}; what it cannot mean is left out, strengths are clamped to what a slider reaches. */
+/**
+ * What a link says, checked: {base or null, other or null, mix, strengths, locked}; what it cannot mean is
+ * left out, strengths are clamped to what a slider reaches.
+ */
 export function fromHash(hash, attributes) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
   const reaches = new Map(attributes.map((attribute) => [attribute.name, attribute.reach]));

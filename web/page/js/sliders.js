@@ -1,33 +1,14 @@
-/** The panel of sliders: the telling ones first, the others by group, judgements of looks behind a fold, one's own on top. */
+/**
+ * The panel of sliders: the telling ones first, the others by group, judgements of looks behind a fold, one's
+ * own on top.
+ */
+
+import { element, icon, labelled } from "./dom.js";
 
 const STEP = 0.05; // sigmas
 const WEAK = 0.7; // a direction that tells held-out faces apart no better than this is called faint
 
 export const signed = (value) => (value ? `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : "0");
-
-export function element(tag, properties = {}, ...children) {
-  const { dataset, ...rest } = properties;
-  const made = Object.assign(document.createElement(tag), rest);
-  Object.assign(made.dataset, dataset);
-  made.append(...children);
-  return made;
-}
-
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#i-${name}`);
-  svg.append(use);
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  return svg;
-}
-
-const labelled = (button, label) => {
-  button.setAttribute("aria-label", label);
-  button.title = label;
-  return button;
-};
 
 /** The bar of a range input, from its zero to its thumb, and its zero mark. */
 export function paint(track, input) {
@@ -50,7 +31,10 @@ export class Sliders {
     this.actions = actions;
     this.own = this.#section("Your own", [], false);
     this.own.hidden = true;
-    const [looks, rest] = [bundle.attributes.filter((a) => a.judgemental), bundle.attributes.filter((a) => !a.judgemental)];
+    const [looks, rest] = [
+      bundle.attributes.filter((a) => a.judgemental),
+      bundle.attributes.filter((a) => !a.judgemental),
+    ];
     const telling = rest.filter((a) => a.telling);
     root.replaceChildren(this.own);
     if (telling.length) root.append(this.#section("Most telling", telling, false));
@@ -63,7 +47,9 @@ export class Sliders {
       fold.querySelector("summary").after(
         element("p", {
           className: "note",
-          textContent: "These follow labels that annotators or programs put on strangers’ faces. They say what was labelled, not what anyone is.",
+          textContent:
+            "These follow labels that annotators or programs put on strangers’ faces. " +
+            "They say what was labelled, not what anyone is.",
         }),
       );
       root.append(fold);
@@ -84,16 +70,37 @@ export class Sliders {
   #row({ name, label, meaning, reach, auroc_low: sure }) {
     const id = `slider-${name.replaceAll(/[^\w-]/g, "-")}`;
     const limit = Math.max(1, Math.round(reach / STEP) * STEP).toFixed(2);
-    const input = element("input", { type: "range", id, min: `-${limit}`, max: limit, step: String(STEP), value: "0" });
+    const input = element("input", {
+      type: "range",
+      id,
+      min: `-${limit}`,
+      max: limit,
+      step: String(STEP),
+      value: "0",
+    });
     input.setAttribute("aria-describedby", "slider-help");
     const shown = element("span", { className: "value", textContent: "0" });
     shown.setAttribute("aria-hidden", "true"); // the range says it
     const lock = element("button", { type: "button" }, icon("open"));
-    const reset = labelled(element("button", { type: "button", disabled: true }, icon("reset")), `Reset ${label}`);
+    const reset = labelled(
+      element("button", { type: "button", disabled: true }, icon("reset")),
+      `Reset ${label}`,
+    );
     const zero = element("span", { className: "zero" });
     const track = element("div", { className: "track" }, zero, input);
-    const title = element("label", { htmlFor: id, textContent: label, title: meaning ? meaning[0].toUpperCase() + meaning.slice(1) : "" });
-    if (sure !== null && sure < WEAK) title.append(element("span", { className: "weak", textContent: "faint", title: "The model hardly knows this one" }));
+    const title = element("label", {
+      htmlFor: id,
+      textContent: label,
+      title: meaning ? meaning[0].toUpperCase() + meaning.slice(1) : "",
+    });
+    if (sure !== null && sure < WEAK)
+      title.append(
+        element("span", {
+          className: "weak",
+          textContent: "faint",
+          title: "The model hardly knows this one",
+        }),
+      );
     const row = element("li", { className: "row", dataset: { name } }, title, shown, lock, reset, track);
 
     let dragging = false;
@@ -122,14 +129,27 @@ export class Sliders {
   /** Put a slider of one's own in, or take it out. */
   add(name, slider) {
     const group = this.#groups.find(({ section }) => section === this.own);
-    const row = this.#row({ name, label: slider.label, meaning: slider.text, reach: slider.reach, auroc_low: null });
+    const row = this.#row({
+      name,
+      label: slider.label,
+      meaning: slider.text,
+      reach: slider.reach,
+      auroc_low: null,
+    });
     const save = element("button", { type: "button", textContent: "Save as a file" });
     const remove = element("button", { type: "button", textContent: "Remove" });
     save.setAttribute("aria-label", `Save ${slider.label} as a file`);
     remove.setAttribute("aria-label", `Remove ${slider.label}`);
     save.addEventListener("click", () => this.actions.save(name));
     remove.addEventListener("click", () => this.actions.remove(name));
-    row.append(element("div", { className: "extra" }, element("span", { textContent: slider.text }), element("span", {}, save, remove)));
+    row.append(
+      element(
+        "div",
+        { className: "extra" },
+        element("span", { textContent: slider.text }),
+        element("span", {}, save, remove),
+      ),
+    );
     group.list.append(row);
     group.names.push(name);
     this.own.hidden = false;
@@ -164,7 +184,8 @@ export class Sliders {
       const attribute = this.bundle.byName.get(name);
       if (standing && attribute) {
         const limit = Number(input.max);
-        const share = (edge) => `${(100 * (Math.min(limit, Math.max(-limit, edge - standing.get(name))) + limit)) / (2 * limit)}%`;
+        const share = (edge) =>
+          `${(100 * (Math.min(limit, Math.max(-limit, edge - standing.get(name))) + limit)) / (2 * limit)}%`;
         track.style.setProperty("--band-from", share(attribute.range[0]));
         track.style.setProperty("--band-to", share(attribute.range[1]));
       }
@@ -181,7 +202,10 @@ export class Sliders {
     const wanted = text.trim().toLowerCase();
     let shown = 0;
     for (const [name, { row, label }] of this.#rows) {
-      row.hidden = wanted !== "" && !label.toLowerCase().includes(wanted) && !name.toLowerCase().replaceAll("_", " ").includes(wanted);
+      row.hidden =
+        wanted !== "" &&
+        !label.toLowerCase().includes(wanted) &&
+        !name.toLowerCase().replaceAll("_", " ").includes(wanted);
       if (!row.hidden) shown += 1;
     }
     for (const group of this.#groups) {

@@ -1,4 +1,7 @@
-/** The picture: what the model drew, or the photograph with the change in it; compared with the original by holding or by a wipe. */
+/**
+ * The picture: what the model drew, or the photograph with the change in it; compared with the original by
+ * holding or by a wipe.
+ */
 
 import { apply, invert, resize } from "./align.js";
 import { addChange, change } from "./detail.js";
@@ -14,7 +17,10 @@ export function enlarged(pixels, size, times = ENLARGE) {
   return resize(picture, size * times, size * times, "lanczos");
 }
 
-/** The part of a photograph that a view shows, [left, top, width, height]. toModel: photograph to model pixels. */
+/**
+ * The part of a photograph that a view shows, [left, top, width, height]. toModel: photograph to model
+ * pixels.
+ */
 export function viewWindow(view, { width, height }, toModel, size) {
   if (view === "whole") return [0, 0, width, height];
   const inverse = invert(toModel);
@@ -28,7 +34,10 @@ export function viewWindow(view, { width, height }, toModel, size) {
   return [left, top, w, h];
 }
 
-/** A window of a photograph at no more than `longest` pixels a side, with the similarity from its pixels to the model's. */
+/**
+ * A window of a photograph at no more than `longest` pixels a side, with the similarity from its pixels to
+ * the model's.
+ */
 export function cut(picture, [left, top, width, height], toModel, longest) {
   const scale = Math.min(1, longest / Math.max(width, height));
   const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
@@ -40,11 +49,15 @@ export function cut(picture, [left, top, width, height], toModel, longest) {
   const step = width / w;
   const shift = [left + step / 2 - 0.5, top + step / 2 - 0.5];
   const [x, y] = apply([a, b, x0, y0], shift);
-  return { picture: { data: context.getImageData(0, 0, w, h).data, width: w, height: h, channels: 4 }, toModel: [a * step, b * step, x, y] };
+  return {
+    picture: { data: context.getImageData(0, 0, w, h).data, width: w, height: h, channels: 4 },
+    toModel: [a * step, b * step, x, y],
+  };
 }
 
 function put(canvas, picture) {
-  if (canvas.width !== picture.width || canvas.height !== picture.height) [canvas.width, canvas.height] = [picture.width, picture.height];
+  if (canvas.width !== picture.width || canvas.height !== picture.height)
+    [canvas.width, canvas.height] = [picture.width, picture.height];
   canvas.getContext("2d").putImageData(rgba(picture), 0, 0);
 }
 
@@ -53,22 +66,18 @@ export class Stage {
   #plain = null;
 
   /** parts: {frame, after, before, wipe, wipeBox, tagBefore, tagAfter}: elements. */
-  constructor(parts, size) {
+  constructor(parts, { size, detail }) {
     Object.assign(this, parts);
     this.size = size;
+    this.detail = detail;
     this.wipe.addEventListener("input", () => this.frame.style.setProperty("--wipe", `${this.wipe.value}%`));
   }
 
-  /** A ready picture (an image element), until the model draws. */
-  preview(image) {
-    this.after.getContext("2d").drawImage(image, 0, 0, this.after.width, this.after.height);
-  }
-
   /**
-   * plain, pixels: the model's pictures before and after, S * S * 3. shot: null for a face the model drew, else {id, photo, toModel, view}.
-   * Returns what is shown, as a picture.
+   * plain, pixels: the model's pictures before and after, S * S * 3. shot: null for a face the model drew,
+   * else {id, photo, toModel, view}. Returns what is shown, as a picture.
    */
-  show(plain, pixels, shot) {
+  show({ plain, pixels, shot }) {
     if (!shot || shot.view === "model") {
       if (this.#plain !== plain || this.#cut.key) put(this.before, enlarged(plain, this.size));
       [this.#plain, this.#cut] = [plain, { key: "" }];
@@ -78,11 +87,17 @@ export class Stage {
     const key = `${shot.id} ${shot.view}`;
     if (this.#cut.key !== key) {
       const whole = shot.photo.picture;
-      this.#cut = { key, ...cut(whole, viewWindow(shot.view, whole, shot.toModel, this.size), shot.toModel, SIDE) };
+      this.#cut = {
+        key,
+        ...cut(whole, viewWindow(shot.view, whole, shot.toModel, this.size), shot.toModel, SIDE),
+      };
       put(this.before, this.#cut.picture);
     }
     const { picture, toModel } = this.#cut;
-    put(this.after, { ...picture, data: addChange(picture, change(plain, pixels, this.size), toModel, this.size) });
+    put(this.after, {
+      ...picture,
+      data: addChange(picture, change(plain, pixels, this.size, this.detail), toModel, this.size),
+    });
   }
 
   /** While a person holds: the original in place of the edit. */
