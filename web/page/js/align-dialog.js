@@ -4,7 +4,7 @@
  */
 
 import { apply, invert } from "./align.js";
-import { element } from "./dom.js";
+import { element, openDialog } from "./dom.js";
 import { canvasOf, rgba } from "./photo.js";
 import { enlarged, viewWindow } from "./stage.js";
 
@@ -29,6 +29,7 @@ const NOTICES = {
     "The model learnt from faces unlike this one: it draws this one back only roughly, " +
     "and edits will be rough too.",
 };
+const UPSIDE_DOWN = "The mouth lies above the eyes: the face is taken to be upside down.";
 const HOW = {
   face: "Found by the face detector.",
   points: "Aligned by your three points.",
@@ -51,14 +52,16 @@ export class AlignDialog {
     dialog.querySelector("#align-auto").addEventListener("click", () => this.#again({}));
     this.zoom = dialog.querySelector("#align-zoom");
     this.zoom.addEventListener("click", () => this.#look(!this.closer));
+    dialog.addEventListener("close", () => this.#stopClicks());
     this.photoBox.addEventListener("click", (event) => this.#click(event));
   }
 
+  /** photo: with its pixels loaded. */
   open(photo, encoded, { size, geometry }) {
     Object.assign(this, { photo, size, clicks: null, encoded, guessed: geometry.guessed });
     this.source = canvasOf(photo.picture);
     this.#show(encoded, encoded.faces.length < 2 && encoded.aligned !== "frame");
-    this.dialog.showModal();
+    openDialog(this.dialog);
   }
 
   /** closer: whether to look closer, or undefined to stay where one is. */
@@ -69,6 +72,8 @@ export class AlignDialog {
       .filter((notice) => notice !== "several" || encoded.aligned === "face")
       .map((notice) => NOTICES[notice]);
     this.text.textContent = [how, ...notices, this.guessed ? GUESSED : ""].join(" ").trim();
+    const [a, b, mouth] = encoded.points;
+    if (mouth[1] < (a[1] + b[1]) / 2) this.text.textContent += ` ${UPSIDE_DOWN}`;
     this.#picture("#align-crop", encoded.crop);
     this.#picture("#align-back", enlarged(encoded.drawn, this.size));
     if (closer === undefined) this.#draw();
@@ -119,7 +124,8 @@ export class AlignDialog {
     context.save();
     context.beginPath();
     context.rect(0, 0, width, height);
-    for (const [x, y] of corners) context.lineTo(x, y);
+    context.moveTo(...corners[0]);
+    for (const corner of corners.slice(1)) context.lineTo(...corner);
     context.closePath();
     context.fillStyle = "rgb(0 0 0 / 45%)";
     context.fill("evenodd");
@@ -228,9 +234,14 @@ export class AlignDialog {
     this.#again({ points: a[0] <= b[0] ? [a, b, mouth] : [b, a, mouth] });
   }
 
-  async #again(choice, focus = null) {
+  #stopClicks() {
     this.clicks = null;
     this.photoBox.classList.remove("clicking");
+  }
+
+  async #again(choice, focus = null) {
+    this.#stopClicks();
+    this.photoBox.setAttribute("aria-busy", "true");
     const photo = this.photo;
     try {
       const encoded = await this.encode(photo, choice);
@@ -240,7 +251,8 @@ export class AlignDialog {
       this.use(photo, encoded);
     } catch (error) {
       this.#show(this.encoded);
-      this.fail(error);
+      this.fail(new Error(error.message.replace(/^points: /, "")));
     }
+    this.photoBox.removeAttribute("aria-busy");
   }
 }

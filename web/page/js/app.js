@@ -2,8 +2,9 @@
 
 import { about } from "./about.js";
 import { Replaced } from "./backend-http.js";
+import { sliderSteps } from "./bundle.js";
 import { Compare } from "./compare.js";
-import { $, element, enable, fail, labelled, say, toast } from "./dom.js";
+import { $, element, enable, labelled, openDialog, placeMessages, say, toast } from "./dom.js";
 import { Morph } from "./morph.js";
 import { OwnSliders } from "./own-sliders.js";
 import { PhotoInput } from "./photo-input.js";
@@ -18,6 +19,7 @@ import { Stage } from "./stage.js";
 import { listenForTabs } from "./tabs.js";
 
 const MERGE = 1000; // milliseconds within which moves of one slider are one step of undo
+const SURPRISES = 3; // sliders that are moved at once
 const RANDOM_SEEDS = 100000; // random faces have short numbers, which people can read out
 
 export class App {
@@ -39,9 +41,9 @@ export class App {
         tagBefore: $("tag-before"),
         tagAfter: $("tag-after"),
       },
-      bundle,
+      bundle.size,
     );
-    this.sliders = new Sliders($("sliders"), bundle, {
+    this.sliders = new Sliders($("sliders"), this.session, {
       input: (name, value) => this.preview(withStrength(this.state, name, value)),
       change: (name, value) => this.commit(withStrength(this.state, name, value), name),
       lock: (name) => this.lock(name),
@@ -50,13 +52,13 @@ export class App {
     });
     this.queue = latestWins(
       (state) => this.drawn(state),
-      (drawn) => {
-        this.stage.show(drawn);
-        this.#shown(drawn.state);
+      (show, state) => {
+        show();
+        this.#shown(state);
       },
       (error) => {
         if (error instanceof Replaced) this.stop(error.message);
-        else fail(error);
+        else this.#stale(error);
       },
     );
     this.compare = new Compare(this.stage);
@@ -67,6 +69,7 @@ export class App {
     this.saveDialog = new SaveDialog(this);
     this.listPresets($("presets"), (base) => this.face(base));
     this.#listen();
+    for (const part of document.querySelectorAll("[inert]")) part.inert = false;
   }
 
   get state() {
@@ -96,12 +99,17 @@ export class App {
     };
   }
 
-  /** Promise of all that the stage needs to show a state. */
+  /** Promise of a function that puts the picture of a state on the stage. */
   async drawn(state) {
+    const { session, stage } = this;
     const shot = this.shot(state);
-    const plain = await this.session.plain(state);
-    const pixels = await this.session.render(state, shot !== null && shot.view !== "model");
-    return { state, shot, plain, pixels };
+    if (!shot || shot.view === "model") {
+      const [plain, pixels] = await Promise.all([session.plain(state), session.render(state)]);
+      return () => stage.show({ plain, pixels });
+    }
+    const changed = await session.change(state);
+    await stage.prepare(shot, changed);
+    return () => stage.showChange(changed);
   }
 
   draw() {
@@ -126,7 +134,17 @@ export class App {
       say("Ready.");
       this.#prepare();
     }
+    delete frame.dataset.stale;
     frame.dataset.shown = JSON.stringify([state.base, state.mix, state.strengths, state.locked]);
+  }
+
+  /** The picture could not be drawn: say so over the old one, until it is. */
+  #stale(error) {
+    const { frame } = this.stage;
+    if (frame.dataset.loading) return this.stop(error.message);
+    frame.dataset.stale = "true";
+    $("stale-text").textContent = `Not up to date. ${error.message}`;
+    say($("stale-text").textContent);
   }
 
   /** Fetch what may be needed later; a failure shows itself when it is. */
@@ -159,18 +177,27 @@ export class App {
     const edits = moved.map(([name, value]) => `${this.labelOf(name)} ${signed(value)}`);
     const what = edits.length ? `edited: ${edits.join(", ")}` : "unedited";
     this.stage.describe(`${this.nameOf(state.base)}, ${what}`);
+    this.session.keep(this.history.all.states, state);
+    this.ownSliders.store(state);
     this.#address();
   }
 
+  /**
+   * Put the link of the state into the address, and beside it what a link does not carry but a reload should.
+   */
   #address() {
-    const hash = toHash(this.state, this.session.bundle.attributes);
-    if (hash === location.hash) return;
-    history.replaceState(null, "", hash === "#" ? location.pathname + location.search : hash);
+    const { strengths, locked, own, base } = this.state;
+    const beside = {
+      strengths: own.map((name) => strengths[name] ?? 0),
+      locked: own.map((name) => locked.includes(name)),
+      photo: base.kind === "photo",
+    };
+    history.replaceState(beside, "", toHash(this.state, this.session.bundle));
   }
 
   async #bands() {
     const { state } = this;
-    const key = JSON.stringify([state.base, state.other, state.mix, [...this.session.own.keys()]]);
+    const key = JSON.stringify([state.base, state.other, state.mix, state.own]);
     if (key === this.#standingOf) return;
     this.#standingOf = key;
     const standing = this.session.bundle.standing(await this.session.start(state));
@@ -204,7 +231,7 @@ export class App {
 
   /** A new face to start from. */
   face(base) {
-    const kept = $("keep").checked ? {} : { strengths: {}, other: null, mix: 0 };
+    const kept = $("keep").checked ? {} : { strengths: {}, mix: 0 };
     this.commit({ ...this.state, ...kept, base });
     say(`${this.nameOf(base)}.`);
   }
@@ -223,6 +250,39 @@ export class App {
     say("All sliders are at zero.");
   }
 
+  /** Move up to three of the first sliders, which are not kept, to anywhere where faces lie. */
+  async surprise() {
+    const { state, session } = this;
+    const standing = session.bundle.standing(await session.start(state));
+    const free = session.bundle.attributes.filter(
+      ({ name, telling }) => telling && !state.locked.includes(name),
+    );
+    const chosen = free.toSorted(() => Math.random() - 0.5).slice(0, SURPRISES);
+    const strengths = chosen.map(({ name, reach, range: [low, high] }) => {
+      const { step, end } = sliderSteps(reach);
+      const goal = low + Math.random() * (high - low) - standing.get(name);
+      const steps = Math.round(Math.min(end, Math.max(-end, goal)) / step);
+      return [name, Number((steps * step).toFixed(2))];
+    });
+    if (this.state !== state) return;
+    this.commit({ ...state, strengths: Object.fromEntries(strengths.filter(([, value]) => value)) });
+    say(strengths.map(([name, value]) => `${this.labelOf(name)} ${signed(value)}`).join(", "));
+  }
+
+  /** Show what a slider does: the first of them, from here to where faces end, played once or more. */
+  async example() {
+    const { state, session } = this;
+    const { attributes } = session.bundle;
+    const { name, range, reach } = attributes.find(({ telling }) => telling) ?? attributes[0];
+    const at = session.bundle.standing(await session.start(state)).get(name);
+    const goal = at < (range[0] + range[1]) / 2 ? range[1] - at : range[0] - at;
+    const { end } = sliderSteps(reach);
+    if (this.state !== state) return;
+    this.commit(withStrength(state, name, Number(Math.min(end, Math.max(-end, goal)).toFixed(1))));
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.player.play();
+    say(`${this.labelOf(name)} ${signed(this.state.strengths[name] ?? 0)}. Undo takes it back.`);
+  }
+
   /** way: "undo" or "redo". */
   step(way) {
     if (way === "undo" ? !this.history.canUndo : !this.history.canRedo) return;
@@ -235,22 +295,32 @@ export class App {
 
   /** A link's state in place of this one. */
   follow(hash) {
-    const { presets, attributes } = this.session.bundle;
-    const link = fromHash(hash, attributes);
-    const known = (base) => (base?.kind === "preset" && base.index >= presets.length ? null : base);
-    const first = presets.length ? { kind: "preset", index: 0 } : { kind: "seed", seed: 1 };
+    const { bundle } = this.session;
+    const link = fromHash(hash, bundle);
+    const known = (base) => (base?.kind === "preset" && base.index >= bundle.presets.length ? null : base);
     const other = known(link.other);
+    if (link.foreign) toast("This link was made with another model: its face and its sliders differ here.");
     return {
-      base: known(link.base) ?? this.state.base ?? first,
+      base: known(link.base) ?? this.state.base ?? bundle.first,
       other,
       mix: other ? link.mix : 0,
       strengths: link.strengths,
       locked: link.locked,
+      own: this.state.own,
     };
   }
 
   start() {
-    this.history = new History(this.follow(location.hash));
+    const own = this.ownSliders.restore();
+    const state = { ...this.follow(location.hash), own };
+    const beside = history.state; // of this page before it was loaded again
+    own.forEach((name, i) => {
+      if (beside?.strengths?.[i]) state.strengths[name] = beside.strengths[i];
+      if (beside?.locked?.[i]) state.locked.push(name);
+    });
+    if (beside?.photo)
+      toast("A photograph does not outlast a reload: choose it again. The sliders are kept.");
+    this.history = new History(state);
     this.refresh();
     this.draw();
   }
@@ -270,7 +340,9 @@ export class App {
     list.replaceChildren(
       ...presets.map(({ label, picture }, index) => {
         const image = element("img", { src: picture, alt: "", width: 56, height: 56 });
-        const button = labelled(element("button", { type: "button" }, image), label);
+        const looks = this.session.bundle.looks(index);
+        const name = looks.length ? `${label}: ${looks.join(", ").toLowerCase()}` : label;
+        const button = labelled(element("button", { type: "button" }, image), name);
         button.addEventListener("click", () => choose({ kind: "preset", index }));
         return element("li", {}, button);
       }),
@@ -280,7 +352,7 @@ export class App {
 
   openAbout() {
     about($("about-body"), this.session.bundle, this.session.backend.name);
-    $("about").showModal();
+    openDialog($("about"));
   }
 
   #seed(text) {
@@ -294,7 +366,7 @@ export class App {
     on("redo", () => this.step("redo"));
     on("reset-all", () => this.resetAll());
     on("about-open", () => this.openAbout());
-    on("keys-open", () => $("keys").showModal());
+    on("keys-open", () => openDialog($("keys")));
     on("random", () => this.face(this.random()));
     on(
       "seed-form",
@@ -316,7 +388,19 @@ export class App {
       dialog.addEventListener("click", (event) => {
         if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
       });
+      dialog.addEventListener("close", placeMessages);
     }
+    on(
+      "search",
+      (event) => {
+        if (event.key === "Escape" && !$("search").value) $("panel").focus({ preventScroll: true });
+      },
+      "keydown",
+    );
+    on("surprise", () => this.surprise());
+    on("example", () => this.example());
+    on("stale-retry", () => this.draw());
+    window.addEventListener("online", () => this.stage.frame.dataset.stale && this.draw());
     listenForTabs(() => this.morph.refresh());
     listenForShortcuts(
       [
@@ -327,11 +411,12 @@ export class App {
         ["p", "Play the edit, or stop", () => $("play").click()],
         ["z", "Undo", () => this.step("undo")],
         ["Z", "Redo", () => this.step("redo")],
-        ["0", "Reset all sliders", () => $("reset-all").click()],
+        ["v", "Surprise me: move a few sliders", () => this.surprise()],
+        ["0", "Reset all sliders, or the one in focus", () => $("reset-all").click()],
         ["/", "Find a slider", () => this.#find()],
         ["s", "Save", () => this.saveDialog.open()],
         ["l", "Copy a link", () => this.saveDialog.share()],
-        ["?", "This list", () => $("keys").showModal()],
+        ["?", "This list", () => openDialog($("keys"))],
       ],
       (way) => this.step(way),
     );

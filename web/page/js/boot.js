@@ -69,24 +69,42 @@ function switchTheme() {
   stored.set("theme", dataset.theme);
 }
 
+/** The page cannot start: say why, and offer to try again, or at the other place where there is one. */
+function stuck(error, name, both) {
+  const other = name === "local" ? "http" : "local";
+  $("frame").dataset.failed = "true";
+  $("veil-text").textContent = error.message;
+  $("veil-progress").hidden = true;
+  $("veil-retry").hidden = false;
+  $("veil-retry").onclick = () => location.reload();
+  $("veil-other").hidden = !both;
+  $("veil-other").textContent = other === "local" ? "Run it in this browser" : "Run it on the server";
+  $("veil-other").onclick = () => {
+    stored.set("place", other);
+    location.reload();
+  };
+  say(error.message);
+}
+
 async function boot() {
   const health = await serverHealth();
   const both = health?.local === true;
   const name = !health || (both && stored.get("place") === "local") ? "local" : "http";
   showPlace(name, both);
   $("veil-text").textContent = name === "local" ? "Loading the model into this browser" : "Loading the model";
-  const app = new App(await openBackend(name));
-  app.start();
-  $("foot").textContent = `${app.session.bundle.notes.model} Faces it draws are not photographs of anyone.`;
-  if (health) freshness().then((text) => $("foot").append(text));
-  $("place-local").addEventListener("change", () => moveTo($("place-local").checked ? "local" : "http", app));
+  try {
+    const app = new App(await openBackend(name));
+    app.start();
+    const { model } = app.session.bundle.notes;
+    $("foot").textContent = `${model} Faces it draws are not photographs of anyone.`;
+    $("place-local").addEventListener("change", () =>
+      moveTo($("place-local").checked ? "local" : "http", app),
+    );
+    if (health) $("foot").append(await freshness());
+  } catch (error) {
+    stuck(error, name, both);
+  }
 }
 
 $("theme").addEventListener("click", switchTheme);
-boot().catch((error) => {
-  $("frame").dataset.failed = "true";
-  $("veil-text").textContent = error.message;
-  $("veil-progress").hidden = true;
-  $("veil-retry").hidden = false;
-  $("veil-retry").addEventListener("click", () => location.reload());
-});
+boot();

@@ -14,6 +14,15 @@ export async function get(url) {
   return answer;
 }
 
+const STEP = 0.05; // sigmas
+const UPPER = 0.75; // of a slider's range: a face beyond it is called by the slider's label
+
+/** A step of a slider, and where it ends: at `reach`, on a whole step. */
+export const sliderSteps = (reach) => ({
+  step: STEP,
+  end: Number(Math.max(1, Math.round(reach / STEP) * STEP).toFixed(2)),
+});
+
 export class Bundle {
   /** description: bundle.json; bytes: ArrayBuffer of arrays.bin. Throws on another format. */
   constructor(description, bytes) {
@@ -48,6 +57,53 @@ export class Bundle {
       get(arrays).then((answer) => answer.arrayBuffer()),
     ]);
     return new Bundle(description, bytes);
+  }
+
+  /**
+   * What a link says of the model that it was made with: it changes with whatever changes faces or sliders.
+   */
+  get mark() {
+    const drawing = Object.entries(this.files).filter(([name]) => name !== "encoder.onnx");
+    const names = drawing.map(([name]) => name).sort();
+    return names.map((name) => this.files[name].sha256.slice(0, 6)).join("");
+  }
+
+  /**
+   * The base to start from: the preset with most room for the first sliders, either way; else a random face.
+   */
+  get first() {
+    const telling = this.attributes.filter((attribute) => attribute.telling);
+    const lean = (index) => {
+      const standing = this.standing(this.row("presets", index));
+      const leans = telling.map(
+        ({ name, range: [low, high] }) => (2 * standing.get(name) - low - high) / (high - low),
+      );
+      return leans.reduce((sum, value) => sum + value ** 2, 0);
+    };
+    const indices = this.presets.map((_, index) => index);
+    if (!indices.length) return { kind: "seed", seed: 1 };
+    return {
+      kind: "preset",
+      index: indices.reduce((best, index) => (lean(index) < lean(best) ? index : best), 0),
+    };
+  }
+
+  /**
+   * What most sets a preset apart, in labels: of the first sliders, those on which it stands near the upper
+   * end.
+   */
+  looks(index) {
+    const standing = this.standing(this.row("presets", index));
+    const telling = this.attributes.filter(({ telling: first, judgemental }) => first && !judgemental);
+    return telling
+      .map(({ name, label, range: [low, high] }) => ({
+        label,
+        place: (standing.get(name) - low) / (high - low),
+      }))
+      .filter(({ place }) => place > UPPER)
+      .toSorted((a, b) => b.place - a.place)
+      .slice(0, 3)
+      .map(({ label }) => label);
   }
 
   /** Row i of an array of rows of length D. */

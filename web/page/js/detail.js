@@ -85,25 +85,31 @@ function strengths(difference, size, reach) {
 }
 
 /**
- * The change between two RGB pictures of size x size bytes, in place of small changes nothing: Float32Array
- * (size, size, 3). With noise 0 every change counts.
+ * How much of the change between two RGB pictures of size x size numbers counts at each pixel, 0 to 1:
+ * Float32Array (size, size). With noise 0 every change counts.
  */
-export function shrunk(before, after, size, { noise, reach }) {
+export function weights(before, after, size, { noise, reach }) {
+  if (noise === 0) return new Float32Array(size * size).fill(1);
   const difference = Float32Array.from(after, (value, i) => value - before[i]);
-  if (noise === 0) return difference;
-  const weights = strengths(difference, size, reach).map((strength) => {
+  return strengths(difference, size, reach).map((strength) => {
     const t = Math.min(1, Math.max(0, strength / noise - 0.5));
     return t * t * (3 - 2 * t);
   });
-  return difference.map((value, i) => value * weights[Math.floor(i / 3)]);
+}
+
+/** weight * (after - before): Float32Array (size, size, 3). weight (size, size), or none to count all. */
+export function weighed(before, after, weight = null) {
+  return Float32Array.from(
+    after,
+    (value, i) => (value - before[i]) * (weight ? weight[Math.floor(i / 3)] : 1),
+  );
 }
 
 /**
- * The change between two RGB pictures of size x size bytes: Float32Array (side, side, 3) with side = ENLARGE
- * * size, faded to zero towards the edges.
+ * A change (size, size, 3), enlarged smoothly and faded to zero towards the edges: {field: Float32Array
+ * (side, side, 3), side} with side = ENLARGE * size.
  */
-export function change(before, after, size, detail) {
-  const difference = shrunk(before, after, size, detail);
+export function enlargedChange(difference, size) {
   const wide = transpose(enlargeRows(difference, size, size, 3), size, size * ENLARGE, 3);
   const side = size * ENLARGE;
   const field = transpose(enlargeRows(wide, side, size, 3), side, side, 3);
@@ -117,11 +123,30 @@ export function change(before, after, size, detail) {
   return { field, side };
 }
 
+/** The numbers of pixels at (x, y), between the pixels of an RGBA picture, whose border is repeated. */
+function readBetween({ data, width, height }, x, y) {
+  const left = Math.min(width - 1, Math.max(0, x));
+  const top = Math.min(height - 1, Math.max(0, y));
+  const i = Math.floor(left);
+  const j = Math.floor(top);
+  const s = left - i;
+  const t = top - j;
+  const at = (column, row) => 4 * (Math.min(height - 1, row) * width + Math.min(width - 1, column));
+  const corners = [at(i, j), at(i + 1, j), at(i, j + 1), at(i + 1, j + 1)];
+  return [0, 1, 2].map((c) => {
+    const [a, b, d, e] = corners.map((corner) => data[corner + c]);
+    return (a * (1 - s) + b * s) * (1 - t) + (d * (1 - s) + e * s) * t;
+  });
+}
+
 /**
  * The photograph (RGBA picture) with the change added, as new RGBA bytes. toModel: similarity from the
  * photograph to the model's pixels (align.js); size: the model's. Pixels outside the crop are copied.
+ *
+ * towards: null, or {share, picture, toModel} of a morph: within the crop that share of the photograph gives
+ * way to another photograph's face, or, where `picture` is null, to what the change holds of a drawn one.
  */
-export function addChange(photo, { field, side }, toModel, size) {
+export function addChange(photo, { field, side }, toModel, size, towards = null) {
   const out = new Uint8ClampedArray(photo.data);
   const inverse = invert(toModel);
   const corners = [
@@ -136,21 +161,28 @@ export function addChange(photo, { field, side }, toModel, size) {
   const top = Math.max(0, Math.floor(Math.min(...ys)));
   const bottom = Math.min(photo.height - 1, Math.ceil(Math.max(...ys)));
   const [a, b, x0, y0] = toModel;
+  const back = towards?.picture ? invert(towards.toModel) : null;
   const enlarged = (value) => (value + 0.5) * ENLARGE - 0.5;
+  const across = (value) => (2 * value + 1) / size - 1;
   for (let y = top; y <= bottom; y++) {
     for (let x = left; x <= right; x++) {
-      const u = enlarged(a * x - b * y + x0);
-      const v = enlarged(b * x + a * y + y0);
+      const column = a * x - b * y + x0;
+      const row = b * x + a * y + y0;
+      const u = enlarged(column);
+      const v = enlarged(row);
       if (u < 0 || v < 0 || u >= side - 1 || v >= side - 1) continue;
       const i = Math.floor(u);
       const j = Math.floor(v);
       const [s, t] = [u - i, v - j];
       const at = (j * side + i) * 3;
       const to = (y * photo.width + x) * 4;
+      const share = towards ? towards.share * fade(across(column), across(row)) : 0;
+      const other = back ? readBetween(towards.picture, ...apply(back, [column, row])) : [0, 0, 0];
       for (let c = 0; c < 3; c++) {
         const upper = field[at + c] * (1 - s) + field[at + 3 + c] * s;
         const lower = field[at + 3 * side + c] * (1 - s) + field[at + 3 * side + 3 + c] * s;
-        out[to + c] = photo.data[to + c] + upper * (1 - t) + lower * t;
+        const kept = photo.data[to + c] + share * (other[c] - photo.data[to + c]);
+        out[to + c] = kept + upper * (1 - t) + lower * t;
       }
     }
   }

@@ -41,8 +41,23 @@ export function enable(id, on) {
   button.disabled = !on;
 }
 
+/**
+ * Bring the messages to where they are seen and heard: into the dialog that is open, else to the page's end.
+ */
+export function placeMessages() {
+  const place = document.querySelector("dialog[open]") ?? document.body;
+  if ($("toasts").parentElement !== place) place.append($("status"), $("toasts"));
+}
+
+/** Open a dialog, the messages with it. */
+export function openDialog(dialog) {
+  dialog.showModal();
+  placeMessages();
+}
+
 /** Say something to a screen reader alone. */
 export function say(text) {
+  placeMessages();
   $("status").textContent = text;
 }
 

@@ -1,4 +1,7 @@
-/** A GIF89a encoder: one palette for all frames, so that what does not move does not flicker. */
+/**
+ * A GIF89a encoder: one palette for all frames, so that what does not move does not flicker, and of each
+ * frame but the first only the pixels that differ from the one before.
+ */
 
 /** Bytes of growing length. */
 class Bytes {
@@ -170,8 +173,9 @@ export function lzw(indices, bits) {
  * hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
  */
 export function encodeGif(frames, width, height, delay, comment) {
-  const colours = palette([...new Set(frames)]);
-  const bits = Math.max(2, Math.ceil(Math.log2(colours.length)));
+  const colours = palette([...new Set(frames)], 255);
+  const same = colours.length; // the index of a pixel that stays as it is
+  const bits = Math.max(2, Math.ceil(Math.log2(same + 1)));
   const out = new Bytes();
   out.text("GIF89a");
   out.short(width);
@@ -184,16 +188,20 @@ export function encodeGif(frames, width, height, delay, comment) {
   out.all([0x21, 0xfe]);
   out.blocks(Uint8Array.from(comment, (char) => char.charCodeAt(0)));
   const seen = new Int16Array(1 << 18).fill(-1);
-  const packed = new Map();
+  const indices = new Map(); // frame -> palette indices, since a frame may come more than once
+  let before = null;
   frames.forEach((frame, i) => {
-    if (!packed.has(frame)) packed.set(frame, lzw(quantise(frame, width, colours, seen), bits));
-    out.all([0x21, 0xf9, 4, 4]);
+    if (!indices.has(frame)) indices.set(frame, quantise(frame, width, colours, seen));
+    const now = indices.get(frame);
+    const shown = before ? now.map((index, pixel) => (index === before[pixel] ? same : index)) : now;
+    before = now;
+    out.all([0x21, 0xf9, 4, 5]); // keep the frame before; there is an index that shows it
     out.short(Array.isArray(delay) ? delay[i] : delay);
-    out.all([0, 0, 0x2c, 0, 0, 0, 0]);
+    out.all([same, 0, 0x2c, 0, 0, 0, 0]);
     out.short(width);
     out.short(height);
     out.all([0, bits]);
-    out.blocks(packed.get(frame));
+    out.blocks(lzw(shown, bits));
   });
   out.push(0x3b);
   return out.done();

@@ -1,6 +1,7 @@
 /** The tab Morph: the other face, and how far towards it. */
 
 import { $, enable, fail, say } from "./dom.js";
+import { draggable } from "./drag.js";
 import { rgba } from "./photo.js";
 import { paint } from "./sliders.js";
 import { enlarged } from "./stage.js";
@@ -14,6 +15,7 @@ export class Morph {
     $("morph-random").addEventListener("click", () => this.towards(app.random()));
     $("morph-clear").addEventListener("click", () => app.commit({ ...app.state, other: null, mix: 0 }));
     $("morph-swap").addEventListener("click", () => this.swap());
+    draggable($("mix").parentElement, $("mix"));
     $("mix").addEventListener("input", () => app.preview({ ...app.state, mix: Number($("mix").value) }));
     $("mix").addEventListener("change", () =>
       app.commit({ ...app.state, mix: Number($("mix").value) }, "mix"),

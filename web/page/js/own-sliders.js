@@ -1,18 +1,29 @@
-/** Sliders of a person's own: made in the tab Make a slider, saved to a file and loaded from one. */
+/**
+ * Sliders of a person's own: made in the tab Make a slider, saved to a file and loaded from one. Those in the
+ * panel are named in the state, so that undo brings them back, and kept by the browser over a reload.
+ */
 
 import { fromFile, toFile } from "./direction.js";
-import { $, fail, say, toast } from "./dom.js";
+import { $, fail, say, stored, toast } from "./dom.js";
 import { Maker, verdict } from "./maker.js";
 import { download } from "./save.js";
-import { withStrength } from "./session.js";
 
 const REACH = [3, 8]; // sigmas: the shortest and the longest that such a slider is
 const FARTHER = 1.5; // times the distance between the two sides
 
-const fileName = (label) => `${label.replaceAll(/[^\w-]+/g, "-").toLowerCase() || "slider"}.slider.json`;
+const fileName = (label) => `${label.replaceAll(/[^\p{L}\p{N}_-]+/gu, "-").toLowerCase()}.slider.json`;
+
+/** A slider with what the panel shows of it. */
+function shown(slider) {
+  const score = slider.auroc === null ? "not tested" : `AUROC ${slider.auroc.toFixed(2)}`;
+  const text = `${slider.counts[0]} with, ${slider.counts[1]} without, ${score}`;
+  const reach = Math.min(REACH[1], Math.max(REACH[0], FARTHER * slider.measured));
+  return { ...slider, reach, text };
+}
 
 export class OwnSliders {
   #next = 1;
+  #stored = "";
 
   constructor(app) {
     this.app = app;
@@ -31,25 +42,29 @@ export class OwnSliders {
     });
   }
 
+  #hold(slider) {
+    const name = `own:${this.#next++}`;
+    this.app.session.own.set(name, shown(slider));
+    return name;
+  }
+
   add(slider) {
     const { app } = this;
-    const name = `own:${this.#next++}`;
-    const score = slider.auroc === null ? "not tested" : `AUROC ${slider.auroc.toFixed(2)}`;
-    const text = `${slider.counts[0]} with, ${slider.counts[1]} without, ${score}`;
-    const reach = Math.min(REACH[1], Math.max(REACH[0], FARTHER * slider.measured));
-    const whole = { ...slider, reach, text };
-    app.session.own.set(name, whole);
-    app.sliders.add(name, whole);
-    app.sliders.update(app.state, null);
+    const name = this.#hold(slider);
+    app.commit({ ...app.state, own: [...app.state.own, name] });
     say(`${slider.label} is among your sliders. ${verdict(slider)}`);
   }
 
   remove(name) {
     const { app } = this;
-    app.session.own.delete(name);
-    app.sliders.remove(name);
-    const state = withStrength(app.state, name, 0);
-    app.commit({ ...state, locked: state.locked.filter((lock) => lock !== name) });
+    const { strengths, locked, own } = app.state;
+    const others = Object.entries(strengths).filter(([other]) => other !== name);
+    app.commit({
+      ...app.state,
+      strengths: Object.fromEntries(others),
+      locked: locked.filter((other) => other !== name),
+      own: own.filter((other) => other !== name),
+    });
     $("search").focus();
   }
 
@@ -69,6 +84,30 @@ export class OwnSliders {
       toast(`${slider.label} is among your sliders.`);
     } catch (error) {
       fail(error);
+    }
+  }
+
+  get #place() {
+    return `sliders ${this.app.session.bundle.decoder.slice(0, 16)}`;
+  }
+
+  /** Keep the sliders of a state in the browser. */
+  store({ own }) {
+    const { session } = this.app;
+    const text = JSON.stringify(own.map((name) => toFile(session.own.get(name), session.bundle.decoder)));
+    if (text === this.#stored) return;
+    this.#stored = text;
+    stored.set(this.#place, text);
+  }
+
+  /** The names of the sliders that the browser kept; those it cannot read any more are left out. */
+  restore() {
+    const { decoder, length } = this.app.session.bundle;
+    try {
+      const files = JSON.parse(stored.get(this.#place) ?? "[]");
+      return files.map((text) => this.#hold(fromFile(text, decoder, length)));
+    } catch {
+      return [];
     }
   }
 }

@@ -4,12 +4,17 @@ import { AlignDialog } from "./align-dialog.js";
 import { $, fail, say, toast } from "./dom.js";
 import { Photo, rgba, unlike } from "./photo.js";
 
-// What is said at once of a photograph, the first that applies; the dialog says the rest.
+// What is said of a photograph at once; the dialog says more.
 const NOTICES = {
   none: "No face was found: the middle of the picture was taken. “How it was aligned” puts it right.",
   several: "Several faces were found, the largest was taken. “How it was aligned” lets you choose.",
+  small: "The face is small: the model sees little of it.",
+  turned: "The face is turned to a side; the model knows faces from the front best.",
   unlike: "This face is unlike those the model learnt from: edits will be rough.",
 };
+const INSTEAD = "The faces below show what this model does well.";
+
+const said = ({ notices }) => Object.keys(NOTICES).filter((name) => notices.includes(name));
 
 export class PhotoInput {
   view = "close"; // "close", "whole" or "model": what is shown of a photograph
@@ -60,8 +65,8 @@ export class PhotoInput {
       const photo = await Photo.read(file);
       const encoded = await this.encode(photo, {});
       then(session.addPhoto(photo, encoded));
-      const notice = Object.keys(NOTICES).find((name) => encoded.notices.includes(name));
-      if (notice) toast(NOTICES[notice]);
+      const notices = said(encoded);
+      if (notices.length) toast(notices.map((name) => NOTICES[name]).join(" "));
     } catch (error) {
       fail(error);
     }
@@ -73,26 +78,35 @@ export class PhotoInput {
     const { session, state } = this.app;
     const held = session.photoOf(state.base);
     $("photo-bar").hidden = !held;
+    $("photo-note").hidden = true;
     if (!held) return;
+    const notices = said(held.encoded);
+    const sentences = notices.map((name) => NOTICES[name]);
+    if (notices.includes("unlike")) sentences.push(INSTEAD);
+    $("photo-note").textContent = sentences.join(" ");
+    $("photo-note").hidden = sentences.length === 0;
     const { crop } = held.encoded;
     $("crop").width = crop.width;
     $("crop").height = crop.height;
     $("crop").getContext("2d").putImageData(rgba(crop), 0, 0);
   }
 
-  openAlign() {
+  async openAlign() {
     const { session, state } = this.app;
     const held = session.photoOf(state.base);
-    if (held) this.alignDialog.open(held.photo, held.encoded, session.bundle);
+    if (!held) return;
+    await held.photo.load();
+    this.alignDialog.open(held.photo, held.encoded, session.bundle);
   }
 
   #dropAndPaste() {
     const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    const busy = () => document.querySelector("dialog[open]") !== null;
     const take = (file) => this.bring(file, (base) => this.app.face(base));
     let depth = 0;
     const cover = (change) => {
       depth = Math.max(0, depth + change);
-      $("drop-cover").hidden = depth === 0 || !$("page-make").hidden;
+      $("drop-cover").hidden = depth === 0 || busy() || !$("page-make").hidden;
     };
     window.addEventListener("dragenter", (event) => carriesFiles(event) && cover(1));
     window.addEventListener("dragleave", (event) => carriesFiles(event) && cover(-1));
@@ -101,11 +115,13 @@ export class PhotoInput {
     window.addEventListener("drop", (event) => {
       if (!carriesFiles(event)) return;
       event.preventDefault();
-      take(event.dataTransfer.files[0]);
+      if (busy()) return;
+      if ($("page-make").hidden) take(event.dataTransfer.files[0]);
+      else toast("Drop the pictures on With or on Without.");
     });
     window.addEventListener("paste", (event) => {
       const pasted = [...(event.clipboardData?.files ?? [])];
-      take(pasted.find(({ type }) => type.startsWith("image/")));
+      if (!busy()) take(pasted.find(({ type }) => type.startsWith("image/")));
     });
   }
 }

@@ -23,9 +23,9 @@ export class Player {
     try {
       while (this.#playing && app.state === state) {
         const t = (1 - Math.cos((2 * Math.PI * (performance.now() - from)) / PERIOD)) / 2;
-        const drawn = await app.drawn(onTheWay(state, t));
+        const show = await app.drawn(onTheWay(state, t));
         if (!this.#playing) break;
-        app.stage.show(drawn);
+        show();
         await new Promise(requestAnimationFrame);
       }
     } catch (error) {

@@ -1,7 +1,8 @@
 /** The dialog Save, and the link to copy. */
 
-import { $, fail, say, toast } from "./dom.js";
+import { $, fail, openDialog, say, toast } from "./dom.js";
 import { download, Saver } from "./save.js";
+import { leftOut } from "./share.js";
 
 const ENDINGS = { png: ".png", gif: ".gif", strip: "-strip.png" };
 
@@ -26,13 +27,13 @@ export class SaveDialog {
   open() {
     if ($("save").disabled) return;
     const shot = this.app.shot(this.app.state);
-    const { width, height } = shot?.photo.picture ?? {};
+    const { width, height } = shot?.photo ?? {};
     $("save-png-text").textContent =
       shot && shot.view !== "model"
         ? `PNG, ${width} × ${height}: the photograph with the change in it`
         : "PNG, 512 × 512";
     for (const id of ["save-gif", "save-strip"]) $(id).disabled = $("play").disabled;
-    this.dialog.showModal();
+    openDialog(this.dialog);
   }
 
   async save(kind) {
@@ -59,9 +60,10 @@ export class SaveDialog {
     const { state } = this.app;
     try {
       await navigator.clipboard.writeText(location.href);
+      const missing = leftOut(state);
       toast(
-        state.base.kind === "photo"
-          ? "Link copied. It carries the sliders, never the photograph."
+        missing.length
+          ? `Link copied. It cannot carry: ${missing.join(", ")}.`
           : "Link copied: it opens this face with these sliders.",
       );
     } catch {

@@ -4,7 +4,7 @@
  */
 
 import { apply, invert, resize } from "./align.js";
-import { addChange, change } from "./detail.js";
+import { addChange, enlargedChange } from "./detail.js";
 import { canvasOf, rgba } from "./photo.js";
 
 const ENLARGE = 4; // canvas pixels per model pixel, by Lanczos; the browser's smoothing does the rest
@@ -55,53 +55,76 @@ export function cut(picture, [left, top, width, height], toModel, longest) {
   };
 }
 
+/**
+ * A photograph's part, as `cut` gives it, with a change in it, as a picture. change: what Session.change
+ * gives; other: the face of the photograph that a morph goes to, cut out likewise, or null.
+ */
+export function withChange({ picture, toModel }, { change, share }, other, size) {
+  const towards = share > 0 ? { share, picture: other?.picture ?? null, toModel: other?.toModel } : null;
+  const data = addChange(picture, enlargedChange(change, size), toModel, size, towards);
+  return { ...picture, data };
+}
+
+/** The face of a held photograph with its surroundings, in as many pixels as it takes beside `toModel`. */
+export async function faceBeside({ photo, encoded: { matrix } }, toModel, size) {
+  const picture = await photo.load();
+  const longest = Math.ceil((CLOSE * size) / Math.hypot(toModel[0], toModel[1]));
+  return cut(picture, viewWindow("close", picture, matrix, size), matrix, longest);
+}
+
 function put(canvas, picture) {
-  if (canvas.width !== picture.width || canvas.height !== picture.height)
-    [canvas.width, canvas.height] = [picture.width, picture.height];
+  if (canvas.width !== picture.width || canvas.height !== picture.height) {
+    canvas.width = picture.width;
+    canvas.height = picture.height;
+  }
   canvas.getContext("2d").putImageData(rgba(picture), 0, 0);
 }
 
 export class Stage {
   #cut = { key: "" };
+  #other = { key: "" };
   #plain = null;
 
   /** parts: {frame, after, before, wipe, wipeBox, tagBefore, tagAfter}: elements. */
-  constructor(parts, { size, detail }) {
+  constructor(parts, size) {
     Object.assign(this, parts);
     this.size = size;
-    this.detail = detail;
     this.wipe.addEventListener("input", () => this.frame.style.setProperty("--wipe", `${this.wipe.value}%`));
   }
 
-  /**
-   * plain, pixels: the model's pictures before and after, S * S * 3. shot: null for a face the model drew,
-   * else {id, photo, toModel, view}. Returns what is shown, as a picture.
-   */
-  show({ plain, pixels, shot }) {
-    if (!shot || shot.view === "model") {
-      if (this.#plain !== plain || this.#cut.key) put(this.before, enlarged(plain, this.size));
-      [this.#plain, this.#cut] = [plain, { key: "" }];
-      put(this.after, enlarged(pixels, this.size));
-      return;
-    }
+  /** Cut out what a shot shows, and the other face of a morph, where they are not there yet. */
+  async prepare(shot, { share, other }) {
     const key = `${shot.id} ${shot.view}`;
     if (this.#cut.key !== key) {
-      const whole = shot.photo.picture;
-      this.#cut = {
-        key,
-        ...cut(whole, viewWindow(shot.view, whole, shot.toModel, this.size), shot.toModel, SIDE),
-      };
+      const whole = await shot.photo.load();
+      const window = viewWindow(shot.view, whole, shot.toModel, this.size);
+      this.#cut = { key, ...cut(whole, window, shot.toModel, SIDE) };
+      this.#other = { key: "" };
       put(this.before, this.#cut.picture);
     }
-    const { picture, toModel } = this.#cut;
-    put(this.after, {
-      ...picture,
-      data: addChange(picture, change(plain, pixels, this.size, this.detail), toModel, this.size),
-    });
+    if (share === 0 || !other) return;
+    const otherKey = other.encoded.code.join();
+    if (this.#other.key === otherKey) return;
+    this.#other = { key: otherKey, ...(await faceBeside(other, this.#cut.toModel, this.size)) };
+  }
+
+  /** A face that the model drew: its pictures before and after, S * S * 3. */
+  show({ plain, pixels }) {
+    if (this.#plain !== plain || this.#cut.key) put(this.before, enlarged(plain, this.size));
+    this.#plain = plain;
+    this.#cut = { key: "" };
+    put(this.after, enlarged(pixels, this.size));
+  }
+
+  /** A photograph that was prepared, with the change in it. */
+  showChange(changed) {
+    const other = changed.other ? this.#other : null;
+    put(this.after, withChange(this.#cut, changed, other, this.size));
   }
 
   /** While a person holds: the original in place of the edit. */
   hold(on) {
+    this.frame.classList.toggle("holding", on);
     if (this.splitting) return;
     this.before.hidden = !on;
     this.tagBefore.hidden = !on;

@@ -1,6 +1,6 @@
 /** The networks, off the page's thread: ONNX Runtime's plain WebAssembly build, one thread. */
 
-import * as ort from "../ort/ort.wasm.min.mjs";
+import * as ort from "../ort/ort.wasm.min.js";
 import {
   detectFaces,
   faceByFrame,
@@ -13,7 +13,7 @@ import {
 } from "./align.js";
 import { INPUT } from "./yunet.js";
 
-const RUNTIME = "ort-wasm-simd-threaded.wasm";
+const RUNTIME = "ort-wasm-simd-threaded";
 const RUNTIME_BYTES = 14239897; // of the pinned release, for the progress bar alone
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
 
@@ -37,8 +37,14 @@ async function read(path, received) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-const session = (bytes) =>
-  ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+async function session(bytes) {
+  try {
+    return await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  } catch (error) {
+    if (!/no available backend/.test(error.message)) throw error;
+    throw new Error("This browser cannot run the model: it lacks WebAssembly, or its SIMD instructions.");
+  }
+}
 
 /**
  * What `make` promises, made once for each path; a failure is forgotten, so that the next try makes it again.
@@ -80,11 +86,11 @@ const tasks = {
       postMessage({ share: Math.min(1, sum / total) });
     };
     const [runtime, model] = await Promise.all([
-      read(`ort/${RUNTIME}`, received),
+      read(`ort/${RUNTIME}.wasm`, received),
       read("export/decoder.onnx", received),
     ]);
     ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmPaths = at("ort/");
+    ort.env.wasm.wasmPaths = { mjs: at(`ort/${RUNTIME}.js`), wasm: at(`ort/${RUNTIME}.wasm`) };
     ort.env.wasm.wasmBinary = runtime;
     decoder = await session(model);
   },
