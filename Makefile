@@ -36,15 +36,15 @@ site: $(READY)
 	python -m web.site data/export site
 
 compare: $(READY)
-	python -m ops.compare $(REVS)
+	python -m ops.experiments.compare $(REVS)
 
 plots: $(READY)
-	python -m ops.plots
+	python -m ops.experiments.plots
 	dvc plots diff $(REVS)
 
 systems: $(READY)
-	python -m ops.systems $(SOURCE) $(SET)
-	python -m ops.gallery $(SOURCE) $(PAGE)
+	python -m ops.experiments.systems $(SOURCE) $(SET)
+	python -m ops.experiments.systems_page $(SOURCE) $(PAGE)
 
 doctor: $(READY)
 	python -m ops.doctor

@@ -25,17 +25,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import boundaries, generation, models, perceptual, report
-from faces.crops import Crops
-from faces.detail import Detail
-from faces.devices import fast_arithmetic, pick_device, to_device
-from faces.estimators import differences
-from faces.moments import Moments
-from faces.nn import Fold
-from faces.params import load
-from faces.scores import auroc
-from faces.terminal import say
-from faces.vae import gaussian_kl
+from faces import models
+from faces.core.console import say
+from faces.core.params import load
+from faces.data.crops import Crops
+from faces.edits.detail import Detail
+from faces.estimators import linear
+from faces.estimators.estimators import differences
+from faces.latents.moments import Moments
+from faces.metrics.auroc import auroc
+from faces.nn import perceptual
+from faces.nn.device import fast_arithmetic, pick_device, to_device
+from faces.nn.gaussian_vae import gaussian_kl
+from faces.nn.layers import Fold
+from faces.report import view
+from faces.scoring import samples
 from stages import encode, evaluate, score, train, vectors
 
 WARM, TRIAL = 3, 40  # steps of ours: those that are not timed, and those from whose rate its budget follows
@@ -46,7 +50,7 @@ class Params(train.Params):
     score: score.Score
     detail: Detail
     encode: encode.Encode
-    boundary: Annotated[boundaries.Boundary, Field(alias="vectors.boundary")]
+    boundary: Annotated[linear.Boundary, Field(alias="vectors.boundary")]
 
 
 class Anchor(nn.Module):
@@ -102,7 +106,9 @@ class AntixkVanilla(Anchor):
             up += block(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, 1), outputs)
         self.encoder = nn.Sequential(*down, nn.Flatten())
         self.mean, self.logvar = nn.Linear(2048, self.code_length), nn.Linear(2048, self.code_length)
-        self.decoder = nn.Sequential(nn.Linear(self.code_length, 2048), Fold(512, 2), *up, nn.Conv2d(32, 3, 3, 1, 1), nn.Tanh())
+        self.decoder = nn.Sequential(
+            nn.Linear(self.code_length, 2048), Fold(512, 2), *up, nn.Conv2d(32, 3, 3, 1, 1), nn.Tanh()
+        )
 
     def bound(self, pictures: Tensor, decoded: Tensor, kl: Tensor) -> Tensor:
         return F.mse_loss(decoded, pictures) + 0.00025 * kl
@@ -125,7 +131,12 @@ class PythaeResNet(Anchor):
 
     def __init__(self) -> None:
         super().__init__()
-        strided = [nn.Conv2d(3, 64, 4, 2, 1), nn.Conv2d(64, 128, 4, 2, 1), nn.Conv2d(128, 128, 3, 2, 1), nn.Conv2d(128, 128, 3, 2, 1)]
+        strided = [
+            nn.Conv2d(3, 64, 4, 2, 1),
+            nn.Conv2d(64, 128, 4, 2, 1),
+            nn.Conv2d(128, 128, 3, 2, 1),
+            nn.Conv2d(128, 128, 3, 2, 1),
+        ]
         self.encoder = nn.Sequential(*strided, Residual(), Residual(), nn.Flatten())
         self.mean, self.logvar = nn.Linear(2048, self.code_length), nn.Linear(2048, self.code_length)
         self.decoder = nn.Sequential(
@@ -149,7 +160,9 @@ class PythaeResNet(Anchor):
         return adam, torch.optim.lr_scheduler.ConstantLR(adam, 1.0)
 
 
-def train_anchor(anchor: Anchor, crops: Crops, params: Params, seconds: float, device: torch.device) -> tuple[nn.Module, int]:
+def train_anchor(
+    anchor: Anchor, crops: Crops, params: Params, seconds: float, device: torch.device
+) -> tuple[nn.Module, int]:
     """The trained network and the images that it saw."""
     anchor, rows = anchor.to(device, memory_format=torch.channels_last).train(), crops.rows("train")
     optimiser, schedule = anchor.optimiser(max(1, len(rows) // anchor.batch))
@@ -157,7 +170,9 @@ def train_anchor(anchor: Anchor, crops: Crops, params: Params, seconds: float, d
     while time.monotonic() < end:
         images = to_device(crops.images[train.rows_of_step(rows, params.seed, step, anchor.batch)], device)
         if anchor.flip:
-            images = torch.where(torch.rand(len(images), 1, 1, 1, device=device) < 0.5, images.flip(3), images)
+            images = torch.where(
+                torch.rand(len(images), 1, 1, 1, device=device) < 0.5, images.flip(3), images
+            )
         with fast_arithmetic(device):
             loss = anchor.loss(images)
         optimiser.zero_grad(set_to_none=True)
@@ -173,7 +188,9 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
     config, end = models.config("vae", params.models), time.monotonic() + seconds
 
     def begin(images: int) -> train.Run:
-        settings = params.model_copy(update={"model": "vae", "train": params.train.model_copy(update={"images": images})})
+        settings = params.model_copy(
+            update={"model": "vae", "train": params.train.model_copy(update={"images": images})}
+        )
         run = train.Run(settings, config, crops, device)
         run.prepare()
         return run
@@ -191,11 +208,16 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
     return run.averaged, run.step * config.batch
 
 
-def separation(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: boundaries.Boundary) -> dict[str, dict[str, float]]:
+def separation(
+    codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: linear.Boundary
+) -> dict[str, dict[str, float]]:
     """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
     test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
-    labels, moments = np.tile(labels, (len(known) // len(labels), 1)), Moments.of(known, np.arange(len(known)), products=False)
-    logistic = boundaries.fit(known, labels, moments.mean(), moments.std(), boundaries.logistic_loss, boundary)
+    labels, moments = (
+        np.tile(labels, (len(known) // len(labels), 1)),
+        Moments.of(known, np.arange(len(known)), products=False),
+    )
+    logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)
     found: dict[str, dict[str, float]] = {}
     for way, directions in (("means", differences(known, labels)), ("logistic", logistic.normals)):
         found[way] = {}
@@ -210,31 +232,51 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
     batch = params.encode.batch
 
     def encoded(mirror: bool) -> np.ndarray:
-        return np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)])
+        return np.concatenate(
+            [chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)]
+        )
 
     codes, mirrored = encoded(mirror=False), encoded(mirror=True) if params.encode.mirror else None
     test = crops.rows("test")
     alike = evaluate.reconstruction(model, crops.images, codes, test, batch)
-    bench = score.Bench(params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device)
+    bench = score.Bench(
+        params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device
+    )
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    faces = generation.sets(bench, crops.images, codes, {split: crops.rows(split) for split in ("train", "valid")}, rows, params.seed)
+    faces = samples.sets(
+        bench,
+        crops.images,
+        codes,
+        {split: crops.rows(split) for split in ("train", "valid")},
+        rows,
+        params.seed,
+    )
     real = bench.pictures(crops.images[rows])
-    told = {row["set"]: row["frechet_lite0"] for row in generation.score_sets(bench, faces, real, {"lite0": bench.features})}
+    told = {
+        row["set"]: row["frechet_lite0"]
+        for row in samples.score_sets(bench, faces, real, {"lite0": bench.features})
+    }
     areas = separation(codes, mirrored, crops, params.boundary)
     return {
         "PSNR, dB": alike["psnr"].mean(),
         "SSIM": alike["ssim"].mean(),
         "reconstructions": told["reconstruction"],
         "samples": told["standard"],
-        "best prior": min(told[prior] for prior in report.PRIORS if prior in told),
+        "best prior": min(told[prior] for prior in view.PRIORS if prior in told),
         **{f"mean AUROC, {way}": np.nanmean(list(area.values())) for way, area in areas.items()},
-        **{f"{name}, {way}": area[name] for name in ATTRIBUTES for way, area in areas.items() if name in area},
+        **{
+            f"{name}, {way}": area[name] for name in ATTRIBUTES for way, area in areas.items() if name in area
+        },
     }
 
 
 CONTESTANTS: dict[str, Callable[[Crops, Params, float, torch.device], tuple[nn.Module, int]]] = {
-    "antixk_vanilla": lambda crops, params, seconds, device: train_anchor(AntixkVanilla(), crops, params, seconds, device),
-    "pythae_resnet": lambda crops, params, seconds, device: train_anchor(PythaeResNet(), crops, params, seconds, device),
+    "antixk_vanilla": lambda crops, params, seconds, device: train_anchor(
+        AntixkVanilla(), crops, params, seconds, device
+    ),
+    "pythae_resnet": lambda crops, params, seconds, device: train_anchor(
+        PythaeResNet(), crops, params, seconds, device
+    ),
     "vae": train_ours,
 }
 
@@ -249,8 +291,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     params, crops, device = load(Params), Crops.open(arguments.crops), pick_device()
     if crops.geometry.size != 64:
-        raise SystemExit(f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; the anchors are made for 64 (crop.size)")
-    print(f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, {len(crops.rows('train')):,} train faces\n")
+        raise SystemExit(
+            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; the anchors are made for 64 (crop.size)"
+        )
+    print(
+        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, {len(crops.rows('train')):,} train faces\n"
+    )
     for number, name in enumerate([arguments.only] if arguments.only else CONTESTANTS):
         torch.manual_seed(params.seed)
         say(f"anchors: {name}")

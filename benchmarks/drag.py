@@ -17,7 +17,13 @@ from benchmarks.website import serve
 from web import ort
 
 PAGE = Path(__file__).parents[1] / "web" / "page"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 WARM = 20
 DRAG = """async (moves) => {
     const frame = document.getElementById("frame");
@@ -59,7 +65,9 @@ def main() -> None:
     chosen = parser.parse_args()
     ort.fetch()
     with serve(chosen.export, PAGE) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
+        )
         for name, local, goal in (("http", False, 60), ("in the browser", True, 120)):
             times = drag(browser, f"http://127.0.0.1:{server.port}/", chosen.moves, local)
             low, middle, high = np.percentile(times, [5, 50, 95])

@@ -148,7 +148,11 @@ def main() -> int:
         last = [upload(connection, content, "image/png") for content in corpus()]
         now, most = server.memory()
     print(f"{chosen.count} damaged pictures in {seconds:.0f} s, the slowest {slowest * 1000:.0f} ms")
-    print("answers: " + ", ".join(f"{status}: {number}" for status, number in sorted(statuses.items())) + f"; broken connections: {broken}")
+    print(
+        "answers: "
+        + ", ".join(f"{status}: {number}" for status, number in sorted(statuses.items()))
+        + f"; broken connections: {broken}"
+    )
     print(f"memory of the server: {before:.0f} MiB before, {now:.0f} MiB after, {most:.0f} MiB at most")
     print(f"healthy pictures before: {Counter(first)}, after: {Counter(last)}")
     good = broken == 0 and max(statuses) < 500 and most < MEMORY and set(first) == set(last) == {200}

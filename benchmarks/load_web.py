@@ -22,7 +22,9 @@ from benchmarks.website import Server, serve
 PACE = 1 / 60  # seconds between two events of a dragged slider
 
 
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> tuple[int, bytes]:
+async def ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
+) -> tuple[int, bytes]:
     """One POST of JSON over an open connection: status and body."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
@@ -38,7 +40,12 @@ async def drag(port: int, seed: int, attribute: str, reach: float, until: float)
     code, frames = json.loads(content)["code"], []
     while (now := time.monotonic()) < until:
         strength = reach * math.sin(now + seed)
-        status, _ = await ask(reader, writer, "/api/edit", json.dumps({"code": code, "strengths": {attribute: strength}}).encode())
+        status, _ = await ask(
+            reader,
+            writer,
+            "/api/edit",
+            json.dumps({"code": code, "strengths": {attribute: strength}}).encode(),
+        )
         took = time.monotonic() - now
         frames.append((status, took))
         await asyncio.sleep(max(0.0, PACE - took))
@@ -51,7 +58,9 @@ async def crowd(server: Server, clients: int, seconds: float) -> list[tuple[int,
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/model", timeout=30) as answer:
         attribute = json.load(answer)["attributes"][0]
     until = time.monotonic() + seconds
-    people = [drag(server.port, seed, attribute["name"], attribute["reach"], until) for seed in range(clients)]
+    people = [
+        drag(server.port, seed, attribute["name"], attribute["reach"], until) for seed in range(clients)
+    ]
     return [frame for frames in await asyncio.gather(*people) for frame in frames]
 
 
@@ -77,7 +86,9 @@ def main() -> int:
     chosen = parser.parse_args()
     with serve(chosen.export, chosen.page) as server:
         alone = report(asyncio.run(crowd(server, 1, min(10, chosen.seconds))), 1, min(10, chosen.seconds))
-        many = report(asyncio.run(crowd(server, chosen.clients, chosen.seconds)), chosen.clients, chosen.seconds)
+        many = report(
+            asyncio.run(crowd(server, chosen.clients, chosen.seconds)), chosen.clients, chosen.seconds
+        )
         print(f"memory of the server: {server.memory()[0]:.0f} MiB, {server.memory()[1]:.0f} MiB at most")
         good = alone and many and server.healthy()
     return 0 if good else 1

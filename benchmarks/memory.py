@@ -20,8 +20,8 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from faces import raw
-from faces.files import write_json
+from faces.core.files import write_json
+from faces.ingest import writer
 
 ROOT = Path(__file__).parents[1]
 COUNTS = (10_000, 50_000, 200_000)
@@ -35,7 +35,12 @@ def run(stage: str, folder: Path, *paths: str) -> float:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FACES_LOG_SECONDS": "1e9"}
     done = subprocess.run(
-        [sys.executable, "-c", code, f"stages.{stage}", *paths], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, f"stages.{stage}", *paths],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(done.stdout.splitlines()[-1])
 
@@ -43,19 +48,23 @@ def run(stage: str, folder: Path, *paths: str) -> float:
 def labels(count: int, names: list[str]) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     attributes = {f"A{number}": rng.choice([-1, 1], count) for number in range(40)}
-    return pd.DataFrame({"name": names, "split": np.resize(["train"] * 8 + ["valid", "test"], count), **attributes})
+    return pd.DataFrame(
+        {"name": names, "split": np.resize(["train"] * 8 + ["valid", "test"], count), **attributes}
+    )
 
 
 def bench_crop(folder: Path, count: int) -> float:
     """One picture stands `count` times in the archive under as many names."""
     rng = np.random.default_rng(0)
-    content = raw.encode_jpeg(Image.fromarray(rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)).resize((178, 218)), 90)
+    content = writer.encode_jpeg(
+        Image.fromarray(rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)).resize((178, 218)), 90
+    )
     (folder / "raw").mkdir()
     names = [f"{number:06d}.jpg" for number in range(count)]
     with zipfile.ZipFile(folder / "raw" / "images.zip", "w") as archive:
         for name in names:
             archive.writestr(name, content)
-    raw.write_labels(folder / "raw" / "labels.csv", labels(count, names))
+    writer.write_labels(folder / "raw" / "labels.csv", labels(count, names))
     return run("crop", folder, "raw", "crops")
 
 
@@ -68,9 +77,13 @@ def write_vectors(folder: Path, count: int) -> None:
     for start in range(0, count, 10_000):
         codes[start : start + 10_000] = rng.standard_normal((min(10_000, count - start), 128), np.float32)
     codes.flush()
-    raw.write_labels(folder / "crops" / "table.csv", labels(count, [f"{number}.jpg" for number in range(count)]))
+    writer.write_labels(
+        folder / "crops" / "table.csv", labels(count, [f"{number}.jpg" for number in range(count)])
+    )
     with (folder / "crops" / "images.npy").open("wb") as file:  # no pixel is read: a sparse file will do
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, 64, 64, 3)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (count, 64, 64, 3)}
+        )
         file.truncate(file.tell() + count * 64 * 64 * 3)
     write_json(folder / "crops" / "geometry.json", {"box": "square", "size": 64, "filter": "lanczos"})
     (folder / "imagined").mkdir()
@@ -94,7 +107,11 @@ def main() -> None:
                 values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
                 (folder / "params.yaml").write_text(yaml.safe_dump(values))
                 peaks.append(bench(folder, count))
-        print(f"{name:8}" + "   ".join(f"{count:,}: {peak:,.0f} MB" for count, peak in zip(COUNTS, peaks, strict=True)), flush=True)
+        print(
+            f"{name:8}"
+            + "   ".join(f"{count:,}: {peak:,.0f} MB" for count, peak in zip(COUNTS, peaks, strict=True)),
+            flush=True,
+        )
     print(f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 

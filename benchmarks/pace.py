@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from faces import models, raw
-from faces.crops import Crops, Geometry
-from faces.devices import pick_device
-from faces.params import parse, pick, read
-from ops.systems import Changes, Plan, device_name
+from faces import models
+from faces.core.params import parse, pick, read
+from faces.data import annotations
+from faces.data.crops import Crops, Geometry
+from faces.nn.device import pick_device
+from ops.experiments.systems import Changes, Plan, device_name
 from stages import train
 
 ROOT = Path(__file__).parents[1]
@@ -29,8 +30,17 @@ WARM, STEPS = 2, 6  # at each
 
 def noise(size: int, count: int = 640) -> Crops:
     images = np.random.default_rng(0).integers(256, size=(count, size, size, 3), dtype=np.uint8)
-    splits = np.where(np.arange(count) < count - 64, raw.SPLITS.index("train"), raw.SPLITS.index("valid"))
-    return Crops(Path(), images, Geometry(box="square", size=size, filter="lanczos"), (), np.empty((count, 0), np.int8), splits)
+    splits = np.where(
+        np.arange(count) < count - 64, annotations.SPLITS.index("train"), annotations.SPLITS.index("valid")
+    )
+    return Crops(
+        Path(),
+        images,
+        Geometry(box="square", size=size, filter="lanczos"),
+        (),
+        np.empty((count, 0), np.int8),
+        splits,
+    )
 
 
 def changed(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
@@ -69,9 +79,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     plan, values = Plan.read(), read(ROOT / "params.yaml")
-    print(f"{arguments.threads} threads, {device_name()}\n\n| system | images/s | images | minutes |\n|---|---|---|---|")
+    print(
+        f"{arguments.threads} threads, {device_name()}\n\n| system | images/s | images | minutes |\n|---|---|---|---|"
+    )
     for name in arguments.names or plan.systems:
-        speed, budget = pace(name, changed(values, {"model": name, **plan.systems[name].params}), pick_device())
+        speed, budget = pace(
+            name, changed(values, {"model": name, **plan.systems[name].params}), pick_device()
+        )
         print(f"| {name} | {speed:,.0f} | {budget:,} | {budget / speed / 60:.1f} |", flush=True)
 
 

@@ -28,8 +28,8 @@ import pandas as pd
 import yaml
 
 from faces import sources
-from faces.params import read
-from ops.challenger import set_params
+from faces.core.params import read
+from ops.retrain.challenger import set_params
 
 ROOT = Path(__file__).parents[1]
 PORT = 8437
@@ -49,8 +49,18 @@ class Site:
     """`python -m web` over the job's pointer, and a visitor who edits a face all the time."""
 
     def __init__(self, place: Path) -> None:
-        command = [sys.executable, "-m", "web", "--export", str(place / ".retrain/champion.json"), "--port", str(PORT)]
-        self.process = subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "web",
+            "--export",
+            str(place / ".retrain/champion.json"),
+            "--port",
+            str(PORT),
+        ]
+        self.process = subprocess.Popen(
+            command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.answers: Counter[str] = Counter()
         self.models: list[str] = []
         self.over = threading.Event()
@@ -65,7 +75,9 @@ class Site:
 
     def ask(self, path: str, body: Any = None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", content, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{PORT}{path}", content, {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
 
@@ -73,7 +85,9 @@ class Site:
         while not self.over.is_set():
             try:
                 face = json.loads(self.ask("/api/sample", {"seed": 7}))
-                self.ask("/api/edit", {"code": face["code"], "strengths": {"Smiling": 1.0}, "model": face["model"]})
+                self.ask(
+                    "/api/edit", {"code": face["code"], "strengths": {"Smiling": 1.0}, "model": face["model"]}
+                )
                 self.models.append(face["model"])
                 self.answers["good"] += 2
             except (urllib.error.URLError, OSError, ValueError) as error:
@@ -100,13 +114,18 @@ class World:
     """A clone of the project, a folder that grows, and the job's settings."""
 
     def __init__(self, place: Path, faces: int, changes: dict[str, Any], python: dict[str, Any]) -> None:
-        self.place, self.inbox, self.config, self.table = place / "project", place / "inbox", place / "retrain.yaml", []
+        self.place, self.inbox, self.config, self.table = (
+            place / "project",
+            place / "inbox",
+            place / "retrain.yaml",
+            [],
+        )
         shutil.rmtree(place, ignore_errors=True)
         self.inbox.mkdir(parents=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
         set_params(self.place / "params.yaml", changes)
         self.commit("params of the benchmark")
-        self.values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+        self.values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
         self.values["source"] |= {"folder": str(self.inbox), "settle": 0.0}
         for key, value in python.items():
             group, name = key.split(".", 1)
@@ -119,7 +138,9 @@ class World:
 
     def commit(self, message: str) -> None:
         person = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
-        subprocess.run(["git", *person, "commit", "--quiet", "--allow-empty", "-am", message], cwd=self.place, check=True)
+        subprocess.run(
+            ["git", *person, "commit", "--quiet", "--allow-empty", "-am", message], cwd=self.place, check=True
+        )
 
     def grow(self, count: int) -> None:
         """Let the next `count` faces come."""
@@ -136,9 +157,23 @@ class World:
         (self.inbox / "labels.csv").write_text(out.getvalue(), encoding="utf-8")
 
     def start(self, *arguments: str, program: str = "ops.retrain") -> subprocess.Popen:
-        command = [sys.executable, "-m", program, *arguments, "--project", str(self.place), "--config", str(self.config)]
+        command = [
+            sys.executable,
+            "-m",
+            program,
+            *arguments,
+            "--project",
+            str(self.place),
+            "--config",
+            str(self.config),
+        ]
         return subprocess.Popen(
-            command, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            cwd=self.place,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     def run(self, title: str, *arguments: str, program: str = "ops.retrain") -> int:
@@ -146,7 +181,11 @@ class World:
         start = time.monotonic()
         process = self.start(*arguments, program=program)
         said = process.communicate()[0]
-        print(f"\n== {title}: exit code {process.returncode} after {time.monotonic() - start:.0f} s\n{said}", end="", flush=True)
+        print(
+            f"\n== {title}: exit code {process.returncode} after {time.monotonic() - start:.0f} s\n{said}",
+            end="",
+            flush=True,
+        )
         return process.returncode
 
     def champion(self) -> dict[str, Any]:
@@ -156,10 +195,16 @@ class World:
 def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
     """Drawn faces: name, JPEG, row of labels.csv without a split, which then follows from the name."""
     values = read(ROOT / "params.yaml")
-    config = sources.config("avatars", values["sources"]).model_copy(update={"count": faces, "counterfactuals": 0})
+    config = sources.config("avatars", values["sources"]).model_copy(
+        update={"count": faces, "counterfactuals": 0}
+    )
     place.mkdir()
     sources.find("avatars").fetch(config, values["seed"], place, lambda *_: None)
-    table = pd.read_csv(place / "labels.csv", dtype={"name": str}).drop(columns=["split", "identity"]).dropna(axis=1, how="all")
+    table = (
+        pd.read_csv(place / "labels.csv", dtype={"name": str})
+        .drop(columns=["split", "identity"])
+        .dropna(axis=1, how="all")
+    )
     with zipfile.ZipFile(place / "images.zip") as archive:
         return [(row["name"], archive.read(row["name"]), row) for row in table.to_dict("records")]
 
@@ -173,7 +218,9 @@ def kill_at(world: World, instants: int, length: float) -> None:
         os.kill(job.pid, signal.SIGKILL)
         job.communicate()
         if world.champion() != before:
-            raise SystemExit(f"after {number + 1} kills champion.json says {world.champion()}, before {before}")
+            raise SystemExit(
+                f"after {number + 1} kills champion.json says {world.champion()}, before {before}"
+            )
     print(f"\n== {instants} kills over {length:.0f} s: {before['version']} serves on")
 
 
@@ -206,8 +253,14 @@ def story(world: World, faces: int, kills: int) -> bool:
     world.commit("all the training")
     good.append(world.champion() == second)
 
-    good += [world.run("rollback", first["version"], program="ops.rollback") == 0, site.follows(first["id"])]
-    good += [world.run("and back", second["version"], program="ops.rollback") == 0, site.follows(second["id"])]
+    good += [
+        world.run("rollback", first["version"], program="ops.retrain.rollback") == 0,
+        site.follows(first["id"]),
+    ]
+    good += [
+        world.run("and back", second["version"], program="ops.retrain.rollback") == 0,
+        site.follows(second["id"]),
+    ]
     good.append(world.run("nothing new") == 0)
 
     start = time.monotonic()
@@ -219,7 +272,7 @@ def story(world: World, faces: int, kills: int) -> bool:
     good.append(sorted(job.returncode for job in jobs)[-1] == 75)
     kill_at(world, kills, length)
     good.append(world.run("after the kills", "--force") in (0, 10))
-    world.run("status", program="ops.status")
+    world.run("status", program="ops.retrain.status")
     site.close()
     print(f"\n== the site meanwhile: {dict(site.answers)}, {len(set(site.models))} models")
     return all(good) and set(site.answers) == {"good"}
@@ -228,7 +281,10 @@ def story(world: World, faces: int, kills: int) -> bool:
 def shuffled(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with labels that belong to other pictures; names and landmarks stay."""
     labels = [name for name in table[0] if name != "name" and not name.endswith(("_x", "_y"))]
-    return [row | {name: other[name] for name in labels} for row, other in zip(table, table[11:] + table[:11], strict=True)]
+    return [
+        row | {name: other[name] for name in labels}
+        for row, other in zip(table, table[11:] + table[:11], strict=True)
+    ]
 
 
 def pairs(texts: list[str]) -> dict[str, Any]:
@@ -240,8 +296,20 @@ def main() -> int:
     parser.add_argument("place", type=Path, help="folder to work in; removed first")
     parser.add_argument("--faces", type=int, default=8000)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml, such as train.images=8000")
-    parser.add_argument("--gate", action="append", default=[], metavar="KEY=VALUE", help="a key of retrain.yaml, such as gates.spread=1.0")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of params.yaml, such as train.images=8000",
+    )
+    parser.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of retrain.yaml, such as gates.spread=1.0",
+    )
     chosen = parser.parse_args()
     world = World(chosen.place.resolve(), chosen.faces, pairs(chosen.set), pairs(chosen.gate))
     good = story(world, chosen.faces, chosen.kills)

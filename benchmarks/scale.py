@@ -20,8 +20,8 @@ import yaml
 
 from benchmarks import memory, throughput
 from faces import models
-from faces.crops import Crops
-from faces.params import load
+from faces.core.params import load
+from faces.data.crops import Crops
 from stages import crop, encode, train
 
 SIZES = (10**6, 10**7, 10**8)
@@ -73,7 +73,9 @@ def directions() -> tuple[float, float, float]:
     for count in VECTORS:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            (folder / "params.yaml").write_text(yaml.safe_dump(yaml.safe_load((memory.ROOT / "params.yaml").read_text(encoding="utf-8"))))
+            (folder / "params.yaml").write_text(
+                yaml.safe_dump(yaml.safe_load((memory.ROOT / "params.yaml").read_text(encoding="utf-8")))
+            )
             peaks: list[float] = []
             memory.write_vectors(folder, count)
             taken = seconds(lambda folder=folder, peaks=peaks: peaks.append(memory.run_vectors(folder)))
@@ -99,11 +101,16 @@ def main() -> None:
     taken, held, table = directions()
     costs |= {"vectors": (taken, 0.0), "table.csv": (0.0, table)}
     costs["DVC's hash of all"] = (hashing() * sum(stored for _, stored in costs.values()), 0.0)
-    print(f"{'per face':24}{'core ms':>10}{'bytes':>10}   and for " + ", ".join(f"{count:,}" for count in SIZES))
+    print(
+        f"{'per face':24}{'core ms':>10}{'bytes':>10}   and for " + ", ".join(f"{count:,}" for count in SIZES)
+    )
     for name, (took, stored) in costs.items():
         totals = ", ".join(f"{took * count / 3600:,.1f} h {stored * count / 1e9:,.0f} GB" for count in SIZES)
         print(f"{name:24}{1000 * took:10.3f}{stored:10,.0f}   {totals}", flush=True)
-    print(f"resident memory of vectors: {held:,.0f} bytes per face: " + ", ".join(f"{held * count / 1e9:,.1f} GB" for count in SIZES))
+    print(
+        f"resident memory of vectors: {held:,.0f} bytes per face: "
+        + ", ".join(f"{held * count / 1e9:,.1f} GB" for count in SIZES)
+    )
 
 
 if __name__ == "__main__":

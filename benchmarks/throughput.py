@@ -27,10 +27,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from faces import models, raw
-from faces.crops import Crops
-from faces.devices import fast_arithmetic, pick_device, to_device
-from faces.params import load
+from faces import models
+from faces.core.params import load
+from faces.data import annotations
+from faces.data.crops import Crops
+from faces.ingest import writer
+from faces.nn.device import fast_arithmetic, pick_device, to_device
 from stages import crop, encode, train
 
 LANCZOS = transforms.InterpolationMode.LANCZOS  # as params.yaml says: both give the same faces
@@ -45,7 +47,12 @@ class Items(Dataset):
     def __init__(self, archive: Path, names: list[str], size: int) -> None:
         self.archive, self.names, self.opened = archive, names, None
         self.transform = transforms.Compose(
-            [transforms.CenterCrop(148), transforms.Resize(size, LANCZOS), transforms.ToTensor(), transforms.Normalize(0.5, 0.5)]
+            [
+                transforms.CenterCrop(148),
+                transforms.Resize(size, LANCZOS),
+                transforms.ToTensor(),
+                transforms.Normalize(0.5, 0.5),
+            ]
         )
 
     def __len__(self) -> int:
@@ -62,12 +69,19 @@ def synthesise(folder: Path) -> None:
     folder.mkdir()
     members = {}
     for number in range(COUNT):
-        coarse = Image.fromarray(rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)).resize((178, 218), Image.Resampling.BICUBIC)
+        coarse = Image.fromarray(rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)).resize(
+            (178, 218), Image.Resampling.BICUBIC
+        )
         grain = rng.normal(0, 6, (218, 178, 1))
-        members[f"{number:06d}.jpg"] = raw.encode_jpeg(Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8)), 92)
-    raw.write_images(folder / "images.zip", members.items())
+        members[f"{number:06d}.jpg"] = writer.encode_jpeg(
+            Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8)), 92
+        )
+    writer.write_images(folder / "images.zip", members.items())
     splits = (["train"] * 8 + ["valid", "test"]) * (COUNT // 10)
-    raw.write_labels(folder / "labels.csv", pd.DataFrame({"name": list(members), "split": splits, "A": rng.choice([-1, 1], COUNT)}))
+    writer.write_labels(
+        folder / "labels.csv",
+        pd.DataFrame({"name": list(members), "split": splits, "A": rng.choice([-1, 1], COUNT)}),
+    )
 
 
 def best(contestants: dict[str, Callable[[], int]]) -> dict[str, float]:
@@ -85,13 +99,20 @@ def best(contestants: dict[str, Callable[[], int]]) -> dict[str, float]:
 def show(title: str, rates: dict[str, float]) -> None:
     others = [f"{rates['ours'] / rate:.2f} x {name}" for name, rate in rates.items() if name != "ours"]
     print(
-        f"{title:8}" + "   ".join(f"{name} {rate:,.0f}/s" for name, rate in rates.items()) + "   ->   ours = " + ", ".join(others),
+        f"{title:8}"
+        + "   ".join(f"{name} {rate:,.0f}/s" for name, rate in rates.items())
+        + "   ->   ours = "
+        + ", ".join(others),
         flush=True,
     )
 
 
 def bench_crop(folder: Path, geometry: crop.Crop) -> dict[str, float]:
-    loader = DataLoader(Items(folder / "raw" / "images.zip", names(folder), geometry.size), 64, num_workers=os.cpu_count() or 1)
+    loader = DataLoader(
+        Items(folder / "raw" / "images.zip", names(folder), geometry.size),
+        64,
+        num_workers=os.cpu_count() or 1,
+    )
     out = folder / "crops"
 
     def ours() -> int:
@@ -102,12 +123,16 @@ def bench_crop(folder: Path, geometry: crop.Crop) -> dict[str, float]:
 
 
 def names(folder: Path) -> list[str]:
-    return raw.read_labels(folder / "raw" / "labels.csv")["name"].tolist()
+    return annotations.read_labels(folder / "raw" / "labels.csv")["name"].tolist()
 
 
 def bench_train(folder: Path) -> dict[str, float]:
     params = load(train.Params)
-    config, crops, device = models.config(params.model, params.models), Crops.open(folder / "crops"), pick_device()
+    config, crops, device = (
+        models.config(params.model, params.models),
+        Crops.open(folder / "crops"),
+        pick_device(),
+    )
     run = train.Run(params, config, crops, device)
     run.prepare()
     ceiling = train.Run(params, config, crops, device)
@@ -153,8 +178,17 @@ def bench_train(folder: Path) -> dict[str, float]:
 
 def bench_encode(folder: Path) -> dict[str, float]:
     params = load(train.Params)
-    config, crops, device = models.config(params.model, params.models), Crops.open(folder / "crops"), pick_device()
-    model = models.find(params.model).Model(config, crops.geometry.size).to(device, memory_format=torch.channels_last).eval()
+    config, crops, device = (
+        models.config(params.model, params.models),
+        Crops.open(folder / "crops"),
+        pick_device(),
+    )
+    model = (
+        models.find(params.model)
+        .Model(config, crops.geometry.size)
+        .to(device, memory_format=torch.channels_last)
+        .eval()
+    )
     batch = load(encode.Params).encode.batch
     still = to_device(crops.images[:batch], device)
     items = Items(folder / "raw" / "images.zip", names(folder), crops.geometry.size)

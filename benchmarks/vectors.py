@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from faces.appraisals import project, units
-from faces.codes import Codes
-from faces.estimators import differences
-from faces.scores import auroc
+from faces.estimators.estimators import differences
+from faces.estimators.reliability import project, units
+from faces.latents.codes import Codes
+from faces.metrics.auroc import auroc
 
 FACES, LENGTH, ATTRIBUTES, TEST = 202_599, 128, 40, 19_962
 SIZES = (10_000, 200_000, 1_000_000)
@@ -86,7 +86,9 @@ def main() -> None:
         )
         for count in SIZES:
             write(path, count)
-            print(f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, {allocated(path, count - 5_000):4.0f} MB")
+            print(
+                f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, {allocated(path, count - 5_000):4.0f} MB"
+            )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ class Server:
     def memory(self) -> tuple[float, float]:
         """Resident memory now, and the most there ever was, in MiB (Linux)."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        values = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
+        values = {
+            line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))
+        }
         return int(values["VmRSS"]) / 1024, int(values["VmHWM"]) / 1024
 
     def healthy(self) -> bool:
@@ -34,9 +36,21 @@ def serve(export: Path, page: Path) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "web", "--export", str(export.resolve()), "--page", str(page.resolve()), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "web",
+        "--export",
+        str(export.resolve()),
+        "--page",
+        str(page.resolve()),
+        "--port",
+        str(port),
+    ]
     root = Path(__file__).parents[1]
-    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL
+    )
     server = Server(port, process)
     try:
         for _ in range(240):

@@ -13,9 +13,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from faces import models
-from faces.crops import Geometry
-from faces.files import write_json
-from faces.params import parse
+from faces.core.files import write_json
+from faces.core.params import parse
+from faces.data.crops import Geometry
 
 
 class CheckpointError(ValueError):
@@ -27,7 +27,12 @@ def save(folder: Path, name: str, config: Any, geometry: Geometry, model: Any) -
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     write_json(
-        folder / "model.json", {"model": name, "config": config.model_dump(mode="json"), "geometry": geometry.model_dump(mode="json")}
+        folder / "model.json",
+        {
+            "model": name,
+            "config": config.model_dump(mode="json"),
+            "geometry": geometry.model_dump(mode="json"),
+        },
     )
 
 
@@ -42,5 +47,7 @@ def load(folder: Path) -> tuple[Any, Geometry]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename} is missing; run `dvc repro train`") from None
     except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: not a checkpoint of this version: {str(error).splitlines()[0]}; run `dvc repro train`") from None
+        raise CheckpointError(
+            f"{folder}: not a checkpoint of this version: {str(error).splitlines()[0]}; run `dvc repro train`"
+        ) from None
     return model.eval().requires_grad_(False), geometry

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXTRAS = {
     "kagglehub": "sources.celeba.mirrors: kaggle",
-    "mlflow-skinny": "python -m ops.track",
+    "mlflow-skinny": "python -m ops.experiments.mlflow",
     "huggingface_hub": "python -m ops.publish --push",
 }
 Finding = tuple[str, str]  # ok, note or MISSING; and the line
@@ -22,7 +22,11 @@ Finding = tuple[str, str]  # ok, note or MISSING; and the line
 
 def python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield ("ok", f"Python {version}") if sys.version_info >= (3, 11) else ("MISSING", f"Python 3.11 or newer, this is {version}")
+    yield (
+        ("ok", f"Python {version}")
+        if sys.version_info >= (3, 11)
+        else ("MISSING", f"Python 3.11 or newer, this is {version}")
+    )
 
 
 def packages() -> Iterator[Finding]:
@@ -34,7 +38,9 @@ def packages() -> Iterator[Finding]:
             try:
                 found = importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
-                wrong.append(("MISSING", f"{name} {wanted}: make run installs it, or pip install -r requirements.txt"))
+                wrong.append(
+                    ("MISSING", f"{name} {wanted}: make run installs it, or pip install -r requirements.txt")
+                )
                 continue
             if found != wanted:
                 wrong.append(("note", f"{name} {found}, the lock says {wanted}: results may differ"))
@@ -48,18 +54,28 @@ def packages() -> Iterator[Finding]:
 
 def programs() -> Iterator[Finding]:
     for name, use in (("git", "MISSING"), ("make", "note"), ("dvc", "MISSING")):
-        yield ("ok", name) if shutil.which(name) else (use, f"{name} is not on PATH; after `make run` it is in the virtual environment")
+        yield (
+            ("ok", name)
+            if shutil.which(name)
+            else (use, f"{name} is not on PATH; after `make run` it is in the virtual environment")
+        )
 
 
 def machine() -> Iterator[Finding]:
     free = shutil.disk_usage(ROOT).free / 2**30
-    yield "ok" if free > 5 else "note", f"{free:.0f} GiB of disk are free here; the default run takes 1, CelebA at 64 pixels 8"
+    yield (
+        "ok" if free > 5 else "note",
+        f"{free:.0f} GiB of disk are free here; the default run takes 1, CelebA at 64 pixels 8",
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    yield "ok" if memory >= 4 else "note", f"{os.cpu_count()} cores, {memory:.0f} GiB of memory; the default run needs 3"
+    yield (
+        "ok" if memory >= 4 else "note",
+        f"{os.cpu_count()} cores, {memory:.0f} GiB of memory; the default run needs 3",
+    )
     try:
         import torch  # noqa: PLC0415 (the point is to find out)
 
-        from faces.devices import fast_arithmetic, pick_device  # noqa: PLC0415
+        from faces.nn.device import fast_arithmetic, pick_device  # noqa: PLC0415
 
         device = pick_device()
         with fast_arithmetic(device):
@@ -76,7 +92,7 @@ def project() -> Iterator[Finding]:
     if not (ROOT / ".dvc").is_dir():
         yield "MISSING", ".dvc/: this is no complete checkout; git checkout -- .dvc, or dvc init"
     try:
-        from faces.params import read  # noqa: PLC0415
+        from faces.core.params import read  # noqa: PLC0415
         from stages.check import check  # noqa: PLC0415
 
         yield "ok", f"params.yaml: {len(check(read(ROOT / 'params.yaml')))} attributes to edit"

@@ -19,14 +19,17 @@ from typing import Any
 
 import yaml
 
-from faces.files import new_folder, write_json
+from faces.core.files import new_folder, write_json
 
 FILES = {  # name in the folder -> where it comes from, what it is
     "model.safetensors": ("data/model", "the weights"),
     "model.json": ("data/model", "which network they belong to, and how faces are cut for it"),
     "encoder.onnx": ("data/export", "a face to its code, for use without torch"),
     "decoder.onnx": ("data/export", "a code to a face"),
-    "arrays.bin": ("data/export", "directions, mean and prior for the two above, as bundle.json lays them out"),
+    "arrays.bin": (
+        "data/export",
+        "directions, mean and prior for the two above, as bundle.json lays them out",
+    ),
     "bundle.json": ("data/export", "attributes, geometry, hashes: how to use the three above"),
     "vectors.npz": ("data/vectors", "the direction of every attribute by every estimator"),
     "vectors.csv": ("data/vectors", "counts, lengths and held-out AUROC of each direction"),
@@ -77,7 +80,10 @@ def licence(source: dict[str, Any]) -> str:
 
 def config(root: Path, commit: str) -> dict[str, Any]:
     """config.json: what a reader needs to know first, and of which commit and which outputs this is."""
-    bundle, params = read_json(root / "data/export/bundle.json"), yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    bundle, params = (
+        read_json(root / "data/export/bundle.json"),
+        yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8")),
+    )
     return {
         "model_type": f"{KIND}-{bundle['model']['name']}",
         "image_size": bundle["model"]["size"],
@@ -91,30 +97,46 @@ def config(root: Path, commit: str) -> dict[str, Any]:
 
 def ours(folder: Path) -> bool:
     """Whether a folder was written by this command."""
-    return (folder / "config.json").is_file() and read_json(folder / "config.json").get("model_type", "").startswith(f"{KIND}-")
+    return (folder / "config.json").is_file() and read_json(folder / "config.json").get(
+        "model_type", ""
+    ).startswith(f"{KIND}-")
 
 
 def prepare(root: Path, out: Path, commit: str) -> None:
     """Write the folder from the outputs under `root`, in place of an earlier one. Raises Refused naming what is missing or in the way."""
     if out.exists() and not ours(out):
         raise Refused(f"{out} exists and was not written by this command; name another folder")
-    needed = [*(f"{place}/{name}" for name, (place, _) in FILES.items()), "data/raw/source.json", "reports/model_card.md", "dvc.lock"]
+    needed = [
+        *(f"{place}/{name}" for name, (place, _) in FILES.items()),
+        "data/raw/source.json",
+        "reports/model_card.md",
+        "dvc.lock",
+    ]
     if missing := next((path for path in needed if not (root / path).is_file()), None):
         raise Refused(f"{missing} is missing; dvc repro")
     with new_folder(out) as folder:
         for name, (place, _) in FILES.items():
             shutil.copyfile(root / place / name, folder / name)
-        (folder / "README.md").write_text(card((root / "reports/model_card.md").read_text(encoding="utf-8")), encoding="utf-8")
-        (folder / "DATA_LICENCE.md").write_text(licence(read_json(root / "data/raw/source.json")), encoding="utf-8")
+        (folder / "README.md").write_text(
+            card((root / "reports/model_card.md").read_text(encoding="utf-8")), encoding="utf-8"
+        )
+        (folder / "DATA_LICENCE.md").write_text(
+            licence(read_json(root / "data/raw/source.json")), encoding="utf-8"
+        )
         write_json(folder / "config.json", config(root, commit))
-        sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
+        sums = [
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+            for path in sorted(folder.iterdir())
+        ]
         (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
 def provenance(root: Path) -> str:
     """The commit, with -dirty behind it where files differ from it. Raises Refused where outputs and params do not fit each other."""
     if subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"], cwd=root, check=False).returncode:
-        raise Refused("the outputs here are not those of the code and params here; dvc repro, or dvc checkout (dvc status says more)")
+        raise Refused(
+            "the outputs here are not those of the code and params here; dvc repro, or dvc checkout (dvc status says more)"
+        )
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -122,7 +144,9 @@ def provenance(root: Path) -> str:
 def may_push(source: dict[str, Any], commit: str, token: str | None, allowed: bool) -> str:
     """The token, where nothing speaks against sending. Raises Refused. `allowed`: a person has read the licence and said so."""
     if not token:
-        raise Refused("--push needs a token with the right to write in HF_TOKEN (huggingface.co/settings/tokens)")
+        raise Refused(
+            "--push needs a token with the right to write in HF_TOKEN (huggingface.co/settings/tokens)"
+        )
     if commit.endswith("-dirty"):
         raise Refused("what is pushed must be a commit, and files here differ from it; git commit first")
     if source.get("redistributable") is not True and not allowed:
@@ -141,14 +165,22 @@ def push(folder: Path, name: str, private: bool, token: str) -> str:
     api = HfApi(token=token)
     api.create_repo(name, private=private, exist_ok=True)
     commit = read_json(folder / "config.json")["commit"]
-    return api.upload_folder(repo_id=name, folder_path=folder, commit_message=f"facemorph {commit[:10]}", delete_patterns="*").commit_url
+    return api.upload_folder(
+        repo_id=name, folder_path=folder, commit_message=f"facemorph {commit[:10]}", delete_patterns="*"
+    ).commit_url
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.publish", description="The trained model as a folder for the Hugging Face hub.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ops.publish", description="The trained model as a folder for the Hugging Face hub."
+    )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder to write")
-    parser.add_argument("--push", metavar="OWNER/NAME", help="send it to this repository of the hub; needs HF_TOKEN")
-    parser.add_argument("--private", action="store_true", help="a repository that does not exist yet is made private")
+    parser.add_argument(
+        "--push", metavar="OWNER/NAME", help="send it to this repository of the hub; needs HF_TOKEN"
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="a repository that does not exist yet is made private"
+    )
     parser.add_argument(
         "--licence-allows-it",
         action="store_true",
@@ -161,7 +193,12 @@ def main(arguments: list[str] | None = None) -> int:
         size = sum(path.stat().st_size for path in chosen.folder.iterdir())
         print(f"{chosen.folder}: {size / 1e6:.1f} MB")
         if chosen.push:
-            token = may_push(read_json(root / "data/raw/source.json"), commit, os.environ.get("HF_TOKEN"), chosen.licence_allows_it)
+            token = may_push(
+                read_json(root / "data/raw/source.json"),
+                commit,
+                os.environ.get("HF_TOKEN"),
+                chosen.licence_allows_it,
+            )
             print(push(chosen.folder, chosen.push, chosen.private, token))
     except Refused as error:
         print(f"error: {error}", file=sys.stderr)

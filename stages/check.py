@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import stages
-from faces import models, params, sources
-from faces.files import write_json
-from faces.terminal import stop
+from faces import models, sources
+from faces.core import params
+from faces.core.console import stop
+from faces.core.files import write_json
 
 REGISTRIES = ("models", "sources")  # groups with one entry per file of the directory of that name
 CHOICES = ("model",)  # top-level keys that choose among them
@@ -32,7 +33,10 @@ def groups() -> dict[str, type[params.Group]]:
 def check(values: dict[str, Any]) -> tuple[str, ...]:
     """The attributes that the chosen source offers, if every key of `values` is known and good. Raises ParamsError or SourceError."""
     readers = groups()
-    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {*REGISTRIES, *CHOICES}
+    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {
+        *REGISTRIES,
+        *CHOICES,
+    }
     for key in values:
         params.one_of("top level", key, sorted(known))
     for group in readers.values():

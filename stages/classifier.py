@@ -1,7 +1,7 @@
 """Train the judge: an attribute classifier in image space, independent of the face model whose edits it will judge.
 
 in    data/crops/        images.npy, table.csv
-out   data/classifier/   judge.safetensors, judge.json, scores.csv, history.csv (faces/judge.py)
+out   data/classifier/   judge.safetensors, judge.json, scores.csv, history.csv (faces/classifier.py)
 
 Trained on the train split, stopped and calibrated on the valid split, measured on the test split. The weights that are kept are those of the report with the
 best mean AUROC over the valid faces.
@@ -20,12 +20,22 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 
-from faces.crops import Crops
-from faces.devices import fast_arithmetic, pick_device, to_device
-from faces.files import new_folder, write_json
-from faces.judge import Judge, augment, calibrate, class_weights, figures, logits_of, masked_loss, mean_auroc, prior_odds
-from faces.params import Group, load
-from faces.terminal import Progress, say, stop
+from faces.classifier import (
+    Judge,
+    augment,
+    calibrate,
+    class_weights,
+    figures,
+    logits_of,
+    masked_loss,
+    mean_auroc,
+    prior_odds,
+)
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder, write_json
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.nn.device import fast_arithmetic, pick_device, to_device
 
 
 class Classifier(Group):
@@ -46,13 +56,22 @@ class Params(Group):
     classifier: Classifier
 
 
-def train(params: Classifier, seed: int, width: int, crops: Crops, device: torch.device) -> tuple[Judge, list[dict[str, float]]]:
+def train(
+    params: Classifier, seed: int, width: int, crops: Crops, device: torch.device
+) -> tuple[Judge, list[dict[str, float]]]:
     """One judge at its best report, calibrated, and the lines of its history."""
     torch.manual_seed(seed)
-    judge = Judge(crops.geometry.size, len(crops.attributes), width, params.features).to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(judge.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, foreach=True)
+    judge = Judge(crops.geometry.size, len(crops.attributes), width, params.features).to(
+        device, memory_format=torch.channels_last
+    )
+    optimiser = torch.optim.AdamW(
+        judge.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, foreach=True
+    )
     train_rows, valid = crops.rows("train"), crops.rows("valid")
-    positive, negative = (torch.from_numpy(side).to(device) for side in class_weights(crops.labels[train_rows], params.class_weight))
+    positive, negative = (
+        torch.from_numpy(side).to(device)
+        for side in class_weights(crops.labels[train_rows], params.class_weight)
+    )
     steps = math.ceil(params.images / params.batch)
     reports = {math.ceil(steps * (k + 1) / params.reports) for k in range(params.reports)}
     order, rng = np.empty(0, np.int64), np.random.default_rng(seed)
@@ -63,7 +82,11 @@ def train(params: Classifier, seed: int, width: int, crops: Crops, device: torch
             order = np.r_[order, rng.permutation(train_rows)]
         rows, order = order[: params.batch], order[params.batch :]
         for group in optimiser.param_groups:
-            group["lr"] = params.learning_rate * min(1.0, step / (0.05 * steps)) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+            group["lr"] = (
+                params.learning_rate
+                * min(1.0, step / (0.05 * steps))
+                * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+            )
         judge.train()
         with fast_arithmetic(device):
             logits, _ = judge(augment(to_device(crops.images[rows], device)))
@@ -74,7 +97,14 @@ def train(params: Classifier, seed: int, width: int, crops: Crops, device: torch
         total, since = total + loss.item(), since + 1
         if step + 1 in reports:
             area = mean_auroc(logits_of(judge, crops.images, valid, 256, device), crops.labels[valid])
-            history.append({"width": width, "images": (step + 1) * params.batch, "train_loss": total / since, "valid_auroc": area})
+            history.append(
+                {
+                    "width": width,
+                    "images": (step + 1) * params.batch,
+                    "train_loss": total / since,
+                    "valid_auroc": area,
+                }
+            )
             total, since, note = 0.0, 0, f"valid AUROC {area:.4f}"
             if area > best_area:
                 best, best_area = copy.deepcopy(judge.state_dict()), area
@@ -85,12 +115,23 @@ def train(params: Classifier, seed: int, width: int, crops: Crops, device: torch
     return judge, history
 
 
-def measure(params: Classifier, judge: Judge, crops: Crops, device: torch.device) -> dict[str, dict[str, float | bool | None]]:
+def measure(
+    params: Classifier, judge: Judge, crops: Crops, device: torch.device
+) -> dict[str, dict[str, float | bool | None]]:
     """The figures of every attribute on the test split."""
     test, valid = crops.rows("test"), crops.labels[crops.rows("valid")]
-    evidence = logits_of(judge, crops.images, test, 256, device) * judge.scale.cpu().numpy() + judge.shift.cpu().numpy()
+    evidence = (
+        logits_of(judge, crops.images, test, 256, device) * judge.scale.cpu().numpy()
+        + judge.shift.cpu().numpy()
+    )
     return {
-        name: figures(evidence[:, a], crops.labels[test, a], prior_odds(valid[valid[:, a] != 0, a] == 1), params.min_auroc, params.bins)
+        name: figures(
+            evidence[:, a],
+            crops.labels[test, a],
+            prior_odds(valid[valid[:, a] != 0, a] == 1),
+            params.min_auroc,
+            params.bins,
+        )
         for a, name in enumerate(crops.attributes)
     }
 
@@ -120,10 +161,17 @@ def main(crops_folder: Path, out: Path) -> None:
         "judges": measured,
     }
     with new_folder(out) as folder:
-        save_file({name: value.cpu().contiguous() for name, value in judges.state_dict().items()}, folder / "judge.safetensors")
+        save_file(
+            {name: value.cpu().contiguous() for name, value in judges.state_dict().items()},
+            folder / "judge.safetensors",
+        )
         write_json(folder / "judge.json", about)
-        pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False, lineterminator="\n", float_format="%.6g")
-        pd.DataFrame(history).to_csv(folder / "history.csv", index=False, lineterminator="\n", float_format="%.6g")
+        pd.DataFrame(rows).to_csv(
+            folder / "scores.csv", index=False, lineterminator="\n", float_format="%.6g"
+        )
+        pd.DataFrame(history).to_csv(
+            folder / "history.csv", index=False, lineterminator="\n", float_format="%.6g"
+        )
     for row in rows:
         if not row["judges"]:
             area = "one side only in the test split" if row["auroc"] is None else f"AUROC {row['auroc']:.3f}"

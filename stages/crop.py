@@ -1,8 +1,8 @@
 """Cut every face out of its picture and store all of them as one array, in as few files as the disk takes.
 
-in    data/raw/     images.zip, labels.csv (faces/raw.py); the archive is never extracted
-out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json (faces/crops.py); where the source draws
-                    counterfactuals, these cut alike (faces/counterfactuals.py)
+in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
+out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json (faces/data/crops.py); where the source draws
+                    counterfactuals, these cut alike (faces/scoring/counterfactuals.py)
 """
 
 import multiprocessing
@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from faces import decode, raw
-from faces.crops import Geometry
-from faces.files import new_folder, write_json
-from faces.params import Group, load
-from faces.parts import Writer
-from faces.terminal import Progress, say, stop
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder, write_json
+from faces.core.params import Group, load
+from faces.data import annotations
+from faces.data.crops import Geometry
+from faces.data.sharded_array import Writer
+from faces.ingest import decode
 
 CHUNK = 256  # faces a worker returns at once: 3 MB at 64 pixels
 
@@ -60,10 +61,14 @@ def cut(names: list[str], geometry: Geometry) -> tuple[np.ndarray, list[str]]:
     return faces, reasons
 
 
-def cut_all(path: Path, names: list[str], geometry: Geometry, workers: int) -> Iterator[tuple[np.ndarray, list[str]]]:
+def cut_all(
+    path: Path, names: list[str], geometry: Geometry, workers: int
+) -> Iterator[tuple[np.ndarray, list[str]]]:
     """The same for all names, in order, chunk by chunk, by several processes. Only a few chunks wait in memory at any time."""
     methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("fork" if "fork" in methods and sys.platform == "linux" else "spawn")  # a fork starts at once
+    context = multiprocessing.get_context(
+        "fork" if "fork" in methods and sys.platform == "linux" else "spawn"
+    )  # a fork starts at once
     with ProcessPoolExecutor(workers, context, start_worker, (path,)) as pool:
         waiting = []
         for start in range(0, len(names), CHUNK):
@@ -77,7 +82,9 @@ def cut_all(path: Path, names: list[str], geometry: Geometry, workers: int) -> I
 def check_archive(path: Path) -> None:
     """Raises RawError where there is no readable archive: every worker would fail on it."""
     if not zipfile.is_zipfile(path):
-        raise raw.RawError(f"{path} is missing, truncated or no zip archive; run `dvc repro -f download`")
+        raise annotations.RawError(
+            f"{path} is missing, truncated or no zip archive; run `dvc repro -f download`"
+        )
 
 
 def main(source: Path, out: Path) -> None:
@@ -91,24 +98,38 @@ def main(source: Path, out: Path) -> None:
 def crop_faces(crop: Crop, source: Path, out: Path) -> None:
     """Read `source`, write `out`. Raises RawError where more than `crop.max_rejects` images are refused."""
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
-    labels = raw.read_labels(source / "labels.csv")
+    labels = annotations.read_labels(source / "labels.csv")
     with new_folder(out) as folder:
-        kept, rejects = write_faces(folder / "images.npy", source / "images.zip", labels["name"].tolist(), geometry, crop)
+        kept, rejects = write_faces(
+            folder / "images.npy", source / "images.zip", labels["name"].tolist(), geometry, crop
+        )
         if rejects:
-            say(f"crop: {len(rejects)} images refused, listed in {out / 'rejects.csv'}; the first: {rejects[0][0]}: {rejects[0][1]}")
+            say(
+                f"crop: {len(rejects)} images refused, listed in {out / 'rejects.csv'}; the first: {rejects[0][0]}: {rejects[0][1]}"
+            )
         labels = labels.iloc[kept]
         labels.to_csv(folder / "table.csv", index=False, lineterminator="\n")
-        pd.DataFrame(rejects, columns=["name", "reason"]).to_csv(folder / "rejects.csv", index=False, lineterminator="\n")
+        pd.DataFrame(rejects, columns=["name", "reason"]).to_csv(
+            folder / "rejects.csv", index=False, lineterminator="\n"
+        )
         write_json(folder / "geometry.json", geometry.model_dump(mode="json"))
         if (source / "counterfactuals.csv").is_file():
             pairs = pd.read_csv(source / "counterfactuals.csv")
             pairs = pairs[pairs["of"].isin(labels["name"])]
-            kept, _ = write_faces(folder / "counterfactuals.npy", source / "counterfactuals.zip", pairs["name"].tolist(), geometry, crop)
+            kept, _ = write_faces(
+                folder / "counterfactuals.npy",
+                source / "counterfactuals.zip",
+                pairs["name"].tolist(),
+                geometry,
+                crop,
+            )
             pairs.iloc[kept].to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
 
 
-def write_faces(path: Path, pictures: Path, names: list[str], geometry: Geometry, crop: Crop) -> tuple[list[int], list[tuple[str, str]]]:
-    """Cut the named members of the archive `pictures` into the array that begins at `path` (faces/parts.py), in order.
+def write_faces(
+    path: Path, pictures: Path, names: list[str], geometry: Geometry, crop: Crop
+) -> tuple[list[int], list[tuple[str, str]]]:
+    """Cut the named members of the archive `pictures` into the array that begins at `path` (faces/data/sharded_array.py), in order.
 
     Returns which of `names` are in it, and name and reason of those that are not. Raises RawError where the latter are more than `crop.max_rejects`.
     """
@@ -125,7 +146,7 @@ def write_faces(path: Path, pictures: Path, names: list[str], geometry: Geometry
             done += len(reasons)
             bar.update(done)
             if len(rejects) > crop.max_rejects:
-                raise raw.RawError(
+                raise annotations.RawError(
                     f"more than crop.max_rejects = {crop.max_rejects} images of {pictures} cannot be used; the first: "
                     f"{rejects[0][0]}: {rejects[0][1]}; mend or remove them, choose another crop.box, or raise crop.max_rejects"
                 )

@@ -1,7 +1,7 @@
 """Bring in the faces, in the CelebA layout whatever they came from.
 
 in    data/checked.json   params.yaml has been checked
-out   data/raw/           images.zip, labels.csv, source.json (faces/raw.py), and what else the source knows
+out   data/raw/           images.zip, labels.csv, source.json (faces/data/annotations.py), and what else the source knows
 """
 
 import sys
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from faces import sources
-from faces.files import new_folder
-from faces.params import Group, ParamsError, load
-from faces.raw import RawError
-from faces.terminal import Progress, say, stop
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, ParamsError, load
+from faces.data.annotations import RawError
 
 
 class Data(Group):
@@ -31,7 +31,10 @@ def main(checked: Path, out: Path) -> None:
 
     def report(done: int, total: int, unit: str) -> None:
         nonlocal bar
-        if bar is None or (bar.total, bar.unit) != (total, unit):  # a source may fetch several files, then store the images
+        if bar is None or (bar.total, bar.unit) != (
+            total,
+            unit,
+        ):  # a source may fetch several files, then store the images
             if bar is not None:
                 bar.close()
             bar = Progress("download", total, unit)

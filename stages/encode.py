@@ -6,7 +6,7 @@ out   data/latents/   latents.npy   float32 (N, D), row i = image i: the determi
                       mirrored.npy  float32 (N, D), row i = the mirror image of image i; only where `encode.mirror` asks for it
                       moments.npz   count, mean (D,), std (D,), and covariance (D, D) where D is at most 2,048, over the train split
 
-Rows are cut into shards, which several processes (faces/ranks.py) deal among themselves. Each goes to .ckpt/<key>/ when it is whole, with its row numbers;
+Rows are cut into shards, which several processes (faces/nn/distributed.py) deal among themselves. Each goes to .ckpt/<key>/ when it is whole, with its row numbers;
 rank 0 puts them together. An interrupted run goes on behind the shards that are there, whatever the number of processes was or is.
 """
 
@@ -22,14 +22,17 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from faces import checkpoints, parts, ranks
-from faces.crops import Crops
-from faces.devices import batches, pick_device, to_device
-from faces.files import fingerprint, new_file, new_folder
-from faces.moments import Moments
-from faces.params import Group, load
-from faces.parts import Parts
-from faces.terminal import Progress, Unfit, say, stop
+from faces import checkpoints
+from faces.core.batches import batches
+from faces.core.console import Progress, Unfit, say, stop
+from faces.core.files import fingerprint, new_file, new_folder
+from faces.core.params import Group, load
+from faces.data import sharded_array
+from faces.data.crops import Crops
+from faces.data.sharded_array import Parts
+from faces.latents.moments import Moments
+from faces.nn import distributed
+from faces.nn.device import pick_device, to_device
 
 UNFINISHED = Path(".ckpt")
 LATENTS, MIRRORED = "latents", "mirrored"
@@ -51,7 +54,12 @@ class Params(Group):
 
 @torch.no_grad()
 def encode(
-    model: torch.nn.Module, images: np.ndarray | Parts, batch: int, device: torch.device, within: slice | None = None, mirror: bool = False
+    model: torch.nn.Module,
+    images: np.ndarray | Parts,
+    batch: int,
+    device: torch.device,
+    within: slice | None = None,
+    mirror: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and float32 (B, D). Of their mirror images, if asked."""
     start, stop = (within.start, within.stop) if within else (0, len(images))
@@ -71,7 +79,12 @@ def path_of(folder: Path, rows: slice) -> Path:
 
 
 def encode_shards(
-    folder: Path, shards: list[slice], model: torch.nn.Module, images: np.ndarray | Parts, params: Encode, device: torch.device
+    folder: Path,
+    shards: list[slice],
+    model: torch.nn.Module,
+    images: np.ndarray | Parts,
+    params: Encode,
+    device: torch.device,
 ) -> None:
     """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D). Raises Unfit where a code is not finite."""
     names = params.files()
@@ -88,7 +101,11 @@ def encode_shards(
                 done += len(chunk)
                 bar.update(done)
         with new_file(path_of(folder, rows)) as draft, draft.open("wb") as file:
-            np.savez(file, rows=np.arange(rows.start, rows.stop), **{name: np.concatenate(chunks) for name, chunks in codes.items()})
+            np.savez(
+                file,
+                rows=np.arange(rows.start, rows.stop),
+                **{name: np.concatenate(chunks) for name, chunks in codes.items()},
+            )
     bar.close()
 
 
@@ -107,10 +124,14 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
                 f"{path} is missing though every process is done: they must share one file system; run them where they do"
             ) from None
         except (EOFError, OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
-            raise ValueError(f"{path} is not a whole shard; remove {folder} and run `dvc repro encode`") from None
+            raise ValueError(
+                f"{path} is not a whole shard; remove {folder} and run `dvc repro encode`"
+            ) from None
     if (seen != 1).any():
         row = int(np.flatnonzero(seen != 1)[0])
-        raise ValueError(f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`")
+        raise ValueError(
+            f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`"
+        )
 
 
 def remaining(folder: Path, shards: list[slice]) -> list[slice]:
@@ -125,17 +146,40 @@ def main(crops_folder: Path, weights: Path, out: Path) -> None:
     try:
         params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
         model, _ = checkpoints.load(weights)
-        files = [*parts.files(crops_folder / "images.npy"), weights / "model.safetensors", weights / "model.json", Path(__file__)]
-        work, shards = UNFINISHED / fingerprint(params.encode.model_dump(), files), shards_of(len(crops.images), params.encode.batch)
-        with ranks.joined(device):
-            left = [slice(*ends) for ends in ranks.broadcast([(rows.start, rows.stop) for rows in remaining(work, shards)])]
-            encode_shards(work, ranks.own(left), model.to(device, memory_format=torch.channels_last), crops.images, params.encode, device)
-            ranks.wait()
-        if ranks.rank() > 0:
+        files = [
+            *sharded_array.files(crops_folder / "images.npy"),
+            weights / "model.safetensors",
+            weights / "model.json",
+            Path(__file__),
+        ]
+        work, shards = (
+            UNFINISHED / fingerprint(params.encode.model_dump(), files),
+            shards_of(len(crops.images), params.encode.batch),
+        )
+        with distributed.joined(device):
+            left = [
+                slice(*ends)
+                for ends in distributed.broadcast(
+                    [(rows.start, rows.stop) for rows in remaining(work, shards)]
+                )
+            ]
+            encode_shards(
+                work,
+                distributed.own(left),
+                model.to(device, memory_format=torch.channels_last),
+                crops.images,
+                params.encode,
+                device,
+            )
+            distributed.wait()
+        if distributed.rank() > 0:
             return
         with new_folder(out) as folder:
             shape = (len(crops.images), model.code_length)
-            arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in params.encode.files()}
+            arrays = {
+                name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+                for name in params.encode.files()
+            }
             merge(work, shards, arrays)
             for codes in arrays.values():
                 codes.flush()
@@ -146,5 +190,5 @@ def main(crops_folder: Path, weights: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    ranks.launch("stages.encode")
+    distributed.launch("stages.encode")
     main(*map(Path, sys.argv[1:]))

@@ -20,13 +20,14 @@ import torch
 from pydantic import Field
 
 from faces import checkpoints
-from faces.crops import Crops
-from faces.devices import batches, pick_device
-from faces.files import new_folder
-from faces.judge import Panel
-from faces.labels import extremes
-from faces.params import Group, load
-from faces.terminal import Progress, stop
+from faces.classifier import Panel
+from faces.core.batches import batches
+from faces.core.console import Progress, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.metrics.label_stats import extremes
+from faces.nn.device import pick_device
 
 
 class Imagine(Group):
@@ -41,7 +42,9 @@ class Params(Group):
 
 
 @torch.no_grad()
-def imagine(model: torch.nn.Module, panel: Panel, params: Imagine, seed: int, codes: np.ndarray) -> np.ndarray:
+def imagine(
+    model: torch.nn.Module, panel: Panel, params: Imagine, seed: int, codes: np.ndarray
+) -> np.ndarray:
     """Fill `codes` (M, D) from the prior; the evidence (M, A) that the last judge finds in the faces they decode to."""
     device, generator, evidence = next(model.parameters()).device, torch.Generator().manual_seed(seed), []
     bar = Progress("imagine", len(codes), "faces")

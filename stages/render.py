@@ -19,19 +19,20 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from faces import charts, checkpoints, films, pictures, sheets
-from faces.casting import Absent, unsigned
-from faces.crops import Crops
-from faces.detail import Detail
-from faces.devices import pick_device
-from faces.directions import Directions, components
-from faces.files import new_folder
-from faces.params import Group, load, present
-from faces.raw import SPLITS
-from faces.show import Labels, Render
-from faces.statistics import phi, rates
-from faces.studio import Studio
-from faces.terminal import Progress, say, stop
+from faces import checkpoints
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load, present
+from faces.data.annotations import SPLITS
+from faces.data.crops import Crops
+from faces.edits.detail import Detail
+from faces.edits.directions import Directions, components
+from faces.metrics.label_stats import phi, rates
+from faces.nn.device import pick_device
+from faces.viz import animations, charts, grids, images
+from faces.viz.config import Labels, Render
+from faces.viz.renderer import Studio
+from faces.viz.selection import Absent, unsigned
 
 
 class Params(Group):
@@ -60,7 +61,9 @@ def statistics(folder: Path, crops: Crops) -> None:
     charts.correlation(phi(crops.labels), crops.attributes, folder / "data_correlation.png")
 
 
-def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids: Path, gifs: Path) -> None:
+def main(
+    crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids_out: Path, gifs_out: Path
+) -> None:
     try:
         params = load(Params)
         crops, device = Crops.open(crops_folder), pick_device()
@@ -72,20 +75,30 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids:
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
     show = params.render
-    studio = Studio(crops, codes, model.to(device), device, directions, params.detail, show.batch, show.rivals, params.seed)
+    studio = Studio(
+        crops,
+        codes,
+        model.to(device),
+        device,
+        directions,
+        params.detail,
+        show.batch,
+        show.rivals,
+        params.seed,
+    )
     attributes = tuple(name for name in attributes if name in directions.attributes)
-    stills = sheets.every(studio, show, attributes, components(vectors)[: show.components])
-    jobs = [*stills, *films.every(studio, show, snapshots)]
+    stills = grids.every(studio, show, attributes, components(vectors)[: show.components])
+    jobs = [*stills, *animations.every(studio, show, snapshots)]
     bar = Progress("render", len(jobs), "pictures")
-    with new_folder(grids) as still, new_folder(gifs) as moving:
+    with new_folder(grids_out) as still, new_folder(gifs_out) as moving:
         statistics(still, crops)
         for done, (name, draw) in enumerate(jobs, 1):
             try:
                 drawn = draw()
-                if isinstance(drawn, films.Film):
-                    pictures.write_gif(moving / f"{name}.gif", drawn.frames, drawn.order, drawn.durations)
+                if isinstance(drawn, animations.Film):
+                    images.write_gif(moving / f"{name}.gif", drawn.frames, drawn.order, drawn.durations)
                 else:
-                    pictures.write_png(still / f"{name}.png", drawn)
+                    images.write_png(still / f"{name}.png", drawn)
             except Absent as reason:
                 say(f"render: {name} is left out: {reason}")
             bar.update(done)

@@ -19,10 +19,10 @@ from PIL import Image
 from pydantic import Field
 from safetensors import safe_open
 
-from faces.files import new_file
-from faces.params import Group, load
-from faces.report import Evidence, card, page
-from faces.terminal import stop
+from faces.core.console import stop
+from faces.core.files import new_file
+from faces.core.params import Group, load
+from faces.report.view import Evidence, card, page
 
 
 class Params(Group):
@@ -56,7 +56,15 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def main(
-    raw: Path, weights: Path, vectors: Path, metrics: Path, plots: Path, grids: Path, gifs: Path, page_file: Path, card_file: Path
+    raw: Path,
+    weights: Path,
+    vectors: Path,
+    metrics: Path,
+    plots: Path,
+    grids: Path,
+    gifs: Path,
+    page_file: Path,
+    card_file: Path,
 ) -> None:
     try:
         params = load(Params)

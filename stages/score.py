@@ -14,7 +14,7 @@ out   data/scores/       curves.csv    per judge, estimator, kind, attribute and
                          new_faces.npz some faces of each of these sets, and the same as a picture, new_faces.png
 
 Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what cannot stay
-(faces/exclusions.py); `plain` is the decoded edit, `detail` the original plus what the edit changed. A face counts where the judge sees, before the edit, what
+(faces/edits/exclusions.py); `plain` is the decoded edit, `detail` the original plus what the edit changed. A face counts where the judge sees, before the edit, what
 its label says.
 """
 
@@ -28,21 +28,24 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faces import checkpoints, confounding, edits, generation, inception, perceptual
-from faces.bench import Bench, Sample, Scales, Score
-from faces.counterfactuals import Counterfactuals
-from faces.crops import Crops
-from faces.detail import Detail
-from faces.devices import pick_device
-from faces.directions import Directions
-from faces.files import new_folder
-from faces.identities import identity_scales
-from faces.judge import Panel
-from faces.params import Group, load, one_of
-from faces.pictures import write_png
-from faces.terminal import Progress, stop
-from faces.trials import Rows, score_edit
-from faces.truths import against_truth, true_changes
+from faces import checkpoints
+from faces.classifier import Panel
+from faces.core.console import Progress, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load, one_of
+from faces.data.crops import Crops
+from faces.edits.detail import Detail
+from faces.edits.directions import Directions
+from faces.metrics import confounding, edit_effects
+from faces.nn import perceptual
+from faces.nn.device import pick_device
+from faces.scoring import inception, samples
+from faces.scoring.context import Bench, Sample, Scales, Score
+from faces.scoring.counterfactuals import Counterfactuals
+from faces.scoring.edit_curves import Rows, score_edit
+from faces.scoring.identity import identity_scales
+from faces.scoring.truths import against_truth, true_changes
+from faces.viz.images import write_png
 
 WHERE = ("judge", "estimator", "kind", "attribute")
 COLUMNS = {
@@ -96,41 +99,51 @@ def score_all(
     pairs: Counterfactuals | None,
     codes: np.ndarray,
     directions: dict[str, Directions],
-    networks: dict[str, generation.Features],
+    networks: dict[str, samples.Features],
     params: Params,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
     """Every table, by name, and some faces of each set, likewise."""
     score, names, rng = params.score, bench.panel.attributes, np.random.default_rng(params.seed)
     torch.manual_seed(params.seed)
-    order, known = rng.permutation(crops.rows("test")), crops.labels[:, [crops.attributes.index(name) for name in names]]
+    order, known = (
+        rng.permutation(crops.rows("test")),
+        crops.labels[:, [crops.attributes.index(name) for name in names]],
+    )
     real_rows, rows = np.sort(order[: score.samples]), np.sort(order[: score.faces])
     real: Tensor = bench.pictures(crops.images[real_rows])
     features = bench.features(real)
     marks, units = identity_scales(bench, crops, pairs, real, rng)
-    scales = Scales(units, float(np.median(edits.distances(features, np.roll(features, 1, 0)))))
+    scales = Scales(units, float(np.median(edit_effects.distances(features, np.roll(features, 1, 0)))))
     sample = Sample.of(bench, crops.images[rows], codes[rows], known[rows])
-    labels = {name: found.arranged(crops.attributes, crops.labels[rows]) for name, found in directions.items()}
+    labels = {
+        name: found.arranged(crops.attributes, crops.labels[rows]) for name, found in directions.items()
+    }
     with_it = {name: features[known[real_rows, target] == 1] for target, name in enumerate(names)}
     tables = score_edits(bench, sample, scales, directions, labels, with_it)
     truth_rows, truth = true_changes(bench, crops, pairs)
     found = {name: pd.DataFrame(lines, columns=COLUMNS[name]) for name, lines in tables.items()}
     levels = found["levels"]
     if pairs is not None and len(levels):
-        reached = levels[(levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])]
+        reached = levels[
+            (levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])
+        ]
         against = against_truth(bench, crops, pairs, codes, directions, reached, params.region_threshold)
-        against, where = against.assign(judge=0, level=score.levels[-1]), ["judge", "level", "estimator", "kind", "attribute"]
+        against, where = (
+            against.assign(judge=0, level=score.levels[-1]),
+            ["judge", "level", "estimator", "kind", "attribute"],
+        )
         levels = levels.drop(columns=["error_reduction", "psnr_outside"]).merge(against, "left", where)
         found["levels"] = levels.reindex(columns=COLUMNS["levels"])
     splits = {split: crops.rows(split) for split in (("train", "valid") if score.diffusion else ("train",))}
-    expected = edits.correlations(known[crops.rows("train")])
-    new = generation.sets(bench, crops.images, codes, splits, real_rows, params.seed)
+    expected = edit_effects.correlations(known[crops.rows("train")])
+    new = samples.sets(bench, crops.images, codes, splits, real_rows, params.seed)
     tables = found | {
         "leakage": pd.concat([pd.DataFrame(truth_rows, columns=COLUMNS["leakage"]), found["leakage"]]),
         "carried": confounding.table(found["leakage"], truth, expected, names, score.resamples, rng),
         "identity": pd.DataFrame(marks),
-        "priors": generation.score_priors(bench, new, real, codes[real_rows], networks, scales),
+        "priors": samples.score_priors(bench, new, real, codes[real_rows], networks, scales),
     }
-    return tables, generation.portraits(new)
+    return tables, samples.portraits(new)
 
 
 def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges: Path, out: Path) -> None:
@@ -141,8 +154,15 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges
         directions = {name: Directions.open(vectors, name) for name in names}
         panel, network = Panel.open(judges).to(device), perceptual.load("efficientnet_lite0", "", device)
         pairs = Counterfactuals.open(crops_folder, crops.table["name"])
-        bench = Bench(params.score, params.detail, model.to(device, memory_format=torch.channels_last), panel, network, device)
-        networks: dict[str, generation.Features] = {"lite0": bench.features}
+        bench = Bench(
+            params.score,
+            params.detail,
+            model.to(device, memory_format=torch.channels_last),
+            panel,
+            network,
+            device,
+        )
+        networks: dict[str, samples.Features] = {"lite0": bench.features}
         if params.score.inception:
             eye = inception.load(Path(params.score.inception), device)
             networks["inception"] = partial(inception.features, eye, batch=params.score.batch)
@@ -154,7 +174,7 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
         np.savez(folder / "new_faces.npz", **portraits)
-        write_png(folder / "new_faces.png", generation.gallery(portraits, crops.geometry.size))
+        write_png(folder / "new_faces.png", samples.gallery(portraits, crops.geometry.size))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ out   data/model/   model.safetensors, model.json, history.csv, snapshots.npy (f
 An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an undisturbed one. The key is made of the params, the data and the code,
 so a checkpoint is never continued under other conditions. Everything random in step k is drawn from (seed, k): there is no random state to save.
 
-Several processes (faces/ranks.py) deal each batch among themselves and step alike; rank 0 alone prepares, measures and writes. A checkpoint knows nothing
+Several processes (faces/nn/distributed.py) deal each batch among themselves and step alike; rank 0 alone prepares, measures and writes. A checkpoint knows nothing
 of their number, so any number continues it.
 """
 
@@ -25,13 +25,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import checkpoints, collectives, models, parts, ranks
-from faces.crops import Crops
-from faces.devices import batches, compile_where_asked, fast_arithmetic, pick_device, to_device, to_uint8
-from faces.files import fingerprint, new_file, new_folder
-from faces.moments import active_units
-from faces.params import Group, load
-from faces.terminal import Progress, say, stop
+from faces import checkpoints, models
+from faces.core.batches import batches
+from faces.core.console import Progress, say, stop
+from faces.core.files import fingerprint, new_file, new_folder
+from faces.core.params import Group, load
+from faces.data import sharded_array
+from faces.data.crops import Crops
+from faces.nn import distributed
+from faces.nn.device import compile_where_asked, fast_arithmetic, pick_device, to_device, to_uint8
+from faces.nn.quality import active_units
 
 CHECKPOINTS = Path(".ckpt")
 
@@ -59,7 +62,9 @@ def rows_of_step(rows: np.ndarray, seed: int, step: int, batch: int) -> np.ndarr
     """The (batch,) rows that step number `step` sees: epochs of seeded permutations of `rows`, laid end to end."""
     places = np.arange(step * batch, (step + 1) * batch)
     epochs = places // len(rows)
-    order = {epoch: np.random.default_rng((seed, epoch)).permutation(len(rows)) for epoch in np.unique(epochs)}
+    order = {
+        epoch: np.random.default_rng((seed, epoch)).permutation(len(rows)) for epoch in np.unique(epochs)
+    }
     return rows[[order[epoch][place % len(rows)] for epoch, place in zip(epochs, places, strict=True)]]
 
 
@@ -83,13 +88,17 @@ class Run:
     def __init__(self, params: Params, config: Any, crops: Crops, device: torch.device) -> None:
         self.params, self.config, self.crops, self.device = params, config, crops, device
         torch.manual_seed(params.seed)
-        self.model = models.find(params.model).Model(config, crops.geometry.size).to(device, memory_format=torch.channels_last)
+        self.model = (
+            models.find(params.model)
+            .Model(config, crops.geometry.size)
+            .to(device, memory_format=torch.channels_last)
+        )
         self.averaged = copy.deepcopy(self.model).eval()
-        if ranks.size() > 1:
-            self.model = collectives.synchronised(self.model, device)
-            if config.batch % ranks.size():
+        if distributed.size() > 1:
+            self.model = distributed.synchronised(self.model, device)
+            if config.batch % distributed.size():
                 raise ValueError(
-                    f"params.yaml: models.{params.model}.batch = {config.batch} cannot be dealt evenly to {ranks.size()} processes; start another number"
+                    f"params.yaml: models.{params.model}.batch = {config.batch} cannot be dealt evenly to {distributed.size()} processes; start another number"
                 )
         compile_where_asked(self.model)
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
@@ -135,7 +144,9 @@ class Run:
 
     def prepare(self) -> None:
         """Let the model look at some train faces before the first step."""
-        rows = np.sort(np.random.default_rng(self.params.seed).permutation(self.train_rows)[: self.params.train.prepare])
+        rows = np.sort(
+            np.random.default_rng(self.params.seed).permutation(self.train_rows)[: self.params.train.prepare]
+        )
         self.model.prepare(to_device(self.crops.images[rows], self.device))
         self.averaged.load_state_dict(self.model.state_dict())
 
@@ -143,7 +154,9 @@ class Run:
         """Fresh optimisers, one for each part of the model."""
         self.phase = phase
         self.optimisers = {
-            part: torch.optim.Adam(module.parameters(), lr=self.config.learning_rate, betas=self.config.betas, foreach=True)
+            part: torch.optim.Adam(
+                module.parameters(), lr=self.config.learning_rate, betas=self.config.betas, foreach=True
+            )
             for part, module in self.model.parts().items()
         }
 
@@ -155,10 +168,13 @@ class Run:
             self.begin_phase(phase)
         rate = learning_rate(progress, config.learning_rate, train.warmup, config.decay)
         images = to_device(
-            self.crops.images[ranks.own(rows_of_step(self.train_rows, self.params.seed, self.step, config.batch))], self.device
+            self.crops.images[
+                distributed.own(rows_of_step(self.train_rows, self.params.seed, self.step, config.batch))
+            ],
+            self.device,
         )
         torch.manual_seed(self.params.seed * 1_000_003 + self.step)
-        with collectives.dealt(ranks.rank(), ranks.size()):
+        with distributed.dealt(distributed.rank(), distributed.size()):
             self.descend(images, progress, rate)
         self.step += 1
         self.since += 1
@@ -167,14 +183,18 @@ class Run:
                 f"training diverged at image {self.step * config.batch:,}: {', '.join(name for name, s in self.sums.items() if not math.isfinite(s))} "
                 f"is not finite; lower models.{self.params.model}.learning_rate or lengthen train.warmup"
             )
-        horizon = train.averaging / config.batch  # in steps; shorter while the run is young, or the random start would linger
+        horizon = (
+            train.averaging / config.batch
+        )  # in steps; shorter while the run is young, or the random start would linger
         decay = min(math.exp(-1 / horizon) if horizon else 0.0, self.step / (self.step + 10))
         average(self.averaged, self.model, 1 - decay)
 
     def descend(self, images: Tensor, progress: float, rate: float) -> None:
         """Step every part down its loss on `images` (B, 3, H, W), this process's share of the batch."""
         if self.params.train.flip:
-            images = torch.where(collectives.uniform(images.new_empty(len(images), 1, 1, 1)) < 0.5, images.flip(3), images)
+            images = torch.where(
+                distributed.uniform(images.new_empty(len(images), 1, 1, 1)) < 0.5, images.flip(3), images
+            )
         self.model.train()
         for part, loss, log in self.forward(self.model, images, progress):
             optimiser, parameters = self.optimisers[part], list(self.model.parts()[part].parameters())
@@ -182,7 +202,7 @@ class Run:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            agreed = collectives.agree(parameters, log)
+            agreed = distributed.agree(parameters, log)
             if self.config.clip:
                 nn.utils.clip_grad_norm_(parameters, self.config.clip)
             optimiser.step()
@@ -234,7 +254,9 @@ class Run:
             images = to_device(self.crops.images[self.valid_rows[where]], self.device)
             codes.append(self.averaged.encode(images))
             decoded = self.averaged.decode(codes[-1]).clamp(-1, 1)
-            decibels.append(-10 * torch.log10((decoded - images).div(2).square().mean((1, 2, 3)).clamp_min(1e-10)))
+            decibels.append(
+                -10 * torch.log10((decoded - images).div(2).square().mean((1, 2, 3)).clamp_min(1e-10))
+            )
             snapshot.append(to_uint8(decoded[: max(0, self.params.train.snapshots - where.start)]))
         self.snapshots.append(np.concatenate(snapshot))
         return torch.cat(codes).cpu(), torch.cat(decibels).mean().item()
@@ -243,23 +265,27 @@ class Run:
 def checkpoint_of(params: Params, config: Any, crops: Path) -> Path:
     """Where the checkpoint of a run under these params, on these data, by this code is kept."""
     settings = [params.seed, params.model, config.model_dump(), params.train.model_dump()]
-    files = [*parts.files(crops / "images.npy"), *(crops / name for name in ("table.csv", "geometry.json")), Path(__file__)]
+    files = [
+        *sharded_array.files(crops / "images.npy"),
+        *(crops / name for name in ("table.csv", "geometry.json")),
+        Path(__file__),
+    ]
     return CHECKPOINTS / fingerprint(settings, files) / "state.pt"
 
 
 def train(params: Params, config: Any, crops: Crops, device: torch.device, checkpoint: Path) -> Run:
     """Run to the end of the budget, from `checkpoint` where there is one; save one every FACES_CHECKPOINT_SECONDS (default 60)."""
     run = Run(params, config, crops, device)
-    if ranks.rank() == 0:
+    if distributed.rank() == 0:
         run.begin(checkpoint)
-    if ranks.size() > 1:
-        run.restore(ranks.broadcast(run.state()))
+    if distributed.size() > 1:
+        run.restore(distributed.broadcast(run.state()))
     reports = {math.ceil(run.steps * (k + 1) / params.train.reports) for k in range(params.train.reports)}
     pause, last = float(os.environ.get("FACES_CHECKPOINT_SECONDS", "60")), time.monotonic()
     bar, note = Progress(f"train {params.model}", run.steps * config.batch, "images"), ""
     while run.step < run.steps:
         run.advance()
-        if ranks.rank() > 0:
+        if distributed.rank() > 0:
             continue
         if run.step in reports:
             note = run.report()
@@ -277,13 +303,15 @@ def main(crops_folder: Path, out: Path) -> None:
         config = models.config(params.model, params.models)
         crops = Crops.open(crops_folder)
         device = pick_device()
-        torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)  # a CPU repeats itself anyway, and faster
+        torch.use_deterministic_algorithms(
+            device.type != "cpu", warn_only=True
+        )  # a CPU repeats itself anyway, and faster
         checkpoint = checkpoint_of(params, config, crops_folder)
-        with ranks.joined(device):
+        with distributed.joined(device):
             run = train(params, config, crops, device, checkpoint)
     except (ValueError, FloatingPointError) as error:
         raise stop(error) from None
-    if ranks.rank() > 0:
+    if distributed.rank() > 0:
         return
     if run.history[-1]["active_units"] < params.train.min_active_units:
         say(
@@ -292,11 +320,13 @@ def main(crops_folder: Path, out: Path) -> None:
     originals = crops.images[run.valid_rows[: params.train.snapshots]]
     with new_folder(out) as folder:
         checkpoints.save(folder, params.model, config, crops.geometry, run.averaged)
-        pd.DataFrame(run.history).to_csv(folder / "history.csv", index=False, lineterminator="\n", float_format="%.6g")
+        pd.DataFrame(run.history).to_csv(
+            folder / "history.csv", index=False, lineterminator="\n", float_format="%.6g"
+        )
         np.save(folder / "snapshots.npy", np.stack([originals, *run.snapshots]))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    ranks.launch("stages.train")
+    distributed.launch("stages.train")
     main(*map(Path, sys.argv[1:]))

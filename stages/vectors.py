@@ -3,7 +3,7 @@
 in    data/crops/     table.csv: labels and splits
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it is and mirrored
       data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those (stages/imagine.py)
-out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/directions.py)
+out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
 """
 
 import sys
@@ -14,20 +14,31 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from faces.appraisals import agreement, appraise, condition, cosine_table, reliability
-from faces.codes import Codes
-from faces.components import principal_components
-from faces.crops import Crops
-from faces.estimators import ESTIMATORS, Estimate, Problem, Settings
-from faces.exclusions import Exclusive, exclusions
-from faces.files import new_folder
-from faces.labels import LabelStatistics, counts, sample
-from faces.params import Group, load, one_of, present
-from faces.parts import Parts
-from faces.scores import resamples
-from faces.terminal import Progress, say, stop
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load, one_of, present
+from faces.data.crops import Crops
+from faces.data.sharded_array import Parts
+from faces.edits.exclusions import Exclusive, exclusions
+from faces.estimators.estimators import ESTIMATORS, Estimate, Problem, Settings
+from faces.estimators.reliability import agreement, appraise, condition, cosine_table, reliability
+from faces.latents.codes import Codes
+from faces.latents.pca import principal_components
+from faces.metrics.auroc import resamples
+from faces.metrics.label_stats import LabelStatistics, counts, sample
 
-COLUMNS = ["estimator", "attribute", "positives", "negatives", "length", "sigma", "intercept", "inflation", "agreement", "reliability"]
+COLUMNS = [
+    "estimator",
+    "attribute",
+    "positives",
+    "negatives",
+    "length",
+    "sigma",
+    "intercept",
+    "inflation",
+    "agreement",
+    "reliability",
+]
 COLUMNS += ["test_positives", "auroc", "auroc_low", "auroc_high", "note"]
 
 
@@ -69,7 +80,9 @@ def invented(imagined: Path) -> tuple[Codes, np.ndarray] | None:
     """The codes (N, D) and labels (N, A) of imagined faces, if there are any."""
     if not (imagined / "codes.npy").is_file():
         return None
-    codes, labels = (np.load(imagined / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "labels"))
+    codes, labels = (
+        np.load(imagined / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "labels")
+    )
     return Codes.all(codes), np.array(labels)
 
 
@@ -82,7 +95,12 @@ def examples(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops) -> tu
 
 
 def compute(
-    params: Vectors, seed: int, conditions: tuple[str, ...], given: tuple[Codes, np.ndarray], codes: np.ndarray, crops: Crops
+    params: Vectors,
+    seed: int,
+    conditions: tuple[str, ...],
+    given: tuple[Codes, np.ndarray],
+    codes: np.ndarray,
+    crops: Crops,
 ) -> tuple[dict, pd.DataFrame]:
     """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A); judged on the faces of `crops` and their `codes`.
 
@@ -100,10 +118,14 @@ def compute(
     held_out = Codes(codes, valid), crops.labels[np.ix_(valid, usable)]
     problem = Problem(own, np.tile(labels, (copies, 1)), names, *held_out, params, rng, copies)
     shape = (len(params.estimators), len(crops.attributes))
-    vectors, covariance, intercepts = (np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ()))
+    vectors, covariance, intercepts = (
+        np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ())
+    )
     tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
     for e, name in enumerate(params.estimators):
-        problem.rng = np.random.default_rng([seed, *name.encode()])  # an estimator's draws do not depend on which others are asked for
+        problem.rng = np.random.default_rng(
+            [seed, *name.encode()]
+        )  # an estimator's draws do not depend on which others are asked for
 
         def estimate(problem: Problem, name: str = name) -> Estimate:
             return condition(ESTIMATORS[name](problem), names, conditions)
@@ -113,33 +135,54 @@ def compute(
         vectors[e, usable], intercepts[e, usable] = found.vectors, appraisal.intercepts
         covariance[np.ix_([e], usable, usable)] = appraisal.covariance
         cosines = agreement(estimate, problem, params.halvings)
-        table = appraisal.table.assign(agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation())
-        table = table.reindex(crops.attributes).assign(estimator=name, positives=positives, negatives=negatives)
-        tables.append(table.fillna({"note": f"left out: fewer than {params.min_faces} train faces on one side"}))
+        table = appraisal.table.assign(
+            agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation()
+        )
+        table = table.reindex(crops.attributes).assign(
+            estimator=name, positives=positives, negatives=negatives
+        )
+        tables.append(
+            table.fillna({"note": f"left out: fewer than {params.min_faces} train faces on one side"})
+        )
         bar.update(e + 1, name)
     bar.close()
-    components, along = principal_components(problem.codes, problem.moments.mean(), problem.covariance, params.components, rng)
+    components, along = principal_components(
+        problem.codes, problem.moments.mean(), problem.covariance, params.components, rng
+    )
     sigma = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0))
     arrays = {"vectors": vectors, "sigma": sigma, "covariance": covariance, "intercepts": intercepts}
     arrays |= {"components": components, "component_sigma": along}
     arrays |= {"mean": problem.moments.mean(), "std": problem.moments.std()}
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
     table = pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
-    return arrays | {"attributes": np.array(crops.attributes), "estimators": np.array(params.estimators)}, table
+    return arrays | {
+        "attributes": np.array(crops.attributes),
+        "estimators": np.array(params.estimators),
+    }, table
 
 
 def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     try:
         params, crops = load(Params), Crops.open(crops_folder)
         conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
-        exclusive = exclusions("vectors.exclusive.sets", params.vectors.exclusive, crops.attributes, crops.labels[crops.rows("train")])
-        codes, path = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False), latents / "mirrored.npy"
+        exclusive = exclusions(
+            "vectors.exclusive.sets",
+            params.vectors.exclusive,
+            crops.attributes,
+            crops.labels[crops.rows("train")],
+        )
+        codes, path = (
+            np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False),
+            latents / "mirrored.npy",
+        )
         mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
         given = invented(imagined) or examples(codes, mirrored, crops)
         arrays, table = compute(params.vectors, params.seed, conditions, given, codes, crops)
     except ValueError as error:
         raise stop(error) from None
-    phi = pd.DataFrame(LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes))
+    phi = pd.DataFrame(
+        LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes)
+    )
     phi.insert(0, "attribute", crops.attributes)
     with new_folder(out) as folder:
         np.savez(folder / "vectors.npz", exclusive=exclusive, **arrays)

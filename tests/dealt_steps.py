@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from faces import models, ranks
-from faces.crops import Crops
-from faces.params import parse
+from faces import models
+from faces.core.params import parse
+from faces.data.crops import Crops
+from faces.nn import distributed
 from stages import train
 
 PROGRESS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # shares of the budget: each phase of a model that grows is in one
@@ -23,7 +24,9 @@ PROGRESS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # shares of the budget: each phase o
 
 def steps(name: str, values: dict, crops: Crops) -> dict[str, dict[str, torch.Tensor]]:
     """Of model `name`, for each progress: the gradients and the buffers that a step leaves, and the sums of the logs."""
-    params = parse(train.Params, {key: values[key] for key in ("seed", "models", "train")} | {"model": name}, "params")
+    params = parse(
+        train.Params, {key: values[key] for key in ("seed", "models", "train")} | {"model": name}, "params"
+    )
     run = train.Run(params, models.config(name, values["models"]), crops, torch.device("cpu"))
     run.prepare()
     start, found = {key: value.clone() for key, value in run.model.state_dict().items()}, {}
@@ -31,10 +34,16 @@ def steps(name: str, values: dict, crops: Crops) -> dict[str, dict[str, torch.Te
         run.model.load_state_dict(start)
         run.step, run.phase, run.sums = round(progress * run.steps), -1, {}
         run.advance()
-        gradients = {f"gradient {key}": value.grad for key, value in run.model.named_parameters() if value.grad is not None}
+        gradients = {
+            f"gradient {key}": value.grad
+            for key, value in run.model.named_parameters()
+            if value.grad is not None
+        }
         buffers = {f"buffer {key}": value for key, value in run.model.named_buffers()}
         sums = {f"log {key}": torch.tensor(value) for key, value in run.sums.items()}
-        found[f"{name} at {progress}"] = {key: value.double().clone() for key, value in {**gradients, **buffers, **sums}.items()}
+        found[f"{name} at {progress}"] = {
+            key: value.double().clone() for key, value in {**gradients, **buffers, **sums}.items()
+        }
         run.model.zero_grad(set_to_none=True)
     return found
 
@@ -43,10 +52,14 @@ def main(folder: Path) -> None:
     train.fast_arithmetic = lambda device: contextlib.nullcontext()
     values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
     crops = Crops.open(folder / "data" / "crops")
-    with ranks.joined(torch.device("cpu")):
-        found = {key: step for name in (sys.argv[2:] or models.names()) for key, step in steps(name, values, crops).items()}
-    if ranks.rank() == 0:
-        torch.save(found, folder / f"steps{ranks.size()}.pt")
+    with distributed.joined(torch.device("cpu")):
+        found = {
+            key: step
+            for name in (sys.argv[2:] or models.names())
+            for key, step in steps(name, values, crops).items()
+        }
+    if distributed.rank() == 0:
+        torch.save(found, folder / f"steps{distributed.size()}.pt")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ from PIL import Image, ImageDraw
 import stages.encode
 import stages.export
 import stages.vectors
-from faces import checkpoints, decode, models, raw
-from faces.crops import Geometry
-from faces.devices import to_device
-from faces.files import write_json
-from faces.params import read
+from faces import checkpoints, models
+from faces.core.files import write_json
+from faces.core.params import read
+from faces.data import annotations
+from faces.data.crops import Geometry
+from faces.ingest import decode, writer
+from faces.nn.device import to_device
 from tests.conftest import ROOT
 
 FACES = 240
@@ -62,7 +64,10 @@ VAE = {
     "decay": "cosine",
     "clip": 0.0,
 }
-METRICS = {"reconstruction": {"psnr": 24.5, "ssim": 0.8}, "counterfactual": {"error_reduction": {"Smiling": 0.625}}}
+METRICS = {
+    "reconstruction": {"psnr": 24.5, "ssim": 0.8},
+    "counterfactual": {"error_reduction": {"Smiling": 0.625}},
+}
 
 
 def draw(smiling: bool, glasses: bool, male: bool, rng: np.random.Generator) -> Image.Image:
@@ -77,7 +82,9 @@ def draw(smiling: bool, glasses: bool, male: bool, rng: np.random.Generator) -> 
         pen.ellipse((x - 2, y - 3, x + 2, y + 3), fill="black")
         if glasses:
             pen.ellipse((x - 15, y - 13, x + 15, y + 13), outline="black", width=4)
-    pen.arc((70, 132, 107, 160), 20, 160, fill=(150, 20, 20), width=5) if smiling else pen.line((73, 152, 104, 152), (150, 20, 20), 5)
+    pen.arc((70, 132, 107, 160), 20, 160, fill=(150, 20, 20), width=5) if smiling else pen.line(
+        (73, 152, 104, 152), (150, 20, 20), 5
+    )
     grain = rng.normal(0, 12, (218, 178, 3))  # as in photographs: every principal component has some width
     return Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8))
 
@@ -105,17 +112,26 @@ def prepare(root: Path, redistributable: bool = True) -> None:
         buffer = io.BytesIO()
         draw(*truth, rng).save(buffer, "JPEG", quality=95, subsampling=0)
         members.append((f"{number:06d}.jpg", buffer.getvalue()))
-    raw.write_images(root / "data/raw/images.zip", members)
-    places = pd.DataFrame(np.tile(POINTS.reshape(-1), (FACES, 1)), columns=raw.LANDMARKS)
+    writer.write_images(root / "data/raw/images.zip", members)
+    places = pd.DataFrame(np.tile(POINTS.reshape(-1), (FACES, 1)), columns=annotations.LANDMARKS)
     split = ["train"] * 160 + ["valid"] * 20 + ["test"] * 60
     table = pd.concat(
-        [pd.DataFrame({"name": [name for name, _ in members], "split": split}), places, pd.DataFrame(labels * 2 - 1, columns=ATTRIBUTES)],
+        [
+            pd.DataFrame({"name": [name for name, _ in members], "split": split}),
+            places,
+            pd.DataFrame(labels * 2 - 1, columns=ATTRIBUTES),
+        ],
         axis=1,
     )
-    raw.write_labels(root / "data/crops/table.csv", table)
+    writer.write_labels(root / "data/crops/table.csv", table)
     write_json(
         root / "data/raw/source.json",
-        {"source": "drawn", "description": "Drawn faces", "licence": "CC0", "redistributable": redistributable},
+        {
+            "source": "drawn",
+            "description": "Drawn faces",
+            "licence": "CC0",
+            "redistributable": redistributable,
+        },
     )
     write_json(root / "data/crops/geometry.json", GEOMETRY.model_dump(mode="json"))
     images = np.stack([decode.face(content, GEOMETRY) for _, content in members])
@@ -130,13 +146,23 @@ def prepare(root: Path, redistributable: bool = True) -> None:
     with inside(root):
         stages.encode.main(Path("data/crops"), Path("data/model"), Path("data/latents"))
         Path("data/imagined").mkdir()
-        stages.vectors.main(Path("data/crops"), Path("data/latents"), Path("data/imagined"), Path("data/vectors"))
+        stages.vectors.main(
+            Path("data/crops"), Path("data/latents"), Path("data/imagined"), Path("data/vectors")
+        )
 
 
 def export(root: Path, out: str = "data/export") -> Path:
     """Run the stage; returns its folder."""
     with inside(root):
-        paths = ("data/crops", "data/model", "data/latents", "data/vectors", "data/raw", "reports/metrics.json", out)
+        paths = (
+            "data/crops",
+            "data/model",
+            "data/latents",
+            "data/vectors",
+            "data/raw",
+            "reports/metrics.json",
+            out,
+        )
         stages.export.main(*map(Path, paths))
     return root / out
 
@@ -152,4 +178,6 @@ def shared() -> Path:
     return root
 
 
-KEEPERS: list[tempfile.TemporaryDirectory] = []  # a folder is removed when its keeper is: at the end of the run
+KEEPERS: list[
+    tempfile.TemporaryDirectory
+] = []  # a folder is removed when its keeper is: at the end of the run

@@ -39,7 +39,11 @@ class Server:
             def answer(self, reply: Reply) -> None:
                 body, status, total = reply.body, reply.status, len(reply.body)
                 headers = {"Content-Type": reply.kind}
-                if reply.ranges and status == 200 and (asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))):
+                if (
+                    reply.ranges
+                    and status == 200
+                    and (asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")))
+                ):
                     start = int(asked[1]) + reply.shift
                     if start >= total:
                         status, body = 416, b""

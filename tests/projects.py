@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from ops.ledger import Ledger
+from ops.retrain.ledger import Ledger
 from tests import standin
 from tests.conftest import ROOT
 
 BUILD = [sys.executable, "build.py"]
-GIT = {f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+GIT = {
+    f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
 ENVIRONMENT = {**os.environ, **GIT, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
 
@@ -29,10 +31,12 @@ class Project:
         shutil.copytree(ROOT / "tests/miniature", place, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "tests/standin.py", place)
         if dvc:
-            shutil.copytree(ROOT / ".dvc", place / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+            shutil.copytree(
+                ROOT / ".dvc", place / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local")
+            )
         self.git("init", "-q", "-b", "main")
         self.commit("a project")
-        self.values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+        self.values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
         self.set(
             {
                 "challenger.command": BUILD,
@@ -68,8 +72,25 @@ class Project:
         self.commit(f"params: {values}")
 
     def start(self, *arguments: str, program: str = "ops.retrain", **options: Any) -> subprocess.Popen:
-        command = [sys.executable, "-m", program, "--project", str(self.place), "--config", str(self.config), *arguments]
-        return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+        command = [
+            sys.executable,
+            "-m",
+            program,
+            "--project",
+            str(self.place),
+            "--config",
+            str(self.config),
+            *arguments,
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
 
     def run(self, *arguments: str, program: str = "ops.retrain", **options: Any) -> tuple[int, str]:
         """Exit code, and what was printed."""
@@ -103,7 +124,9 @@ class Inbox:
 
     def shuffled(self) -> list[list[str]]:
         """The rows with labels that belong to other pictures."""
-        return [[row[0], *other[1:]] for row, other in zip(self.rows, self.rows[7:] + self.rows[:7], strict=True)]
+        return [
+            [row[0], *other[1:]] for row, other in zip(self.rows, self.rows[7:] + self.rows[:7], strict=True)
+        ]
 
     def write(self, rows: list[list[str]]) -> None:
         with (self.place / "labels.csv").open("w", encoding="utf-8", newline="") as file:

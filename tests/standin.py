@@ -56,7 +56,11 @@ def draw(labels: dict[str, bool], rng: np.random.Generator) -> np.ndarray:
             pen.ellipse(box(x, 32.9, 6, 5), outline=(30, 30, 34), width=int(1.2 * k))
     if labels["Eyeglasses"]:
         pen.line([29 * k, 32 * k, 35 * k, 32 * k], fill=(30, 30, 34), width=int(1.2 * k))
-    pen.line([32 * k, 36 * k, 30.6 * k, 43 * k, 33 * k, 43 * k], fill=tuple(int(0.8 * v) for v in skin), width=int(0.8 * k))
+    pen.line(
+        [32 * k, 36 * k, 30.6 * k, 43 * k, 33 * k, 43 * k],
+        fill=tuple(int(0.8 * v) for v in skin),
+        width=int(0.8 * k),
+    )
     lips = (176, 74, 74)
     if labels["Mouth_Slightly_Open"]:
         pen.ellipse(box(31.8, 51, 5, 2.6), fill=(92, 28, 30), outline=lips, width=int(k))
@@ -80,19 +84,29 @@ def faces(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def network(path: Path, source: tuple, target: tuple, nodes: list, constants: dict[str, np.ndarray]) -> None:
     """One ONNX file of opset 17 with a batch axis."""
     initial = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, path.stem, [helper.make_tensor_value_info(*source)], [helper.make_tensor_value_info(*target)], initial)
+    graph = helper.make_graph(
+        nodes,
+        path.stem,
+        [helper.make_tensor_value_info(*source)],
+        [helper.make_tensor_value_info(*target)],
+        initial,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 
 
-def write_export(folder: Path, images: np.ndarray, labels: np.ndarray, attributes: dict, length: int, presets: int = 8) -> None:
+def write_export(
+    folder: Path, images: np.ndarray, labels: np.ndarray, attributes: dict, length: int, presets: int = 8
+) -> None:
     """The export of a model that keeps the first `length` principal components of `images` (N, S, S, 3) uint8."""
     folder.mkdir(parents=True, exist_ok=True)
     size = images.shape[1]
     flat = images.reshape(len(images), -1).astype(np.float32)
     middle = flat.mean(0)
-    power, mixing = np.linalg.eigh((flat - middle) @ (flat - middle).T)  # of few pictures in many pixels: their products are enough
+    power, mixing = np.linalg.eigh(
+        (flat - middle) @ (flat - middle).T
+    )  # of few pictures in many pixels: their products are enough
     power, mixing = power[: -length - 1 : -1], mixing[:, : -length - 1 : -1]
     axes = (mixing.T @ (flat - middle)) / np.sqrt(power)[:, None]
     scale = np.sqrt(power / len(flat))  # one unit of code: one standard deviation
@@ -198,7 +212,8 @@ def write_export(folder: Path, images: np.ndarray, labels: np.ndarray, attribute
             if (data := (folder / name).read_bytes())
         },
         "arrays": {
-            name: {"offset": int(at), "shape": list(value.shape)} for (name, value), at in zip(stored.items(), offsets, strict=False)
+            name: {"offset": int(at), "shape": list(value.shape)}
+            for (name, value), at in zip(stored.items(), offsets, strict=False)
         },
         "attributes": [described(row, name) for row, name in enumerate(attributes)],
         "groups": list(dict.fromkeys(group for _, group, _, _ in attributes.values())),

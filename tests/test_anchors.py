@@ -11,16 +11,18 @@ from torch.distributions import Normal, kl_divergence
 
 from benchmarks import anchors
 from benchmarks.anchors import AntixkVanilla, PythaeResNet
-from faces import raw
-from faces.crops import Crops
-from faces.params import parse, pick
+from faces.core.params import parse, pick
+from faces.data.crops import Crops
+from faces.ingest import writer
 from stages import encode
 
 
 @pytest.mark.parametrize(("anchor", "millions"), [(AntixkVanilla, 3.94), (PythaeResNet, 1.75)])
 def test_shapes_and_parameters(anchor, millions):
     model, images = anchor().eval(), torch.zeros(2, 3, 64, 64)
-    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(
+        millions, abs=0.005
+    )
     codes = model.encode(images)
     assert codes.shape == (2, model.code_length) and model.decode(codes).shape == images.shape
 
@@ -40,7 +42,9 @@ def test_the_loss_is_of_the_posteriors_own_divergence():
     features = model.encoder((images + 1) / 2)
     mean, logvar = model.mean(features), model.logvar(features)
     torch.testing.assert_close(seen[0][0], (images + 1) / 2)
-    torch.testing.assert_close(seen[0][1], kl_divergence(Normal(mean, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean())
+    torch.testing.assert_close(
+        seen[0][1], kl_divergence(Normal(mean, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean()
+    )
 
 
 def test_antixks_rate_falls_by_a_twentieth_an_epoch():
@@ -55,24 +59,43 @@ def test_antixks_rate_falls_by_a_twentieth_an_epoch():
 def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatch, params, rng):
     """Forty faces of which half are light: what is trained in four seconds tells them apart, and has seen as many images as it says."""
     labels = np.tile([1, -1], 20)
-    table = pd.DataFrame({"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8, "Light": labels})
-    raw.write_labels(tmp_path / "table.csv", table)
-    np.save(tmp_path / "images.npy", (rng.integers(0, 56, (40, 64, 64, 3)) + 100 * (labels[:, None, None, None] + 1) // 2).astype(np.uint8))
+    table = pd.DataFrame(
+        {"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8, "Light": labels}
+    )
+    writer.write_labels(tmp_path / "table.csv", table)
+    np.save(
+        tmp_path / "images.npy",
+        (rng.integers(0, 56, (40, 64, 64, 3)) + 100 * (labels[:, None, None, None] + 1) // 2).astype(
+            np.uint8
+        ),
+    )
     (tmp_path / "geometry.json").write_text('{"box": "square", "size": 64, "filter": "lanczos"}')
     monkeypatch.setattr(anchors, "WARM", 0)
     monkeypatch.setattr(anchors, "TRIAL", 1)
     params = copy.deepcopy(params)
     params["models"]["vae"] |= {"width": 4, "code_length": 8, "batch": 8}
     params["score"]["diffusion"] = 4
-    settings, crops, device = parse(anchors.Params, pick(anchors.Params, params)), Crops.open(tmp_path), torch.device("cpu")
+    settings, crops, device = (
+        parse(anchors.Params, pick(anchors.Params, params)),
+        Crops.open(tmp_path),
+        torch.device("cpu"),
+    )
     torch.manual_seed(0)
     model, seen = anchors.CONTESTANTS[name](crops, settings, 4.0, device)
     batch = params["models"]["vae"]["batch"] if name == "vae" else model.batch
     assert seen >= batch and seen % batch == 0 and not model.training
     codes, mirrored = (
-        np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, 8, device, mirror=mirror)]) for mirror in (False, True)
+        np.concatenate([chunk for _, chunk in encode.encode(model, crops.images, 8, device, mirror=mirror)])
+        for mirror in (False, True)
     )
     for also in (None, mirrored):
-        assert anchors.separation(codes, also, crops, settings.boundary) == {"means": {"Light": 1.0}, "logistic": {"Light": 1.0}}
+        assert anchors.separation(codes, also, crops, settings.boundary) == {
+            "means": {"Light": 1.0},
+            "logistic": {"Light": 1.0},
+        }
     row = anchors.measure(model, crops, settings, device)
-    assert row["mean AUROC, means"] == row["mean AUROC, logistic"] == 1.0 and 0 < row["best prior"] < math.inf and 5 < row["PSNR, dB"] < 40
+    assert (
+        row["mean AUROC, means"] == row["mean AUROC, logistic"] == 1.0
+        and 0 < row["best prior"] < math.inf
+        and 5 < row["PSNR, dB"] < 40
+    )

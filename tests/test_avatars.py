@@ -9,10 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faces import avatars, raw, sources
-from faces.avatars import CHANCES, COLOURS, Nuisance
-from faces.params import ParamsError
-from faces.sources.avatars import ATTRIBUTES, HIDDEN, MEANINGS, NEEDS, REST, Rates, attributes, fetch, flip, intercept, sample
+from faces import sources
+from faces.core.params import ParamsError
+from faces.data import annotations
+from faces.ingest import avataaars, writer
+from faces.ingest.avataaars import CHANCES, COLOURS, Nuisance
+from faces.sources.avatars import (
+    ATTRIBUTES,
+    HIDDEN,
+    MEANINGS,
+    NEEDS,
+    REST,
+    Rates,
+    attributes,
+    fetch,
+    flip,
+    intercept,
+    sample,
+)
 
 STILL = Nuisance(rotation=0.0, shift=0.0, scale=0.0, gradient=0.0)
 POSED = {"rotation": 4.0, "shift": 3.0, "scale": 0.04, "gradient": 0.5}
@@ -59,13 +73,23 @@ REGIONS = {
 
 
 def configure(**changes):
-    values = {"count": 4000, "valid": 0.1, "test": 0.12, "quality": 92, "counterfactuals": 4, "nuisance": POSED, "rates": RATES}
+    values = {
+        "count": 4000,
+        "valid": 0.1,
+        "test": 0.12,
+        "quality": 92,
+        "counterfactuals": 4,
+        "nuisance": POSED,
+        "rates": RATES,
+    }
     planted = [{"given": given, "then": then, "log_odds": log_odds} for given, then, log_odds in PLANTED]
-    return sources.config("avatars", {"avatars": {**values, "correlation_strength": 1.0, "correlations": planted, **changes}})
+    return sources.config(
+        "avatars", {"avatars": {**values, "correlation_strength": 1.0, "correlations": planted, **changes}}
+    )
 
 
 def pixels(labels, chances=MIDDLE, nuisance=STILL):
-    return np.asarray(avatars.draw(labels, chances, nuisance)).astype(int)
+    return np.asarray(avataaars.draw(labels, chances, nuisance)).astype(int)
 
 
 def random_faces(count, seed):
@@ -75,7 +99,9 @@ def random_faces(count, seed):
 
 def possible(labels, name):
     """The faces that have what `name` needs."""
-    return np.logical_and.reduce([np.ones(len(labels), bool), *(labels[need] == value for need, value in NEEDS[name].items())])
+    return np.logical_and.reduce(
+        [np.ones(len(labels), bool), *(labels[need] == value for need, value in NEEDS[name].items())]
+    )
 
 
 def test_every_attribute_is_described_and_has_a_rate():
@@ -83,7 +109,9 @@ def test_every_attribute_is_described_and_has_a_rate():
     assert len(ATTRIBUTES) == 20
     assert set(MEANINGS) == set(ATTRIBUTES)
     assert tuple(Rates.model_fields) == tuple(name for name in ATTRIBUTES if name != REST)
-    assert all(ATTRIBUTES.index(need) < ATTRIBUTES.index(name) for name, needs in NEEDS.items() for need in needs)
+    assert all(
+        ATTRIBUTES.index(need) < ATTRIBUTES.index(name) for name, needs in NEEDS.items() for need in needs
+    )
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
@@ -117,7 +145,9 @@ def test_planted_correlations_have_their_size_and_vanish_at_strength_zero(given,
 def test_intercept_solves_for_the_mean():
     shifts = np.array([0.0, 0.0, 5.0, -30.0])
     for rate in (1.0e-3, 0.2, 0.9):
-        assert np.mean(1 / (1 + np.exp(-intercept(shifts, rate) - shifts))) == pytest.approx(rate, abs=1.0e-12)
+        assert np.mean(1 / (1 + np.exp(-intercept(shifts, rate) - shifts))) == pytest.approx(
+            rate, abs=1.0e-12
+        )
     assert intercept(np.zeros(3), 0.5) == pytest.approx(0, abs=1.0e-12)
 
 
@@ -129,11 +159,23 @@ def test_a_face_stays_the_same_when_faces_are_added():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rates": {**RATES, "Smiling": 1.0}}, r"sources\.avatars\.rates\.Smiling = 1\.0; input should be less than 1"),
+        (
+            {"rates": {**RATES, "Smiling": 1.0}},
+            r"sources\.avatars\.rates\.Smiling = 1\.0; input should be less than 1",
+        ),
         ({"rates": {**RATES, "Brown_Hair": 0.2}}, r"rates\.Brown_Hair is not a known key"),
-        ({"correlations": [{"given": "Mael", "then": "Bald", "log_odds": 1.0}]}, r"correlations\.0\.given = 'Mael'; allowed: 'Male', "),
-        ({"correlations": [{"given": "Bald", "then": "Male", "log_odds": 1.0}]}, r"correlations\.0 = .*Male is not decided after Bald"),
-        ({"correlations": [{"given": "Bald", "then": "Bald", "log_odds": 1.0}]}, r"correlations\.0 = .*Bald is not decided after Bald"),
+        (
+            {"correlations": [{"given": "Mael", "then": "Bald", "log_odds": 1.0}]},
+            r"correlations\.0\.given = 'Mael'; allowed: 'Male', ",
+        ),
+        (
+            {"correlations": [{"given": "Bald", "then": "Male", "log_odds": 1.0}]},
+            r"correlations\.0 = .*Male is not decided after Bald",
+        ),
+        (
+            {"correlations": [{"given": "Bald", "then": "Bald", "log_odds": 1.0}]},
+            r"correlations\.0 = .*Bald is not decided after Bald",
+        ),
         ({"nuisance": {**POSED, "rotation": -1.0}}, r"nuisance\.rotation = -1\.0"),
         ({"valid": 0.5, "test": 0.5}, r"sources\.avatars\.test = 0\.5; .*valid = 0\.5"),
     ],
@@ -146,30 +188,45 @@ def test_wrong_params_are_one_clear_line(changes, message):
 
 def test_an_unreachable_rate_is_named():
     with pytest.raises(
-        ParamsError, match=r"rates\.Bangs = 0\.9; only 0\.\d+ of the faces can have it, as it needs Long_Hair, no Wavy_Hair"
+        ParamsError,
+        match=r"rates\.Bangs = 0\.9; only 0\.\d+ of the faces can have it, as it needs Long_Hair, no Wavy_Hair",
     ):
         sample(configure(rates={**RATES, "Bangs": 0.9}), 0)
 
 
 def test_eyes_and_mouth_are_fitted_to_the_template():
     """A least-squares similarity leaves residuals that sum to zero and are orthogonal to the points; here they are below 4 pixels."""
-    turn, move = avatars.pose(MIDDLE, STILL)
-    middles = [sum(corners) / 2 for corners in avatars.MOUTH_CORNERS.values()]
-    points = np.array([*avatars.EYES, sum(middles) / len(middles)])
-    residuals = turn * points + move - np.array(avatars.TEMPLATE)
+    turn, move = avataaars.pose(MIDDLE, STILL)
+    middles = [sum(corners) / 2 for corners in avataaars.MOUTH_CORNERS.values()]
+    points = np.array([*avataaars.EYES, sum(middles) / len(middles)])
+    residuals = turn * points + move - np.array(avataaars.TEMPLATE)
     assert abs(residuals.sum()) < 1.0e-9
     assert abs((points.conj() * residuals).sum()) < 1.0e-6
     assert np.abs(residuals).max() < 4
-    assert avatars.landmarks(PLAIN, MIDDLE, STILL)[:4] == pytest.approx([66.70, 112.82, 110.26, 112.85], abs=0.01)
+    assert avataaars.landmarks(PLAIN, MIDDLE, STILL)[:4] == pytest.approx(
+        [66.70, 112.82, 110.26, 112.85], abs=0.01
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_eyes_are_where_the_landmarks_say(seed):
     """Open eyes are disks darker than the skin: the centre of darkness around each eye's landmark is the landmark, to a tenth of a pixel."""
     nuisance = Nuisance(rotation=15.0, shift=10.0, scale=0.2, gradient=0.0)
-    chances = {**MIDDLE, **dict(zip(("rotation", "shift_x", "shift_y", "scale"), np.random.default_rng(seed).random(4), strict=True))}
-    picture, points = pixels(PLAIN, chances, nuisance).sum(axis=-1), avatars.landmarks(PLAIN, chances, nuisance)
-    ys, xs = np.mgrid[: avatars.HEIGHT, : avatars.WIDTH]
+    chances = {
+        **MIDDLE,
+        **dict(
+            zip(
+                ("rotation", "shift_x", "shift_y", "scale"),
+                np.random.default_rng(seed).random(4),
+                strict=True,
+            )
+        ),
+    }
+    picture, points = (
+        pixels(PLAIN, chances, nuisance).sum(axis=-1),
+        avataaars.landmarks(PLAIN, chances, nuisance),
+    )
+    ys, xs = np.mgrid[: avataaars.HEIGHT, : avataaars.WIDTH]
     for x, y in (points[:2], points[2:4]):
         near = np.hypot(xs - x, ys - y) < 8.5
         darkness = np.where(near, picture[near].max() - picture, 0)
@@ -181,12 +238,17 @@ def test_the_mouth_is_where_the_landmarks_say():
     """Every mouth is darker than the skin from one corner to the other, to a pixel and a half."""
     seen = set()
     for smiling, opened, chance in itertools.product((False, True), (False, True), (0.1, 0.9)):
-        labels, chances = {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened}, {**MIDDLE, "mouth": chance, "skin": 0.0}
+        labels, chances = (
+            {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened},
+            {**MIDDLE, "mouth": chance, "skin": 0.0},
+        )
         dark = np.flatnonzero((pixels(labels, chances)[141:164, 65:112].sum(axis=-1) < 450).any(axis=0)) + 65
-        left, _, right, _ = avatars.landmarks(labels, chances, STILL)[6:]
-        assert (dark.min(), dark.max()) == pytest.approx((left, right), abs=1.5), avatars.mouth(labels, chances)
-        seen.add(avatars.mouth(labels, chances))
-    assert seen == set(avatars.MOUTH_CORNERS)
+        left, _, right, _ = avataaars.landmarks(labels, chances, STILL)[6:]
+        assert (dark.min(), dark.max()) == pytest.approx((left, right), abs=1.5), avataaars.mouth(
+            labels, chances
+        )
+        seen.add(avataaars.mouth(labels, chances))
+    assert seen == set(avataaars.MOUTH_CORNERS)
 
 
 def test_every_drawing_differs_from_the_others():
@@ -194,22 +256,32 @@ def test_every_drawing_differs_from_the_others():
     cases = [
         *(
             ({"Long_Hair": long, "Wavy_Hair": wavy, "Bangs": bangs}, "hair", len(kinds))
-            for (long, wavy, bangs), kinds in avatars.HAIR.items()
+            for (long, wavy, bangs), kinds in avataaars.HAIR.items()
         ),
-        *(({"Smiling": a, "Mouth_Slightly_Open": b}, "mouth", len(kinds)) for (a, b), kinds in avatars.MOUTHS.items() if a or b),
-        *(({"Bushy_Eyebrows": a, "Arched_Eyebrows": b}, "eyes", 1) for a, b in avatars.BROWS if a or b),
+        *(
+            ({"Smiling": a, "Mouth_Slightly_Open": b}, "mouth", len(kinds))
+            for (a, b), kinds in avataaars.MOUTHS.items()
+            if a or b
+        ),
+        *(({"Bushy_Eyebrows": a, "Arched_Eyebrows": b}, "eyes", 1) for a, b in avataaars.BROWS if a or b),
         *(({name: True}, "hair_shade", 1) for name in ("Pale_Skin", "Bald")),
         *(({"Brown_Hair": False, name: True}, "hair_shade", 2) for name in COLOURS if name != REST),
-        ({"Eyes_Closed": True}, "eyes", len(avatars.EYELIDS[True])),
-        ({"No_Beard": False}, "beard", len(avatars.BEARDS)),
-        ({"Mustache": True}, "beard", len(avatars.MOUSTACHES)),
-        ({"Eyeglasses": True}, "glasses", len(avatars.GLASSES)),
-        ({"Wearing_Hat": True}, "hat", len(avatars.HATS)),
-        ({}, "clothes", len(avatars.CLOTHES) - 1),
+        ({"Eyes_Closed": True}, "eyes", len(avataaars.EYELIDS[True])),
+        ({"No_Beard": False}, "beard", len(avataaars.BEARDS)),
+        ({"Mustache": True}, "beard", len(avataaars.MOUSTACHES)),
+        ({"Eyeglasses": True}, "glasses", len(avataaars.GLASSES)),
+        ({"Wearing_Hat": True}, "hat", len(avataaars.HATS)),
+        ({}, "clothes", len(avataaars.CLOTHES) - 1),
     ]
     chances = dict.fromkeys(CHANCES, 0.99)
-    pictures = [pixels({**PLAIN, **true}, {**chances, chance: place / kinds}) for true, chance, kinds in cases for place in range(kinds)]
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures) == sum(kinds for *_, kinds in cases)
+    pictures = [
+        pixels({**PLAIN, **true}, {**chances, chance: place / kinds})
+        for true, chance, kinds in cases
+        for place in range(kinds)
+    ]
+    assert (
+        len({picture.tobytes() for picture in pictures}) == len(pictures) == sum(kinds for *_, kinds in cases)
+    )
 
 
 @pytest.mark.parametrize("name", REGIONS)
@@ -217,12 +289,18 @@ def test_a_flip_changes_its_region_and_no_other_pixel(name):
     """Eight posed faces: at least 20 pixels change clearly, and all that change lie where the attribute is drawn, carried along with the pose."""
     nuisance = configure().nuisance
     left, top, right, bottom = REGIONS[name]
-    flips = ((labels, flip(labels, name), chances) for labels, chances in random_faces(60, seed=5) if not labels["Bangs"])
-    pairs = list(itertools.islice(((labels, flipped[0], chances) for labels, flipped, chances in flips if flipped), 8))
+    flips = (
+        (labels, flip(labels, name), chances)
+        for labels, chances in random_faces(60, seed=5)
+        if not labels["Bangs"]
+    )
+    pairs = list(
+        itertools.islice(((labels, flipped[0], chances) for labels, flipped, chances in flips if flipped), 8)
+    )
     assert len(pairs) == 8
     for labels, new, chances in pairs:
         before, after = pixels(labels, chances, nuisance), pixels(new, chances, nuisance)
-        turn, move = avatars.pose(chances, nuisance)
+        turn, move = avataaars.pose(chances, nuisance)
         ys, xs = np.nonzero((before != after).any(axis=-1))
         points = (xs + 1j * ys - move) / turn
         assert left < points.real.min() and points.real.max() < right
@@ -241,10 +319,17 @@ def test_a_flip_flips_one_label_or_says_which_other():
             changed = [attribute for attribute in ATTRIBUTES if new[attribute] != labels[attribute]]
             assert sorted(changed) == sorted(filter(None, (name, also)))
             assert (also != "") == (name in (*COLOURS, "Bald"))
-            assert all(new[need] == value for attribute in ATTRIBUTES if new[attribute] for need, value in NEEDS[attribute].items())
+            assert all(
+                new[need] == value
+                for attribute in ATTRIBUTES
+                if new[attribute]
+                for need, value in NEEDS[attribute].items()
+            )
             assert new["Bald"] + sum(new[colour] for colour in COLOURS) == 1
             seen.add((name, new[name]))
-    assert seen == {(name, value) for name in ATTRIBUTES for value in (False, True) if name not in HIDDEN} - {(REST, False)}
+    assert seen == {(name, value) for name in ATTRIBUTES for value in (False, True) if name not in HIDDEN} - {
+        (REST, False)
+    }
 
 
 def test_flips_that_would_not_show_are_left_out():
@@ -257,21 +342,36 @@ def test_flips_that_would_not_show_are_left_out():
 
 
 def test_what_is_left_behind(tmp_path, monkeypatch):
-    """The same bytes from one process and from two; the layout of faces/raw.py; pairs that are what their row says."""
+    """The same bytes from one process and from two; the layout of faces/data/annotations.py; pairs that are what their row says."""
     config, folders, reports = configure(count=48, test=0.3), [tmp_path / "one", tmp_path / "two"], []
     for folder, workers in zip(folders, "12", strict=True):
         folder.mkdir()
         monkeypatch.setenv("FACES_WORKERS", workers)
         fetch(config, 7, folder, lambda *progress: reports.append(progress))
-    digests = [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()} for folder in folders]
+    digests = [
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+        for folder in folders
+    ]
     assert digests[0] == digests[1]
-    assert set(digests[0]) == {"images.zip", "labels.csv", "source.json", "counterfactuals.zip", "counterfactuals.csv"}
+    assert set(digests[0]) == {
+        "images.zip",
+        "labels.csv",
+        "source.json",
+        "counterfactuals.zip",
+        "counterfactuals.csv",
+    }
 
-    table, flips = raw.read_labels(folders[0] / "labels.csv"), pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False)
+    table, flips = (
+        annotations.read_labels(folders[0] / "labels.csv"),
+        pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False),
+    )
     about, truth = json.loads((folders[0] / "source.json").read_text()), table.set_index("name")
-    assert raw.attributes(table) == ATTRIBUTES
+    assert annotations.attributes(table) == ATTRIBUTES
     assert table["identity"].tolist() == list(range(1, 49))
-    tested = [{name: bool(row[name] > 0) for name in ATTRIBUTES} for _, row in table[table["split"] == "test"].iterrows()]
+    tested = [
+        {name: bool(row[name] > 0) for name in ATTRIBUTES}
+        for _, row in table[table["split"] == "test"].iterrows()
+    ]
     pairs = {name: min(4, sum(flip(face, name) is not None for face in tested)) for name in ATTRIBUTES}
     assert about["counterfactuals"] == {name: count for name, count in pairs.items() if count}
     assert set(flips["of"]) <= set(table.loc[table["split"] == "test", "name"])
@@ -289,9 +389,9 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     face = {name: bool(value > 0) for name, value in truth.loc[flipped["of"], [*ATTRIBUTES]].items()}
     luck = chances.loc[table.index[table["name"] == flipped["of"]][0]].to_dict()
     with zipfile.ZipFile(folders[0] / "images.zip") as members:
-        drawn = avatars.draw(labels.loc[row].to_dict(), chances.loc[row].to_dict(), config.nuisance)
-        assert members.read(table["name"][row]) == raw.encode_jpeg(drawn, 92)
+        drawn = avataaars.draw(labels.loc[row].to_dict(), chances.loc[row].to_dict(), config.nuisance)
+        assert members.read(table["name"][row]) == writer.encode_jpeg(drawn, 92)
     with zipfile.ZipFile(folders[0] / "counterfactuals.zip") as members:
-        drawn = avatars.draw(flip(face, flipped["attribute"])[0], luck, config.nuisance)
-        assert members.read(flipped["name"]) == raw.encode_jpeg(drawn, 92)
+        drawn = avataaars.draw(flip(face, flipped["attribute"])[0], luck, config.nuisance)
+        assert members.read(flipped["name"]) == writer.encode_jpeg(drawn, 92)
     assert reports[-1] == (48 + len(flips), 48 + len(flips), "face")

@@ -27,7 +27,12 @@ from PIL import Image
 
 from tests import standin
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    os.environ.get("CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
 if CHROMIUM is None:
     pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM", allow_module_level=True)
 
@@ -77,7 +82,9 @@ class Model:
     def array(self, name: str) -> np.ndarray:
         where = self.bundle["arrays"][name]
         count = int(np.prod(where["shape"]))
-        return np.frombuffer((self.folder / "arrays.bin").read_bytes(), "<f4", count, where["offset"]).reshape(where["shape"])
+        return np.frombuffer(
+            (self.folder / "arrays.bin").read_bytes(), "<f4", count, where["offset"]
+        ).reshape(where["shape"])
 
     @property
     def first(self) -> int:
@@ -91,7 +98,9 @@ class Model:
     def link(self, rest: str) -> str:
         """The link of this model."""
         files = self.bundle["files"]
-        return f"#{rest}&model=" + "".join(files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx")
+        return f"#{rest}&model=" + "".join(
+            files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx"
+        )
 
     def step(self, name: str) -> np.ndarray:
         """(D,) one sigma of an attribute."""
@@ -106,7 +115,9 @@ class Model:
 
 
 def photograph(side: int, path: Path) -> Path:
-    Image.fromarray(skimage.data.astronaut()).resize((side, side), Image.Resampling.LANCZOS).save(path, quality=92)
+    Image.fromarray(skimage.data.astronaut()).resize((side, side), Image.Resampling.LANCZOS).save(
+        path, quality=92
+    )
     return path
 
 
@@ -172,7 +183,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def file_server(folder: Path, handler: type[SimpleHTTPRequestHandler] = Quiet) -> Iterator[tuple[str, ThreadingHTTPServer]]:
+def file_server(
+    folder: Path, handler: type[SimpleHTTPRequestHandler] = Quiet
+) -> Iterator[tuple[str, ThreadingHTTPServer]]:
     """A plain file server, as anyone might put the static site behind."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -212,7 +225,9 @@ def visit(browser):
     contexts, complaints = [], []
 
     def open_page(url: str, viewport: dict = DESKTOP, broken: bool = False, **options) -> Page:
-        context = browser.new_context(viewport=viewport, accept_downloads=True, reduced_motion="reduce", **options)
+        context = browser.new_context(
+            viewport=viewport, accept_downloads=True, reduced_motion="reduce", **options
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20000)
@@ -225,7 +240,12 @@ def visit(browser):
 
         page.on("request", check)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" and not broken else None)
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(message.text) if message.type == "error" and not broken else None
+            ),
+        )
         page.goto(url)
         return page if broken else ready(page)
 
@@ -429,7 +449,12 @@ def test_compare_by_holding_and_by_wiping(visit, served):
 
 def test_a_link_opens_the_same_face(visit, served, model):
     page = visit(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
-    assert state(page) == {"base": {"kind": "seed", "seed": 42}, "mix": 0.25, "strengths": {"Smiling": 1.2}, "locked": ["Male"]}
+    assert state(page) == {
+        "base": {"kind": "seed", "seed": 42},
+        "mix": 0.25,
+        "strengths": {"Smiling": 1.2},
+        "locked": ["Male"],
+    }
     first = pixels(page)
     slide(page, "Smile", "Smiling", -1)
     link = page.url
@@ -450,7 +475,9 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     page = visit(request.getfixturevalue(where))
     upload(page, astronaut)
     expect(page.locator(".toast")).to_have_text(UNLIKE)
-    slide(page, "Glasses", "Eyeglasses", 2)  # strong edits: changes that are less than noise are passed over (faces/detail.py)
+    slide(
+        page, "Glasses", "Eyeglasses", 2
+    )  # strong edits: changes that are less than noise are passed over (faces/edits/detail.py)
     slide(page, "Smile", "Smiling", 3)
     shown, before = pixels(page).astype(int), pixels(page, "before").astype(int)
     assert 300 < shown.shape[0] < 1000
@@ -559,7 +586,9 @@ def test_a_turned_photograph_stands_upright(visit, static, tmp_path):
     """EXIF orientation 6 (turned a quarter): the face is found, and what is saved is upright."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(skimage.data.astronaut()[:, :400]).rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=90)
+    Image.fromarray(skimage.data.astronaut()[:, :400]).rotate(90, expand=True).save(
+        tmp_path / "turned.jpg", exif=exif, quality=90
+    )
     page = visit(static)
     upload(page, tmp_path / "turned.jpg")
     expect(page.locator(".toast")).to_have_text(UNLIKE)
@@ -574,7 +603,12 @@ def test_files_open_and_carry_the_mark(visit, static, model):
     shown = pixels(page)
     name, data = saved(page, "gif")
     image = Image.open(io.BytesIO(data))
-    assert (name, image.n_frames, image.size, image.info["loop"]) == ("facemorph-face-5.gif", 30, (320, 320), 0)
+    assert (name, image.n_frames, image.size, image.info["loop"]) == (
+        "facemorph-face-5.gif",
+        30,
+        (320, 320),
+        0,
+    )
     assert len(data) < 500_000
     assert b"generative model" in image.info["comment"]
     frames = []
@@ -652,7 +686,9 @@ def test_a_slider_of_ones_own(visit, request, where, drawn, model):
     slider(page, "Spectacles").fill("1.5")
     shows(page, strengths={"own:2": 1.5})
     assert near(pixels(page), model.picture(moved))
-    (damaged := path.with_name("damaged.json")).write_text(path.read_text().replace('"decoder": "', '"decoder": "0'))
+    (damaged := path.with_name("damaged.json")).write_text(
+        path.read_text().replace('"decoder": "', '"decoder": "0')
+    )
     page.set_input_files("#make-file", damaged)
     expect(page.locator(".toast")).to_contain_text("made for another model")
 
@@ -766,7 +802,9 @@ def serious(page: Page, part: str = "body") -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop light", "phone dark"])
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop light", "phone dark"]
+)
 def test_axe_finds_nothing_serious(visit, served, astronaut, viewport, scheme):
     """The page with an edited photograph, every tab, and every sheet."""
     page = visit(served, viewport, color_scheme=scheme)
@@ -789,7 +827,9 @@ def test_axe_finds_nothing_serious(visit, served, astronaut, viewport, scheme):
 def test_no_width_scrolls_sideways(visit, served):
     """A phone, upright and on its side, and 1280 pixels at 200% and 400%: nothing sticks out, and the first slider moves with the whole picture in view."""
     page = visit(served, PHONE)
-    for strength, (width, height) in enumerate(((320, 844), (390, 844), (640, 450), (844, 390), (900, 844)), 1):
+    for strength, (width, height) in enumerate(
+        ((320, 844), (390, 844), (640, 450), (844, 390), (900, 844)), 1
+    ):
         page.set_viewport_size({"width": width, "height": height})
         for tab in ("Morph", "Make a slider", "Sliders"):
             page.get_by_role("tab", name=tab, exact=True).click()
@@ -839,7 +879,9 @@ def test_a_guessed_template_is_said(visit, built, tmp_path):
         with file_server(tmp_path / "site") as (url, _):
             page = visit(url)
             page.click("#about-open")
-            expect(page.get_by_text("photographs are laid as CelebA lays its faces")).to_have_count(int(guessed))
+            expect(page.get_by_text("photographs are laid as CelebA lays its faces")).to_have_count(
+                int(guessed)
+            )
 
 
 def test_a_broken_site_says_so(visit, built, tmp_path):
@@ -888,7 +930,9 @@ def test_a_morph_arrives_at_the_other_face(visit, static, model, drawn):
     face = model.picture(model.array("presets")[3])
     wanted = np.asarray(Image.fromarray(face).resize((148, 148), Image.Resampling.BICUBIC))
     middle = slice(52, 96)  # of the crop's 148 pixels, which begin at (15, 35)
-    assert np.abs(arrived[35:183, 15:163].astype(int) - wanted)[middle, middle].mean() < 8  # the spline softens edges
+    assert (
+        np.abs(arrived[35:183, 15:163].astype(int) - wanted)[middle, middle].mean() < 8
+    )  # the spline softens edges
     assert (arrived[:35] == first[:35]).all()
 
     page.set_input_files("#morph-file", drawn[5])
@@ -1040,7 +1084,10 @@ class Texts(Quiet):
         return "text/plain" if str(path).endswith(self.ending) else super().guess_type(path)
 
 
-@pytest.mark.parametrize(("ending", "said"), [(".mjs", None), ("/ort.wasm.min.js", "as text/plain"), ("/app.js", "sends them as text")])
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [(".mjs", None), ("/ort.wasm.min.js", "as text/plain"), ("/app.js", "sends them as text")],
+)
 def test_a_file_server_that_calls_modules_text(visit, built, ending, said, monkeypatch):
     """.mjs is not needed; where .js itself comes as text, the page says so instead of loading for ever."""
     monkeypatch.setattr(Texts, "ending", ending)

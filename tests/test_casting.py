@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from faces.casting import Absent, cast, conditions, matching, unlike, unsigned
-from faces.params import ParamsError
+from faces.core.params import ParamsError
+from faces.viz.selection import Absent, cast, conditions, matching, unlike, unsigned
 
 ATTRIBUTES = ("Male", "Smiling", "Eyeglasses")
 
@@ -44,7 +44,9 @@ def test_cast_makes_do_with_few(rng):
 
 
 def test_cast_repeats_itself():
-    first, second = (cast(np.arange(500), 6, 8, lambda some: some % 17, np.random.default_rng(3)) for _ in range(2))
+    first, second = (
+        cast(np.arange(500), 6, 8, lambda some: some % 17, np.random.default_rng(3)) for _ in range(2)
+    )
     np.testing.assert_array_equal(first, second)
 
 

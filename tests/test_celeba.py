@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from faces import celeba_mirrors, fetching, raw
-from faces.params import ParamsError, parse
+from faces.core.params import ParamsError, parse
+from faces.data import annotations
+from faces.ingest import celeba_mirrors, http
 from faces.sources import SourceError, celeba
 from tests.misbehaving import Reply, md5, serving, sha256
 
@@ -36,25 +37,30 @@ PICTURES = {name: picture(number) for number, name in enumerate(NAMES)}
 def text(rows, header=None, ending="\n"):
     """Rows as the official tables write them: values padded to the same width, header with a trailing space."""
     lines = [] if header is None else [str(N), " ".join(header) + " "]
-    lines += [f"{name} " + " ".join(f"{value:2d}" for value in np.atleast_1d(row)) for name, row in zip(NAMES, rows, strict=True)]
+    lines += [
+        f"{name} " + " ".join(f"{value:2d}" for value in np.atleast_1d(row))
+        for name, row in zip(NAMES, rows, strict=True)
+    ]
     return (ending.join(lines) + ending).encode()
 
 
 def comma(rows, header):
-    return pd.DataFrame(np.asarray(rows).reshape(N, -1), NAMES, header).to_csv(index_label="image_id").encode()
+    return (
+        pd.DataFrame(np.asarray(rows).reshape(N, -1), NAMES, header).to_csv(index_label="image_id").encode()
+    )
 
 
 OFFICIAL = {
     "list_attr_celeba.txt": text(LABELS, celeba.OFFICIAL),
     "list_eval_partition.txt": text(SPLITS),
     "identity_CelebA.txt": text(IDENTITIES),
-    "list_landmarks_align_celeba.txt": text(MARKS, raw.LANDMARKS),
+    "list_landmarks_align_celeba.txt": text(MARKS, annotations.LANDMARKS),
     "list_bbox_celeba.txt": text(MARKS[:, :4], ["image_id", "x_1", "y_1", "width", "height"]),
 }
 KAGGLE = {
     "list_attr_celeba.csv": comma(LABELS, celeba.OFFICIAL),
     "list_eval_partition.csv": comma(SPLITS, ["partition"]),
-    "list_landmarks_align_celeba.csv": comma(MARKS, raw.LANDMARKS),
+    "list_landmarks_align_celeba.csv": comma(MARKS, annotations.LANDMARKS),
     "list_bbox_celeba.csv": comma(MARKS[:, :4], ["x_1", "y_1", "width", "height"]),
 }
 
@@ -82,11 +88,17 @@ def lay(folder, files):
 
 LAYOUTS = {
     "official": OFFICIAL | {"img_align_celeba.zip": ZIP},
-    "authors' drive": {f"{'Eval' if 'eval' in name else 'Anno'}/{name}": content for name, content in OFFICIAL.items()}
+    "authors' drive": {
+        f"{'Eval' if 'eval' in name else 'Anno'}/{name}": content for name, content in OFFICIAL.items()
+    }
     | {"Img/img_align_celeba.zip": ZIP},
-    "CRLF": {name: content.replace(b"\n", b"\r\n") for name, content in OFFICIAL.items()} | {"img_align_celeba.zip": ZIP},
-    "byte order mark": {name: b"\xef\xbb\xbf" + content for name, content in OFFICIAL.items()} | {"img_align_celeba.zip": ZIP},
-    "torchvision, zip and folder": {f"celeba/{name}": c for name, c in (OFFICIAL | ALIGNED | {"img_align_celeba.zip": ZIP}).items()},
+    "CRLF": {name: content.replace(b"\n", b"\r\n") for name, content in OFFICIAL.items()}
+    | {"img_align_celeba.zip": ZIP},
+    "byte order mark": {name: b"\xef\xbb\xbf" + content for name, content in OFFICIAL.items()}
+    | {"img_align_celeba.zip": ZIP},
+    "torchvision, zip and folder": {
+        f"celeba/{name}": c for name, c in (OFFICIAL | ALIGNED | {"img_align_celeba.zip": ZIP}).items()
+    },
     "torchvision, folder": {f"celeba/{name}": c for name, c in (OFFICIAL | ALIGNED).items()},
     "Kaggle": KAGGLE | NESTED,
     "Kaggle, every picture twice": KAGGLE | NESTED | ALIGNED,
@@ -104,18 +116,24 @@ def fetch(settings, folder):
     celeba.fetch(settings, 0, folder, lambda done, total, unit: None)
     with zipfile.ZipFile(folder / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-    return raw.read_labels(folder / "labels.csv"), pictures, json.loads((folder / "source.json").read_text())
+    return (
+        annotations.read_labels(folder / "labels.csv"),
+        pictures,
+        json.loads((folder / "source.json").read_text()),
+    )
 
 
 def assert_whole(table, pictures, identities=IDENTITIES, marks=MARKS):
     """Each row has its own labels, and the bytes of its own picture."""
-    assert [name.rpartition("/")[2].partition(".")[0] for name in table["name"]] == [name[:6] for name in NAMES]
+    assert [name.rpartition("/")[2].partition(".")[0] for name in table["name"]] == [
+        name[:6] for name in NAMES
+    ]
     assert [pictures[name] for name in table["name"]] == list(PICTURES.values()) and len(pictures) == N
-    assert table["split"].tolist() == [raw.SPLITS[part] for part in SPLITS]
-    assert raw.attributes(table) == celeba.OFFICIAL
+    assert table["split"].tolist() == [annotations.SPLITS[part] for part in SPLITS]
+    assert annotations.attributes(table) == celeba.OFFICIAL
     np.testing.assert_array_equal(table[list(celeba.OFFICIAL)], LABELS)
     np.testing.assert_array_equal(table["identity"], identities)
-    np.testing.assert_array_equal(table[list(raw.LANDMARKS)], marks)
+    np.testing.assert_array_equal(table[list(annotations.LANDMARKS)], marks)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -141,7 +159,9 @@ def test_pictures_behind_a_symbolic_link(tmp_path):
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_the_archive_that_kaggle_sends(tmp_path, compression):
-    (tmp_path / "archive.zip").write_bytes(zipped(KAGGLE | NESTED | {"__MACOSX/._000001.jpg": b"?", ".DS_Store": b"?"}, compression))
+    (tmp_path / "archive.zip").write_bytes(
+        zipped(KAGGLE | NESTED | {"__MACOSX/._000001.jpg": b"?", ".DS_Store": b"?"}, compression)
+    )
     table, pictures, _ = fetch(config(tmp_path / "archive.zip"), tmp_path / "raw")
     assert_whole(table, pictures, np.full(N, -1))
     assert set(pictures) == set(NAMES)  # tables and rubbish are not carried along
@@ -151,12 +171,17 @@ def test_the_official_archive_is_copied_as_it_is(tmp_path):
     path = lay(tmp_path / "set", LAYOUTS["official"])
     table, _, _ = fetch(config(path), tmp_path / "raw")
     assert (tmp_path / "raw" / "images.zip").read_bytes() == ZIP
-    assert (tmp_path / "raw" / "images.zip").stat().st_nlink == 1  # not the user's own file: the cache would make that read-only
+    assert (
+        tmp_path / "raw" / "images.zip"
+    ).stat().st_nlink == 1  # not the user's own file: the cache would make that read-only
     assert table["name"][0] == "img_align_celeba/000001.jpg"
 
 
 def test_tables_alone_are_needed_not_identities_or_landmarks(tmp_path):
-    files = {name: LAYOUTS["official"][name] for name in ("list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba.zip")}
+    files = {
+        name: LAYOUTS["official"][name]
+        for name in ("list_attr_celeba.txt", "list_eval_partition.txt", "img_align_celeba.zip")
+    }
     table, pictures, _ = fetch(config(lay(tmp_path / "set", files)), tmp_path / "raw")
     assert_whole(table, pictures, np.full(N, -1), np.full((N, 10), np.nan))
 
@@ -176,7 +201,9 @@ def test_a_smaller_set_with_other_attributes(tmp_path):
 def test_a_missing_picture_keeps_its_row_and_a_stray_one_is_counted(tmp_path):
     members = {name: content for name, content in ALIGNED.items() if "000003" not in name}
     members["img_align_celeba/999999.jpg"] = picture(99)
-    table, pictures, about = fetch(config(lay(tmp_path / "set", OFFICIAL | {"img_align_celeba.zip": zipped(members)})), tmp_path / "raw")
+    table, pictures, about = fetch(
+        config(lay(tmp_path / "set", OFFICIAL | {"img_align_celeba.zip": zipped(members)})), tmp_path / "raw"
+    )
     assert table["name"].tolist() == NAMES and set(pictures) == set(NAMES) - {"000003.jpg"}
     assert (about["images_without_row"], about["rows_without_image"]) == (1, 1)
 
@@ -195,7 +222,10 @@ HTML = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
         ({ATTR: b"\xff\xfe\x00"}, r"list_attr_celeba.txt: not a text table"),
         ({ATTR: OFFICIAL[ATTR].rpartition(b"000012")[0]}, r"12 rows promised in the first line, 11 found"),
         ({ATTR: OFFICIAL[ATTR][:-20]}, r"line 14: expected a name and 40 numbers, found '000012.jpg"),
-        ({ATTR: OFFICIAL[ATTR].replace(b"000002.jpg", b"000002.jpg 1")}, r"line 4: expected a name and 40 numbers"),
+        (
+            {ATTR: OFFICIAL[ATTR].replace(b"000002.jpg", b"000002.jpg 1")},
+            r"line 4: expected a name and 40 numbers",
+        ),
         (
             {ATTR: OFFICIAL[ATTR].replace(b"000002.jpg", b"000002.jpg 1 1")},
             r"list_attr_celeba.txt: .*[Ee]xpected 42 fields in line 2, saw 43",
@@ -205,12 +235,24 @@ HTML = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
         ({ATTR: OFFICIAL[ATTR].replace(b"Smiling", b"Young")}, r"names an attribute twice"),
         ({ATTR: f"0\n{' '.join(celeba.OFFICIAL)}\n".encode()}, r"no rows"),
         ({PART: text([*SPLITS[:-1], 3])}, r"list_eval_partition.txt: partition 3; allowed: 0 \(train\)"),
-        ({PART: OFFICIAL[PART].replace(b"000005", b"000099")}, r"list_eval_partition.txt: 000005.jpg has no partition \(1 of 12 rows\)"),
+        (
+            {PART: OFFICIAL[PART].replace(b"000005", b"000099")},
+            r"list_eval_partition.txt: 000005.jpg has no partition \(1 of 12 rows\)",
+        ),
         ({"img_align_celeba.zip": HTML}, r"img_align_celeba.zip: expected .* found an HTML page"),
-        ({"img_align_celeba.zip": ZIP[:3000]}, r"img_align_celeba.zip: .*without its end \(the download was cut short\)"),
+        (
+            {"img_align_celeba.zip": ZIP[:3000]},
+            r"img_align_celeba.zip: .*without its end \(the download was cut short\)",
+        ),
         ({"img_align_celeba.zip": b""}, r"img_align_celeba.zip: .*an empty file"),
-        ({"img_align_celeba.zip": b"7z\xbc\xaf rest"}, r"img_align_celeba.zip: .*a file of 9 bytes that begins with b'7z"),
-        ({"img_align_celeba.zip": zipped({"a/1.jpg": b"x"})}, r"none of the 12 labelled pictures is here \(000001.jpg"),
+        (
+            {"img_align_celeba.zip": b"7z\xbc\xaf rest"},
+            r"img_align_celeba.zip: .*a file of 9 bytes that begins with b'7z",
+        ),
+        (
+            {"img_align_celeba.zip": zipped({"a/1.jpg": b"x"})},
+            r"none of the 12 labelled pictures is here \(000001.jpg",
+        ),
         ({"img_align_celeba.zip": None}, r"none of the 12 labelled pictures is here"),
     ],
 )
@@ -231,7 +273,9 @@ def test_a_damaged_member_names_itself(tmp_path):
 
 
 def test_config_is_strict():
-    with pytest.raises(ParamsError, match=r"mirrors.0 = 'torrent'; allowed: 'kaggle', 'huggingface', 'gdrive'"):
+    with pytest.raises(
+        ParamsError, match=r"mirrors.0 = 'torrent'; allowed: 'kaggle', 'huggingface', 'gdrive'"
+    ):
         config(mirrors=["torrent"])
     with pytest.raises(ParamsError, match="not a known key"):
         parse(celeba.Config, {"path": "", "mirrors": [], "size": 3})
@@ -246,9 +290,11 @@ def test_config_is_strict():
 def small_celeba(monkeypatch, tmp_path):
     monkeypatch.setattr(celeba, "ROWS", N)
     monkeypatch.setattr(celeba, "SPLIT_SIZES", {"train": 8, "valid": 2, "test": 2})
-    monkeypatch.setattr(celeba, "POSITIVES", dict(zip(celeba.OFFICIAL, (LABELS == 1).sum(axis=0), strict=True)))
+    monkeypatch.setattr(
+        celeba, "POSITIVES", dict(zip(celeba.OFFICIAL, (LABELS == 1).sum(axis=0), strict=True))
+    )
     monkeypatch.setenv("FACES_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fetching, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -274,7 +320,9 @@ def kaggle_client(monkeypatch, download):
 
 def test_kaggle(tmp_path, small_celeba, monkeypatch):
     asked = []
-    kaggle_client(monkeypatch, lambda handle: asked.append(handle) or str(lay(tmp_path / "hub", KAGGLE | NESTED)))
+    kaggle_client(
+        monkeypatch, lambda handle: asked.append(handle) or str(lay(tmp_path / "hub", KAGGLE | NESTED))
+    )
     table, pictures, about = fetch(config(tmp_path / "not here", ["kaggle"]), tmp_path / "raw")
     assert_whole(table, pictures, np.full(N, -1))
     assert asked == ["jessicali9530/celeba-dataset/versions/2"]
@@ -296,20 +344,37 @@ def shards(server, monkeypatch):
     monkeypatch.setattr(celeba_mirrors, "SHARDS", {"train": 2, "valid": 1, "test": 1})
     revision = "flwrlabs/celeba/{}/2d738f56e0e7f925ea36ae7c808ea925264aacec"
     listing, paths, start = [], [], 0
-    for name, count in [("train-00000-of-00002", 5), ("train-00001-of-00002", 3), ("valid-00000-of-00001", 2), ("test-00000-of-00001", 2)]:
+    for name, count in [
+        ("train-00000-of-00002", 5),
+        ("train-00001-of-00002", 3),
+        ("valid-00000-of-00001", 2),
+        ("test-00000-of-00001", 2),
+    ]:
         rows = range(start, start := start + count)
         columns = {
             "image": [{"bytes": picture(row, "PNG"), "path": None} for row in rows],
             "celeb_id": [int(IDENTITIES[row]) for row in rows],
-            **{label: [bool(LABELS[row, place] == 1) for row in rows] for place, label in enumerate(celeba.OFFICIAL)},
+            **{
+                label: [bool(LABELS[row, place] == 1) for row in rows]
+                for place, label in enumerate(celeba.OFFICIAL)
+            },
         }
         parquet.write_table(pyarrow.table(columns), buffer := io.BytesIO(), row_group_size=2)
         content = buffer.getvalue()
         path = f"img_align+identity+attr/{name}.parquet"
-        listing.append({"type": "file", "path": path, "size": len(content), "lfs": {"oid": sha256(content), "size": len(content)}})
+        listing.append(
+            {
+                "type": "file",
+                "path": path,
+                "size": len(content),
+                "lfs": {"oid": sha256(content), "size": len(content)},
+            }
+        )
         paths.append(f"/datasets/{revision.format('resolve')}/img_align%2Bidentity%2Battr/{name}.parquet")
         server.replies[paths[-1]] = Reply(content)
-    server.replies[f"/api/datasets/{revision.format('tree')}/img_align%2Bidentity%2Battr"] = Reply(json.dumps(listing).encode())
+    server.replies[f"/api/datasets/{revision.format('tree')}/img_align%2Bidentity%2Battr"] = Reply(
+        json.dumps(listing).encode()
+    )
     return paths
 
 
@@ -317,10 +382,12 @@ def test_huggingface_end_to_end(tmp_path, small_celeba, server, monkeypatch):
     paths = shards(server, monkeypatch)
     table, pictures, about = fetch(config(mirrors=["huggingface"]), tmp_path / "raw")
     assert table["name"].tolist() == [name.replace("jpg", "png") for name in NAMES]
-    assert [pictures[name] for name in table["name"]] == [picture(row, "PNG") for row in range(N)]  # not encoded again
+    assert [pictures[name] for name in table["name"]] == [
+        picture(row, "PNG") for row in range(N)
+    ]  # not encoded again
     np.testing.assert_array_equal(table[list(celeba.OFFICIAL)], LABELS)
     np.testing.assert_array_equal(table["identity"], IDENTITIES)
-    assert table["split"].tolist() == [raw.SPLITS[part] for part in SPLITS]
+    assert table["split"].tolist() == [annotations.SPLITS[part] for part in SPLITS]
     assert about["origin"].endswith("/datasets/flwrlabs/celeba/tree/2d738f56e0e7f925ea36ae7c808ea925264aacec")
     store = tmp_path / "cache" / "celeba-huggingface"
     assert sorted(path.suffix for path in store.iterdir()) == [".csv"] * 3 + [".zip"]  # no shard is left
@@ -335,7 +402,9 @@ def test_huggingface_goes_on_with_the_shard_that_failed(tmp_path, small_celeba, 
     paths = shards(server, monkeypatch)
     good = server.replies[paths[2]]
     server.replies[paths[2]] = [Reply(good.body, cut=1000), Reply(status=403)]
-    with pytest.raises(SourceError, match=r"huggingface: .*valid-00000-of-00001.parquet: HTTP 403, access denied"):
+    with pytest.raises(
+        SourceError, match=r"huggingface: .*valid-00000-of-00001.parquet: HTTP 403, access denied"
+    ):
         fetch(config(mirrors=["huggingface"]), tmp_path / "raw")
     store = tmp_path / "cache" / "celeba-huggingface"
     assert sorted(path.name for path in store.iterdir()) == [
@@ -346,7 +415,12 @@ def test_huggingface_goes_on_with_the_shard_that_failed(tmp_path, small_celeba, 
     server.replies[paths[2]] = good
     table, _, _ = fetch(config(mirrors=["huggingface"]), tmp_path / "again")
     assert len(table) == N
-    assert [server.asked(path) for path in paths] == [[None], [None], [None, "bytes=1000-", "bytes=1000-"], [None]]
+    assert [server.asked(path) for path in paths] == [
+        [None],
+        [None],
+        [None, "bytes=1000-", "bytes=1000-"],
+        [None],
+    ]
 
 
 def test_huggingface_shard_that_was_cut_short_in_the_repository(tmp_path, small_celeba, server, monkeypatch):
@@ -358,7 +432,9 @@ def test_huggingface_shard_that_was_cut_short_in_the_repository(tmp_path, small_
     listing = json.loads(server.replies[tree].body)
     listing[1]["size"], listing[1]["lfs"]["oid"] = len(content), sha256(content)
     server.replies[tree] = Reply(json.dumps(listing).encode())
-    with pytest.raises(SourceError, match=r"train-00001-of-00002.parquet: does not end with b'PAR1': cut short"):
+    with pytest.raises(
+        SourceError, match=r"train-00001-of-00002.parquet: does not end with b'PAR1': cut short"
+    ):
         fetch(config(mirrors=["huggingface"]), tmp_path / "raw")
 
 
@@ -374,7 +450,9 @@ def drive(server, monkeypatch):
     """Google Drive with the official files: the archive behind the page that says it is too large to scan. Returns the replies by name."""
     files = {name: LAYOUTS["official"][name] for name in celeba_mirrors.DRIVE_FILES}
     monkeypatch.setattr(celeba_mirrors, "DRIVE", f"{server.url}/download")
-    monkeypatch.setattr(celeba_mirrors, "DRIVE_FILES", {name: (name, md5(content)) for name, content in files.items()})
+    monkeypatch.setattr(
+        celeba_mirrors, "DRIVE_FILES", {name: (name, md5(content)) for name, content in files.items()}
+    )
     replies = {name: Reply(content) for name, content in files.items()}
     page = (
         '<!DOCTYPE html><html><body><form id="download-form" action="/anyway" method="get">'
@@ -384,7 +462,9 @@ def drive(server, monkeypatch):
     replies["img_align_celeba.zip"] = Reply(page.encode(), kind="text/html")
     server.replies["/anyway"] = Reply(ZIP)
     usual = server.next
-    server.next = lambda path: usual(path) if path != "/download" else replies[server.log[-1][1].split("&")[0].removeprefix("id=")]
+    server.next = lambda path: (
+        usual(path) if path != "/download" else replies[server.log[-1][1].split("&")[0].removeprefix("id=")]
+    )
     return replies
 
 
@@ -393,7 +473,9 @@ def test_drive_end_to_end_through_the_virus_scan_page(tmp_path, small_celeba, se
     table, pictures, _ = fetch(config(mirrors=["gdrive"]), tmp_path / "raw")
     assert_whole(table, pictures)
     assert server.asked("/anyway") == [None, "bytes=4000-"]
-    assert {query for path, query, _ in server.log if path == "/anyway"} == {"id=img_align_celeba.zip&uuid=a%26b"}
+    assert {query for path, query, _ in server.log if path == "/anyway"} == {
+        "id=img_align_celeba.zip&uuid=a%26b"
+    }
     count = len(server.log)
     fetch(config(mirrors=["gdrive"]), tmp_path / "again")
     assert len(server.log) == count
@@ -435,7 +517,9 @@ def test_when_nothing_works_one_message_says_all(tmp_path, small_celeba, drive, 
     assert tried[2] == "  huggingface: the Python package pyarrow is missing: pip install pyarrow"
     assert tried[3] == "  kaggle: ConnectionError: no login"
     assert tried[4].startswith("  gdrive: http://127.0.0.1") and "HTML page" in tried[4]
-    assert "set sources.celeba.path" in tried[5] and [line.strip()[:2] for line in tried[6:] if line.strip()[0].isdigit()] == [
+    assert "set sources.celeba.path" in tried[5] and [
+        line.strip()[:2] for line in tried[6:] if line.strip()[0].isdigit()
+    ] == [
         "1.",
         "2.",
         "3.",

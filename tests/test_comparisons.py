@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faces.comparisons import FIGURES, agreement, compare, figure, matrix
+from faces.evaluation.summary import FIGURES, agreement, compare, figure, matrix
 
 SAME = pd.DataFrame({"attribute": ["A", "B"], "same_95": [0.5, 0.5]})
 
 
 def table(*rows) -> pd.DataFrame:
     columns = ["estimator", "kind", "attribute", "level", "strength", "leakage", "identity"]
-    return pd.DataFrame(rows, columns=columns).reindex(columns=[*columns, *(name for name in FIGURES if name not in columns)])
+    return pd.DataFrame(rows, columns=columns).reindex(
+        columns=[*columns, *(name for name in FIGURES if name not in columns)]
+    )
 
 
 def test_estimators_are_compared_where_both_reach_the_level():
@@ -23,7 +25,8 @@ def test_estimators_are_compared_where_both_reach_the_level():
         ("second", "plain", "B", 0.9, 1.0, 0.8, 0.1),
     )
     carried = pd.DataFrame(
-        [("first", "plain", 1.0, 1.0), ("second", "plain", 0.25, 0.4)], columns=["estimator", "kind", "carried", "confounded_ratio"]
+        [("first", "plain", 1.0, 1.0), ("second", "plain", 0.25, 0.4)],
+        columns=["estimator", "kind", "carried", "confounded_ratio"],
     )
     found = compare(levels, carried, SAME, {"B"})
     assert found["first"]["plain"]["reached"] == 0.5
@@ -36,7 +39,10 @@ def test_estimators_are_compared_where_both_reach_the_level():
     assert second["carried"] == 0.25
     assert second["confounded_ratio"] == 0.4
     assert second["confounded"] is None
-    assert [found[name]["plain"]["reached_visible"] for name in ("first", "second")] == [0.0, 1.0]  # of B alone
+    assert [found[name]["plain"]["reached_visible"] for name in ("first", "second")] == [
+        0.0,
+        1.0,
+    ]  # of B alone
     assert second["realism"] is None
 
 
@@ -50,7 +56,9 @@ def test_detail_is_held_against_the_decoded_edit():
     ]
     shared = {"level": 0.9, "strength": 1.0, "identity": 0.1, "leakage": 0.1}
     levels = (
-        pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "psnr_outside"]).assign(**shared).reindex(columns=table().columns)
+        pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "psnr_outside"])
+        .assign(**shared)
+        .reindex(columns=table().columns)
     )
     same = pd.DataFrame({"attribute": list("ABC"), "same_95": 0.5})
     found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), same, set())["e"]
@@ -59,7 +67,9 @@ def test_detail_is_held_against_the_decoded_edit():
 
 
 def test_an_estimator_that_reaches_nothing_keeps_its_keys():
-    levels = table(("first", "plain", "A", 0.9, 2.0, 0.4, 0.3), ("random", "plain", "A", 0.9, np.inf, np.nan, np.nan))
+    levels = table(
+        ("first", "plain", "A", 0.9, 2.0, 0.4, 0.3), ("random", "plain", "A", 0.9, np.inf, np.nan, np.nan)
+    )
     found = compare(levels, pd.DataFrame(columns=["estimator", "kind", "carried"]), SAME, set())
     assert set(found["random"]["plain"]) == set(found["first"]["plain"])
     assert found["random"]["plain"]["reached"] == 0.0
@@ -71,9 +81,17 @@ def test_judges_agree_as_far_as_their_ranks():
     """The second judge puts strengths in the first one's order, leakages in the reverse, and one of the three pairs of estimators the other way round."""
     names, rows = ["a", "b", "c"], []
     for k, name in enumerate(names):
-        rows += [(0, name, "plain", "A", 0.9, k + 1.0, 0.1 * k), (1, name, "plain", "A", 0.9, (k + 1.0) ** 3, 0.9 - 0.1 * k)]
-    rows += [(0, "d", "plain", "A", 0.9, np.inf, np.nan), (1, "d", "plain", "A", 0.9, 1.0, 0.5)]  # not reached for one of them
-    levels = pd.DataFrame(rows, columns=["judge", "estimator", "kind", "attribute", "level", "strength", "leakage"])
+        rows += [
+            (0, name, "plain", "A", 0.9, k + 1.0, 0.1 * k),
+            (1, name, "plain", "A", 0.9, (k + 1.0) ** 3, 0.9 - 0.1 * k),
+        ]
+    rows += [
+        (0, "d", "plain", "A", 0.9, np.inf, np.nan),
+        (1, "d", "plain", "A", 0.9, 1.0, 0.5),
+    ]  # not reached for one of them
+    levels = pd.DataFrame(
+        rows, columns=["judge", "estimator", "kind", "attribute", "level", "strength", "leakage"]
+    )
     figures = [
         (judge, name, "plain", value)
         for judge, values in enumerate(([1, 2, 3], [2, 1, 3]))
@@ -85,8 +103,14 @@ def test_judges_agree_as_far_as_their_ranks():
 
 def test_the_matrix_has_one_order():
     names = ["B", "A", "C"]
-    rows = [("e", "plain", edited, other, float(i * 3 + j)) for i, edited in enumerate(["A", "B"]) for j, other in enumerate(names)]
-    found = matrix(pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "other", "change"]), "e", "plain")
+    rows = [
+        ("e", "plain", edited, other, float(i * 3 + j))
+        for i, edited in enumerate(["A", "B"])
+        for j, other in enumerate(names)
+    ]
+    found = matrix(
+        pd.DataFrame(rows, columns=["estimator", "kind", "attribute", "other", "change"]), "e", "plain"
+    )
     assert list(found.index) == ["B", "A"]
     assert list(found.columns) == names
     assert found.loc["B", "A"] == 4.0

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faces import confounding
+from faces.metrics import confounding
 
 NAMES = ("a", "b", "c")
 EXPECTED = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -27,11 +27,15 @@ def found() -> pd.DataFrame:
     rows += changes("second", {"a": (0.2, 0.1), "c": (0.2, 0.3)})
     rows += [(0, "truth", "truth", "a", "b", 9.0)]
     table = pd.DataFrame(rows, columns=["judge", "estimator", "kind", "attribute", "other", "change"])
-    return confounding.table(table, {0: np.zeros((3, 3))}, EXPECTED, NAMES, 50, np.random.default_rng(1)).set_index("estimator")
+    return confounding.table(
+        table, {0: np.zeros((3, 3))}, EXPECTED, NAMES, 50, np.random.default_rng(1)
+    ).set_index("estimator")
 
 
 def test_figures_are_shares_of_the_edits_own_change(found):
-    assert found.loc["first", ["confounded", "unrelated", "carried"]].tolist() == pytest.approx([0.4, 0.1, 0.8])
+    assert found.loc["first", ["confounded", "unrelated", "carried"]].tolist() == pytest.approx(
+        [0.4, 0.1, 0.8]
+    )
     assert found.loc["second", "confounded"] == pytest.approx(0.1)
     assert found.loc["second", "unrelated"] == pytest.approx((0.05 + 2 * 0.15) / 3)
     assert found["attributes"].tolist() == [3, 2]
@@ -45,7 +49,9 @@ def test_a_ratio_is_over_the_attributes_that_both_reach(found):
 
 def test_intervals_hold_the_figures_and_close_where_edits_are_alike(found):
     for name in ("confounded", "unrelated", "unrelated_ratio"):
-        assert (found[f"{name}_low"] <= found[name] + 1e-12).all() and (found[name] <= found[f"{name}_high"] + 1e-12).all()
+        assert (found[f"{name}_low"] <= found[name] + 1e-12).all() and (
+            found[name] <= found[f"{name}_high"] + 1e-12
+        ).all()
     assert found.loc["first", "confounded_high"] == pytest.approx(found.loc["first", "confounded_low"])
     assert found.loc["second", "unrelated_high"] > found.loc["second", "unrelated_low"] + 0.05
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from faces.detail import Detail, keep_detail, shrunk
+from faces.edits.detail import Detail, keep_detail, shrunk
 
 PLAIN = Detail(noise=0.0, reach=2)
 FIRM = Detail(noise=0.1, reach=0)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from faces import diffusion
-from faces.diffusion import Diffusion
-from faces.priors import Axes
+from faces.latents import diffusion
+from faces.latents.diffusion import Diffusion
+from faces.latents.mixture import Axes
 
 CPU = torch.device("cpu")
 
@@ -66,16 +66,22 @@ def test_samples_fall_into_planted_clusters(rng):
 def test_guidance_keeps_samples_to_where_codes_lie(rng):
     """A thin ring in a plane, which a network this young still smears: guided samples lie nearer to it, and all around it."""
     angles = rng.uniform(0, 2 * np.pi, 4000)
-    codes = (np.stack([np.cos(angles), np.sin(angles)], 1) * 3 + rng.normal(0, 0.05, (4000, 2))).astype(np.float32)
+    codes = (np.stack([np.cos(angles), np.sin(angles)], 1) * 3 + rng.normal(0, 0.05, (4000, 2))).astype(
+        np.float32
+    )
     fitted = Diffusion.fit(Axes.of(codes, 2, 0), codes[:3500], codes[3500:], 400, 1, CPU)
     plain, guided = (fitted.sample(2000, np.random.default_rng(1), guidance) for guidance in (1.0, 1.5))
     off = [np.abs(np.linalg.norm(found, axis=1) - 3).mean() for found in (plain, guided)]
     assert off[1] < 0.8 * off[0]
-    np.testing.assert_allclose(np.histogram(np.arctan2(*guided.T), 8, (-np.pi, np.pi))[0] / 2000, 1 / 8, atol=0.05)
+    np.testing.assert_allclose(
+        np.histogram(np.arctan2(*guided.T), 8, (-np.pi, np.pi))[0] / 2000, 1 / 8, atol=0.05
+    )
 
 
 def test_what_guides_is_a_younger_self_that_denoises_worse(rng):
-    codes = torch.from_numpy(rng.standard_normal((600, 4)).astype(np.float32)) * torch.tensor([3.0, 0.1, 0.1, 0.1])
+    codes = torch.from_numpy(rng.standard_normal((600, 4)).astype(np.float32)) * torch.tensor(
+        [3.0, 0.1, 0.1, 0.1]
+    )
     best, early = diffusion.train(codes[:500], codes[500:], 200, 1)
     assert diffusion.held_out(early, codes[500:]) > 1.05 * diffusion.held_out(best, codes[500:])
 
@@ -98,7 +104,8 @@ def test_the_same_seed_draws_the_same_codes(rng):
     codes = rng.normal(0, 1, (300, 5)).astype(np.float32)
     axes, state = Axes.of(codes, 5, 0), torch.get_rng_state()
     first, second, other = (
-        Diffusion.fit(axes, codes, codes[:50], 40, seed, CPU).sample(20, np.random.default_rng(1)) for seed in (1, 1, 2)
+        Diffusion.fit(axes, codes, codes[:50], 40, seed, CPU).sample(20, np.random.default_rng(1))
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - other).max() > 1e-3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.directions import Directions, absolute, conditioned, relative
+from faces.edits.directions import Directions, absolute, conditioned, relative
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def test_conditioned_reproduces_the_formula(units, formula, conditions):
     golden = formula(*units[: conditions + 1])
     found = conditioned(units[0], units[1 : conditions + 1])
     np.testing.assert_allclose(found, golden, atol=1e-12, rtol=0)
-    np.testing.assert_allclose(found / np.linalg.norm(found), golden / np.linalg.norm(golden), atol=1e-12, rtol=0)
+    np.testing.assert_allclose(
+        found / np.linalg.norm(found), golden / np.linalg.norm(golden), atol=1e-12, rtol=0
+    )
     assert np.abs(units[1 : conditions + 1] @ found).max() < 1e-12
 
 
@@ -47,7 +49,9 @@ def test_the_length_of_conditions_does_not_matter_and_one_may_repeat(units):
 
 def test_one_condition_takes_the_squared_cosine_of_the_length(units):
     """|n1|n2|^2 = 1 - cos^2."""
-    assert np.linalg.norm(conditioned(units[0], units[1:2])) ** 2 == pytest.approx(1 - (units[0] @ units[1]) ** 2, abs=1e-12)
+    assert np.linalg.norm(conditioned(units[0], units[1:2])) ** 2 == pytest.approx(
+        1 - (units[0] @ units[1]) ** 2, abs=1e-12
+    )
 
 
 def test_steps(rng, units):
@@ -58,8 +62,12 @@ def test_steps(rng, units):
     np.testing.assert_allclose(conditioned((moved - codes)[0], unit[None]), np.zeros(512), atol=1e-12)
     np.testing.assert_allclose(absolute(codes[0], unit, 1.5, mean), moved[0])
     several, one_by_one = np.array([1.5, -2.0]), codes[:, None]
-    np.testing.assert_allclose((absolute(one_by_one, unit, several, mean) - mean) @ unit, np.tile(several, (5, 1)))
-    np.testing.assert_allclose((relative(one_by_one, unit, several) - one_by_one) @ unit, np.tile(several, (5, 1)))
+    np.testing.assert_allclose(
+        (absolute(one_by_one, unit, several, mean) - mean) @ unit, np.tile(several, (5, 1))
+    )
+    np.testing.assert_allclose(
+        (relative(one_by_one, unit, several) - one_by_one) @ unit, np.tile(several, (5, 1))
+    )
 
 
 def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
@@ -67,11 +75,15 @@ def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
     codes, vectors = rng.standard_normal((4000, 6)) * np.arange(1, 7), rng.standard_normal((3, 6))
     along = codes @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
     covariance = np.cov(along.T, bias=True)
-    directions = Directions(("a", "b", "c"), vectors, along.std(0), codes.mean(0), codes.std(0), covariance, np.array([[1, 1, 0]]))
+    directions = Directions(
+        ("a", "b", "c"), vectors, along.std(0), codes.mean(0), codes.std(0), covariance, np.array([[1, 1, 0]])
+    )
     labels = np.array([[-1, 1, 1], [-1, -1, 1], [1, -1, -1]])
     values = np.array([1, 1, -1])
     steps, sigmas = directions.edit("a", values, labels), directions.edit_sigma("a", values, labels)
     np.testing.assert_allclose(steps, [vectors[0] - vectors[1], vectors[0], -vectors[0]], atol=1e-12)
-    np.testing.assert_allclose(sigmas[1:], [directions.one_sigma("a"), -directions.one_sigma("a")], atol=1e-12)
+    np.testing.assert_allclose(
+        sigmas[1:], [directions.one_sigma("a"), -directions.one_sigma("a")], atol=1e-12
+    )
     unit = steps[0] / np.linalg.norm(steps[0])
     np.testing.assert_allclose(sigmas[0], unit * (codes @ unit).std(), atol=1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.disentanglement import (
+from faces.evaluation.disentanglement import (
     Settings,
     auroc_gap,
     dci,
@@ -17,7 +17,7 @@ from faces.disentanglement import (
     single_aurocs,
     squared_correlations,
 )
-from faces.scores import auroc
+from faces.metrics.auroc import auroc
 
 
 @pytest.fixture
@@ -32,7 +32,9 @@ def test_a_code_that_is_the_factors(factors):
     assert 0.9 <= mig(codes, factors, 20) <= 1
     table, told = importances(codes[:3000], factors[:3000], (codes[3000:], factors[3000:]), penalty=0.1)
     assert min(dci(table)) >= 0.9
-    assert told == pytest.approx([0.99] * 10, abs=2e-3)  # a weight shrunk by a tenth leaves a tenth of the deviation: R^2 = 1 - .1^2
+    assert told == pytest.approx(
+        [0.99] * 10, abs=2e-3
+    )  # a weight shrunk by a tenth leaves a tenth of the deviation: R^2 = 1 - .1^2
 
 
 def test_a_code_that_says_nothing(factors):
@@ -61,7 +63,9 @@ def test_dci_of_tables():
     )  # every number for two of ten factors
     assert dci(np.zeros((10, 10))) == (0, 0)
     assert dci(np.ones((10, 10))) == pytest.approx((0, 0))
-    assert dci(np.array([[3.0, 0], [0.5, 0.5]])) == pytest.approx((0.75, 0.25 * 0 + 3.5 / 4 * (1 - _bits(1 / 7)) + 0.5 / 4))
+    assert dci(np.array([[3.0, 0], [0.5, 0.5]])) == pytest.approx(
+        (0.75, 0.25 * 0 + 3.5 / 4 * (1 - _bits(1 / 7)) + 0.5 / 4)
+    )
 
 
 def _bits(share: float) -> float:
@@ -71,7 +75,10 @@ def _bits(share: float) -> float:
 def test_mutual_information_by_hand():
     """One number equal to the label, one cut in half by it, one blind: ln 2, 0.5 ln 2 with half the faces undecided, 0."""
     labels = np.array([[1], [1], [1], [1], [-1], [-1], [-1], [-1], [0]])
-    codes = np.array([[1, 2, 0], [1, 2, 1], [1, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [0, 2, 1]], np.float32)
+    codes = np.array(
+        [[1, 2, 0], [1, 2, 1], [1, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [0, 2, 1]],
+        np.float32,
+    )
     table, entropies = mutual_information(codes, labels, 3)
     assert entropies == pytest.approx([np.log(2)])
     assert table[:, 0] == pytest.approx([np.log(2), 0.5 * np.log(2), 0], abs=1e-12)
@@ -105,7 +112,9 @@ def test_single_aurocs_equal_the_curve_with_ties_and_unknown_labels(rng):
 def test_auroc_gap_counts_only_what_is_told(rng):
     """Label 0 is told by one number alone, label 1 by two alike, label 2 by none: gaps of about .5, 0, and not counted."""
     labels = rng.choice([-1, 1], (5000, 3))
-    codes = np.stack([labels[:, 0], labels[:, 1], labels[:, 1], rng.standard_normal(5000)], 1) + 1e-3 * rng.standard_normal((5000, 4))
+    codes = np.stack(
+        [labels[:, 0], labels[:, 1], labels[:, 1], rng.standard_normal(5000)], 1
+    ) + 1e-3 * rng.standard_normal((5000, 4))
     total, told = auroc_gap(codes, labels, 0.75)
     assert told == 2 and total == pytest.approx(0.5, abs=0.03)
 
@@ -130,5 +139,8 @@ def test_a_long_code_is_asked_along_its_principal_axes(rng):
     codes = rng.standard_normal((300, 30)) * np.r_[10, 5, np.full(28, 0.1)]
     short, other = shortened(codes[:200], codes[200:], 2, seed=1)
     assert short.shape == (200, 2) and other.shape == (100, 2)
-    assert abs(np.corrcoef(short[:, 0], codes[:200, 0])[0, 1]) > 0.99 and abs(np.corrcoef(other[:, 1], codes[200:, 1])[0, 1]) > 0.99
+    assert (
+        abs(np.corrcoef(short[:, 0], codes[:200, 0])[0, 1]) > 0.99
+        and abs(np.corrcoef(other[:, 1], codes[200:, 1])[0, 1]) > 0.99
+    )
     assert shortened(codes, codes, 30, seed=1)[0] is codes

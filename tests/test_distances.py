@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from faces.distances import frechet, grams, kernel, polynomial, with_interval
+from faces.metrics.frechet import frechet, grams, kernel, polynomial, with_interval
 
 
 def test_frechet_of_equal_sets_is_zero(rng):
@@ -15,10 +15,15 @@ def test_frechet_of_equal_sets_is_zero(rng):
 def test_frechet_equals_the_closed_form(rng):
     """|m - m'|^2 + tr(C + C' - 2 (C C')^1/2) with scipy's matrix root, for more and for fewer pictures than features."""
     for n, m, features in ((200, 150, 6), (20, 30, 50)):
-        a, b = rng.normal(0, 1, (n, features)) @ rng.normal(0, 1, (features, features)), rng.normal(1, 2, (m, features))
+        a, b = (
+            rng.normal(0, 1, (n, features)) @ rng.normal(0, 1, (features, features)),
+            rng.normal(1, 2, (m, features)),
+        )
         covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
         root = sqrtm(covariances[0] @ covariances[1]).real
-        expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+        expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(
+            covariances[0] + covariances[1] - 2 * root
+        )
         assert frechet(*grams(a, b)) == pytest.approx(expected, rel=1e-6)
 
 
@@ -30,7 +35,9 @@ def test_frechet_of_large_samples_nears_that_of_their_gaussians(rng):
 
 def test_the_kernel_distance_is_unbiased(rng):
     """Over 300 pairs of samples of one distribution its mean is zero within three standard errors, although its sizes are not."""
-    found = np.array([kernel(*polynomial(rng.normal(0, 1, (15, 5)), rng.normal(0, 1, (25, 5)))) for _ in range(300)])
+    found = np.array(
+        [kernel(*polynomial(rng.normal(0, 1, (15, 5)), rng.normal(0, 1, (25, 5)))) for _ in range(300)]
+    )
     assert abs(found.mean()) < 3 * found.std() / np.sqrt(len(found))
     assert (found < 0).mean() > 0.3
     assert kernel(*polynomial(rng.normal(0, 1, (100, 5)), rng.normal(1, 1, (100, 5)))) > 5 * found.std()
@@ -51,7 +58,9 @@ def test_the_interval_covers(rng):
     fresh = [kernel(*polynomial(rng.normal(0, 1, (80, 4)), rng.normal(0.5, 1, (80, 4)))) for _ in range(200)]
     widths = []
     for _ in range(10):
-        value, low, high = with_interval(kernel, polynomial(rng.normal(0, 1, (80, 4)), rng.normal(0.5, 1, (80, 4))), 20)
+        value, low, high = with_interval(
+            kernel, polynomial(rng.normal(0, 1, (80, 4)), rng.normal(0.5, 1, (80, 4))), 20
+        )
         assert low < value < high
         widths.append((high - low) / 2 / 1.96)
     assert np.mean(widths) == pytest.approx(np.std(fresh), rel=0.3)

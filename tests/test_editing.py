@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.editing import blend_detail, closed_walk, eased, lerp, slerp, there_and_back
+from faces.viz.interpolation import blend_detail, closed_walk, eased, lerp, slerp, there_and_back
 
 ORIGIN = np.zeros(2)
 X, Y = np.array([1.0, 0.0]), np.array([0.0, 1.0])
@@ -30,12 +30,16 @@ def test_lerp_by_hand():
 
 def test_slerp_follows_the_circle():
     way = slerp(X, Y, np.array([0, 1 / 3, 0.5, 1]), ORIGIN)
-    np.testing.assert_allclose(way, [[1, 0], [np.cos(np.pi / 6), 0.5], [0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-15)
+    np.testing.assert_allclose(
+        way, [[1, 0], [np.cos(np.pi / 6), 0.5], [0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-15
+    )
 
 
 def test_slerp_turns_about_the_centre():
     centre = np.array([3.0, -1.0])
-    np.testing.assert_allclose(slerp(X + centre, Y + centre, np.array([0.5]), centre), [centre + 0.5**0.5], atol=1e-15)
+    np.testing.assert_allclose(
+        slerp(X + centre, Y + centre, np.array([0.5]), centre), [centre + 0.5**0.5], atol=1e-15
+    )
 
 
 def test_slerp_weighs_lengths_as_the_formula_says():
@@ -49,7 +53,9 @@ def test_slerp_weighs_lengths_as_the_formula_says():
     ids=["collinear", "antipodal", "from the centre", "equal", "both at the centre"],
 )
 def test_slerp_without_an_arc_is_the_straight_line(first, second, middle):
-    np.testing.assert_array_equal(slerp(first, second, np.array([0, 0.5, 1]), ORIGIN), [first, middle, second])
+    np.testing.assert_array_equal(
+        slerp(first, second, np.array([0, 0.5, 1]), ORIGIN), [first, middle, second]
+    )
 
 
 def test_closed_walk_passes_its_anchors(rng):

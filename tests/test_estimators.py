@@ -9,12 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from faces import boundaries
-from faces.appraisals import agreement, appraise, condition, project, reliability, spread, units
-from faces.boundaries import Boundary
-from faces.codes import Codes
-from faces.components import principal_components
-from faces.estimators import (
+from faces.estimators import linear
+from faces.estimators.estimators import (
     ESTIMATORS,
     Balanced,
     Discriminant,
@@ -28,9 +24,14 @@ from faces.estimators import (
     mean_difference,
     partial,
 )
-from faces.labels import LabelStatistics, extremes, sample
-from faces.moments import Moments, active_units
-from faces.scores import auroc
+from faces.estimators.linear import Boundary
+from faces.estimators.reliability import agreement, appraise, condition, project, reliability, spread, units
+from faces.latents.codes import Codes
+from faces.latents.moments import Moments
+from faces.latents.pca import principal_components
+from faces.metrics.auroc import auroc
+from faces.metrics.label_stats import LabelStatistics, extremes, sample
+from faces.nn.quality import active_units
 
 SETTINGS = Settings(
     balanced=Balanced(confounders=("b",), min_faces=2),
@@ -43,10 +44,14 @@ SETTINGS = Settings(
 def pose(codes: np.ndarray, labels: np.ndarray, settings: Settings = SETTINGS) -> Problem:
     """A problem whose attributes are a, b, c, ... and whose valid faces are the train faces."""
     names = tuple("abcdefghijklmnopqrstuvwxyz"[: labels.shape[1]])
-    return Problem(Codes.all(codes), labels, names, Codes.all(codes), labels, settings, np.random.default_rng(5))
+    return Problem(
+        Codes.all(codes), labels, names, Codes.all(codes), labels, settings, np.random.default_rng(5)
+    )
 
 
-def confounded(rng: np.random.Generator, n: int, dims: int, lift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def confounded(
+    rng: np.random.Generator, n: int, dims: int, lift: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels a and b (n, 2) with P(a | b) = 1/2 +- lift; codes (n, D) = effects of both + unit noise; the effects (2, D) of a flip, of length 2, orthogonal."""
     effects = 2 * np.eye(2, dims)
     b = rng.random(n) < 0.5
@@ -94,7 +99,9 @@ def test_balanced_and_partial_recover_the_planted_direction_free_of_the_confound
 
 @pytest.mark.parametrize("centre", [0.0, 50.0])
 def test_partial_equals_least_squares_on_the_full_matrix(rng, centre):
-    labels = np.where(rng.standard_normal((900, 6)) + rng.standard_normal((900, 1)) > 0.4, 1, -1).astype(np.int8)
+    labels = np.where(rng.standard_normal((900, 6)) + rng.standard_normal((900, 1)) > 0.4, 1, -1).astype(
+        np.int8
+    )
     codes = centre + (labels @ rng.standard_normal((6, 9)) + rng.standard_normal((900, 9)))  # float64
     found = partial(pose(codes, labels)).vectors
     design = np.c_[np.ones(900), labels == 1]
@@ -115,7 +122,10 @@ def test_a_face_that_is_there_twice_counts_as_one(rng, name):
     """Twice the same codes: the same direction, and halves that agree no better, since no face has a copy in the other half."""
     codes, labels, _ = confounded(rng, 600, 6, 0.3)
     settings = SETTINGS.model_copy(
-        update={"balanced": Balanced(confounders=("b",), min_faces=60), "boundary": Boundary(ridge=1e-2, faces=500, iterations=500)}
+        update={
+            "balanced": Balanced(confounders=("b",), min_faces=60),
+            "boundary": Boundary(ridge=1e-2, faces=500, iterations=500),
+        }
     )
     plain = pose(codes, labels, settings)
     twice = Problem(
@@ -131,7 +141,10 @@ def test_a_face_that_is_there_twice_counts_as_one(rng, name):
     first, second = (ESTIMATORS[name](problem) for problem in (plain, twice))
     np.testing.assert_allclose(second.vectors, first.vectors, atol=2e-3)
     assert second.notes == first.notes
-    halves = [agreement(ESTIMATORS[name], replace(problem, rng=np.random.default_rng(6)), 2) for problem in (plain, twice)]
+    halves = [
+        agreement(ESTIMATORS[name], replace(problem, rng=np.random.default_rng(6)), 2)
+        for problem in (plain, twice)
+    ]
     np.testing.assert_allclose(halves[1], halves[0], atol=5e-3)
 
 
@@ -143,7 +156,15 @@ def test_partial_chooses_the_ridge_that_the_valid_faces_ask_for(rng, n, agree, s
     effects = np.ones((2, 20)) if same else np.kron(np.eye(2), np.ones(10))
     codes = ((labels == 1) @ effects + 3 * rng.standard_normal((2 * n, 20))).astype(np.float32)
     settings = SETTINGS.model_copy(update={"partial": Partial(ridges=(0.0, 0.3), largest_inflation=5.0)})
-    problem = Problem(Codes(codes, np.arange(n)), labels[:n], ("a", "b"), Codes(codes, np.arange(n, 2 * n)), labels[n:], settings, rng)
+    problem = Problem(
+        Codes(codes, np.arange(n)),
+        labels[:n],
+        ("a", "b"),
+        Codes(codes, np.arange(n, 2 * n)),
+        labels[n:],
+        settings,
+        rng,
+    )
     expected = np.linalg.solve(slopes(labels[:n]) + ridge * np.eye(2), problem.differences)
     np.testing.assert_allclose(partial(problem).vectors, expected, atol=1e-9)
 
@@ -151,7 +172,9 @@ def test_partial_chooses_the_ridge_that_the_valid_faces_ask_for(rng, n, agree, s
 def test_partial_warns_where_labels_nearly_fix_one_another(rng):
     """Twins that differ on 2% of the faces: phi = .96, so the inflation is 1 / (1 - .96^2) = 12.8; c stands alone."""
     a = rng.choice([-1, 1], 20_000)
-    labels = np.stack([a, np.where(rng.random(20_000) < 0.02, -a, a), rng.choice([-1, 1], 20_000)], 1).astype(np.int8)
+    labels = np.stack([a, np.where(rng.random(20_000) < 0.02, -a, a), rng.choice([-1, 1], 20_000)], 1).astype(
+        np.int8
+    )
     notes = partial(pose(rng.standard_normal((20_000, 4)).astype(np.float32), labels)).notes
     assert set(notes) == {"a", "b"} and "nearest label b (phi 0.96)" in notes["a"]
     assert LabelStatistics.of(labels).inflation() == pytest.approx([12.8, 12.8, 1], rel=0.12)
@@ -180,7 +203,17 @@ def test_label_statistics_by_hand():
 
 def test_balanced_by_hand():
     """Cells of b: with b the means differ by 10 - 4, without by 3 - 1; each cell counts half: 4, however many faces it holds. Unknown b: in no cell."""
-    table = [(10, 1, 1), (4, -1, 1), (3, 1, -1), (3, 1, -1), (3, 1, -1), (0, -1, -1), (2, -1, -1), (99, 1, 0), (77, 0, 1)]
+    table = [
+        (10, 1, 1),
+        (4, -1, 1),
+        (3, 1, -1),
+        (3, 1, -1),
+        (3, 1, -1),
+        (0, -1, -1),
+        (2, -1, -1),
+        (99, 1, 0),
+        (77, 0, 1),
+    ]
     codes = np.array([[row[0]] for row in table], np.float32)
     labels = np.array([row[1:] for row in table], np.int8)
     settings = SETTINGS.model_copy(update={"balanced": Balanced(confounders=("b",), min_faces=1)})
@@ -206,7 +239,9 @@ def test_discriminant_whitens(rng):
     labels = rng.choice([-1, 1], (5000, 1)).astype(np.int8)
     codes = rng.standard_normal((5000, 6)) @ shape + labels * np.arange(6.0)
     problem = pose(codes, labels, SETTINGS.model_copy(update={"lda": Discriminant(shrinkage=1e-12)}))
-    within = sum(np.cov(codes[labels[:, 0] == side].T, bias=True) * (labels == side).mean() for side in (1, -1))
+    within = sum(
+        np.cov(codes[labels[:, 0] == side].T, bias=True) * (labels == side).mean() for side in (1, -1)
+    )
     found, expected = units(lda(problem).vectors)[0], np.linalg.solve(within, problem.differences[0])
     assert found @ expected / np.linalg.norm(expected) == pytest.approx(1, abs=1e-9)
 
@@ -216,10 +251,14 @@ def test_boundaries_equal_scikit_learn(rng, name):
     """The same objective, on standardised codes: the same normal and intercept. LinearSVC charges its intercept too; a large scale makes that negligible."""
     n, scales = 3000, np.array([1, 5, 0.2, 3, 1])
     codes = (rng.standard_normal((n, 5)) * scales + 4).astype(np.float32)
-    labels = np.where((codes - 4) / scales @ [1, -1, 0.5, 0, 0] + rng.logistic(size=n) > 0.7, 1, -1).astype(np.int8)[:, None]
+    labels = np.where((codes - 4) / scales @ [1, -1, 0.5, 0, 0] + rng.logistic(size=n) > 0.7, 1, -1).astype(
+        np.int8
+    )[:, None]
     mean, std = codes.mean(0, dtype=np.float64), codes.std(0, dtype=np.float64)
-    loss = {"logistic": boundaries.logistic_loss, "svm": boundaries.squared_hinge}[name]
-    found = boundaries.fit(Codes.all(codes), labels, mean, std, loss, Boundary(ridge=1e-3, faces=n, iterations=500))
+    loss = {"logistic": linear.logistic_loss, "svm": linear.squared_hinge}[name]
+    found = linear.fit(
+        Codes.all(codes), labels, mean, std, loss, Boundary(ridge=1e-3, faces=n, iterations=500)
+    )
     factor = 1 / (1e-3 * n)
     other = {
         "logistic": LogisticRegression(C=factor, tol=1e-8),
@@ -243,7 +282,9 @@ def test_boundaries_recover_a_planted_boundary_with_its_intercept(rng, name):
     known = labels[:, 0] != 0
     gap = (codes[labels[:, 0] == 1].mean(0) - codes[labels[:, 0] == -1].mean(0)) @ units(estimate.vectors)[0]
     assert np.linalg.norm(estimate.vectors[0]) == pytest.approx(gap, rel=1e-4)  # native length
-    assert ((codes @ units(estimate.vectors)[0] + estimate.intercepts[0] > 0) == (labels[:, 0] == 1))[known].mean() > 0.85
+    assert ((codes @ units(estimate.vectors)[0] + estimate.intercepts[0] > 0) == (labels[:, 0] == 1))[
+        known
+    ].mean() > 0.85
 
 
 def test_a_dimension_that_never_moves_gets_no_weight(rng):
@@ -264,10 +305,14 @@ def test_controls_find_nothing(rng, name):
     problem = pose(codes[: n // 2], labels[: n // 2])
 
     def reached(vectors: np.ndarray) -> float:
-        return auroc(project(Codes(codes, np.arange(n // 2, n)), units(vectors))[:, 0], labels[n // 2 :, 0] == 1)[0]
+        return auroc(
+            project(Codes(codes, np.arange(n // 2, n)), units(vectors))[:, 0], labels[n // 2 :, 0] == 1
+        )[0]
 
     control, real = ESTIMATORS[name](problem).vectors, mean_difference(problem).vectors
-    assert reached(real) == pytest.approx(NormalDist().cdf(2 / 2**0.5 / (1 + 4 * dims / (n // 2 * 4)) ** 0.5), abs=0.02)
+    assert reached(real) == pytest.approx(
+        NormalDist().cdf(2 / 2**0.5 / (1 + 4 * dims / (n // 2 * 4)) ** 0.5), abs=0.02
+    )
     assert abs(reached(control) - 0.5) < 0.1
     assert np.linalg.norm(control) == pytest.approx(
         {"random": np.linalg.norm(real), "shuffled_labels": (4 * dims / (n // 2)) ** 0.5}[name], rel=0.1
@@ -298,18 +343,26 @@ def test_conditions_leave_every_direction_without_a_share_of_them(rng):
 
 
 def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
-    monkeypatch.setattr("faces.codes.NUMBERS", 300)
-    codes, labels = (3 + rng.standard_normal((500, 6))).astype(np.float32), rng.choice([-1, 0, 1], (500, 2)).astype(np.int8)
+    monkeypatch.setattr("faces.latents.codes.NUMBERS", 300)
+    codes, labels = (
+        (3 + rng.standard_normal((500, 6))).astype(np.float32),
+        rng.choice([-1, 0, 1], (500, 2)).astype(np.int8),
+    )
     directions = units(rng.standard_normal((2, 6)))
     covariance, midpoints = spread(Codes.all(codes), labels, directions, codes.mean(0, dtype=np.float64))
     along = codes.astype(np.float64) @ directions.T
     np.testing.assert_allclose(covariance, np.cov(along.T, bias=True), rtol=1e-5, atol=1e-6)
-    expected = [(along[labels[:, a] == 1, a].mean() + along[labels[:, a] == -1, a].mean()) / 2 for a in range(2)]
+    expected = [
+        (along[labels[:, a] == 1, a].mean() + along[labels[:, a] == -1, a].mean()) / 2 for a in range(2)
+    ]
     np.testing.assert_allclose(midpoints, expected, rtol=1e-5)
 
 
 def test_an_appraisal_says_why_a_figure_is_missing(rng):
-    codes, labels = rng.standard_normal((60, 4)).astype(np.float32), rng.choice([-1, 1], (60, 2)).astype(np.int8)
+    codes, labels = (
+        rng.standard_normal((60, 4)).astype(np.float32),
+        rng.choice([-1, 1], (60, 2)).astype(np.int8),
+    )
     truth = labels[:20].copy()
     truth[:, 1] = 1
     estimate = Estimate(np.array([[np.nan] * 4, [1, 0, 0, 0]]), notes={"a": "no cell"})
@@ -368,9 +421,12 @@ def test_unknown_labels_count_on_neither_side():
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_blocks_do_not_matter(rng, monkeypatch, name):
-    codes, labels = rng.standard_normal((1000, 8)).astype(np.float32), rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8)
+    codes, labels = (
+        rng.standard_normal((1000, 8)).astype(np.float32),
+        rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8),
+    )
     whole = ESTIMATORS[name](pose(codes, labels)).vectors
-    monkeypatch.setattr("faces.codes.NUMBERS", 77 * 8)
+    monkeypatch.setattr("faces.latents.codes.NUMBERS", 77 * 8)
     np.testing.assert_allclose(ESTIMATORS[name](pose(codes, labels)).vectors, whole, atol=2e-4)
 
 
@@ -390,8 +446,10 @@ def test_sample_keeps_as_many_with_as_without(rng):
 
 
 def test_moments_equal_numpy(rng, monkeypatch):
-    monkeypatch.setattr("faces.moments.NUMBERS", 64 * 6)
-    codes = (1000 + rng.standard_normal((500, 6))).astype(np.float32)  # far from zero: sums of squares alone would lose it
+    monkeypatch.setattr("faces.latents.moments.NUMBERS", 64 * 6)
+    codes = (1000 + rng.standard_normal((500, 6))).astype(
+        np.float32
+    )  # far from zero: sums of squares alone would lose it
     rows = np.arange(0, 500, 2)
     moments = Moments.of(codes, rows)
     chosen = codes[rows].astype(np.float64)
@@ -411,7 +469,9 @@ def test_moments_of_shards_add_up_to_those_of_all(rng):
     total = sum(others, first)
     assert total.count == whole.count
     np.testing.assert_allclose(total.covariance(), whole.covariance(), rtol=0, atol=1e-12)
-    about = [Moments(1, np.zeros(5), row, np.square(row), np.outer(row, row)) for row in codes.astype(np.float64)]
+    about = [
+        Moments(1, np.zeros(5), row, np.square(row), np.outer(row, row)) for row in codes.astype(np.float64)
+    ]
     together = sum(about[1:], about[0])
     np.testing.assert_array_equal(together.products, codes.astype(np.float64).T @ codes)
     np.testing.assert_array_equal(together.first, codes.sum(0, dtype=np.float64))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from faces.exclusions import Exclusive, exclusions, switched
-from faces.params import ParamsError
+from faces.core.params import ParamsError
+from faces.edits.exclusions import Exclusive, exclusions, switched
 
 ATTRIBUTES = ("Bald", "Black_Hair", "Brown_Hair", "Long_Hair", "Bangs", "Smiling")
 BALD, BLACK, BROWN, LONG, BANGS, SMILING = range(6)
@@ -34,16 +34,23 @@ def test_sets_become_pairs(pairs):
 
 
 def test_a_pair_that_the_faces_show_together_is_passed_over():
-    both = np.repeat(np.array([[1, 1], [1, -1], [-1, 1]], np.int8), [2, 8, 18], axis=0)  # 2 of the 10 faces with the rarer label
+    both = np.repeat(
+        np.array([[1, 1], [1, -1], [-1, 1]], np.int8), [2, 8, 18], axis=0
+    )  # 2 of the 10 faces with the rarer label
     for tolerance, count in ((0.2, 1), (0.19, 0)):
-        assert len(exclusions("here", Exclusive(sets=(("a", "b"),), tolerance=tolerance), ("a", "b"), both)) == count
+        assert (
+            len(exclusions("here", Exclusive(sets=(("a", "b"),), tolerance=tolerance), ("a", "b"), both))
+            == count
+        )
 
 
 def test_what_cannot_stay_goes(pairs):
     brown = switched(BROWN, np.ones(3, int), FACES[:3], pairs)
     np.testing.assert_array_equal(brown, [[-1, 0, 1, 0, 0, 0], [0, -1, 1, 0, 0, 0], [0, -1, 1, 0, 0, 0]])
     short = switched(LONG, np.array([-1, -1]), FACES[2:], pairs)
-    np.testing.assert_array_equal(short, [[0, 0, 0, -1, -1, 0], [0, 0, 0, -1, 0, 0]])  # nobody knows of the second face's bangs: they stay
+    np.testing.assert_array_equal(
+        short, [[0, 0, 0, -1, -1, 0], [0, 0, 0, -1, 0, 0]]
+    )  # nobody knows of the second face's bangs: they stay
     bangs = switched(BANGS, np.ones(1, int), FACES[1:2], pairs)
     np.testing.assert_array_equal(bangs, [[0, 0, 0, 1, 1, 0]])
 
@@ -53,7 +60,9 @@ def test_taking_away_brings_nothing(pairs):
 
 
 def test_an_attribute_in_no_set_changes_alone(pairs):
-    np.testing.assert_array_equal(switched(SMILING, -FACES[:, SMILING], FACES, pairs), -FACES * (np.arange(6) == SMILING))
+    np.testing.assert_array_equal(
+        switched(SMILING, -FACES[:, SMILING], FACES, pairs), -FACES * (np.arange(6) == SMILING)
+    )
 
 
 def test_a_name_that_the_data_lack_is_an_error():

@@ -11,12 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from faces import bundle, checkpoints, gaussian, models
-from faces import export as networks
-from faces.attributes import GROUPS, TABLE, describe
-from faces.crops import Geometry
-from faces.devices import to_device
-from faces.gaussian import Spread
+from faces import checkpoints, models
+from faces.data.crops import Geometry
+from faces.export import bundle
+from faces.export import onnx as networks
+from faces.export.attributes import GROUPS, TABLE, describe
+from faces.latents import gaussian
+from faces.latents.gaussian import Spread
+from faces.nn.device import to_device
 from tests import exports
 
 
@@ -33,7 +35,9 @@ def about(root):
 def array(root, about, name):
     place = about["arrays"][name]
     count = int(np.prod(place["shape"]))
-    return np.frombuffer((root / "data/export/arrays.bin").read_bytes(), "<f4", count, place["offset"]).reshape(place["shape"])
+    return np.frombuffer(
+        (root / "data/export/arrays.bin").read_bytes(), "<f4", count, place["offset"]
+    ).reshape(place["shape"])
 
 
 @pytest.mark.parametrize("batch", [1, 8])
@@ -42,11 +46,15 @@ def test_both_networks_equal_torch(root, batch):
     model, _ = checkpoints.load(root / "data/model")
     images = np.load(root / "data/crops/images.npy")[:batch]
     codes = np.random.default_rng(3).normal(size=(batch, model.code_length)).astype(np.float32)
-    encoder, decoder = (onnxruntime.InferenceSession(root / "data/export" / f"{half}.onnx") for half in ("encoder", "decoder"))
+    encoder, decoder = (
+        onnxruntime.InferenceSession(root / "data/export" / f"{half}.onnx") for half in ("encoder", "decoder")
+    )
     with torch.no_grad():
         expected = model.encode(to_device(images, torch.device("cpu"))).numpy()
         decoded = model.decode(torch.from_numpy(codes)).clamp(-1, 1).numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(encoder.run(None, {"images": images})[0], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        encoder.run(None, {"images": images})[0], expected, atol=1e-4 * np.abs(expected).max()
+    )
     found = decoder.run(None, {"codes": codes})[0]
     assert found.dtype == np.float32 and 0 <= found.min() and found.max() <= 255
     np.testing.assert_allclose(found / 127.5 - 1, decoded, atol=1e-4)
@@ -76,7 +84,9 @@ def test_the_bundle_lists_its_files_truly(root, about):
     assert about["quality"] == exports.METRICS["reconstruction"]
     assert about["detail"] == exports.PARAMS["detail"]
     assert about["geometry"]["frame"] == [178, 218]
-    np.testing.assert_allclose(about["geometry"]["template"], [[69.745, 111], [107.237, 111], [88.5, 152.514]], atol=1e-3)
+    np.testing.assert_allclose(
+        about["geometry"]["template"], [[69.745, 111], [107.237, 111], [88.5, 152.514]], atol=1e-3
+    )
 
 
 def test_directions_and_ranges_are_those_of_the_train_codes(root, about):
@@ -86,14 +96,18 @@ def test_directions_and_ranges_are_those_of_the_train_codes(root, about):
     for unit, entry in zip(units, about["attributes"], strict=True):
         places = (codes - codes.mean(0)) @ unit
         assert entry["sigma"] == pytest.approx(places.std(), rel=1e-4)
-        np.testing.assert_allclose(entry["range"], np.quantile(places / places.std(), (0.02, 0.98)), atol=2e-3)
+        np.testing.assert_allclose(
+            entry["range"], np.quantile(places / places.std(), (0.02, 0.98)), atol=2e-3
+        )
         assert entry["reach"] == pytest.approx(entry["range"][1] - entry["range"][0], abs=2e-4)
 
 
 def test_the_stored_spread_is_the_covariance(root, about):
     codes = np.load(root / "data/latents/latents.npy")[:160].astype(np.float64)
     factor, residual = array(root, about, "factor"), array(root, about, "residual")
-    np.testing.assert_allclose(factor.T @ factor + np.diag(residual**2), np.cov(codes.T, bias=True), atol=1e-5)
+    np.testing.assert_allclose(
+        factor.T @ factor + np.diag(residual**2), np.cov(codes.T, bias=True), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("rank", [5, 40])
@@ -126,7 +140,11 @@ def test_normals_are_the_specified_ones():
 
     seed = 123456789
     units = [(mix((mix(i + 1) + mix(seed ^ 0x9E3779B9)) & 0xFFFFFFFF) + 0.5) / 2**32 for i in range(4)]
-    expected = [trig(2 * np.pi * units[i + 1]) * np.sqrt(-2 * np.log(units[i])) for i in (0, 2) for trig in (np.cos, np.sin)]
+    expected = [
+        trig(2 * np.pi * units[i + 1]) * np.sqrt(-2 * np.log(units[i]))
+        for i in (0, 2)
+        for trig in (np.cos, np.sin)
+    ]
     np.testing.assert_allclose(gaussian.normals(seed, 4), expected, rtol=1e-12)
     np.testing.assert_array_equal(gaussian.normals(seed, 3), gaussian.normals(seed, 9)[:3])
     many = np.concatenate([gaussian.normals(s, 1000) for s in range(100)])
@@ -168,7 +186,10 @@ def test_a_network_that_differs_from_torch_is_not_exported(root, tmp_path, monke
         networks.networks(model, images, codes, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "small"), [("glow", {"levels": 2, "steps": 1, "width": 16}), ("pggan", {"latent": 32, "maps": 16})])
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [("glow", {"levels": 2, "steps": 1, "width": 16}), ("pggan", {"latent": 32, "maps": 16})],
+)
 def test_a_flow_and_a_gan_are_exported_as_well(root, params, tmp_path, name, small):
     """Both networks do what torch does, or nothing is written; a flow's give back the picture itself."""
     torch.manual_seed(0)
@@ -197,7 +218,9 @@ def test_a_range_the_wrong_way_round_is_refused(root, tmp_path):
 
 
 def test_a_square_crop_has_the_square_for_a_frame():
-    geometry = bundle.describe_geometry(Geometry(box="square", size=64, filter="lanczos"), (200, 300), np.empty((0, 10)))
+    geometry = bundle.describe_geometry(
+        Geometry(box="square", size=64, filter="lanczos"), (200, 300), np.empty((0, 10))
+    )
     assert geometry["frame"] == [178, 178] and geometry["box"] == [0, 0, 178, 178]
     np.testing.assert_allclose(geometry["template"], [[69.745, 91], [107.237, 91], [88.432, 132.514]])
 

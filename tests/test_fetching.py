@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from faces import fetching
-from faces.fetching import Expected, FetchError, HtmlPage, download
+from faces.ingest import http
+from faces.ingest.http import Expected, FetchError, HtmlPage, download
 from tests.misbehaving import Reply, md5, serving
 
 FILE = b"PK\x03\x04" + np.random.default_rng(0).bytes(300_000)  # more than four pieces
@@ -18,7 +18,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(fetching, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "PAUSE", 0.0)
 
 
 def quiet(done, total, unit):
@@ -89,14 +89,14 @@ def test_a_server_that_never_recovers_ends_the_attempts_and_keeps_what_came(serv
     with pytest.raises(FetchError, match=r"HTTP 502 .*5 times in a row; 65,536 bytes are kept"):
         download(f"{server.url}/a.zip", tmp_path / "a.zip", ZIP, quiet)
     assert (tmp_path / "a.zip.part").stat().st_size == 65_536
-    assert len(server.log) == 1 + fetching.ATTEMPTS - 1  # the first failure came with progress, and counts as one
+    assert len(server.log) == 1 + http.ATTEMPTS - 1  # the first failure came with progress, and counts as one
 
 
 def test_progress_between_failures_allows_more_of_them(server, tmp_path):
     server.replies["/a.zip"] = [Reply(FILE, cut=20_000) for _ in range(16)]
     download(f"{server.url}/a.zip", tmp_path / "a.zip", ZIP, quiet)
     assert (tmp_path / "a.zip").read_bytes() == FILE
-    assert len(server.log) == 16 > fetching.ATTEMPTS
+    assert len(server.log) == 16 > http.ATTEMPTS
 
 
 @pytest.mark.parametrize("status, reason", [(403, "access denied"), (404, "no such file"), (401, "login")])
@@ -148,18 +148,18 @@ def test_no_server(tmp_path):
 
 def test_json(server):
     server.replies["/list"] = [Reply(status=500), Reply(b'[{"path": "x"}]')]
-    assert fetching.fetch_json(f"{server.url}/list") == [{"path": "x"}]
+    assert http.fetch_json(f"{server.url}/list") == [{"path": "x"}]
     server.replies["/page"] = Reply(PAGE)
     with pytest.raises(FetchError, match="expected JSON"):
-        fetching.fetch_json(f"{server.url}/page")
+        http.fetch_json(f"{server.url}/page")
     server.replies["/ill"] = Reply(status=500)
     with pytest.raises(FetchError, match="HTTP 500"):
-        fetching.fetch_json(f"{server.url}/ill")
+        http.fetch_json(f"{server.url}/ill")
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("FACES_CACHE", str(tmp_path))
-    assert fetching.cache_folder() == tmp_path
+    assert http.cache_folder() == tmp_path
     monkeypatch.delenv("FACES_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert fetching.cache_folder() == tmp_path / ".cache" / "facemorph"
+    assert http.cache_folder() == tmp_path / ".cache" / "facemorph"

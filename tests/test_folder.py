@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faces import raw
-from faces.params import ParamsError, parse
+from faces.core.params import ParamsError, parse
+from faces.data import annotations
+from faces.ingest import writer
 from faces.sources import SourceError, folder
 
 
@@ -19,7 +20,12 @@ def picture(number, kind="JPEG"):
     return buffer.getvalue()
 
 
-PICTURES = {"a.jpg": picture(1), "deep/er/b.PNG": picture(2, "PNG"), "c.webp": picture(3, "WEBP"), "deep/d.jpeg": picture(4)}
+PICTURES = {
+    "a.jpg": picture(1),
+    "deep/er/b.PNG": picture(2, "PNG"),
+    "c.webp": picture(3, "WEBP"),
+    "deep/d.jpeg": picture(4),
+}
 
 
 def lay(place, table, files=PICTURES):
@@ -38,7 +44,11 @@ def fetch(settings, out):
     folder.fetch(settings, 0, out, lambda done, total, unit: None)
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
-    return raw.read_labels(out / "labels.csv"), pictures, json.loads((out / "source.json").read_text())
+    return (
+        annotations.read_labels(out / "labels.csv"),
+        pictures,
+        json.loads((out / "source.json").read_text()),
+    )
 
 
 TABLE = """name, split,identity,nose_x,Smiling,Hat,Beard
@@ -64,14 +74,18 @@ def test_a_folder_with_everything(tmp_path, ending, mark):
     table, pictures, about = fetch(settings, tmp_path / "raw")
     assert pictures == PICTURES  # byte for byte, whatever the format
     assert table["name"].tolist() == list(PICTURES)
-    assert table["split"].tolist() == ["train", "test", raw.split_of("c.webp", 0.1, 0.1), "valid"]
+    assert table["split"].tolist() == ["train", "test", writer.split_of("c.webp", 0.1, 0.1), "valid"]
     assert table["identity"].tolist() == [7, -1, -1, 8]
     np.testing.assert_array_equal(table["nose_x"], [44.5, np.nan, np.nan, 3])
     assert table["Smiling"].tolist() == [1, -1, 0, 1]  # only 1, 0, blank: 0 is no
     assert table["Hat"].tolist() == [-1, 0, 1, 0]  # a -1 among them: 0 is unknown
     assert table["Beard"].tolist() == [1, 0, -1, -1]
     assert (about["licence"], about["images_without_row"], about["rows_without_image"]) == ("mine", 1, 0)
-    assert about["visible"] == ["Smiling", "Hat", "Beard"] and about["flippable"] == [] and about["source"] == "folder"
+    assert (
+        about["visible"] == ["Smiling", "Hat", "Beard"]
+        and about["flippable"] == []
+        and about["source"] == "folder"
+    )
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -98,7 +112,9 @@ def test_splits_by_hash_have_their_shares_and_never_move(tmp_path):
     after, _, about = fetch(config(lay(tmp_path / "b", large, few), 0.2, 0.1), tmp_path / "raw b")
     assert after.set_index("name")["split"][before["name"]].tolist() == before["split"].tolist()
     shares = after["split"].value_counts(normalize=True)
-    assert [shares[split] for split in raw.SPLITS] == pytest.approx([0.7, 0.2, 0.1], abs=3 * np.sqrt(0.21 / 4000))
+    assert [shares[split] for split in annotations.SPLITS] == pytest.approx(
+        [0.7, 0.2, 0.1], abs=3 * np.sqrt(0.21 / 4000)
+    )
     assert about["rows_without_image"] == 3999  # rows stay: cropping reports them
 
 
@@ -108,7 +124,10 @@ def test_splits_by_hash_have_their_shares_and_never_move(tmp_path):
         ("file,Hat\na.jpg,1\n", r"no column 'name' \(found: file, Hat\)"),
         ("name;Hat\na.jpg;1\n", r"no column 'name' \(found: name;Hat\); .*separated by commas"),
         ("", r"no column 'name'"),
-        ("name,split,identity,nose_x\na.jpg,train,1,2\n", r"no attribute column \(found: name, split, identity, nose_x\)"),
+        (
+            "name,split,identity,nose_x\na.jpg,train,1,2\n",
+            r"no attribute column \(found: name, split, identity, nose_x\)",
+        ),
         ("name,Hat,Hat\na.jpg,1,1\n", r"column 'Hat' stands twice"),
         ("name,Hat,\na.jpg,1,\n", r"column 3 has no name"),
         ("name,Hat\n", r"no rows"),
@@ -116,7 +135,10 @@ def test_splits_by_hash_have_their_shares_and_never_move(tmp_path):
         ("name,Hat\na.jpg,1\nc.webp,2\n", r"row 3, column 'Hat': '2'; allowed: 1, 0, -1, or blank"),
         ("name,Hat\na.jpg,0.5\n", r"row 2, column 'Hat': '0.5'"),
         ("name,Hat\na.jpg,nan\n", r"row 2, column 'Hat': 'nan'"),
-        ("name,identity,Hat\na.jpg,Bob,1\n", r"row 2, column 'identity': 'Bob'; allowed: a whole number, or blank"),
+        (
+            "name,identity,Hat\na.jpg,Bob,1\n",
+            r"row 2, column 'identity': 'Bob'; allowed: a whole number, or blank",
+        ),
         ("name,nose_x,Hat\na.jpg,left,1\n", r"row 2, column 'nose_x': 'left'; allowed: a number, or blank"),
         ("name,Hat\na.jpg,1\na.jpg,0\n", r"row 3: a.jpg stands twice"),
         ("name,Hat\na.jpg,1\n,0\n", r"row 3 has no name"),
@@ -134,7 +156,9 @@ def test_a_faulty_table_names_file_and_row(tmp_path, table, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("reader", [folder.attributes, lambda settings: folder.fetch(settings, 0, None, None)])
+@pytest.mark.parametrize(
+    "reader", [folder.attributes, lambda settings: folder.fetch(settings, 0, None, None)]
+)
 def test_a_faulty_path(tmp_path, reader):
     with pytest.raises(SourceError, match=r"sources.folder.path is empty"):
         reader(config(""))

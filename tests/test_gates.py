@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ops import gates, noise, settings
+from ops.retrain import gates, noise, settings
 
 GATES = settings.load().gates.model_copy(
     update={
@@ -26,7 +26,9 @@ def figures(psnr=25.0, smiling=0.9, glasses=0.95, leakage=0.2):
 
 
 def judge(challenger, champion=None, sanity=SOUND, measured=None, new_data=False):
-    return gates.judge(figures() if champion is None else champion, challenger, sanity, GATES, measured or {}, new_data)
+    return gates.judge(
+        figures() if champion is None else champion, challenger, sanity, GATES, measured or {}, new_data
+    )
 
 
 def test_nobody_to_beat():
@@ -64,7 +66,9 @@ def test_a_figure_that_went_missing_is_held():
     challenger = figures()
     del challenger["auroc"]["Smiling"]
     verdict = judge(challenger, new_data=True)
-    assert verdict.word == "HOLD" and verdict.reasons == ("auroc.Smiling: the champion has 0.9, the challenger none",)
+    assert verdict.word == "HOLD" and verdict.reasons == (
+        "auroc.Smiling: the champion has 0.9, the challenger none",
+    )
 
 
 def test_nan_is_a_missing_figure():
@@ -94,17 +98,24 @@ def test_without_a_tolerance_nobody_is_promoted():
         ({"parity": None}, "parity: pictures are not finite"),
         ({"latency": 900.0}, "latency: 900 ms per face, at most 200"),
         ({"spread": 0.1}, "spread: samples differ by 0.10 levels"),
-        ({"trouble": "decoder.onnx is missing", "parity": None, "latency": None, "spread": None}, "the export cannot be used"),
+        (
+            {"trouble": "decoder.onnx is missing", "parity": None, "latency": None, "spread": None},
+            "the export cannot be used",
+        ),
     ],
 )
 def test_a_broken_model_is_rejected_however_good_its_figures(broken, reason):
     verdict = judge(figures(psnr=40.0), sanity=SOUND | broken, new_data=True)
-    assert verdict.word == "REJECT" and any(told.startswith(reason) for told in verdict.reasons), verdict.reasons
+    assert verdict.word == "REJECT" and any(told.startswith(reason) for told in verdict.reasons), (
+        verdict.reasons
+    )
 
 
 def test_tolerance_from_measured_noise():
     """Two runs of deviation s differ by sqrt(2) s; three of those are allowed."""
-    assert gates.tolerance("auroc.Smiling", GATES, {"auroc.Smiling": 0.01}) == pytest.approx(3 * math.sqrt(2) * 0.01)
+    assert gates.tolerance("auroc.Smiling", GATES, {"auroc.Smiling": 0.01}) == pytest.approx(
+        3 * math.sqrt(2) * 0.01
+    )
     assert gates.tolerance("auroc.Smiling", GATES, {}) == 0.04
     assert gates.tolerance("auroc.Smiling", GATES, {"auroc.Smiling": 0.0}) == gates.ROUNDING
     verdict = judge(figures(smiling=0.85), measured={"auroc.Smiling": 0.02}, new_data=True)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from faces.core.params import ParamsError, parse
 from faces.models import glow
-from faces.params import ParamsError, parse
 
 GROUP = {
     "batch": 8,
@@ -32,7 +32,10 @@ def build(size=8, seed=0, dtype=torch.float64, **keys):
 def pictures(count=8, size=8, seed=1, dtype=torch.float64):
     """8-bit colours in [-1, 1] whose channels differ in mean and contrast; the blue one is nearly flat."""
     noise = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-    values = (noise * torch.tensor([250.0, 90.0, 2.0]).view(3, 1, 1) + torch.tensor([3.0, 120.0, 40.0]).view(3, 1, 1)).floor()
+    values = (
+        noise * torch.tensor([250.0, 90.0, 2.0]).view(3, 1, 1)
+        + torch.tensor([3.0, 120.0, 40.0]).view(3, 1, 1)
+    ).floor()
     return values / 127.5 - 1
 
 
@@ -92,7 +95,9 @@ def test_log_determinant_is_that_of_the_jacobian(coupling, size):
     x = torch.rand(2, 3, size, size, dtype=torch.float64) - 0.5
     _, log_det = model.flow(x)
     for one, value in zip(x, log_det, strict=True):
-        jacobian = torch.autograd.functional.jacobian(lambda image: model.flow(image[None])[0][0], one).flatten(1)
+        jacobian = torch.autograd.functional.jacobian(
+            lambda image: model.flow(image[None])[0][0], one
+        ).flatten(1)
         assert value.item() == pytest.approx(torch.linalg.slogdet(jacobian).logabsdet.item(), abs=1e-8)
 
 
@@ -175,7 +180,9 @@ def test_dequantised_fills_the_bin_of_each_of_the_32_colours():
 
 def test_actnorm_standardises_its_first_batch():
     norm = glow.ActNorm(3).double()
-    x = 5 + torch.randn(16, 3, 4, 4, dtype=torch.float64) * torch.tensor([0.01, 1.0, 30.0], dtype=torch.float64).view(3, 1, 1)
+    x = 5 + torch.randn(16, 3, 4, 4, dtype=torch.float64) * torch.tensor(
+        [0.01, 1.0, 30.0], dtype=torch.float64
+    ).view(3, 1, 1)
     norm.fit(x)
     y = norm.log_scale.exp().view(3, 1, 1) * (x + norm.bias.view(3, 1, 1))
     assert y.mean((0, 2, 3)).abs().max() < 1e-10
@@ -193,7 +200,12 @@ def test_every_actnorm_is_fitted_in_the_first_training_step_and_never_again(monk
     model.train()
     for _ in range(2):
         next(model.losses(pictures(), 0.0))
-    assert len(fitted) == len(set(fitted)) == sum(isinstance(module, glow.ActNorm) for module in model.modules()) == 2 * 2 * 3
+    assert (
+        len(fitted)
+        == len(set(fitted))
+        == sum(isinstance(module, glow.ActNorm) for module in model.modules())
+        == 2 * 2 * 3
+    )
     assert model.initialised
 
 
@@ -255,7 +267,9 @@ def test_noise_is_the_global_generators_and_samples_are_the_given_ones():
         torch.manual_seed(seed)
         losses.append(next(model.losses(pictures(), 0.0))[1].item())
     assert losses[0] == losses[1] != losses[2]
-    cold, warm = (model.sample(50, torch.Generator().manual_seed(2), temperature) for temperature in (0.5, 1.0))
+    cold, warm = (
+        model.sample(50, torch.Generator().manual_seed(2), temperature) for temperature in (0.5, 1.0)
+    )
     assert torch.equal(cold, 0.5 * warm)
     assert warm.std().item() == pytest.approx(1, abs=4 / math.sqrt(2 * warm.numel()))
 
@@ -269,7 +283,9 @@ def test_inverse_of_a_unit_triangle_is_the_solution_of_its_equations():
 
 
 def test_sizes_that_cannot_be_halved_so_often_are_refused():
-    with pytest.raises(ParamsError, match=r"models.glow.levels = 4; 8 pixels cannot be halved so often, allowed: 1 to 3"):
+    with pytest.raises(
+        ParamsError, match=r"models.glow.levels = 4; 8 pixels cannot be halved so often, allowed: 1 to 3"
+    ):
         build(size=8, levels=4)
 
 
@@ -287,7 +303,9 @@ def test_exports_for_any_batch_without_solving_equations(way):
 
     model = disturbed(build(levels=1, steps=1, dtype=torch.float32), 0.03).eval()
     x = pictures(dtype=torch.float32) if way == "encode" else torch.randn(8, model.code_length)
-    program = torch.export.export(Way(model), (x[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False)
+    program = torch.export.export(
+        Way(model), (x[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
+    )
     operations = {str(node.target) for graph in program.graph_module.modules() for node in graph.graph.nodes}
     assert "aten.conv2d.default" in operations or "aten.conv2d.padding" in operations
     assert not any("linalg" in name or "triangular" in name or "inverse" in name for name in operations)

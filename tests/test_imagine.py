@@ -10,11 +10,12 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from faces import checkpoints, models, raw
-from faces.crops import read_geometry
-from faces.judge import Judge, Panel
-from faces.labels import extremes
-from faces.params import parse
+from faces import checkpoints, models
+from faces.classifier import Judge, Panel
+from faces.core.params import parse
+from faces.data.crops import read_geometry
+from faces.ingest import writer
+from faces.metrics.label_stats import extremes
 from stages import imagine
 
 SETTINGS = {"faces": 200, "extremes": 0.1, "batch": 64}
@@ -52,9 +53,13 @@ def test_codes_are_labelled_by_what_the_last_judge_sees_in_their_faces():
     codes = np.empty((200, 4), np.float32)
     evidence = imagine.imagine(Painter(), panel, parse(imagine.Imagine, SETTINGS), 7, codes)
     np.testing.assert_allclose(evidence[:, 0], 0.1 * codes[:, 2], rtol=1e-5)
-    np.testing.assert_array_equal(codes[:64], Painter().sample(64, torch.Generator().manual_seed(7), 1.0).numpy())
+    np.testing.assert_array_equal(
+        codes[:64], Painter().sample(64, torch.Generator().manual_seed(7), 1.0).numpy()
+    )
     labels = extremes(evidence, 20)[:, 0]
-    assert (codes[labels == 1, 2].min() >= np.sort(codes[:, 2])[-20]) and (codes[labels == -1, 2].max() <= np.sort(codes[:, 2])[19])
+    assert (codes[labels == 1, 2].min() >= np.sort(codes[:, 2])[-20]) and (
+        codes[labels == -1, 2].max() <= np.sort(codes[:, 2])[19]
+    )
 
 
 @pytest.fixture
@@ -64,13 +69,17 @@ def project(tmp_path, monkeypatch, params):
     for name in ("crops", "model", "judges"):
         (tmp_path / name).mkdir()
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(8)], "split": "train", "Rare": -1, "Smiling": 1})
-    raw.write_labels(tmp_path / "crops/table.csv", table)
+    writer.write_labels(tmp_path / "crops/table.csv", table)
     np.save(tmp_path / "crops/images.npy", np.zeros((8, 32, 32, 3), np.uint8))
-    (tmp_path / "crops/geometry.json").write_text(json.dumps({"box": "square", "size": 32, "filter": "lanczos"}))
+    (tmp_path / "crops/geometry.json").write_text(
+        json.dumps({"box": "square", "size": 32, "filter": "lanczos"})
+    )
     config = models.config("vae", {"vae": {**params["models"]["vae"], "code_length": 6, "width": 4}})
     torch.manual_seed(0)
     model = models.find("vae").Model(config, 32)
-    checkpoints.save(tmp_path / "model", "vae", config, read_geometry(tmp_path / "crops/geometry.json"), model)
+    checkpoints.save(
+        tmp_path / "model", "vae", config, read_geometry(tmp_path / "crops/geometry.json"), model
+    )
     save_file(nn.ModuleList([Judge(32, 2, 4, 8)]).state_dict(), tmp_path / "judges/judge.safetensors")
     figures = {"Rare": {"judges": False, "spread": 1.0}, "Smiling": {"judges": True, "spread": 1.0}}
     about = {"attributes": ["Rare", "Smiling"], "size": 32, "widths": [4], "features": 8, "judges": [figures]}

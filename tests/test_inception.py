@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from faces import inception
+from faces.scoring import inception
 
 CPU = torch.device("cpu")
 
@@ -51,21 +51,25 @@ def test_another_file_is_refused(package, tmp_path):
     path = tmp_path / "other.pth"
     path.write_bytes(b"not the weights")
     with pytest.raises(
-        inception.InceptionError, match=r"other\.pth: SHA-256 begins with [0-9a-f]{8}, expected 6726825d: not weights-inception"
+        inception.InceptionError,
+        match=r"other\.pth: SHA-256 begins with [0-9a-f]{8}, expected 6726825d: not weights-inception",
     ):
         inception.load(path, CPU)
 
 
 def test_a_missing_file_is_named(package, tmp_path):
     with pytest.raises(
-        inception.InceptionError, match=r"none\.pth: No such file or directory; fetch weights-inception-2015-12-05-6726825d\.pth"
+        inception.InceptionError,
+        match=r"none\.pth: No such file or directory; fetch weights-inception-2015-12-05-6726825d\.pth",
     ):
         inception.load(tmp_path / "none.pth", CPU)
 
 
 def test_a_missing_package_is_named(monkeypatch, weights):
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
-    with pytest.raises(inception.InceptionError, match="needs the package torch-fidelity: pip install torch-fidelity"):
+    with pytest.raises(
+        inception.InceptionError, match="needs the package torch-fidelity: pip install torch-fidelity"
+    ):
         inception.load(weights, CPU)
 
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 import yaml
 
-from faces import judge, raw
-from faces.files import write_json
-from stages import classifier
+from faces import classifier
+from faces.core.files import write_json
+from faces.data import annotations
+from faces.ingest import writer
+from stages import classifier as stage
 from tests.conftest import ROOT
 
 SIDES = ["train"] * 6 + ["valid", "test"] * 2
@@ -22,34 +24,40 @@ SIDES = ["train"] * 6 + ["valid", "test"] * 2
 
 def test_class_weights_even_out_the_sides():
     labels = np.array([[1, 1, 0]] * 10 + [[-1, 1, -1]] * 30 + [[-1, 1, -1]] * 60, np.int8)
-    positive, negative = judge.class_weights(labels, 5.0)
+    positive, negative = classifier.class_weights(labels, 5.0)
     np.testing.assert_allclose(positive, [5.0, 0.5, 5.0])
     np.testing.assert_allclose(negative, [100 / 180, 5.0, 0.5])
-    assert judge.class_weights(labels, 3.0)[0][0] == 3.0
+    assert classifier.class_weights(labels, 3.0)[0][0] == 3.0
 
 
 def test_the_loss_leaves_unknown_labels_out():
     logits, ones = torch.tensor([[0.0, 100.0]]), torch.ones(2)
-    assert judge.masked_loss(logits, torch.tensor([[1, 0]]), ones, ones).item() == pytest.approx(np.log(2))
-    assert judge.masked_loss(logits, torch.tensor([[-1, 0]]), ones, 3 * ones).item() == pytest.approx(3 * np.log(2))
-    assert judge.masked_loss(logits, torch.tensor([[0, 0]]), ones, ones).item() == 0
+    assert classifier.masked_loss(logits, torch.tensor([[1, 0]]), ones, ones).item() == pytest.approx(
+        np.log(2)
+    )
+    assert classifier.masked_loss(logits, torch.tensor([[-1, 0]]), ones, 3 * ones).item() == pytest.approx(
+        3 * np.log(2)
+    )
+    assert classifier.masked_loss(logits, torch.tensor([[0, 0]]), ones, ones).item() == 0
 
 
 def test_platt_recovers_scale_and_shift(rng):
     logits = rng.normal(0, 2, 20_000)
     positive = rng.random(20_000) < 1 / (1 + np.exp(-(1.7 * logits - 0.6)))
-    assert judge.platt(logits, positive) == pytest.approx((1.7, -0.6), abs=0.08)
+    assert classifier.platt(logits, positive) == pytest.approx((1.7, -0.6), abs=0.08)
 
 
 def test_platt_is_finite_on_perfect_separation():
-    scale, shift = judge.platt(np.r_[np.linspace(-3, -1, 50), np.linspace(1, 3, 50)], np.repeat([False, True], 50))
+    scale, shift = classifier.platt(
+        np.r_[np.linspace(-3, -1, 50), np.linspace(1, 3, 50)], np.repeat([False, True], 50)
+    )
     assert 1 < scale < 20
     assert abs(shift) < 1e-6
 
 
 def test_calibration_error_of_known_frequencies():
     chance, positive = np.repeat([0.25, 0.85], 100), np.r_[np.arange(100) < 25, np.arange(100) < 65]
-    assert judge.calibration_error(chance, positive, 10) == pytest.approx(0.5 * 0.0 + 0.5 * 0.2)
+    assert classifier.calibration_error(chance, positive, 10) == pytest.approx(0.5 * 0.0 + 0.5 * 0.2)
 
 
 def test_figures_of_two_gaussians(rng):
@@ -57,16 +65,16 @@ def test_figures_of_two_gaussians(rng):
     d, n, share = 1.5, 40_000, 0.1
     labels = np.where(rng.random(n) < share, 1, -1)
     evidence = labels * d**2 / 2 + d * rng.normal(0, 1, n)
-    found = judge.figures(evidence, labels, np.log(share / (1 - share)), 0.8, 10)
+    found = classifier.figures(evidence, labels, np.log(share / (1 - share)), 0.8, 10)
     assert found["auroc"] == pytest.approx(NormalDist().cdf(d / 2**0.5), abs=0.01)
     assert found["balanced_accuracy"] == pytest.approx(NormalDist().cdf(d / 2), abs=0.01)
     assert found["calibration_error"] < 0.01
     assert found["judges"]
-    assert not judge.figures(evidence, labels, 0.0, 0.9, 10)["judges"]
+    assert not classifier.figures(evidence, labels, 0.0, 0.9, 10)["judges"]
 
 
 def test_one_side_only_is_not_judged():
-    found = judge.figures(np.arange(4.0), np.array([1, 1, 0, 1]), 0.0, 0.0, 10)
+    found = classifier.figures(np.arange(4.0), np.array([1, 1, 0, 1]), 0.0, 0.0, 10)
     assert found["auroc"] is None
     assert not found["judges"]
 
@@ -75,9 +83,11 @@ def test_augmented_faces_stay_faces():
     torch.manual_seed(0)
     images = torch.zeros(64, 3, 32, 32)
     images[:, :, :, 16:] = 1.0  # bright on the right
-    moved = judge.augment(images)
+    moved = classifier.augment(images)
     assert moved.shape == images.shape
-    mirrored = (moved[:, :, :, :8].mean((1, 2, 3)) > moved[:, :, :, 24:].mean((1, 2, 3))).float().mean().item()
+    mirrored = (
+        (moved[:, :, :, :8].mean((1, 2, 3)) > moved[:, :, :, 24:].mean((1, 2, 3))).float().mean().item()
+    )
     assert 0.25 < mirrored < 0.75
     assert (moved - images).abs().mean() < 0.6
 
@@ -96,7 +106,7 @@ def run(tmp_path_factory):
     np.save(folder / "images.npy", images.astype(np.uint8))
     table = pd.DataFrame({"name": [f"{n}.jpg" for n in range(count)], "split": SIDES * (count // 10)})
     table[["A", "Rare", "Noise", "Absent"]] = labels
-    raw.write_labels(folder / "table.csv", table)
+    writer.write_labels(folder / "table.csv", table)
     write_json(folder / "geometry.json", {"box": "square", "size": 32, "filter": "lanczos"})
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["classifier"] |= {
@@ -115,13 +125,13 @@ def run(tmp_path_factory):
         for out in ("classifier", "again"):
             said = io.StringIO()
             with contextlib.redirect_stderr(said):
-                classifier.main(Path("data/crops"), Path("data") / out)
+                stage.main(Path("data/crops"), Path("data") / out)
     return place, said.getvalue()
 
 
 def test_noise_is_refused_and_what_can_be_seen_is_judged(run):
     place, said = run
-    panel = judge.Panel.open(place / "data" / "classifier")
+    panel = classifier.Panel.open(place / "data" / "classifier")
     assert panel.attributes == ("A", "Rare")
     assert len(panel.judges) == 2
     assert panel.spread.shape == (2, 2)
@@ -141,26 +151,34 @@ def test_the_panel_says_what_the_figures_say(run):
     """Read back, the judge's evidence of the test faces has the AUROC and the spread that were written down."""
     place, _ = run
     folder = place / "data" / "classifier"
-    panel, table = judge.Panel.open(folder), raw.read_labels(place / "data" / "crops" / "table.csv")
+    panel, table = (
+        classifier.Panel.open(folder),
+        annotations.read_labels(place / "data" / "crops" / "table.csv"),
+    )
     rows = np.flatnonzero(table["split"] == "test")
-    images = judge.to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
+    images = classifier.to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
     evidence, features = panel.look(0, images)
     assert features.shape == (len(rows), 12)
     np.testing.assert_allclose(evidence.std(0), panel.spread[0], rtol=1e-3)
     written = json.loads((folder / "judge.json").read_text())["judges"][0]["A"]["auroc"]
     known = table["A"].to_numpy()[rows]
-    assert judge.auroc(evidence[known != 0, 0], known[known != 0] == 1)[0] == pytest.approx(written, abs=1e-6)
+    assert classifier.auroc(evidence[known != 0, 0], known[known != 0] == 1)[0] == pytest.approx(
+        written, abs=1e-6
+    )
 
 
 def test_the_stage_twice_is_the_same_bytes(run):
-    first, second = ({path.name: path.read_bytes() for path in (run[0] / "data" / name).iterdir()} for name in ("classifier", "again"))
+    first, second = (
+        {path.name: path.read_bytes() for path in (run[0] / "data" / name).iterdir()}
+        for name in ("classifier", "again")
+    )
     assert first == second
     assert sorted(first) == ["history.csv", "judge.json", "judge.safetensors", "scores.csv"]
 
 
 def test_a_missing_judge_names_the_stage(tmp_path):
-    with pytest.raises(judge.JudgeError, match="run `dvc repro classifier`"):
-        judge.Panel.open(tmp_path)
+    with pytest.raises(classifier.JudgeError, match="run `dvc repro classifier`"):
+        classifier.Panel.open(tmp_path)
 
 
 def test_a_judge_of_nothing_is_refused(tmp_path, run):
@@ -169,6 +187,8 @@ def test_a_judge_of_nothing_is_refused(tmp_path, run):
         for row in figures.values():
             row["judges"] = False
     write_json(tmp_path / "judge.json", about)
-    (tmp_path / "judge.safetensors").write_bytes((run[0] / "data" / "classifier" / "judge.safetensors").read_bytes())
-    with pytest.raises(judge.NothingToJudge, match="no attribute reaches"):
-        judge.Panel.open(tmp_path)
+    (tmp_path / "judge.safetensors").write_bytes(
+        (run[0] / "data" / "classifier" / "judge.safetensors").read_bytes()
+    )
+    with pytest.raises(classifier.NothingToJudge, match="no attribute reaches"):
+        classifier.Panel.open(tmp_path)

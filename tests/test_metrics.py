@@ -4,14 +4,16 @@ import json
 
 import pytest
 
-from ops import metrics
+from ops.experiments import metric_table
 from tests.conftest import ROOT
 
 
 def test_every_figure_is_known():
-    figures = dict(metrics.flatten(json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8"))))
+    figures = dict(
+        metric_table.flatten(json.loads((ROOT / "reports/metrics.json").read_text(encoding="utf-8")))
+    )
     assert len(figures) > 200
-    assert [key for key in figures if metrics.of(key) is None] == []
+    assert [key for key in figures if metric_table.of(key) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -29,16 +31,18 @@ def test_every_figure_is_known():
     ],
 )
 def test_gain(key, before, after, gain):
-    found = metrics.gain(key, before, after)
+    found = metric_table.gain(key, before, after)
     assert found is None if gain is None else found == pytest.approx(gain)
 
 
 def test_means_are_not_critical_where_their_parts_are():
     """An average may hide one attribute that got lost."""
-    assert metrics.of("auroc.Smiling").critical and not metrics.of("auroc.mean").critical
+    assert metric_table.of("auroc.Smiling").critical and not metric_table.of("auroc.mean").critical
 
 
 def test_no_pattern_is_shadowed():
     """The first pattern that matches speaks, so none may stand behind a wider one."""
-    for place, metric in enumerate(metrics.METRICS):
-        assert metrics.of(metric.pattern.replace("*", "x")) is metric, f"{metric.pattern} ({place}) never speaks"
+    for place, metric in enumerate(metric_table.METRICS):
+        assert metric_table.of(metric.pattern.replace("*", "x")) is metric, (
+            f"{metric.pattern} ({place}) never speaks"
+        )

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from faces import checkpoints, models
-from faces.crops import Geometry
+from faces.data.crops import Geometry
 
 SIZES = (32, 64, 128)
-PROGRESS = tuple(step / 24 for step in range(25))  # a growing model uses each of its parameters somewhere along the budget
+PROGRESS = tuple(
+    step / 24 for step in range(25)
+)  # a growing model uses each of its parameters somewhere along the budget
 
 
 def build(name: str, size: int, params: dict) -> torch.nn.Module:
@@ -68,9 +70,16 @@ def test_every_parameter_learns(name, params, faces):
             assert torch.isfinite(loss) and all(torch.isfinite(value).all() for value in log.values())
             model.zero_grad(set_to_none=True)
             loss.backward()
-            touched |= {key for key, value in model.parts()[part].named_parameters(prefix=part) if value.grad is not None}
+            touched |= {
+                key
+                for key, value in model.parts()[part].named_parameters(prefix=part)
+                if value.grad is not None
+            }
     everything = {
-        key for part, module in model.parts().items() for key, value in module.named_parameters(prefix=part) if value.requires_grad
+        key
+        for part, module in model.parts().items()
+        for key, value in module.named_parameters(prefix=part)
+        if value.requires_grad
     }
     assert everything == touched, f"never reached by a gradient: {sorted(everything - touched)[:5]}"
 
@@ -100,7 +109,10 @@ def test_eight_faces_can_be_learnt(name, params, faces):
     model, images = build(name, 32, params).train(), at(faces, 32)
     model.prepare(images)
     progress = (getattr(config, "inverter_share", None) and 0.999) or 0.95
-    optimisers = {part: torch.optim.Adam(module.parameters(), lr=1e-3, betas=config.betas) for part, module in model.parts().items()}
+    optimisers = {
+        part: torch.optim.Adam(module.parameters(), lr=1e-3, betas=config.betas)
+        for part, module in model.parts().items()
+    }
     seen: dict[str, list[float]] = {}
     for _ in range(25):
         torch.manual_seed(7)
@@ -131,7 +143,13 @@ def test_a_foreign_checkpoint_is_refused(tmp_path, params):
     with pytest.raises(checkpoints.CheckpointError, match="not a checkpoint of this version"):
         checkpoints.load(tmp_path)
     model = build("vae", 32, params)
-    checkpoints.save(tmp_path, "vae", models.config("vae", params["models"]), Geometry(box="square", size=32, filter="lanczos"), model)
+    checkpoints.save(
+        tmp_path,
+        "vae",
+        models.config("vae", params["models"]),
+        Geometry(box="square", size=32, filter="lanczos"),
+        model,
+    )
     description = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(description.replace('"size": 32', '"size": 64'))
     with pytest.raises(checkpoints.CheckpointError, match=r"not a checkpoint of this version"):

@@ -13,11 +13,13 @@ import pytest
 from dvc.repo import Repo
 from PIL import Image
 
-from ops import compare, revisions
-from ops.metrics import flatten
-from ops.revisions import BadRevision, Revision
+from ops.experiments import compare, revisions
+from ops.experiments.metric_table import flatten
+from ops.experiments.revisions import BadRevision, Revision
 
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library, where DVC adds a file
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:_NoneStep.value:DeprecationWarning"
+)  # of a library, where DVC adds a file
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
 FIRST = {
     "auroc": {"mean": 0.9, "Smiling": 0.8},
@@ -32,13 +34,19 @@ SECOND = {
 
 
 def run(place: Path, *command: str) -> None:
-    names = {f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    names = {
+        f"GIT_{who}_{what}": "test@example.com"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     subprocess.run(command, cwd=place, env={**os.environ, **names}, check=True, capture_output=True)
 
 
 def fill(place: Path, figures: dict, length: int, color: tuple[int, int, int]) -> None:
     """Write the outputs of a run: params, figures, a sheet and a film that change, a sheet that does not."""
-    (place / "params.yaml").write_text(f"model: vae\nmodels:\n  vae:\n    code_length: {length}\n    betas: [0.9, 0.99]\n")
+    (place / "params.yaml").write_text(
+        f"model: vae\nmodels:\n  vae:\n    code_length: {length}\n    betas: [0.9, 0.99]\n"
+    )
     (place / "reports/metrics.json").write_text(json.dumps(figures))
     for folder in ("grids", "gifs", "plots"):
         shutil.rmtree(place / "reports" / folder, ignore_errors=True)
@@ -95,7 +103,10 @@ def test_a_revision_is_read_from_git_and_the_cache(project):
 def test_the_workspace_is_a_revision_too(project):
     found = revisions.read(project, "workspace")
     assert (found.commit, found.metrics["auroc.mean"]) == (None, 0.85)
-    assert Image.open(io.BytesIO(revisions.pictures(found)["reports/grids/edit_Smiling.png"])).getpixel((0, 0)) == BLUE
+    assert (
+        Image.open(io.BytesIO(revisions.pictures(found)["reports/grids/edit_Smiling.png"])).getpixel((0, 0))
+        == BLUE
+    )
 
 
 def test_an_unknown_revision_is_named(project):
@@ -150,18 +161,31 @@ def test_only_what_differs_is_shown_and_intervals_are_no_figures_of_their_own():
         "better": 0,
         "worse": 1,
     }  # the Frechet distances' intervals overlap; code has no direction
-    assert compare.tally(groups, 1, critical=True) == {"better": 0, "worse": 0}  # the mean AUROC is not critical, that of each attribute is
+    assert compare.tally(groups, 1, critical=True) == {
+        "better": 0,
+        "worse": 0,
+    }  # the mean AUROC is not critical, that of each attribute is
 
 
 def test_figures_of_one_meaning_stand_together():
     """Whatever the alphabet says: the leakages of all estimators, then their distances from the person; what nobody explained comes last."""
-    names = ("edits.a.plain.identity", "edits.a.plain.leakage", "edits.b.plain.identity", "edits.b.plain.leakage", "new.figure")
+    names = (
+        "edits.a.plain.identity",
+        "edits.a.plain.leakage",
+        "edits.b.plain.identity",
+        "edits.b.plain.leakage",
+        "new.figure",
+    )
     rows = [
         row
-        for group in compare.figures([revision("x", dict.fromkeys(names, 1.0)), revision("y", dict.fromkeys(names, 2.0))]).values()
+        for group in compare.figures(
+            [revision("x", dict.fromkeys(names, 1.0)), revision("y", dict.fromkeys(names, 2.0))]
+        ).values()
         for row in group
     ]
-    assert [(meaning.rpartition("; ")[2], [row.key for row in rows]) for meaning, rows in compare.blocks(rows)] == [
+    assert [
+        (meaning.rpartition("; ")[2], [row.key for row in rows]) for meaning, rows in compare.blocks(rows)
+    ] == [
         ("must not get worse", ["edits.a.plain.leakage", "edits.b.plain.leakage"]),
         ("must not get worse", ["edits.a.plain.identity", "edits.b.plain.identity"]),
         ("", ["new.figure"]),
@@ -169,7 +193,10 @@ def test_figures_of_one_meaning_stand_together():
 
 
 def test_params_that_differ():
-    pair = [revision("a", {}, {"seed": 1, "crop": {"size": 64}}), revision("b", {}, {"seed": 1, "crop": {"size": 32, "filter": "box"}})]
+    pair = [
+        revision("a", {}, {"seed": 1, "crop": {"size": 64}}),
+        revision("b", {}, {"seed": 1, "crop": {"size": 32, "filter": "box"}}),
+    ]
     assert compare.settings(pair) == [("crop.filter", [compare.ABSENT, "box"]), ("crop.size", ["64", "32"])]
 
 
@@ -185,13 +212,19 @@ def test_the_page_holds_everything_and_loads_nothing(project, tmp_path, monkeypa
     assert compare.main(["first", "second", "--out", str(out)]) == 0
     page = out.read_text(encoding="utf-8")
     shown = images(page)
-    what = ("Edit smiling", "Held-out AUROC of each attribute&#39;s direction, with its 95% interval", "Smile")
+    what = (
+        "Edit smiling",
+        "Held-out AUROC of each attribute&#39;s direction, with its 95% interval",
+        "Smile",
+    )
     assert sorted(shown) == sorted(f"{caption}, {name}" for caption in what for name in ("first", "second"))
     for name, color in (("first", RED), ("second", BLUE)):
         pixel = shown[f"Edit smiling, {name}"].convert("RGB").getpixel((8, 8))
         assert max(abs(a - b) for a, b in zip(pixel, color, strict=True)) < 8
         assert shown[f"Smile, {name}"].n_frames == 2
-    assert "Some of the faces, as the model sees them" in page.partition('id="same"')[2]  # the sheet that does not differ
+    assert (
+        "Some of the faces, as the model sees them" in page.partition('id="same"')[2]
+    )  # the sheet that does not differ
     assert "<code>models.vae.code_length</code></th><td><code>16</code></td><td><code>8</code></td>" in page
     assert '0.85<small class="worse">\N{MINUS SIGN}0.05 worse</small>' in page
     assert '<small class="unsure">\N{MINUS SIGN}2 better, intervals overlap</small>' in page
@@ -212,4 +245,7 @@ def test_without_the_cache_the_figures_are_still_compared(project, tmp_path, mon
 def test_an_error_is_one_line(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     assert compare.main(["nothing"]) == 1
-    assert capsys.readouterr().err == "error: nothing: neither a revision of Git nor an experiment; `dvc exp list` names the experiments\n"
+    assert (
+        capsys.readouterr().err
+        == "error: nothing: neither a revision of Git nor an experiment; `dvc exp list` names the experiments\n"
+    )

@@ -8,15 +8,19 @@ import pytest
 from dvc_render.html import HTML
 from dvc_render.vega import VegaRenderer
 
-from ops import plots
+from ops.experiments import plots
 from web import npm
 
-LIBRARY = {"vega": "var vega = 1;", "vega-lite": "var vegaLite = vega + 1;", "vega-embed": "var vegaEmbed = vegaLite + 1;"}
+LIBRARY = {
+    "vega": "var vega = 1;",
+    "vega-lite": "var vegaLite = vega + 1;",
+    "vega-embed": "var vegaEmbed = vegaLite + 1;",
+}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """A copy of ops/vega, with npm's work done by a stand-in that counts its calls in `calls`."""
+    """A copy of ops/experiments/vega, with npm's work done by a stand-in that counts its calls in `calls`."""
 
     @contextmanager
     def installed(place: Path):
@@ -39,7 +43,12 @@ def test_dvc_fills_the_template_and_nothing_is_loaded(folder):
     text = page.embed()
     assert "https://cdn" in VegaRenderer.SCRIPTS
     assert "http" not in text
-    assert text.index(LIBRARY["vega"]) < text.index(LIBRARY["vega-lite"]) < text.index(LIBRARY["vega-embed"]) < text.index("<p>a chart</p>")
+    assert (
+        text.index(LIBRARY["vega"])
+        < text.index(LIBRARY["vega-lite"])
+        < text.index(LIBRARY["vega-embed"])
+        < text.index("<p>a chart</p>")
+    )
     assert not any(placeholder in text for placeholder in (*plots.FILLED_BY_DVC, "{library}"))
 
 

@@ -33,7 +33,10 @@ directions = Directions.open(Path("data/vectors"), "partial")
 
 `data/export` holds the same as ONNX files, for use without torch.
 """
-BUNDLE = {"model": {"name": "vae", "size": 64, "code_length": 16}, "attributes": [{"name": "Smiling"}, {"name": "Male"}]}
+BUNDLE = {
+    "model": {"name": "vae", "size": 64, "code_length": 16},
+    "attributes": [{"name": "Smiling"}, {"name": "Male"}],
+}
 FREE = {"source": "avatars", "description": "Drawn faces", "licence": "CC0", "redistributable": True}
 BOUND = {"source": "celeba", "licence": "non-commercial research only"}
 
@@ -81,9 +84,19 @@ def hub(monkeypatch) -> list[tuple]:
 def test_the_folder_is_whole_and_its_sums_are_right(root, tmp_path):
     out = tmp_path / "hub"
     publish.prepare(root, out, COMMIT)
-    assert {path.name for path in out.iterdir()} == {*publish.FILES, "README.md", "DATA_LICENCE.md", "config.json", "SHA256SUMS"}
+    assert {path.name for path in out.iterdir()} == {
+        *publish.FILES,
+        "README.md",
+        "DATA_LICENCE.md",
+        "config.json",
+        "SHA256SUMS",
+    }
     sums = dict(reversed(line.split("  ")) for line in (out / "SHA256SUMS").read_text().splitlines())
-    assert sums == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir() if path.name != "SHA256SUMS"}
+    assert sums == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in out.iterdir()
+        if path.name != "SHA256SUMS"
+    }
     assert json.loads((out / "config.json").read_text()) == {
         "model_type": "facemorph-vae",
         "image_size": 64,
@@ -98,18 +111,26 @@ def test_the_folder_is_whole_and_its_sums_are_right(root, tmp_path):
 def test_the_card_fits_the_folder(root, tmp_path):
     text = publish.card(CARD)
     head = yaml.safe_load(text.split("---\n")[1])
-    assert head == {"license": "other", "license_name": "see-training-data", "tags": ["vae", "onnx"], "license_link": "DATA_LICENCE.md"}
+    assert head == {
+        "license": "other",
+        "license_name": "see-training-data",
+        "tags": ["vae", "onnx"],
+        "license_link": "DATA_LICENCE.md",
+    }
     assert 'checkpoints.load(Path("."))' in text and 'Directions.open(Path("."), "partial")' in text
     assert "data/" not in text
     assert all(f"| `{name}` |" in text for name in publish.FILES)
 
 
 def test_the_template_of_the_card_says_what_the_folder_replaces():
-    template = (ROOT / "faces/model_card.md").read_text(encoding="utf-8")
+    template = (ROOT / "faces/report/model_card.md").read_text(encoding="utf-8")
     assert all(ours in template for ours in publish.PLACES)
 
 
-@pytest.mark.parametrize(("source", "sentence"), [(FREE, "They may be passed on."), (BOUND, "Nothing says that they may be passed on")])
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [(FREE, "They may be passed on."), (BOUND, "Nothing says that they may be passed on")],
+)
 def test_the_licence_of_the_faces_goes_along(source, sentence):
     text = publish.licence(source)
     assert source["licence"] in text and sentence in text
@@ -134,7 +155,9 @@ def test_what_is_missing_is_named_before_anything_is_written(root, tmp_path):
 
 
 def test_outputs_that_do_not_fit_the_params_are_refused(root, monkeypatch):
-    monkeypatch.setattr(publish.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
+    monkeypatch.setattr(
+        publish.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1)
+    )
     with pytest.raises(Refused, match="dvc repro"):
         publish.provenance(root)
 

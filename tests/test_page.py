@@ -14,7 +14,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from faces import detail
+from faces.edits import detail
 from tests import standin
 from web import npm
 
@@ -42,16 +42,25 @@ def node(body: str, modules: dict[str, str], **values):
 
     def packed(value):
         if isinstance(value, np.ndarray):
-            return {"dtype": value.dtype.name, "data": base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()}
+            return {
+                "dtype": value.dtype.name,
+                "data": base64.b64encode(np.ascontiguousarray(value).tobytes()).decode(),
+            }
         raise TypeError(type(value))
 
     def unpacked(value: dict):
-        return np.frombuffer(base64.b64decode(value["data"]), value["dtype"]) if value.keys() == {"dtype", "data"} else value
+        return (
+            np.frombuffer(base64.b64decode(value["data"]), value["dtype"])
+            if value.keys() == {"dtype", "data"}
+            else value
+        )
 
     program = shutil.which("node")
     if program is None:
         pytest.skip("node is missing: install Node.js 20 or newer to test the page's JavaScript")
-    imports = "\n".join(f'import {{ {names} }} from "{(JS / name).as_uri()}";' for name, names in modules.items())
+    imports = "\n".join(
+        f'import {{ {names} }} from "{(JS / name).as_uri()}";' for name, names in modules.items()
+    )
     script = PRELUDE.format(imports=imports, body=body)
     done = subprocess.run(
         [program, "--input-type=module", "--eval", script],
@@ -66,7 +75,12 @@ def node(body: str, modules: dict[str, str], **values):
 
 def picture(pixels: np.ndarray) -> dict:
     """uint8 (h, w, c) as the page holds pictures."""
-    return {"data": np.ascontiguousarray(pixels), "width": pixels.shape[1], "height": pixels.shape[0], "channels": pixels.shape[2]}
+    return {
+        "data": np.ascontiguousarray(pixels),
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "channels": pixels.shape[2],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +120,12 @@ def test_no_line_is_longer_than_110_columns():
     """What the formatter does not break: comments and texts."""
     files = [*JS.glob("*.js"), JS.parent / "style.css"]
     assert len(files) > 30
-    lines = [(path.name, i) for path in files for i, line in enumerate(path.read_text("utf-8").splitlines(), 1) if len(line) > 110]
+    lines = [
+        (path.name, i)
+        for path in files
+        for i, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > 110
+    ]
     assert lines == []
 
 
@@ -152,11 +171,15 @@ def test_both_backends_compute_alike(export, rng):
     free = engine.Custom(unit, 1.3, 0.8, False)
     held = engine.Custom(unit, 1.3, 0.0, True)
     np.testing.assert_allclose(page["edited"], server.edit(codes[0], strengths, locked, [free]), atol=2e-6)
-    np.testing.assert_allclose(page["lockedOwn"], server.edit(codes[0], strengths, locked, [free, held]), atol=2e-6)
+    np.testing.assert_allclose(
+        page["lockedOwn"], server.edit(codes[0], strengths, locked, [free, held]), atol=2e-6
+    )
     for t, code in zip((0, 0.3, 1), page["arcs"], strict=True):
         np.testing.assert_allclose(code, server.morph(codes[0], codes[1], t), atol=2e-6)
     factor, residual = server.arrays["factor"], server.arrays["residual"]
-    assert page["spread"] == pytest.approx(np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6)
+    assert page["spread"] == pytest.approx(
+        np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6
+    )
     standing = server.standing(codes[0])
     assert page["standing"] == pytest.approx(standing, abs=6e-5)  # which the server rounds to four places
 
@@ -296,7 +319,9 @@ def test_a_face_is_cut_as_the_server_cuts_it(aligner, scale):
     photo = np.asarray(whole.resize((round(512 * scale), round(512 * scale)), Image.Resampling.LANCZOS))
     turn = np.deg2rad(20)
     centre = np.array([225, 60]) * scale  # the crop reaches above the picture
-    points = (np.array([[-19, 0], [19, 0], [0, 42]]) @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * scale + centre
+    points = (
+        np.array([[-19, 0], [19, 0], [0, 42]]) @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+    ) * scale + centre
     face, matrix = aligner.Geometry.of(GEOMETRY).by_points(photo, points)
     page = node(
         "return faceByPoints(input.photo, input.points, input.geometry);",
@@ -320,7 +345,12 @@ def test_without_a_face_the_picture_is_the_frame(aligner, size, name):
     opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])  # as a canvas gives it
     geometry = GEOMETRY | {"filter": name}
     face, matrix = aligner.Geometry.of(geometry).by_frame(photo)
-    page = node("return faceByFrame(input.photo, input.geometry);", {"align.js": "faceByFrame"}, photo=picture(opaque), geometry=geometry)
+    page = node(
+        "return faceByFrame(input.photo, input.geometry);",
+        {"align.js": "faceByFrame"},
+        photo=picture(opaque),
+        geometry=geometry,
+    )
     a, b, x, y = page["matrix"]
     np.testing.assert_allclose([[a, -b, x], [b, a, y]], matrix, atol=1e-9)
     difference = np.abs(page["face"]["data"].reshape(64, 64, 3).astype(int) - face)
@@ -348,7 +378,13 @@ def yunet(aligner):
     names = [output.name for output in session.get_outputs()]
 
     def run(planes: np.ndarray) -> dict[str, np.ndarray]:
-        return dict(zip(names, (values.ravel() for values in session.run(names, {"input": planes.reshape(1, 3, 640, 640)})), strict=True))
+        return dict(
+            zip(
+                names,
+                (values.ravel() for values in session.run(names, {"input": planes.reshape(1, 3, 640, 640)})),
+                strict=True,
+            )
+        )
 
     return run
 
@@ -358,7 +394,9 @@ def test_yunets_outputs_are_read_as_opencv_reads_them(aligner, yunet):
     import cv2  # noqa: PLC0415
 
     square = np.zeros((640, 640, 3), np.uint8)
-    square[:320] = np.asarray(Image.fromarray(two_faces()).resize((640, 320), Image.Resampling.LANCZOS))[:, :, ::-1]
+    square[:320] = np.asarray(Image.fromarray(two_faces()).resize((640, 320), Image.Resampling.LANCZOS))[
+        :, :, ::-1
+    ]
     detector = cv2.FaceDetectorYN.create(str(aligner.detector_file()), "", (640, 640), 0.6, 0.3)
     _, rows = detector.detect(square)
     faces = node(
@@ -378,7 +416,9 @@ def test_faces_are_found_where_the_server_finds_them(aligner, yunet, case):
     """Both find the same faces, the largest first; points within 4% of the eye distance (the browser's input is padded to a square, the server's is not)."""
     photo = {
         "two": two_faces(),
-        "small": np.asarray(Image.fromarray(skimage.data.astronaut()).resize((200, 200), Image.Resampling.LANCZOS)),
+        "small": np.asarray(
+            Image.fromarray(skimage.data.astronaut()).resize((200, 200), Image.Resampling.LANCZOS)
+        ),
         "none": np.ascontiguousarray(skimage.data.coffee()[:300, :300]),
     }[case]
     expected = aligner.Detector().find(photo)
@@ -447,7 +487,7 @@ def test_a_face_drawn_back_six_decibels_worse_is_unlike():
 
 
 def test_small_changes_shrink_as_the_measured_edits_do(rng):
-    """The page's weights equal those of faces/detail.py with the export's params, to a thousandth of a level."""
+    """The page's weights equal those of faces/edits/detail.py with the export's params, to a thousandth of a level."""
     settings = {"noise": 0.2, "reach": 2}
     before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)
@@ -465,7 +505,9 @@ def test_small_changes_shrink_as_the_measured_edits_do(rng):
     expected = 127.5 * detail.shrunk(change, detail.Detail(**settings))[0].permute(1, 2, 0).numpy()
     assert 0.2 < (expected == 0).mean() < 0.8
     np.testing.assert_allclose(found.reshape(16, 16, 3), expected, atol=1e-3)
-    np.testing.assert_allclose(whole.reshape(16, 16, 3), after - before, atol=1e-3)  # no noise: every change counts
+    np.testing.assert_allclose(
+        whole.reshape(16, 16, 3), after - before, atol=1e-3
+    )  # no noise: every change counts
 
 
 CHANGED = """
@@ -480,8 +522,18 @@ def test_a_morph_gives_way_to_the_other_photograph(rng):
     """All the way, the middle of the crop is the other photograph's, shifted and turned as the two alignments say; half way, the mean of both."""
     photos = rng.integers(0, 256, (2, 200, 200, 4), dtype=np.uint8)
     scale = 64 / 160
-    first = [scale, 0, scale * (0.5 - 20) - 0.5, scale * (0.5 - 20) - 0.5]  # the crop is the square from 20 to 180
-    second = [0, scale, 64 - scale * (0.5 - 20) - 0.5, scale * (0.5 - 20) - 0.5]  # the same square, a quarter turned
+    first = [
+        scale,
+        0,
+        scale * (0.5 - 20) - 0.5,
+        scale * (0.5 - 20) - 0.5,
+    ]  # the crop is the square from 20 to 180
+    second = [
+        0,
+        scale,
+        64 - scale * (0.5 - 20) - 0.5,
+        scale * (0.5 - 20) - 0.5,
+    ]  # the same square, a quarter turned
     whole, half = node(
         """
         const none = enlargedChange(new Float32Array(64 * 64 * 3), 64);
@@ -525,7 +577,9 @@ def test_a_change_lands_where_the_alignment_says(rng):
     rows, columns = np.mgrid[:260, :260]
     x, y = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
     assert [0.3 * x - 0.1 * y - 20, 0.1 * x + 0.3 * y - 9] == pytest.approx([40, 30], abs=0.05)
-    assert weight.sum() == pytest.approx(81 * 120 / (0.3**2 + 0.1**2), rel=0.02)  # smoothing moves light, it makes none
+    assert weight.sum() == pytest.approx(
+        81 * 120 / (0.3**2 + 0.1**2), rel=0.02
+    )  # smoothing moves light, it makes none
 
 
 def test_a_photograph_keeps_its_detail(rng):
@@ -570,7 +624,12 @@ def test_a_gif_opens_with_its_frames_and_its_mark():
         frames=[frame.ravel() for frame in frames],
     ).tobytes()
     image = decoded(data)
-    assert (image.n_frames, image.size, image.info["loop"], image.info["comment"]) == (3, (150, 120), 0, b"a mark")
+    assert (image.n_frames, image.size, image.info["loop"], image.info["comment"]) == (
+        3,
+        (150, 120),
+        0,
+        b"a mark",
+    )
     for i, (frame, pause) in enumerate(zip(frames, (600, 50, 70), strict=True)):
         image.seek(i)
         assert image.info["duration"] == pause
@@ -580,14 +639,19 @@ def test_a_gif_opens_with_its_frames_and_its_mark():
 def test_a_gif_of_a_photograph_is_close():
     """A face in 256 colours: off by less than 5 levels on average, dither and all."""
     face = np.asarray(Image.fromarray(skimage.data.astronaut()).crop((130, 0, 330, 200)))
-    data = node('return encodeGif([input.frame], 200, 200, 5, "");', {"gif.js": "encodeGif"}, frame=face.ravel()).tobytes()
+    data = node(
+        'return encodeGif([input.frame], 200, 200, 5, "");', {"gif.js": "encodeGif"}, frame=face.ravel()
+    ).tobytes()
     assert np.abs(np.asarray(decoded(data).convert("RGB")).astype(int) - face).mean() < 5
 
 
 def test_lzw_of_any_number_of_colours():
     """Flat, striped and counted-up pictures, whose codes end just where the width of a code grows."""
     cases = [(count, length) for count in (1, 2, 3, 255) for length in (1, 2, 5, 250, 256, 511, 513, 4097)]
-    frames = [np.repeat((np.arange(length) % count * (255 // count))[:, None], 3, axis=1).astype(np.uint8) for count, length in cases]
+    frames = [
+        np.repeat((np.arange(length) % count * (255 // count))[:, None], 3, axis=1).astype(np.uint8)
+        for count, length in cases
+    ]
     made = node(
         "return input.frames.map((frame) => encodeGif([frame], frame.length / 3, 1, 5, ''));",
         {"gif.js": "encodeGif"},
@@ -598,12 +662,18 @@ def test_lzw_of_any_number_of_colours():
         assert np.abs(shown - frame).max() <= (0 if count < 20 else 8)
 
 
-@pytest.mark.parametrize(("origin", "source"), [("sample", "trainedAlgorithmicMedia"), ("photo", "compositeWithTrainedAlgorithmicMedia")])
+@pytest.mark.parametrize(
+    ("origin", "source"),
+    [("sample", "trainedAlgorithmicMedia"), ("photo", "compositeWithTrainedAlgorithmicMedia")],
+)
 def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
     data = node(
-        "return markPng(input.bytes, input.origin);", {"png.js": "markPng"}, bytes=np.frombuffer(buffer.getvalue(), np.uint8), origin=origin
+        "return markPng(input.bytes, input.origin);",
+        {"png.js": "markPng"},
+        bytes=np.frombuffer(buffer.getvalue(), np.uint8),
+        origin=origin,
     )
     image = Image.open(io.BytesIO(data.tobytes()))
     image.load()
@@ -612,7 +682,9 @@ def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     assert "generative model" in image.text["Description"]
     assert f"digitalsourcetype/{source}" in image.text["XML:com.adobe.xmp"]
     Image.open(io.BytesIO(data.tobytes())).verify()  # the checksums of all chunks
-    assert node("return crc32(input.bytes);", {"png.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)) == zlib.crc32(b"IEND")
+    assert node(
+        "return crc32(input.bytes);", {"png.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)
+    ) == zlib.crc32(b"IEND")
 
 
 # Requests, links, history
@@ -645,7 +717,10 @@ def test_the_latest_request_wins():
 
 def test_a_link_comes_back_and_says_what_it_leaves_out():
     bundle = {
-        "attributes": [{"name": "Smiling", "range": [-2, 2], "reach": 4.37}, {"name": "Male", "range": [-1, 1], "reach": 2}],
+        "attributes": [
+            {"name": "Smiling", "range": [-2, 2], "reach": 4.37},
+            {"name": "Male", "range": [-1, 1], "reach": 2},
+        ],
         "mark": "abcdef",
     }
     result = node(
@@ -682,7 +757,14 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
         "locked": ["Smiling"],
         "foreign": False,
     }
-    assert result["empty"] == {"base": None, "other": None, "mix": 0, "strengths": {}, "locked": [], "foreign": False}
+    assert result["empty"] == {
+        "base": None,
+        "other": None,
+        "mix": 0,
+        "strengths": {},
+        "locked": [],
+        "foreign": False,
+    }
 
 
 def test_numbers_are_read_as_people_type_them():

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import model_validator
 
-from faces.params import Group, ParamsError, load, one_of, parse, present
+from faces.core.params import Group, ParamsError, load, one_of, parse, present
 
 
 class Inner(Group):
@@ -32,12 +32,18 @@ def test_good_values_pass():
             {**GOOD, "inner": {"size": 64, "rate": 0.5, "sise": 1}},
             "params.yaml: inner.sise is not a known key, did you mean 'size'?; allowed: rate, size",
         ),
-        ({**GOOD, "inner": {"size": "64", "rate": 0.5}}, "params.yaml: inner.size = '64'; input should be a valid integer"),
+        (
+            {**GOOD, "inner": {"size": "64", "rate": 0.5}},
+            "params.yaml: inner.size = '64'; input should be a valid integer",
+        ),
         (
             {**GOOD, "inner": {"size": 64, "rate": "1e-3"}},
             "params.yaml: inner.rate = '1e-3'; input should be a valid number (in YAML a float needs a dot",
         ),
-        ({**GOOD, "inner": {"size": 64, "rate": float("nan")}}, "params.yaml: inner.rate = nan; input should be a finite number"),
+        (
+            {**GOOD, "inner": {"size": 64, "rate": float("nan")}},
+            "params.yaml: inner.rate = nan; input should be a finite number",
+        ),
         ({**GOOD, "seed": 1.5}, "params.yaml: seed = 1.5; input should be a valid integer"),
     ],
 )
@@ -77,7 +83,10 @@ def test_one_of_names_the_nearest():
 
 
 def test_a_name_with_a_question_mark_may_be_absent():
-    assert present("render.attributes", ["Smiling", "Mustache?", "Male?"], ["Male", "Smiling"]) == ("Smiling", "Male")
+    assert present("render.attributes", ["Smiling", "Mustache?", "Male?"], ["Male", "Smiling"]) == (
+        "Smiling",
+        "Male",
+    )
     with pytest.raises(ParamsError, match=r"render\.attributes = 'Mustache'"):
         present("render.attributes", ["Mustache"], ["Male", "Smiling"])
 

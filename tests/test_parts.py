@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.parts import Parts, Writer, files, open_parts
+from faces.data.sharded_array import Parts, Writer, files, open_parts
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def write(path, whole, length, chunks):
     assert out.count == len(whole)
 
 
-@pytest.mark.parametrize(("length", "lengths"), [(100, [23]), (23, [23]), (10, [10, 10, 3]), (1, [1] * 23), (22, [22, 1])])
+@pytest.mark.parametrize(
+    ("length", "lengths"), [(100, [23]), (23, [23]), (10, [10, 10, 3]), (1, [1] * 23), (22, [22, 1])]
+)
 @pytest.mark.parametrize("chunks", [1, 4, 23])
 def test_what_is_written_is_read(tmp_path, whole, length, lengths, chunks):
     path = tmp_path / "images.npy"
@@ -88,7 +90,9 @@ def test_an_empty_array_is_one_empty_file(tmp_path):
 def test_files_that_do_not_belong_together_are_refused(tmp_path, whole):
     np.save(tmp_path / "a.npy", whole[:10])
     np.save(tmp_path / "a.1.npy", whole[10:21])
-    with pytest.raises(ValueError, match=r"a\.npy and the 1 files after it do not make one array: they hold 10, 11 rows"):
+    with pytest.raises(
+        ValueError, match=r"a\.npy and the 1 files after it do not make one array: they hold 10, 11 rows"
+    ):
         open_parts(tmp_path / "a.npy")
     np.save(tmp_path / "a.1.npy", whole[10:14, :2])
     with pytest.raises(ValueError, match="rows of different shapes"):

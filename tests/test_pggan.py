@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faces.core.params import ParamsError, parse
 from faces.models.pggan import (
     Config,
     EqualConv2d,
@@ -19,7 +20,6 @@ from faces.models.pggan import (
     schedule,
     upsample,
 )
-from faces.params import ParamsError, parse
 
 VALUES = {
     "batch": 8,
@@ -60,7 +60,10 @@ def pictures(count: int, size: int = 16) -> Tensor:
 
 def train(model: Model, images: Tensor, progress: float, steps: int) -> list[dict[str, float]]:
     """The training loop in small; one log a step."""
-    optimisers = {name: torch.optim.Adam(part.parameters(), 1e-3, betas=(0.0, 0.99)) for name, part in model.parts().items()}
+    optimisers = {
+        name: torch.optim.Adam(part.parameters(), 1e-3, betas=(0.0, 0.99))
+        for name, part in model.parts().items()
+    }
     logs = []
     for _ in range(steps):
         logs.append({})
@@ -102,7 +105,9 @@ def test_growth_never_jumps():
     growths = [level - 1 + alpha for level, alpha in (schedule(step / 1000, 3, 0.4) for step in range(1001))]
     assert growths[0] == 0
     assert growths[-1] == 3
-    assert max(after - before for before, after in itertools.pairwise(growths)) <= 0.0101  # a fade is a tenth of the budget
+    assert (
+        max(after - before for before, after in itertools.pairwise(growths)) <= 0.0101
+    )  # a fade is a tenth of the budget
     assert growths == sorted(growths)
 
 
@@ -128,7 +133,9 @@ def test_pixel_norm():
     # (3, 4) / sqrt(12.5); zero stays zero; epsilon shows at 1e-6: 1e-6 / sqrt(5e-13 + 1e-8)
     expected = torch.tensor([[0.848528, 1.131371], [0.0, 0.0], [0.01, 0.0]])
     assert torch.allclose(pixel_norm(x), expected, atol=1e-6)
-    assert torch.allclose(pixel_norm(torch.randn(2, 7, 3, 3)).square().mean(1), torch.ones(2, 3, 3), atol=1e-5)
+    assert torch.allclose(
+        pixel_norm(torch.randn(2, 7, 3, 3)).square().mean(1), torch.ones(2, 3, 3), atol=1e-5
+    )
 
 
 def test_minibatch_deviation_by_hand():
@@ -155,7 +162,9 @@ def test_gradient_penalty_of_a_linear_critic():
     weight = torch.zeros(3, 4, 4)
     weight[0, 0, :2] = torch.tensor([3.0, 4.0])
     weight.requires_grad_()
-    penalty = gradient_penalty(lambda images: (images * weight).sum((1, 2, 3)), pictures(5, 4), -pictures(5, 4))
+    penalty = gradient_penalty(
+        lambda images: (images * weight).sum((1, 2, 3)), pictures(5, 4), -pictures(5, 4)
+    )
     assert penalty.item() == pytest.approx(16)
     penalty.backward()  # d/dw (|w| - 1)^2 = 2 (|w| - 1) w / |w|
     assert torch.allclose(weight.grad[0, 0, :2], torch.tensor([4.8, 6.4]))
@@ -177,7 +186,9 @@ def test_a_new_level_begins_as_the_one_below(model, level):
     below = model.generator(codes, level - 1, 1.0)
     assert torch.equal(model.generator(codes, level, 0.0), upsample(below))
     assert not torch.allclose(model.generator(codes, level, 0.1), upsample(below), atol=1e-3)
-    assert torch.equal(model.critic(images, level, 0.0), model.critic(F.avg_pool2d(images, 2), level - 1, 1.0))
+    assert torch.equal(
+        model.critic(images, level, 0.0), model.critic(F.avg_pool2d(images, 2), level - 1, 1.0)
+    )
     assert not torch.allclose(model.critic(images, level, 0.1), model.critic(images, level, 0.0), atol=1e-3)
 
 
@@ -194,12 +205,22 @@ def test_critic_and_generator_both_step_and_the_average_follows(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     train(model, pictures(8), 0.6, 1)
     after = model.state_dict()
-    for name in ("critic.score.weight", "critic.levels.0.0.weight", "critic.from_rgb.2.weight", "generator.levels.0.0.weight"):
+    for name in (
+        "critic.score.weight",
+        "critic.levels.0.0.weight",
+        "critic.from_rgb.2.weight",
+        "generator.levels.0.0.weight",
+    ):
         assert not torch.equal(before[name], after[name]), name
-    for name in ("generator.to_rgb.0.weight", "inverter.from_rgb.weight"):  # not in use at full size; not yet in training
+    for name in (
+        "generator.to_rgb.0.weight",
+        "inverter.from_rgb.weight",
+    ):  # not in use at full size; not yet in training
         assert torch.equal(before[name], after[name]), name
     name = "levels.2.1.weight"
-    expected = 0.9 * before[f"generator.{name}"] + 0.1 * after[f"generator.{name}"]  # the average begins as the generator; smoothing is 0.9
+    expected = (
+        0.9 * before[f"generator.{name}"] + 0.1 * after[f"generator.{name}"]
+    )  # the average begins as the generator; smoothing is 0.9
     assert torch.allclose(after[f"smooth.{name}"], expected, atol=1e-6)
 
 
@@ -257,7 +278,11 @@ def test_every_weight_is_trained_somewhere_in_the_budget(size):
         for _, loss, _ in model.losses(pictures(2, size), step / 24):
             model.zero_grad(set_to_none=True)
             loss.backward()
-            touched |= {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.abs().sum() > 0}
+            touched |= {
+                name
+                for name, weight in model.named_parameters()
+                if weight.grad is not None and weight.grad.abs().sum() > 0
+            }
     assert touched == {name for name, _ in model.named_parameters()}
 
 
@@ -288,7 +313,11 @@ def test_tuning_on_real_images_moves_the_inverter_alone(model):
     images = pictures(8)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     logs = train(model, images, 1.0, 30)
-    moved = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+    moved = {
+        name.split(".")[0]
+        for name, value in model.state_dict().items()
+        if not torch.equal(before[name], value)
+    }
     assert moved == {"inverter", "growth"}
     assert logs[-1]["pixels"] < 0.9 * logs[0]["pixels"]
 
@@ -323,7 +352,9 @@ def test_refine_lowers_the_loss_of_each_image_and_never_raises_it(model):
 def test_refine_treats_each_image_as_if_it_were_alone(model):
     images = pictures(4)
     codes = model.encode(images).detach()
-    together = model.refine(images, codes, 10, 0.05)  # by 40 steps Adam has magnified the rounding that differs with the batch
+    together = model.refine(
+        images, codes, 10, 0.05
+    )  # by 40 steps Adam has magnified the rounding that differs with the batch
     for row in range(4):
         alone = model.refine(images[row : row + 1], codes[row : row + 1], 10, 0.05)
         assert torch.allclose(alone, together[row : row + 1], atol=1e-5)
@@ -390,11 +421,25 @@ def interfacegan(weights: dict[str, Tensor], codes: Tensor, layers: int) -> Tens
 
 def synthetic() -> dict[str, Tensor]:
     """Latent 16; 12, 12 and 10 feature maps."""
-    shapes = [(12, 16, 4, 4), (12, 12, 3, 3), (12, 12, 3, 3), (12, 12, 3, 3), (10, 12, 3, 3), (10, 10, 3, 3), (3, 10, 1, 1)]
+    shapes = [
+        (12, 16, 4, 4),
+        (12, 12, 3, 3),
+        (12, 12, 3, 3),
+        (12, 12, 3, 3),
+        (10, 12, 3, 3),
+        (10, 10, 3, 3),
+        (3, 10, 1, 1),
+    ]
     names = [*(f"layer{number}" for number in range(1, 7)), "output_16x16"]
     chance = torch.Generator().manual_seed(7)
-    weights = {f"{name}.conv.weight": torch.randn(shape, generator=chance) for name, shape in zip(names, shapes, strict=True)}
-    return weights | {f"{name}.wscale.bias": torch.randn(shape[0], generator=chance) for name, shape in zip(names, shapes, strict=True)}
+    weights = {
+        f"{name}.conv.weight": torch.randn(shape, generator=chance)
+        for name, shape in zip(names, shapes, strict=True)
+    }
+    return weights | {
+        f"{name}.wscale.bias": torch.randn(shape[0], generator=chance)
+        for name, shape in zip(names, shapes, strict=True)
+    }
 
 
 def test_a_pretrained_generator_gives_the_same_pictures(tmp_path):
@@ -403,16 +448,30 @@ def test_a_pretrained_generator_gives_the_same_pictures(tmp_path):
     model = build(pretrained=str(tmp_path / "generator.pth"))
     model.prepare(pictures(2))
     assert torch.allclose(model.decode(codes), interfacegan(weights, codes, 6), atol=1e-5)
-    assert [model.phase(progress) for progress in (0.0, 0.59, 0.61, 1.0)] == [3, 3, 4, 4]  # the whole budget is the inverter's
+    assert [model.phase(progress) for progress in (0.0, 0.59, 0.61, 1.0)] == [
+        3,
+        3,
+        4,
+        4,
+    ]  # the whole budget is the inverter's
     assert [part for part, _, _ in model.losses(pictures(4), 0.0)] == ["inverter"]
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda weights: {**weights, "layer3.conv.weight": torch.zeros(5, 12, 3, 3)}, r"layer3.conv.weight is \(5, 12, 3, 3\), expected"),
-        (lambda weights: {name: value for name, value in weights.items() if name != "layer2.wscale.bias"}, "lacks layer2.wscale.bias"),
-        (lambda weights: {**weights, "layer7.conv.weight": torch.zeros(1)}, "has an unknown layer7.conv.weight; a generator of 16x16"),
+        (
+            lambda weights: {**weights, "layer3.conv.weight": torch.zeros(5, 12, 3, 3)},
+            r"layer3.conv.weight is \(5, 12, 3, 3\), expected",
+        ),
+        (
+            lambda weights: {name: value for name, value in weights.items() if name != "layer2.wscale.bias"},
+            "lacks layer2.wscale.bias",
+        ),
+        (
+            lambda weights: {**weights, "layer7.conv.weight": torch.zeros(1)},
+            "has an unknown layer7.conv.weight; a generator of 16x16",
+        ),
         (lambda weights: list(weights.values()), "expected a state dict, found list"),
         (lambda weights: {"code": math.sqrt, **weights}, "not a PyTorch file of plain tensors"),
     ],

@@ -4,9 +4,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faces.pictures import GAP, MARGIN, PAPER, below, beside, difference, film, resize, sheet, write_gif, write_png
+from faces.viz.images import (
+    GAP,
+    MARGIN,
+    PAPER,
+    below,
+    beside,
+    difference,
+    film,
+    resize,
+    sheet,
+    write_gif,
+    write_png,
+)
 
-COLOURS = np.array([[[200, 0, 0], [0, 200, 0], [0, 0, 200]], [[200, 200, 0], [0, 200, 200], [200, 0, 200]]], np.uint8)
+COLOURS = np.array(
+    [[[200, 0, 0], [0, 200, 0], [0, 0, 200]], [[200, 200, 0], [0, 200, 200], [200, 0, 200]]], np.uint8
+)
 
 
 @pytest.fixture
@@ -57,7 +71,9 @@ def test_captions_stand_outside_the_faces(faces):
 @pytest.mark.parametrize("where", ["columns", "rows", "title"])
 def test_every_caption_changes_the_picture(faces, where):
     def page(text):
-        return sheet(faces, 64, **{where: text if where == "title" else (text,) * (3 if where == "columns" else 2)})
+        return sheet(
+            faces, 64, **{where: text if where == "title" else (text,) * (3 if where == "columns" else 2)}
+        )
 
     assert page("nine").shape == page("none").shape or where != "columns"
     assert page("nine").tobytes() != page("noon").tobytes()
@@ -97,7 +113,11 @@ def test_beside_and_below_fill_with_paper(faces):
 
 def test_difference_is_amplified_about_grey():
     first, second = np.array([100.0, 100, 0]), np.array([110.0, 90.5, 255])
-    assert difference(first, second, 3.0).tolist() == [158, 100, 255]  # 128 + 30; 128 - 28.5, to even; clipped
+    assert difference(first, second, 3.0).tolist() == [
+        158,
+        100,
+        255,
+    ]  # 128 + 30; 128 - 28.5, to even; clipped
 
 
 def test_film_shows_panels_side_by_side(moving):

@@ -117,27 +117,33 @@ def test_what_the_stages_leave(undisturbed):
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
 
-    from faces.parts import open_parts  # noqa: PLC0415
+    from faces.data.sharded_array import open_parts  # noqa: PLC0415
 
     images = open_parts(undisturbed / "data/crops/images.npy")
     codes = np.load(undisturbed / "data/latents/latents.npy", mmap_mode="r")
     table = pd.read_csv(undisturbed / "data/crops/table.csv")
     assert len(images) == len(codes) == len(table) == 120
     metrics = json.loads((undisturbed / "reports/metrics.json").read_text())
-    assert {"reconstruction", "code", "auroc", "counterfactual", "judge", "edits", "generation"} <= set(metrics)
+    assert {"reconstruction", "code", "auroc", "counterfactual", "judge", "edits", "generation"} <= set(
+        metrics
+    )
     assert 5 < metrics["reconstruction"]["psnr"] < 60
 
 
 @pytest.mark.slow
 def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_path, monkeypatch):
-    from ops import gallery, systems  # noqa: PLC0415
+    from ops.experiments import systems, systems_page  # noqa: PLC0415
 
     monkeypatch.setattr(systems, "CLONES", tmp_path)
     (tmp_path / "avatars").mkdir()
     (tmp_path / "avatars/vae").symlink_to(undisturbed)
-    ledger = {"model": systems.locked(undisturbed, "train", "outs", "data/model"), "seconds": 12.0, "device": "an abacus"}
+    ledger = {
+        "model": systems.locked(undisturbed, "train", "outs", "data/model"),
+        "seconds": 12.0,
+        "device": "an abacus",
+    }
     systems.ledger_of(systems.clone_of("avatars", "vae")).write_text(json.dumps(ledger))
-    gallery.main("avatars", str(tmp_path / "page.md"))
+    systems_page.main("avatars", str(tmp_path / "page.md"))
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "![vae](page/vae.jpg)" in page and (tmp_path / "page/vae.jpg").stat().st_size > 1000
     assert "Trained on: an abacus." in page and "Not finished, and so without figures: dcae, " in page
@@ -147,10 +153,33 @@ def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_
 def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed, tmp_path):
     """On its own test split, by the same stages: the same figures, to the last digit, but for ratios to an estimator that the exam leaves out."""
     primary = yaml.safe_load((undisturbed / "params.yaml").read_text(encoding="utf-8"))["vectors"]["primary"]
-    run(undisturbed, sys.executable, "-m", "ops.exam", "build", "data/crops", "data/classifier", "1000", str(tmp_path / "exam"))
+    run(
+        undisturbed,
+        sys.executable,
+        "-m",
+        "ops.retrain.exam",
+        "build",
+        "data/crops",
+        "data/classifier",
+        "1000",
+        str(tmp_path / "exam"),
+    )
     out = tmp_path / "figures.json"
-    run(undisturbed, sys.executable, "-m", "ops.exam", "score", str(tmp_path / "exam"), "data/model", "data/vectors", primary, str(out))
-    found, expected = (json.loads(path.read_text(encoding="utf-8")) for path in (out, undisturbed / "reports/metrics.json"))
+    run(
+        undisturbed,
+        sys.executable,
+        "-m",
+        "ops.retrain.exam",
+        "score",
+        str(tmp_path / "exam"),
+        "data/model",
+        "data/vectors",
+        primary,
+        str(out),
+    )
+    found, expected = (
+        json.loads(path.read_text(encoding="utf-8")) for path in (out, undisturbed / "reports/metrics.json")
+    )
     assert found["edits"] == {"primary": found["edits"]["primary"]}
     for kind, figures in found.pop("edits")["primary"].items():
         theirs = expected["edits"][primary][kind]
@@ -170,7 +199,10 @@ def test_a_rendering_param_reruns_render_alone(undisturbed, tmp_path):
     values["render"]["animation"]["fps"] += 1
     (place / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     said = run(place, *DVC, "repro", "--dry")
-    assert [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")] == ["check", "render"]
+    assert [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")] == [
+        "check",
+        "render",
+    ]
 
 
 @pytest.mark.slow
@@ -181,7 +213,14 @@ def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturb
     for stage in STAGES:
         log = place / f"{stage}.log"
         with log.open("w") as file:
-            process = subprocess.Popen([*DVC, "repro", stage], cwd=place, env=ENVIRONMENT, stdout=file, stderr=file, start_new_session=True)
+            process = subprocess.Popen(
+                [*DVC, "repro", stage],
+                cwd=place,
+                env=ENVIRONMENT,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
         while f"Running stage '{stage}'" not in log.read_text() and process.poll() is None:
             time.sleep(0.05)
         time.sleep(2.5)  # past the imports, into the work
@@ -199,9 +238,17 @@ def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturb
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("filter: lanczos", "filter: lancoz", "params.yaml: crop.filter = 'lancoz'; allowed: 'bilinear', 'bicubic', 'lanczos'"),
+        (
+            "filter: lanczos",
+            "filter: lancoz",
+            "params.yaml: crop.filter = 'lancoz'; allowed: 'bilinear', 'bicubic', 'lanczos'",
+        ),
         ("source: avatars", "source: avatar", "params.yaml: data.source = 'avatar', did you mean 'avatars'?"),
-        ("primary: ", "primary: mean_diference #", "params.yaml: vectors.primary = 'mean_diference', did you mean 'mean_difference'?"),
+        (
+            "primary: ",
+            "primary: mean_diference #",
+            "params.yaml: vectors.primary = 'mean_diference', did you mean 'mean_difference'?",
+        ),
     ],
 )
 def test_a_typo_fails_before_any_work(undisturbed, tmp_path, old, new, message):
@@ -210,7 +257,9 @@ def test_a_typo_fails_before_any_work(undisturbed, tmp_path, old, new, message):
     text = (place / "params.yaml").read_text(encoding="utf-8")
     assert old in text
     (place / "params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    done = subprocess.run([*DVC, "repro"], cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*DVC, "repro"], cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert f"error: {message}" in done.stdout + done.stderr
     assert (done.stdout + done.stderr).count("Running stage") <= 1

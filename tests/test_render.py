@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from faces import checkpoints, models, raw
-from faces.crops import read_geometry
-from faces.directions import Directions, components
-from faces.params import parse
-from faces.sheets import swept
-from faces.show import Render
-from faces.studio import Studio
+from faces import checkpoints, models
+from faces.core.params import parse
+from faces.data.crops import read_geometry
+from faces.edits.directions import Directions, components
+from faces.ingest import writer
+from faces.viz.config import Render
+from faces.viz.grids import swept
+from faces.viz.renderer import Studio
 from stages import render
 
 ATTRIBUTES = ("Male", "Smiling")
@@ -58,8 +59,10 @@ def project(tmp_path, monkeypatch, params, rng):
     crops, weights, latents, vectors = folders
     labels = np.where(rng.random((40, 2)) < 0.5, 1, -1)
     labels[30:] = [[1, -1], [-1, 1]] * 5
-    table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(40)], "split": ["train"] * 24 + ["valid"] * 6 + ["test"] * 10})
-    raw.write_labels(crops / "table.csv", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
+    table = pd.DataFrame(
+        {"name": [f"{i}.jpg" for i in range(40)], "split": ["train"] * 24 + ["valid"] * 6 + ["test"] * 10}
+    )
+    writer.write_labels(crops / "table.csv", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
     images = rng.integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
     np.save(crops / "images.npy", images)
     (crops / "geometry.json").write_text(json.dumps({"box": "square", "size": 32, "filter": "lanczos"}))
@@ -82,7 +85,14 @@ def project(tmp_path, monkeypatch, params, rng):
         exclusive=np.zeros((0, 2), np.int8),
     )
     (tmp_path / "params.yaml").write_text(
-        yaml.safe_dump({"seed": 1, "vectors": {"primary": "mean_difference"}, "detail": {"noise": 0.1, "reach": 1}, "render": SHOW})
+        yaml.safe_dump(
+            {
+                "seed": 1,
+                "vectors": {"primary": "mean_difference"},
+                "detail": {"noise": 0.1, "reach": 1},
+                "render": SHOW,
+            }
+        )
     )
     return tmp_path, folders
 
@@ -112,14 +122,18 @@ def test_a_mistaken_attribute_is_one_line_before_any_work(project):
     root, folders = project
     (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("Smiling?", "Smilling"))
     with pytest.raises(
-        SystemExit, match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; allowed: Male, Smiling"
+        SystemExit,
+        match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; allowed: Male, Smiling",
     ):
         render.main(*folders, root / "grids", root / "gifs")
     assert not (root / "grids").exists()
 
 
 def test_wanted_attributes_are_all_that_the_params_name():
-    show = parse(render.Params, {"seed": 1, "vectors.primary": "x", "detail": {"noise": 0.1, "reach": 1}, "render": SHOW})
+    show = parse(
+        render.Params,
+        {"seed": 1, "vectors.primary": "x", "detail": {"noise": 0.1, "reach": 1}, "render": SHOW},
+    )
     assert dict(render.wanted_attributes(show)) == {
         "render.attributes": ("Smiling?", "Bald?"),
         "render.interpolations.two_men": ("Male", "Male"),
@@ -131,7 +145,9 @@ def test_wanted_attributes_are_all_that_the_params_name():
     }
 
 
-@pytest.mark.parametrize(("stepping", "landed"), [("relative", [[3.0, 7.0], [-1.0, 3.0]]), ("absolute", [[0.0, 4.0], [0.0, 4.0]])])
+@pytest.mark.parametrize(
+    ("stepping", "landed"), [("relative", [[3.0, 7.0], [-1.0, 3.0]]), ("absolute", [[0.0, 4.0], [0.0, 4.0]])]
+)
 def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping, landed):
     """Two codes at 5 and 1 along the direction, the mean at 2; strengths -1 and 1 of a sigma of 2."""
     codes, seen = np.array([[5.0, 7.0], [1.0, 8.0]]), []
@@ -154,7 +170,9 @@ def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping
 def test_a_line_flips_the_label_that_the_face_has(project):
     """a and b shut each other out: where b is, a comes with -b; the line points towards the attribute whichever way the face goes."""
     vectors = np.eye(2, 3)
-    directions = Directions(ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), np.array([[1, 1]]))
+    directions = Directions(
+        ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), np.array([[1, 1]])
+    )
     crops = SimpleNamespace(attributes=ATTRIBUTES, labels=np.array([[-1, 1], [-1, -1], [1, -1], [0, 1]]))
     studio = Studio(crops, np.zeros((4, 3)), None, None, directions, None, 1, 1, 1)
     lines = studio.lines("Male", np.arange(4))

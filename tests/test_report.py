@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 from safetensors.numpy import save_file
 
-from faces import report
-from faces.report import Evidence, card, digits, page, percent
+from faces.report import view
+from faces.report.view import Evidence, card, digits, page, percent
 from stages import report as stage
 from tests.conftest import ROOT
 
@@ -28,8 +28,23 @@ def vectors() -> pd.DataFrame:
         [
             known | _row("Smiling", 2000, 1500, 3.0, 300, 0.9876, 0.98, 0.99, None),
             known | _row("Male", 150, 3350, 2.0, 20, 0.7123, 0.66, 0.76, None),
-            known | _row("Bald", 9, 3491, np.nan, np.nan, np.nan, np.nan, np.nan, "left out: fewer than 20 train faces on one side"),
-            {**_row("Smiling", 2000, 1500, 3.0, 300, 0.1111, 0.1, 0.12, None), "estimator": "mean_difference", "sigma": 1.0},
+            known
+            | _row(
+                "Bald",
+                9,
+                3491,
+                np.nan,
+                np.nan,
+                np.nan,
+                np.nan,
+                np.nan,
+                "left out: fewer than 20 train faces on one side",
+            ),
+            {
+                **_row("Smiling", 2000, 1500, 3.0, 300, 0.1111, 0.1, 0.12, None),
+                "estimator": "mean_difference",
+                "sigma": 1.0,
+            },
         ]
     )
 
@@ -49,14 +64,32 @@ def _row(attribute, positives, negatives, length, test_positives, auroc, low, hi
 
 
 def level(attribute: str, kind: str, strength: float, leakage: float, identity: float) -> dict:
-    shared = {"judge": 0, "estimator": "partial", "kind": kind, "attribute": attribute, "faces": 90, "kept": 0.957}
+    shared = {
+        "judge": 0,
+        "estimator": "partial",
+        "kind": kind,
+        "attribute": attribute,
+        "faces": 90,
+        "kept": 0.957,
+    }
     return shared | {"level": 0.9, "strength": strength, "leakage": leakage, "identity": identity}
 
 
 @pytest.fixture
 def full() -> Evidence:
-    edits = {"reached": 0.8421, "reached_visible": 0.8771, "leakage": 0.2341, "same_person": 0.9, "psnr_outside": None}
-    edits |= {"confounded": 0.0641, "confounded_low": 0.0512, "confounded_high": 0.0776, "confounded_ratio": 0.3543}
+    edits = {
+        "reached": 0.8421,
+        "reached_visible": 0.8771,
+        "leakage": 0.2341,
+        "same_person": 0.9,
+        "psnr_outside": None,
+    }
+    edits |= {
+        "confounded": 0.0641,
+        "confounded_low": 0.0512,
+        "confounded_high": 0.0776,
+        "confounded_ratio": 0.3543,
+    }
     samples = {"standard": {"frechet_lite0": 3674.2}, "mixture": {"frechet_lite0": 2894.4}}
     return Evidence(
         seed=7,
@@ -70,22 +103,39 @@ def full() -> Evidence:
             "meanings": {"Smiling": "corners of the mouth up"},
             "counts": {"images": 4000, "splits": {"test": 300, "train": 3500, "valid": 200}},
         },
-        model={"model": "vae", "config": {"width": 24}, "geometry": {"box": [0, 0, 1, 1], "filter": "lanczos", "size": 64}},
+        model={
+            "model": "vae",
+            "config": {"width": 24},
+            "geometry": {"box": [0, 0, 1, 1], "filter": "lanczos", "size": 64},
+        },
         weights=3078227,
         metrics={
             "reconstruction": {"psnr": 28.8352, "ssim": 0.8761},
             "code": {"length": 160, "active_units": 150, "collapsed": 0},
             "auroc": {"mean": 0.8499, "Smiling": 0.9876, "Male": 0.7123},
-            "counterfactual": {"mean": {"error_reduction_edit": 0.3937}, "error_reduction": {"Smiling": 0.4321}},
+            "counterfactual": {
+                "mean": {"error_reduction_edit": 0.3937},
+                "error_reduction": {"Smiling": 0.4321},
+            },
             "edits": {"mean_difference": {"plain": edits | {"leakage": 0.5143}}, "partial": {"plain": edits}},
             "generation": samples,
         },
         vectors=vectors(),
         phi=pd.DataFrame(
-            {"attribute": ["Smiling", "Male", "Bald"], "Smiling": [1, -0.45, 0.1], "Male": [-0.45, 1, 0.2], "Bald": [0.1, 0.2, 1]}
+            {
+                "attribute": ["Smiling", "Male", "Bald"],
+                "Smiling": [1, -0.45, 0.1],
+                "Male": [-0.45, 1, 0.2],
+                "Bald": [0.1, 0.2, 1],
+            }
         ),
         judge=pd.DataFrame(
-            {"width": 16, "attribute": ["Smiling", "Male", "Bald"], "auroc": [0.99, 0.61, 0.93], "judges": [True, False, True]}
+            {
+                "width": 16,
+                "attribute": ["Smiling", "Male", "Bald"],
+                "auroc": [0.99, 0.61, 0.93],
+                "judges": [True, False, True],
+            }
         ),
         levels=pd.DataFrame(
             [
@@ -96,11 +146,23 @@ def full() -> Evidence:
         ),
         identity=pd.DataFrame({"judge": 0, "attribute": ["Smiling", "Male", "Bald"], "same_95": 0.7}),
         priors=pd.DataFrame(
-            {"set": ["standard", "interpolation"], "faces": 500, "frechet_lite0": [3674.2, np.nan], "frechet_lite0_low": [3600.0, np.nan]}
-            | {"frechet_lite0_high": [3750.0, np.nan], "kernel_lite0": [39.71, np.nan], "kernel_lite0_low": [38.0, np.nan]}
+            {
+                "set": ["standard", "interpolation"],
+                "faces": 500,
+                "frechet_lite0": [3674.2, np.nan],
+                "frechet_lite0_low": [3600.0, np.nan],
+            }
+            | {
+                "frechet_lite0_high": [3750.0, np.nan],
+                "kernel_lite0": [39.71, np.nan],
+                "kernel_lite0_low": [38.0, np.nan],
+            }
             | {"kernel_lite0_high": [41.0, np.nan]}
         ),
-        pictures={path: (12, 8) for path in ("grids/edit_Smiling.png", "grids/samples.png", "plots/auroc.png", "gifs/smile.gif")},
+        pictures={
+            path: (12, 8)
+            for path in ("grids/edit_Smiling.png", "grids/samples.png", "plots/auroc.png", "gifs/smile.gif")
+        },
     )
 
 
@@ -153,7 +215,9 @@ def test_page_is_well_formed_and_fetches_nothing(run, request):
     assert set(outside) <= set(evidence.pictures)
     assert {address[1:] for address in read.addresses if address.startswith("#")} <= set(read.ids)
     assert len(read.ids) == len(set(read.ids))
-    assert all(picture["alt"] and (picture["width"], picture["height"]) == ("12", "8") for picture in read.pictures)
+    assert all(
+        picture["alt"] and (picture["width"], picture["height"]) == ("12", "8") for picture in read.pictures
+    )
     assert {picture["src"] for picture in read.pictures} == set(evidence.pictures)
     assert read.headings[0] == 1 and read.headings.count(1) == 1
     assert all(after <= before + 1 for before, after in zip(read.headings, read.headings[1:], strict=False))
@@ -199,22 +263,40 @@ def test_page_says_the_numbers(full):
             "39.4%",
             "2,894",
         ),
-        *("0.988 (0.980 to 0.990)", "43.2%", "2.12 (detail-preserving 2.25)", "0.0789 (detail-preserving 0.0656)", "95.7%"),
-        *("3,078,227 numbers", "4,000: 3,500 train, 200 valid, 300 test", "for <research> & teaching", "3,674 (3,600 to 3,750)"),
+        *(
+            "0.988 (0.980 to 0.990)",
+            "43.2%",
+            "2.12 (detail-preserving 2.25)",
+            "0.0789 (detail-preserving 0.0656)",
+            "95.7%",
+        ),
+        *(
+            "3,078,227 numbers",
+            "4,000: 3,500 train, 200 valid, 300 test",
+            "for <research> & teaching",
+            "3,674 (3,600 to 3,750)",
+        ),
     ):
         assert expected in text, expected
     assert "0.111" not in text  # another estimator's
 
 
 def test_caveats(full):
-    shown = {entry["name"]: entry for entry in report.attributes(full)}
+    shown = {entry["name"]: entry for entry in view.attributes(full)}
     assert list(shown) == ["Smiling", "Male", "Bald"]
     assert shown["Smiling"]["caveats"] == [
         "Goes with Male (phi -0.45) in the training faces; part of what is seen may be theirs.",
         "Where 90% flip, the faces have gone further than 95% of the pairs of pictures of one person.",
     ]
     male = " ".join(shown["Male"]["caveats"])
-    for expected in ("only 150 train faces", "rests on 20 test faces", "Weak", "Goes with Smile", "Draws nothing", "AUROC of only 0.610"):
+    for expected in (
+        "only 150 train faces",
+        "rests on 20 test faces",
+        "Weak",
+        "Goes with Smile",
+        "Draws nothing",
+        "AUROC of only 0.610",
+    ):
         assert expected in male
     assert shown["Bald"]["left_out"]
     assert shown["Bald"]["caveats"] == ["Left out: fewer than 20 train faces on one side."]
@@ -222,7 +304,7 @@ def test_caveats(full):
 
 def test_an_edit_that_never_gets_there_is_told_from_one_that_is_not_judged(full):
     never = replace(full, levels=pd.DataFrame([level("Smiling", "plain", np.inf, np.nan, np.nan)]))
-    shown = {entry["name"]: entry for entry in report.attributes(never)}
+    shown = {entry["name"]: entry for entry in view.attributes(never)}
     assert shown["Smiling"]["strength"] == "not reached"
     assert "At no strength tried do 90% of the faces flip." in shown["Smiling"]["caveats"]
     assert shown["Male"]["strength"] == "not judged"
@@ -230,16 +312,21 @@ def test_an_edit_that_never_gets_there_is_told_from_one_that_is_not_judged(full)
 
 def test_missing_groups_are_said(bare):
     text = Reader(page(bare)).text
-    for expected in ("no true counterfactuals", "No judge scored the edits", "New faces were not measured", "No strip was drawn"):
+    for expected in (
+        "no true counterfactuals",
+        "No judge scored the edits",
+        "New faces were not measured",
+        "No strip was drawn",
+    ):
         assert expected in text
-    for absent in ("Leakage", "Error removed", "Moving pictures", "nan", "None", report.ABSENT):
+    for absent in ("Leakage", "Error removed", "Moving pictures", "nan", "None", view.ABSENT):
         assert absent not in text, absent
     assert "No judge scored the edits" in card(bare)
 
 
 def test_a_primary_that_was_not_scored_borrows_no_figures(full):
     metrics = full.metrics | {"edits": {"mean_difference": {"plain": {"reached": 0.1234, "leakage": 0.5143}}}}
-    found, missing = report.key_figures(replace(full, metrics=metrics))
+    found, missing = view.key_figures(replace(full, metrics=metrics))
     assert missing == ["Edits by partial were not scored; score.estimators names mean_difference."]
     assert "12.3%" not in [figure["value"] for figure in found]
 
@@ -248,10 +335,28 @@ def test_front_matter_of_the_card(full):
     text = card(full)
     _, head, body = text.split("---\n", 2)
     about = yaml.safe_load(head)
-    assert (about["license"], about["datasets"], about["model-index"][0]["name"]) == ("other", ["folder"], "facemorph-vae")
+    assert (about["license"], about["datasets"], about["model-index"][0]["name"]) == (
+        "other",
+        ["folder"],
+        "facemorph-vae",
+    )
     values = {metric["type"]: metric["value"] for metric in about["model-index"][0]["results"][0]["metrics"]}
-    assert values == {"psnr": 28.8352, "ssim": 0.8761, "roc_auc": 0.8499, "error_reduction": 0.3937, "leakage": 0.2341}
-    for title in ("Model details", "Intended use", "Out-of-scope use", "Training data", "Evaluation", "Limits and biases", "How to use"):
+    assert values == {
+        "psnr": 28.8352,
+        "ssim": 0.8761,
+        "roc_auc": 0.8499,
+        "error_reduction": 0.3937,
+        "leakage": 0.2341,
+    }
+    for title in (
+        "Model details",
+        "Intended use",
+        "Out-of-scope use",
+        "Training data",
+        "Evaluation",
+        "Limits and biases",
+        "How to use",
+    ):
         assert f"\n## {title}\n" in body
     assert "| Smile | 0.988 (0.980 to 0.990) | 43.2% | 2.12 | 0.0789 |" in body
     assert "for <research> & teaching" in body
@@ -275,7 +380,7 @@ def test_rows_of_the_cards_tables_have_as_many_cells_as_their_heads(full, bare):
         (999.4, "999"),
         (1286.47, "1,286"),
         (-0.04567, "-0.0457"),
-        (None, report.ABSENT),
+        (None, view.ABSENT),
     ],
 )
 def test_digits(value, shown):
@@ -283,7 +388,8 @@ def test_digits(value, shown):
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(0.3937, "39.4%"), (1.0, "100%"), (0.9999, "100%"), (0.0004, "0%"), (float("nan"), report.ABSENT)]
+    ("share", "shown"),
+    [(0.3937, "39.4%"), (1.0, "100%"), (0.9999, "100%"), (0.0004, "0%"), (float("nan"), view.ABSENT)],
 )
 def test_percent(share, shown):
     assert percent(share) == shown
@@ -301,7 +407,9 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         (reports / "metrics.json", full.metrics),
     ):
         path.write_text(json.dumps(values), encoding="utf-8")
-    save_file({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors")
+    save_file(
+        {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors"
+    )
     full.vectors.to_csv(tables / "vectors.csv", index=False)
     full.phi.to_csv(tables / "phi.csv", index=False)
     for name in ("judge", "levels", "identity", "priors"):
@@ -311,7 +419,14 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     written = []
     for _ in range(2):
         out = [reports / "index.html", reports / "model_card.md"]
-        stage.main(raw, weights, tables, reports / "metrics.json", *(reports / name for name in ("plots", "grids", "gifs")), *out)
+        stage.main(
+            raw,
+            weights,
+            tables,
+            reports / "metrics.json",
+            *(reports / name for name in ("plots", "grids", "gifs")),
+            *out,
+        )
         written.append([path.read_bytes() for path in out])
     assert written[0] == written[1]
     read = Reader(written[0][0].decode())

@@ -18,14 +18,15 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from faces.files import write_json
-from ops import promotion, retrain, status
-from ops.commands import CommandFailed, Runner
-from ops.gates import Verdict
-from ops.ledger import Ledger
-from ops.lock import Busy, exclusive
-from ops.repository import Repository
-from ops.settings import load
+from faces.core.files import write_json
+from ops.retrain import __main__ as retrain
+from ops.retrain import promotion, status
+from ops.retrain.gates import Verdict
+from ops.retrain.ledger import Ledger
+from ops.retrain.lock import Busy, exclusive
+from ops.retrain.process import CommandFailed, Runner
+from ops.retrain.repository import Repository
+from ops.retrain.settings import load
 from tests import standin
 from tests.conftest import ROOT
 from tests.projects import BUILD, Inbox, Project, wait
@@ -55,7 +56,12 @@ class Visitors:
     def __init__(self, place: Path, pointer: Path) -> None:
         place.mkdir()
         (place / "index.html").write_text("<!doctype html>", encoding="utf-8")
-        self.app, self.answers, self.models, self.over = server.create(Shelf(pointer), place), [], [], threading.Event()
+        self.app, self.answers, self.models, self.over = (
+            server.create(Shelf(pointer), place),
+            [],
+            [],
+            threading.Event(),
+        )
         self.thread = threading.Thread(target=self.visit)
 
     def visit(self) -> None:
@@ -63,7 +69,12 @@ class Visitors:
             while not self.over.is_set():
                 face = client.post("/api/sample", json={"seed": 7})
                 edited = client.post(
-                    "/api/edit", json={"code": face.json()["code"], "strengths": {"Smiling": 1.0}, "model": face.json()["model"]}
+                    "/api/edit",
+                    json={
+                        "code": face.json()["code"],
+                        "strengths": {"Smiling": 1.0},
+                        "model": face.json()["model"],
+                    },
                 )
                 self.answers += [face.status_code, edited.status_code]
                 self.models.append(face.json()["model"])
@@ -117,12 +128,14 @@ def test_the_whole_story(tmp_path):
         assert code == 10 and "reconstruction.psnr: worse" in said, said
         assert champion(project) == "v0.0.2"
 
-        assert project.run("v0.0.1", program="ops.rollback")[0] == 0
+        assert project.run("v0.0.1", program="ops.retrain.rollback")[0] == 0
         assert champion(project) == "v0.0.1"
         seen = len(visitors.models)
         assert wait(lambda: first["id"] in visitors.models[seen:], 15), "the site did not follow the rollback"
         code, said = project.run()
-        assert code == 0 and said.startswith("NOTHING NEW"), "what was rolled back does not come again by itself"
+        assert code == 0 and said.startswith("NOTHING NEW"), (
+            "what was rolled back does not come again by itself"
+        )
     assert set(visitors.answers) == {200} and len(visitors.answers) > 100
 
     assert project.git("tag").split() == [
@@ -133,16 +146,19 @@ def test_the_whole_story(tmp_path):
         "face-model@v0.0.2",
     ]
     gto = [Path(sys.executable).with_name("gto"), "show", "--json"]
-    shown = json.loads(subprocess.run(gto, cwd=project.place, capture_output=True, text=True, check=True).stdout)
+    shown = json.loads(
+        subprocess.run(gto, cwd=project.place, capture_output=True, text=True, check=True).stdout
+    )
     assert shown["face-model"]["version"] == "v0.0.2" and shown["face-model"]["stage"] == {"prod": "v0.0.1"}
     assert project.git("rev-parse", "retrained") == project.git("rev-parse", "face-model@v0.0.2^{commit}")
-    assert project.git("status", "--porcelain") == "" and project.git("rev-parse", "--abbrev-ref", "HEAD") == "main", (
-        "the working copy is untouched"
-    )
+    assert (
+        project.git("status", "--porcelain") == ""
+        and project.git("rev-parse", "--abbrev-ref", "HEAD") == "main"
+    ), "the working copy is untouched"
     snapshot = second["snapshot"]
     assert f"snapshots/{snapshot}.zip" in project.git("show", "face-model@v0.0.2:params.yaml")
     assert "push: false" in project.git("show", f"face-model@v0.0.2:snapshots/{snapshot}.zip.dvc")
-    code, said = project.run(program="ops.status")
+    code, said = project.run(program="ops.retrain.status")
     assert code == 0 and "serving       v0.0.1" in said and "before it v0.0.2" in said
 
 
@@ -215,18 +231,23 @@ def test_nothing_outlives_a_killed_job(grown, tmp_path):
 
 @pytest.mark.parametrize(
     ("said_by_dvc", "code"),
-    [("'score': failed to run: python -m stages.score data/crops, exited with 3", 11), ("'score': failed to run: x, exited with 1", 1)],
+    [
+        ("'score': failed to run: python -m stages.score data/crops, exited with 3", 11),
+        ("'score': failed to run: x, exited with 1", 1),
+    ],
 )
 def test_what_a_stage_finds_of_no_use_is_rejected_for_good(grown, said_by_dvc, code):
     """And is not tried again, as what failed is."""
     champions = champion(grown)
-    script = (
-        f"import sys; print('error: no attribute can be judged'); print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
-    )
+    script = f"import sys; print('error: no attribute can be judged'); print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
     grown.params(seed=100 + code)
     grown.set({"challenger.command": [sys.executable, "-c", script]})
     ended, said = grown.run()
-    assert ended == code and said.startswith("REJECT" if code == 11 else "FAILED") and "error: no attribute can be judged" in said, said
+    assert (
+        ended == code
+        and said.startswith("REJECT" if code == 11 else "FAILED")
+        and "error: no attribute can be judged" in said
+    ), said
     assert grown.run()[0] == (0 if code == 11 else 1)
     assert champion(grown) == champions
     grown.set({"challenger.command": BUILD})
@@ -238,7 +259,9 @@ def test_a_full_disk(tmp_path, room):
     project = Project(tmp_path / "project")
     project.ledger.home.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", project.ledger.home], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", project.ledger.home],
+        capture_output=True,
+        check=False,
     ).returncode:
         pytest.skip("a small disk cannot be mounted here; it needs root")
     try:
@@ -269,7 +292,7 @@ def test_a_lock_of_the_dead_is_no_lock(grown):
 
 def test_a_broken_metric_promotes_nobody(grown):
     before = champion(grown)
-    exam = grown.place / "ops/exam.py"
+    exam = grown.place / "ops/retrain/exam.py"
     text = exam.read_text(encoding="utf-8")
     exam.write_text(text.replace('"psnr": psnr', '"psnr": float("nan")'), encoding="utf-8")
     grown.commit("the exam is broken")
@@ -291,7 +314,9 @@ def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
     np.savez(weights, mean=mean, old_axes=axes)
     grown.params(length=10)
     code, said = grown.run("--force")
-    assert code == 10 and "the champion cannot be scored by the challenger's code" in said and "axes" in said, said
+    assert (
+        code == 10 and "the champion cannot be scored by the challenger's code" in said and "axes" in said
+    ), said
     assert champion(grown) == before
     weights.write_bytes(kept)
 
@@ -301,7 +326,10 @@ def test_a_clone_that_is_ruined_is_made_anew(grown):
     (grown.ledger.work / ".git/HEAD").write_text("nonsense", encoding="utf-8")
     (grown.place / "mine.txt").write_text("not committed yet", encoding="utf-8")
     assert grown.run("--force")[0] in JUDGED
-    assert grown.git("rev-parse", "--abbrev-ref", "HEAD") == "main" and grown.git("status", "--porcelain") == "?? mine.txt"
+    assert (
+        grown.git("rev-parse", "--abbrev-ref", "HEAD") == "main"
+        and grown.git("status", "--porcelain") == "?? mine.txt"
+    )
     (grown.place / "mine.txt").unlink()
 
 
@@ -332,14 +360,18 @@ def test_who_is_told(grown):
             {
                 "challenger.command": ["false"],
                 "notify.webhook": f"http://127.0.0.1:{ear.server_port}/",
-                "notify.command": [sys.executable, "-c", f"import sys; open({str(post)!r}, 'w').write(sys.stdin.read())"],
+                "notify.command": [
+                    sys.executable,
+                    "-c",
+                    f"import sys; open({str(post)!r}, 'w').write(sys.stdin.read())",
+                ],
             }
         )
         code, said = grown.run("--force")
         ear.shutdown()
     assert code == 1 and "false: exit code 1: it said nothing" in said
     assert heard == [json.loads(post.read_text(encoding="utf-8"))] and heard[0]["verdict"] == "FAILED"
-    assert grown.run(program="ops.status")[0] == 1
+    assert grown.run(program="ops.retrain.status")[0] == 1
     code, said = grown.run("--force")
     assert code == 1 and "not done: webhook: " in said, "nobody listens any more"
     grown.set({"challenger.command": BUILD, "notify.webhook": "", "notify.command": []})
@@ -367,11 +399,15 @@ def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
     code, said = project.run()
     assert code == 0, said
     (pointer,) = (
-        name for name in project.git("ls-tree", "-r", "--name-only", "origin/main", "snapshots/").split() if name.endswith(".dvc")
+        name
+        for name in project.git("ls-tree", "-r", "--name-only", "origin/main", "snapshots/").split()
+        if name.endswith(".dvc")
     )
     digest = yaml.safe_load(project.git("show", f"origin/main:{pointer}"))["outs"][0]["md5"]
     assert (store / "files/md5" / digest[:2] / digest[2:]).is_file()
-    there = subprocess.run(["git", "log", "--format=%s", "main"], cwd=remote, capture_output=True, text=True, check=True).stdout.split("\n")
+    there = subprocess.run(
+        ["git", "log", "--format=%s", "main"], cwd=remote, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
     assert there[0] == "Promote face-model v0.0.1"
 
     hook = remote / "hooks/pre-receive"
@@ -410,7 +446,14 @@ def promote_and_die(job, clone, at):
             if count == at:
                 os._exit(9)
 
-        for owner, name in ((os, "replace"), (subprocess, "run"), (os, "mkdir"), (os, "unlink"), (os, "sync"), (Path, "unlink")):
+        for owner, name in (
+            (os, "replace"),
+            (subprocess, "run"),
+            (os, "mkdir"),
+            (os, "unlink"),
+            (os, "sync"),
+            (Path, "unlink"),
+        ):
             setattr(owner, name, mortal(getattr(owner, name), tick))
         job.promote(clone, job.project.resolve("HEAD"), None, f"key {at}")
         os._exit(0)
@@ -429,10 +472,17 @@ def test_death_at_every_step_of_a_promotion(grown, monkeypatch):
             before = champion(grown)
             run = grown.ledger.runs / f"point-{points}"
             run.mkdir()
-            about = {"exam": json.loads(grown.ledger.pointer.read_text())["exam"], "primary": "mean_difference"}
-            job = retrain.Job(settings, grown.ledger, project, run, False, about, Verdict("PROMOTE", ("for the test",)))
+            about = {
+                "exam": json.loads(grown.ledger.pointer.read_text())["exam"],
+                "primary": "mean_difference",
+            }
+            job = retrain.Job(
+                settings, grown.ledger, project, run, False, about, Verdict("PROMOTE", ("for the test",))
+            )
             finished = promote_and_die(job, clone, points)
-            decided = (json.loads(grown.ledger.journal.read_text()) if grown.ledger.journal.exists() else {}).get("version")
+            decided = (
+                json.loads(grown.ledger.journal.read_text()) if grown.ledger.journal.exists() else {}
+            ).get("version")
             assert champion(grown) in {before, decided} or finished or decided is None
             promotion.carry_out(grown.ledger, project, clone.folder, settings, Runner(run / "log.txt", lock))
             grown.ledger.tidy(settings.keep)
@@ -448,14 +498,22 @@ def test_an_export_that_does_not_work_is_not_served(grown, monkeypatch):
     before = champion(grown)
 
     def fails(*_):
-        raise CommandFailed("python -m ops.smoke: exit code 1: error: an edit changes no pixel", 1)
+        raise CommandFailed("python -m ops.retrain.smoke: exit code 1: error: an edit changes no pixel", 1)
 
     monkeypatch.setattr(promotion, "smoke", fails)
     with exclusive(grown.ledger.lock, 10.0) as lock:
         project = Repository(grown.place, lock, ("test", "test@example.com"))
         run = grown.ledger.runs / "smoke"
         run.mkdir()
-        job = retrain.Job(load(grown.config), grown.ledger, project, run, False, {"exam": "e", "primary": "p"}, Verdict("PROMOTE", ()))
+        job = retrain.Job(
+            load(grown.config),
+            grown.ledger,
+            project,
+            run,
+            False,
+            {"exam": "e", "primary": "p"},
+            Verdict("PROMOTE", ()),
+        )
         job.promote(Repository(grown.ledger.work, lock, project.author), project.resolve("HEAD"), None, "key")
     assert job.verdict.word == "REJECT" and "an edit changes no pixel" in job.outcome["reasons"][0]
     assert champion(grown) == before and not grown.ledger.journal.exists()
@@ -463,7 +521,7 @@ def test_an_export_that_does_not_work_is_not_served(grown, monkeypatch):
 
 def test_status_tells_monitoring(tmp_path, capsys):
     """Nobody serves; then a job that fell asleep; then one that fails."""
-    where = ["--project", str(tmp_path), "--config", str(ROOT / "ops/retrain.yaml")]
+    where = ["--project", str(tmp_path), "--config", str(ROOT / "ops/retrain/retrain.yaml")]
     assert status.main(where) == 2 and "trouble       nobody serves yet" in capsys.readouterr().out
     ledger = Ledger(tmp_path / ".retrain")
     standin.write_export(ledger.release("v0.0.1") / "export", *standin.faces(40, 1), standin.ATTRIBUTES, 4, 1)
@@ -471,7 +529,11 @@ def test_status_tells_monitoring(tmp_path, capsys):
     write_json(ledger.release("v0.0.1") / "release.json", {"version": "v0.0.1", "id": identity})
     ledger.point("v0.0.1", "2026-01-01T00:00:00+00:00")
     ledger.note(
-        checked="2026-01-01T00:00:00+00:00", last="HOLD", reasons=[], succeeded="2026-01-01T00:00:00+00:00", due="2026-01-08T00:00:00+00:00"
+        checked="2026-01-01T00:00:00+00:00",
+        last="HOLD",
+        reasons=[],
+        succeeded="2026-01-01T00:00:00+00:00",
+        due="2026-01-08T00:00:00+00:00",
     )
     assert status.state(ledger, datetime(2026, 1, 7, tzinfo=UTC))["code"] == 0
     late = status.state(ledger, datetime(2026, 1, 9, tzinfo=UTC))
@@ -479,14 +541,19 @@ def test_status_tells_monitoring(tmp_path, capsys):
     ledger.note(last="FAILED", reasons=["no disk"])
     assert status.state(ledger, datetime(2026, 1, 7, tzinfo=UTC))["code"] == 1
     (ledger.release("v0.0.1") / "export/bundle.json").write_text("{}", encoding="utf-8")
-    assert status.state(ledger, datetime(2026, 1, 7, tzinfo=UTC))["code"] == 2, "what serves is not what the pointer says"
+    assert status.state(ledger, datetime(2026, 1, 7, tzinfo=UTC))["code"] == 2, (
+        "what serves is not what the pointer says"
+    )
 
 
 def test_what_is_tidied(tmp_path):
     """The last releases stay, and whoever serves or served before, however old; drafts of the dead go."""
     ledger = Ledger(tmp_path)
     for number in range(1, 7):
-        write_json(ledger.release(f"v0.0.{number}") / "release.json", {"version": f"v0.0.{number}", "exam": f"e{number}", "id": "x"})
+        write_json(
+            ledger.release(f"v0.0.{number}") / "release.json",
+            {"version": f"v0.0.{number}", "exam": f"e{number}", "id": "x"},
+        )
         (ledger.exams / f"e{number}").mkdir(parents=True)
     (ledger.releases / ".v0.0.7.draft").mkdir()
     for version in ("v0.0.1", "v0.0.2"):
@@ -507,7 +574,7 @@ def test_what_is_tidied(tmp_path):
 )
 def test_settings_that_are_wrong(tmp_path, capsys, change, message):
     file = tmp_path / "retrain.yaml"
-    values = yaml.safe_load((ROOT / "ops/retrain.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
     file.write_text(yaml.safe_dump(values | change), encoding="utf-8")
     assert retrain.main(["--project", str(tmp_path), "--config", str(file)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {file}: {message}")

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from faces import checkpoints
-from faces.crops import Crops
-from ops import sanity, smoke
+from faces.data.crops import Crops
+from ops.retrain import sanity, smoke
 from tests import exports
 from web.engine import BadExport, Export
 
@@ -37,7 +37,9 @@ def test_a_single_nan_among_the_weights_is_seen(project, tmp_path):
     weights = {name: array.copy() for name, array in load_file(project / "model/model.safetensors").items()}
     next(array for array in weights.values() if array.size > 10).flat[7] = np.nan
     save_file(weights, tmp_path / "model.safetensors")
-    assert sanity.finite(project / "model/model.safetensors") and not sanity.finite(tmp_path / "model.safetensors")
+    assert sanity.finite(project / "model/model.safetensors") and not sanity.finite(
+        tmp_path / "model.safetensors"
+    )
 
 
 def test_an_export_of_another_model_differs(project, codes):
@@ -73,4 +75,6 @@ def test_a_damaged_export_is_trouble_and_not_a_crash(project, tmp_path):
     exam = tmp_path / "exam"
     shutil.copytree(project / "crops", exam / "crops")
     found = sanity.inspect(exam, project / "crops", project / "model", tmp_path / "export", tmp_path)
-    assert "decoder.onnx is not the file that bundle.json lists" in found["trouble"] and found["parity"] is None
+    assert (
+        "decoder.onnx is not the file that bundle.json lists" in found["trouble"] and found["parity"] is None
+    )

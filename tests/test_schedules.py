@@ -1,4 +1,4 @@
-"""The files of ops/schedules, as far as they can be checked where they are not installed: by the tools and schemas of those who will read them."""
+"""The files of ops/deploy/schedules, as far as they can be checked where they are not installed: by the tools and schemas of those who will read them."""
 
 import json
 import re
@@ -12,11 +12,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from ops.lock import exclusive
-from ops.settings import load
+from ops.retrain.lock import exclusive
+from ops.retrain.settings import load
 from tests.conftest import ROOT
 
-SCHEDULES = ROOT / "ops/schedules"
+SCHEDULES = ROOT / "ops/deploy/schedules"
 HOME = "/srv/facemorph"
 DAYS = {"17 3 * * 0"}
 
@@ -40,21 +40,34 @@ def test_systemd_takes_the_units(tmp_path):
     for unit in units:
         (tmp_path / unit.name).write_text(here(unit.read_text(encoding="utf-8")), encoding="utf-8")
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in units)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in units)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     complaints = [line for line in done.stderr.splitlines() if "facemorph" in line]
     assert len(units) == 2 and complaints == [], done.stderr
 
 
 def test_systemd_makes_up_for_missed_runs_and_kills_all_it_started():
-    service, timer = ((SCHEDULES / f"facemorph-retrain.{kind}").read_text(encoding="utf-8") for kind in ("service", "timer"))
-    assert "\nPersistent=true\n" in timer and "\nKillMode=control-group\n" in service and "\nType=oneshot\n" in service
+    service, timer = (
+        (SCHEDULES / f"facemorph-retrain.{kind}").read_text(encoding="utf-8") for kind in ("service", "timer")
+    )
+    assert (
+        "\nPersistent=true\n" in timer
+        and "\nKillMode=control-group\n" in service
+        and "\nType=oneshot\n" in service
+    )
     assert re.search(r"^SuccessExitStatus=(.*)$", service, re.M)[1].split() == ["10", "11", "75"]
 
 
 def cron_line() -> list[str]:
     """Five fields of time, the user, the command."""
-    (line,) = [line for line in (SCHEDULES / "facemorph-retrain.cron").read_text().splitlines() if re.match(r"[\d*]", line)]
+    (line,) = [
+        line
+        for line in (SCHEDULES / "facemorph-retrain.cron").read_text().splitlines()
+        if re.match(r"[\d*]", line)
+    ]
     return line.split(None, 6)
 
 
@@ -73,7 +86,9 @@ def test_cron_runs_its_command(tmp_path):
 
 def test_github_accepts_the_workflow():
     schema = json.loads(
-        resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/github-workflows.json").read_text(encoding="utf-8")
+        resources.files("check_jsonschema")
+        .joinpath("builtin_schemas/vendor/github-workflows.json")
+        .read_text(encoding="utf-8")
     )
     document = workflow()
     document["on"] = document.pop(True)  # YAML 1.1 reads the key `on` as a truth value
@@ -94,7 +109,9 @@ def test_actionlint_finds_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "step", [step for step in workflow()["jobs"]["retrain"]["steps"] if "run" in step], ids=lambda step: step["run"][:20]
+    "step",
+    [step for step in workflow()["jobs"]["retrain"]["steps"] if "run" in step],
+    ids=lambda step: step["run"][:20],
 )
 def test_the_shell_of_each_step_parses(step):
     script = re.sub(r"\$\{\{.*?\}\}", "x", step["run"])
@@ -102,11 +119,19 @@ def test_the_shell_of_each_step_parses(step):
 
 
 def test_the_workflow_points_the_job_at_its_remote(tmp_path):
-    """The line that turns ops/retrain.yaml into the workflow's settings does what it says."""
+    """The line that turns ops/retrain/retrain.yaml into the workflow's settings does what it says."""
     (line,) = [
-        line for step in workflow()["jobs"]["retrain"]["steps"] for line in step.get("run", "").splitlines() if line.startswith("sed ")
+        line
+        for step in workflow()["jobs"]["retrain"]["steps"]
+        for line in step.get("run", "").splitlines()
+        if line.startswith("sed ")
     ]
-    subprocess.run(["bash", "-c", line], cwd=ROOT, env={"RUNNER_TEMP": str(tmp_path), "PATH": "/usr/bin:/bin"}, check=True)
+    subprocess.run(
+        ["bash", "-c", line],
+        cwd=ROOT,
+        env={"RUNNER_TEMP": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        check=True,
+    )
     changed, before = load(tmp_path / "retrain.yaml"), load()
     assert changed.git.remote == "origin" and changed.model_copy(update={"git": before.git}) == before
 
@@ -122,9 +147,13 @@ def test_kubernetes_accepts_the_job():
 
 
 def test_every_schedule_runs_the_same_command():
-    assert re.search(r"^ExecStart=(.*)$", (SCHEDULES / "facemorph-retrain.service").read_text(), re.M)[1].endswith("python -m ops.retrain")
+    assert re.search(r"^ExecStart=(.*)$", (SCHEDULES / "facemorph-retrain.service").read_text(), re.M)[
+        1
+    ].endswith("python -m ops.retrain")
     assert " python -m ops.retrain " in cron_line()[-1]
-    assert any("python -m ops.retrain" in step.get("run", "") for step in workflow()["jobs"]["retrain"]["steps"])
+    assert any(
+        "python -m ops.retrain" in step.get("run", "") for step in workflow()["jobs"]["retrain"]["steps"]
+    )
     (container,) = cron_job()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["command"] == ["python", "-m", "ops.retrain"]
 

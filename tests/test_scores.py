@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from faces.scores import auroc, resamples, roc_curve
+from faces.metrics.auroc import auroc, resamples, roc_curve
 
 
 def test_auroc_of_two_gaussians(rng):
@@ -18,7 +18,9 @@ def test_auroc_of_two_gaussians(rng):
 
 
 def test_auroc_counts_ties_half():
-    assert auroc(np.array([1.0, 1.0, 2.0, 0.0]), np.array([True, False, True, False]))[0] == pytest.approx((0.5 + 1 + 1 + 1) / 4)
+    assert auroc(np.array([1.0, 1.0, 2.0, 0.0]), np.array([True, False, True, False]))[0] == pytest.approx(
+        (0.5 + 1 + 1 + 1) / 4
+    )
 
 
 def test_auroc_equals_scikit_learn_with_ties_and_weights(rng):
@@ -37,7 +39,10 @@ def test_resamples_draw_as_many_as_there_are(rng):
 
 def test_the_bootstrap_interval_covers(rng):
     """The spread of the bootstrap equals the spread of AUROC over fresh samples of the same size."""
-    fresh = [auroc(np.r_[rng.normal(0, 1, 200), rng.normal(1, 1, 200)], np.repeat([False, True], 200))[0] for _ in range(300)]
+    fresh = [
+        auroc(np.r_[rng.normal(0, 1, 200), rng.normal(1, 1, 200)], np.repeat([False, True], 200))[0]
+        for _ in range(300)
+    ]
     scores = np.r_[rng.normal(0, 1, 200), rng.normal(1, 1, 200)]
     booted = auroc(scores, np.repeat([False, True], 200), resamples(400, 300, rng))
     assert booted.std() == pytest.approx(np.std(fresh), rel=0.25)

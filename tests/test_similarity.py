@@ -8,7 +8,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from faces import similarity
+from faces.nn import quality
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def pair(rng):
 
 def test_psnr_of_a_known_error():
     a = torch.full((1, 3, 8, 8), 0.5)
-    assert similarity.psnr(a, a + 0.1).item() == pytest.approx(20.0, abs=1e-4)
+    assert quality.psnr(a, a + 0.1).item() == pytest.approx(20.0, abs=1e-4)
 
 
 def test_ssim_equals_scikit_image(pair):
     a, b = pair
-    ours = similarity.ssim(a, b).numpy()
+    ours = quality.ssim(a, b).numpy()
     for image in range(2):
         theirs, full = structural_similarity(
             a[image].numpy().astype(np.float64),
@@ -43,14 +43,14 @@ def test_ssim_equals_scikit_image(pair):
 
 def test_equal_pictures_score_one(pair):
     a, _ = pair
-    assert torch.allclose(similarity.ssim(a, a), torch.ones(2), atol=1e-5)
-    assert torch.allclose(similarity.ms_ssim(a, a), torch.ones(2), atol=1e-5)
+    assert torch.allclose(quality.ssim(a, a), torch.ones(2), atol=1e-5)
+    assert torch.allclose(quality.ms_ssim(a, a), torch.ones(2), atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "count"), [(32, 2), (64, 3), (128, 4), (175, 4), (176, 5), (256, 5)])
 def test_scales_leave_the_window_inside_the_picture(size, count):
-    assert similarity.scales(size) == count
-    assert size // 2 ** (count - 1) >= similarity.WINDOW
+    assert quality.scales(size) == count
+    assert size // 2 ** (count - 1) >= quality.WINDOW
 
 
 def test_ms_ssim_equals_torchmetrics_at_five_scales(rng):
@@ -60,7 +60,7 @@ def test_ms_ssim_equals_torchmetrics_at_five_scales(rng):
     theirs = multiscale_structural_similarity_index_measure(
         a, b, data_range=1.0, reduction="none", gaussian_kernel=True, sigma=1.5, kernel_size=11
     )
-    assert torch.allclose(similarity.ms_ssim(a, b), theirs, atol=2e-3)
+    assert torch.allclose(quality.ms_ssim(a, b), theirs, atol=2e-3)
 
 
 def test_ms_ssim_by_hand_on_constant_pictures():
@@ -68,13 +68,13 @@ def test_ms_ssim_by_hand_on_constant_pictures():
     a, b = torch.full((1, 3, 64, 64), 0.2), torch.full((1, 3, 64, 64), 0.8)
     luminance = (2 * 0.2 * 0.8 + 1e-4) / (0.2**2 + 0.8**2 + 1e-4)
     weight = 0.3001 / (0.0448 + 0.2856 + 0.3001)
-    assert similarity.ms_ssim(a, b).item() == pytest.approx(luminance**weight, abs=1e-3)
+    assert quality.ms_ssim(a, b).item() == pytest.approx(luminance**weight, abs=1e-3)
 
 
 def test_ms_ssim_of_opposites_is_finite_with_a_gradient(rng):
     """Negative structure has no real power: the term is cut at zero before, so neither value nor gradient is NaN."""
     a = torch.from_numpy(rng.random((1, 3, 64, 64)).astype(np.float32))
     b = (1 - a).requires_grad_()
-    score = similarity.ms_ssim(a, b)
+    score = quality.ms_ssim(a, b)
     score.sum().backward()
     assert math.isfinite(score.item()) and torch.isfinite(b.grad).all()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faces.raw import split_of
+from faces.ingest.writer import split_of
 from faces.sources import folder as source
-from ops import snapshots
+from ops.retrain import snapshots
 
 
 def picture(seed):
@@ -48,7 +48,9 @@ def test_a_snapshot_is_the_same_bytes_and_the_pipeline_reads_it(inbox, tmp_path)
     (tmp_path / "raw").mkdir()
     source.fetch(config, 1, tmp_path / "raw", lambda *_: None)
     with zipfile.ZipFile(tmp_path / "raw/images.zip") as archive:
-        assert {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()} == set(snapshot.pictures.values())
+        assert {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()} == set(
+            snapshot.pictures.values()
+        )
 
 
 def test_the_same_content_keeps_its_name_on_another_day(inbox, tmp_path):
@@ -69,7 +71,9 @@ def test_a_changed_label_is_a_new_snapshot(inbox, tmp_path):
 
 def test_what_is_refused(inbox, tmp_path):
     snapshots.remember(take(inbox, tmp_path), tmp_path / "index")
-    (inbox / "0-again.png").write_bytes(picture(0))  # sorts before 0.png; the earlier name keeps its place all the same
+    (inbox / "0-again.png").write_bytes(
+        picture(0)
+    )  # sorts before 0.png; the earlier name keeps its place all the same
     (inbox / "half.png").write_bytes(picture(7)[:90])
     (inbox / "1.png").write_bytes(picture(99))
     (inbox / "stray.png").write_bytes(picture(8))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from faces import statistics
-from faces.statistics import class_means, phi, rates
+from faces.metrics.label_stats import phi, rates
+from faces.viz import grids
+from faces.viz.grids import class_means
 
 
 def test_rates_leave_the_unknown_out():
@@ -30,12 +31,14 @@ def test_phi_of_what_never_varies_is_nan():
 
 
 def test_class_means_against_numpy(rng, monkeypatch):
-    monkeypatch.setattr(statistics, "CHUNK", 7)
+    monkeypatch.setattr(grids, "CHUNK", 7)
     values, rows = rng.integers(0, 256, (60, 4, 4, 3)).astype(np.uint8), rng.permutation(60)[:40]
     labels = rng.choice((-1, 0, 1), (40, 3)).astype(np.int8)
     labels[:, 2] = np.abs(labels[:, 2])  # nobody is without the third
     without, with_it = class_means(values, rows, labels)
     for attribute in range(3):
-        np.testing.assert_allclose(with_it[attribute], values[rows[labels[:, attribute] == 1]].mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(
+            with_it[attribute], values[rows[labels[:, attribute] == 1]].mean(axis=0), rtol=1e-12
+        )
     np.testing.assert_allclose(without[0], values[rows[labels[:, 0] == -1]].mean(axis=0), rtol=1e-12)
     assert np.isnan(without[2]).all()

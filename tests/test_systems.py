@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from faces import models, sources
-from ops import gallery, systems
-from ops.gallery import Entry, Unfinished
+from ops.experiments import systems, systems_page
+from ops.experiments.systems_page import Entry, Unfinished
 from stages.check import check
 
 PLAN = systems.Plan.read()
@@ -46,9 +46,15 @@ def test_every_change_of_the_plan_is_a_good_one(name, kind, params):
 
 
 def test_values_are_written_as_the_command_line_wants_them():
-    assert [systems.written(value) for value in (("a", "b"), 1, 0.001, "x", True)] == ["[a,b]", "1", "0.001", "x", "True"]
+    assert [systems.written(value) for value in (("a", "b"), 1, 0.001, "x", True)] == [
+        "[a,b]",
+        "1",
+        "0.001",
+        "x",
+        "True",
+    ]
     assert (
-        gallery.command("glow", {"crop.size": 32, "score.levels": (0.5, 0.8)})
+        systems_page.command("glow", {"crop.size": 32, "score.levels": (0.5, 0.8)})
         == "dvc exp run -S model=glow -S crop.size=32 -S score.levels=[0.5,0.8]"
     )
 
@@ -60,13 +66,17 @@ def clone(tmp_path, monkeypatch):
     place = systems.clone_of("avatars", "vae")
     (place / "reports").mkdir(parents=True)
     distances = {"standard": 9.0, "gaussian": 4.0, "tempered": 5.0, "mixture": 3.0}
-    (place / "reports/metrics.json").write_text(json.dumps({"generation": {name: {"frechet_lite0": d} for name, d in distances.items()}}))
+    (place / "reports/metrics.json").write_text(
+        json.dumps({"generation": {name: {"frechet_lite0": d} for name, d in distances.items()}})
+    )
     systems.ledger_of(place).write_text(json.dumps({"model": "m", "seconds": 12.5, "device": "2 CPU cores"}))
 
     def lock(trained: str, evaluated: str) -> None:
         stages = {
             "train": {"outs": [{"path": "data/model", "md5": trained}]},
-            "evaluate": {"deps": [{"path": "data/crops", "md5": "c"}, {"path": "data/model", "md5": evaluated}]},
+            "evaluate": {
+                "deps": [{"path": "data/crops", "md5": "c"}, {"path": "data/model", "md5": evaluated}]
+            },
         }
         (place / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
 
@@ -83,7 +93,7 @@ def test_a_finished_system_has_figures_of_its_own_model(clone):
 def test_figures_of_another_model_are_refused(clone, trained, evaluated):
     """An evaluation that did not end leaves the figures that the last commit holds."""
     clone(trained, evaluated)
-    with pytest.raises(Unfinished, match=r"vae is not finished: python -m ops\.systems avatars vae"):
+    with pytest.raises(Unfinished, match=r"vae is not finished: python -m ops\.experiments\.systems avatars vae"):
         Entry.open("avatars", "vae", PLAN.systems["vae"])
 
 
@@ -103,7 +113,11 @@ def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
         systems.train(clone, "vae", {})
     for _ in range(2):
         systems.train(clone, "vae", {})
-    assert json.loads(systems.ledger_of(clone).read_text()) == {"model": "m", "seconds": 12.0, "device": systems.device_name()}
+    assert json.loads(systems.ledger_of(clone).read_text()) == {
+        "model": "m",
+        "seconds": 12.0,
+        "device": systems.device_name(),
+    }
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/published.md", "docs/systems.md"])
@@ -112,9 +126,17 @@ def test_every_documented_command_is_a_good_one(document, params):
 
     The faces themselves need not be here: what a source offers is asked of the drawn ones.
     """
-    lines = [line for line in (systems.ROOT / document).read_text(encoding="utf-8").splitlines() if "dvc exp run" in line]
+    lines = [
+        line
+        for line in (systems.ROOT / document).read_text(encoding="utf-8").splitlines()
+        if "dvc exp run" in line
+    ]
     for line in lines:
-        changes = dict(word.split("=", 1) for word in shlex.split(line.split("dvc exp run", 1)[1], comments=True) if "=" in word)
+        changes = dict(
+            word.split("=", 1)
+            for word in shlex.split(line.split("dvc exp run", 1)[1], comments=True)
+            if "=" in word
+        )
         several = {key: value for key, value in changes.items() if "--queue" in line and "," in value}
         changes |= {key: value.split(",")[0] for key, value in several.items()}
         values = changed(params, {key: yaml.safe_load(value) for key, value in changes.items()})
@@ -126,16 +148,22 @@ def test_every_documented_command_is_a_good_one(document, params):
 def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
     """One system of ten is finished; without any there is no page."""
     clone("m", "m")
-    monkeypatch.setattr(gallery, "picture", lambda entry: np.zeros((8, 8, 3), np.uint8))
-    monkeypatch.setattr(gallery, "figures", lambda entry: [entry.name, "1.5"])
+    monkeypatch.setattr(systems_page, "picture", lambda entry: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(systems_page, "figures", lambda entry: [entry.name, "1.5"])
     (systems.clone_of("avatars", "vae") / "data/raw").mkdir(parents=True)
-    (systems.clone_of("avatars", "vae") / "data/raw/source.json").write_text('{"description": "Drawn faces."}')
-    gallery.main("avatars", str(tmp_path / "page.md"))
+    (systems.clone_of("avatars", "vae") / "data/raw/source.json").write_text(
+        '{"description": "Drawn faces."}'
+    )
+    systems_page.main("avatars", str(tmp_path / "page.md"))
     text = (tmp_path / "page.md").read_text()
     others = ", ".join(name for name in PLAN.systems if name != "vae")
-    assert f"Not finished, and so without figures: {others}." in text and "| vae | 1.5 |" in text and "1 experiments" not in text
+    assert (
+        f"Not finished, and so without figures: {others}." in text
+        and "| vae | 1.5 |" in text
+        and "1 experiments" not in text
+    )
     assert "![vae](page/vae.jpg)" in text and (tmp_path / "page/vae.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert "gallery: left out: glow is not finished" in capsys.readouterr().err
     clone("new", "m")
-    with pytest.raises(SystemExit, match=r"no system is finished: python -m ops\.systems avatars"):
-        gallery.main("avatars", str(tmp_path / "other.md"))
+    with pytest.raises(SystemExit, match=r"no system is finished: python -m ops\.experiments\.systems avatars"):
+        systems_page.main("avatars", str(tmp_path / "other.md"))

@@ -14,9 +14,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from faces import raw
-from faces.files import write_json
-from faces.terminal import UNFIT
+from faces.core.console import UNFIT
+from faces.core.files import write_json
+from faces.ingest import writer
 from stages.train import average, learning_rate, rows_of_step
 from tests.conftest import ROOT
 
@@ -27,8 +27,14 @@ def write_crops(folder, count: int, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
     coarse = rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
     np.save(folder / "images.npy", coarse.repeat(8, 1).repeat(8, 2))
-    table = pd.DataFrame({"name": [f"{n}.jpg" for n in range(count)], "split": (["train"] * 6 + ["valid", "test"]) * (count // 8), "A": 1})
-    raw.write_labels(folder / "table.csv", table)
+    table = pd.DataFrame(
+        {
+            "name": [f"{n}.jpg" for n in range(count)],
+            "split": (["train"] * 6 + ["valid", "test"]) * (count // 8),
+            "A": 1,
+        }
+    )
+    writer.write_labels(folder / "table.csv", table)
     write_json(folder / "geometry.json", {"box": "square", "size": 32, "filter": "lanczos"})
 
 
@@ -39,14 +45,28 @@ def place(tmp_path, rng, params):
     values = dict(params)
     values["models"] = {**params["models"], "vae": {**params["models"]["vae"], **SMALL}}
     values["model"] = "vae"
-    values["train"] = {**params["train"], "images": 1600, "reports": 4, "valid_images": 8, "snapshots": 3, "prepare": 40, "averaging": 100}
+    values["train"] = {
+        **params["train"],
+        "images": 1600,
+        "reports": 4,
+        "valid_images": 8,
+        "snapshots": 3,
+        "prepare": 40,
+        "averaging": 100,
+    }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     return tmp_path
 
 
 def start(place, out: str = "data/model", **environment) -> subprocess.Popen:
     command = [sys.executable, "-m", "stages.train", "data/crops", out]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "FACES_DEVICE": "cpu", **environment}
+    variables = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "FACES_DEVICE": "cpu",
+        **environment,
+    }
     return subprocess.Popen(command, cwd=place, env=variables, stderr=subprocess.PIPE, text=True)
 
 
@@ -82,13 +102,17 @@ def test_a_compiled_run_is_the_same_run_but_for_rounding(place):
     for out, compiled in {"data/plain": "", "data/compiled": "1"}.items():
         run = start(place, out, FACES_COMPILE=compiled)
         assert run.wait() == 0, run.stderr.read()
-    plain, compiled = (load_file(place / "data" / name / "model.safetensors") for name in ("plain", "compiled"))
+    plain, compiled = (
+        load_file(place / "data" / name / "model.safetensors") for name in ("plain", "compiled")
+    )
     assert plain.keys() == compiled.keys()
     for name, weights in plain.items():
         torch.testing.assert_close(compiled[name], weights, rtol=0.02, atol=0.005, msg=name)
     histories = [pd.read_csv(place / "data" / name / "history.csv") for name in ("plain", "compiled")]
     np.testing.assert_allclose(*(history[["train_loss", "valid_psnr"]] for history in histories), rtol=0.02)
-    assert (place / "data/plain/model.safetensors").read_bytes() != (place / "data/compiled/model.safetensors").read_bytes(), "not compiled"
+    assert (place / "data/plain/model.safetensors").read_bytes() != (
+        place / "data/compiled/model.safetensors"
+    ).read_bytes(), "not compiled"
 
 
 def steps_done(checkpoint) -> int:

@@ -6,16 +6,24 @@ import zipfile
 import numpy as np
 import pytest
 
-from faces import raw
-from faces.params import ParamsError, parse
+from faces.core.params import ParamsError, parse
+from faces.data import annotations
+from faces.ingest import writer
 from faces.sources import SourceError, utkface
 
 MEN = ["26_0_2_20170116172132354.jpg.chip.jpg", "60_0_0_20170110120000001.jpg.chip.jpg"]
-WOMEN = ["31_1_1_20170110120000002.jpg.chip.jpg", "90_1_3_20170110120000003.jpg.chip.jpg", "30_1_4_20170110120000004.jpg.chip.jpg"]
+WOMEN = [
+    "31_1_1_20170110120000002.jpg.chip.jpg",
+    "90_1_3_20170110120000003.jpg.chip.jpg",
+    "30_1_4_20170110120000004.jpg.chip.jpg",
+]
 
 
 def config(path, young_until=30, old_from=60):
-    return parse(utkface.Config, {"path": str(path), "young_until": young_until, "old_from": old_from, "valid": 0.1, "test": 0.1})
+    return parse(
+        utkface.Config,
+        {"path": str(path), "young_until": young_until, "old_from": old_from, "valid": 0.1, "test": 0.1},
+    )
 
 
 def lay(place, names):
@@ -30,7 +38,11 @@ def fetch(settings, out):
     utkface.fetch(settings, 0, out, lambda done, total, unit: None)
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
-    return raw.read_labels(out / "labels.csv").set_index("name"), pictures, json.loads((out / "source.json").read_text())
+    return (
+        annotations.read_labels(out / "labels.csv").set_index("name"),
+        pictures,
+        json.loads((out / "source.json").read_text()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,9 +73,25 @@ def test_what_a_name_says(name, fields):
 
 def test_labels_of_a_folder(tmp_path):
     path = lay(
-        tmp_path / "UTKFace", [*MEN, *WOMEN, "39_1_20170116174525125.jpg.chip.jpg", "61_3_20170109150557337.jpg.chip.jpg", "notes.txt"]
+        tmp_path / "UTKFace",
+        [
+            *MEN,
+            *WOMEN,
+            "39_1_20170116174525125.jpg.chip.jpg",
+            "61_3_20170109150557337.jpg.chip.jpg",
+            "notes.txt",
+        ],
     )
-    assert utkface.attributes(config(path)) == ("Male", "Young", "Old", "White", "Black", "Asian", "Indian", "Other_Race")
+    assert utkface.attributes(config(path)) == (
+        "Male",
+        "Young",
+        "Old",
+        "White",
+        "Black",
+        "Asian",
+        "Indian",
+        "Other_Race",
+    )
     table, pictures, about = fetch(config(path), tmp_path / "raw")
     assert {name[:2]: tuple(row) for name, row in table[list(utkface.ATTRIBUTES)].iterrows()} == {
         "26": (1, 1, -1, -1, -1, 1, -1, -1),
@@ -74,7 +102,7 @@ def test_labels_of_a_folder(tmp_path):
         "39": (0, -1, -1, -1, 1, -1, -1, -1),
     }
     assert pictures == {name: b"\xff\xd8" + name.encode() for name in table.index}
-    assert table["split"].tolist() == [raw.split_of(name, 0.1, 0.1) for name in table.index]
+    assert table["split"].tolist() == [writer.split_of(name, 0.1, 0.1) for name in table.index]
     assert set(table["identity"]) == {-1}
     assert about["malformed_names"] == ["61_3_20170109150557337.jpg.chip.jpg"]
     assert about["source"] == "utkface" and "non-commercial" in about["licence"] and about["flippable"] == []
@@ -85,7 +113,13 @@ def test_the_ages_are_params(tmp_path):
     path = lay(tmp_path / "UTKFace", [*MEN, *WOMEN])
     table, _, _ = fetch(config(path, young_until=25, old_from=31), tmp_path / "raw")
     assert table["Young"].tolist() == [-1] * 5
-    assert table["Old"].groupby(table.index.str[:2]).first().to_dict() == {"26": -1, "30": -1, "31": 1, "60": 1, "90": 1}
+    assert table["Old"].groupby(table.index.str[:2]).first().to_dict() == {
+        "26": -1,
+        "30": -1,
+        "31": 1,
+        "60": 1,
+        "90": 1,
+    }
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -133,10 +167,14 @@ def test_faults(tmp_path):
             reader(config(""))
         with pytest.raises(SourceError, match=r"gone does not exist"):
             reader(config(tmp_path / "gone"))
-    with pytest.raises(SourceError, match=r"no picture is named \[age\]_\[gender\]_\[race\]_\[date\].jpg; the first: me.jpg"):
+    with pytest.raises(
+        SourceError, match=r"no picture is named \[age\]_\[gender\]_\[race\]_\[date\].jpg; the first: me.jpg"
+    ):
         fetch(config(lay(tmp_path / "other", ["me.jpg"])), tmp_path / "raw")
     (tmp_path / "UTKFace.tar.gz").write_bytes(b"<!DOCTYPE html>")
-    with pytest.raises(SourceError, match=r"UTKFace.tar.gz: expected a folder, a zip or a tar, found an HTML page"):
+    with pytest.raises(
+        SourceError, match=r"UTKFace.tar.gz: expected a folder, a zip or a tar, found an HTML page"
+    ):
         fetch(config(tmp_path / "UTKFace.tar.gz"), tmp_path / "raw2")
     with pytest.raises(ParamsError, match=r"old_from = 200; "):
         config("", old_from=200)

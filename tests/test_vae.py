@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
-from faces import models, perceptual
-from faces.params import ParamsError
-from faces.vae import calibrated_gaussian, gaussian_kl
+from faces import models
+from faces.core.params import ParamsError
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import calibrated_gaussian, gaussian_kl
 
 
 def test_kl_equals_torch_distributions():
@@ -26,15 +27,21 @@ def test_calibrated_likelihood_is_that_of_the_best_variance():
     scales = torch.linspace(0.05, 1.5, 2000)
     losses = torch.stack([-Normal(decoded, scale).log_prob(images).sum((1, 2, 3)).mean() for scale in scales])
     constant = 0.5 * images[0].numel() * (1 + math.log(2 * math.pi))
-    assert calibrated_gaussian(images, decoded).item() + constant == pytest.approx(losses.min().item(), rel=1e-3)
+    assert calibrated_gaussian(images, decoded).item() + constant == pytest.approx(
+        losses.min().item(), rel=1e-3
+    )
 
 
 def test_the_flagship_begins_as_principal_components(params):
     """Pictures of rank 5 plus noise: after `prepare`, decode(encode(x)) is the projection on the principal components, and codes have unit variance."""
     torch.manual_seed(0)
-    config = models.config("vae", {"vae": {**params["models"]["vae"], "code_length": 5, "linear_in": 32, "linear_out": 32}})
+    config = models.config(
+        "vae", {"vae": {**params["models"]["vae"], "code_length": 5, "linear_in": 32, "linear_out": 32}}
+    )
     axes = torch.linalg.qr(torch.randn(3 * 32 * 32, 5)).Q
-    images = (torch.randn(256, 5) * torch.tensor([9.0, 7.0, 5.0, 4.0, 3.0]) @ axes.T + 0.2 * torch.randn(256, 3072)).view(-1, 3, 32, 32)
+    images = (
+        torch.randn(256, 5) * torch.tensor([9.0, 7.0, 5.0, 4.0, 3.0]) @ axes.T + 0.2 * torch.randn(256, 3072)
+    ).view(-1, 3, 32, 32)
     model = models.find("vae").Model(config, 32)
     model.prepare(images)
     model.eval()
@@ -51,15 +58,21 @@ def test_the_flagship_begins_as_principal_components(params):
     noise = (centred.square().sum() / 256 - eigenvalues.sum()) / (3072 - 5)
     expected = torch.log(noise / (eigenvalues + noise))
     assert (expected < -4).all()
-    torch.testing.assert_close(logvar[0], 8 * torch.tanh((expected + 4) / 8) - 4, atol=0.05, rtol=0)  # the posterior's soft bound
+    torch.testing.assert_close(
+        logvar[0], 8 * torch.tanh((expected + 4) / 8) - 4, atol=0.05, rtol=0
+    )  # the posterior's soft bound
 
 
 def test_a_linear_map_sees_whole_squares_of_pixels(params):
     config = models.config("vae", {"vae": {**params["models"]["vae"], "linear_in": 24, "linear_out": 24}})
-    with pytest.raises(ParamsError, match=r"models.vae.linear_in = 24 does not divide 32 pixels, allowed: 1, 2, 4, 8, 16, 32"):
+    with pytest.raises(
+        ParamsError, match=r"models.vae.linear_in = 24 does not divide 32 pixels, allowed: 1, 2, 4, 8, 16, 32"
+    ):
         models.find("vae").Model(config, 32)
     model = models.find("vae").Model(config.model_copy(update={"linear_in": 8}), 32)
-    assert model.decode(torch.zeros(1, model.code_length)).shape == (1, 3, 32, 32), "what is drawn is stretched, whatever its size"
+    assert model.decode(torch.zeros(1, model.code_length)).shape == (1, 3, 32, 32), (
+        "what is drawn is stretched, whatever its size"
+    )
 
 
 def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(params):
@@ -69,7 +82,17 @@ def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(par
 
     def begun(linear_out: int) -> torch.Tensor:
         torch.manual_seed(1)  # of the random projection that finds the components
-        config = models.config("vae", {"vae": {**params["models"]["vae"], "code_length": 12, "linear_in": 32, "linear_out": linear_out}})
+        config = models.config(
+            "vae",
+            {
+                "vae": {
+                    **params["models"]["vae"],
+                    "code_length": 12,
+                    "linear_in": 32,
+                    "linear_out": linear_out,
+                }
+            },
+        )
         model = models.find("vae").Model(config, 32)
         torch.manual_seed(2)
         model.prepare(images)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from faces.directions import Directions
+from faces.edits.directions import Directions
 from stages import vectors
 
 ATTRIBUTES, PLANTED = ["Male", "Rare", "Smiling"], 3.0
@@ -25,15 +25,23 @@ def world(tmp_path, monkeypatch, params, rng):
     codes[:, 0] += PLANTED * male
     codes[:, 1] += PLANTED * smiling
     table = pd.DataFrame(
-        {"name": [f"{i:04}.jpg" for i in range(count)], "split": np.repeat(list(SPLITS), list(SPLITS.values())), "identity": -1}
+        {
+            "name": [f"{i:04}.jpg" for i in range(count)],
+            "split": np.repeat(list(SPLITS), list(SPLITS.values())),
+            "identity": -1,
+        }
     )
     for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth"):
         table[[f"{name}_x", f"{name}_y"]] = np.nan
     (tmp_path / "crops").mkdir()
     (tmp_path / "latents").mkdir()
-    pd.concat([table, pd.DataFrame(labels, columns=ATTRIBUTES)], axis=1).to_csv(tmp_path / "crops/table.csv", index=False)
+    pd.concat([table, pd.DataFrame(labels, columns=ATTRIBUTES)], axis=1).to_csv(
+        tmp_path / "crops/table.csv", index=False
+    )
     np.save(tmp_path / "crops/images.npy", np.zeros((count, 1, 1, 3), np.uint8))
-    (tmp_path / "crops/geometry.json").write_text(json.dumps({"box": [15, 35, 163, 183], "size": 64, "filter": "lanczos"}))
+    (tmp_path / "crops/geometry.json").write_text(
+        json.dumps({"box": [15, 35, 163, 183], "size": 64, "filter": "lanczos"})
+    )
     np.save(tmp_path / "latents/latents.npy", codes)
     monkeypatch.chdir(tmp_path)
 
@@ -41,7 +49,9 @@ def world(tmp_path, monkeypatch, params, rng):
 
     def run(**changes):
         (tmp_path / "params.yaml").write_text(
-            yaml.safe_dump({"seed": 1, "vectors": params["vectors"] | {"components": 2, "bootstrap": 50} | changes})
+            yaml.safe_dump(
+                {"seed": 1, "vectors": params["vectors"] | {"components": 2, "bootstrap": 50} | changes}
+            )
         )
         vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / "imagined", tmp_path / "out")
         return tmp_path / "out"
@@ -66,14 +76,18 @@ def test_what_the_stage_leaves_behind(world, params, capsys):
     cosines = pd.read_csv(out / "cosines.csv").set_index(["estimator", "attribute"])
     phi = pd.read_csv(out / "phi.csv").set_index("attribute")
     assert phi.loc["Male", "Smiling"] == pytest.approx(0.6, abs=0.06)
-    assert cosines.loc[("mean_difference", "Male"), "Smiling"] > 0.8  # what the mean difference says of the model, the labels said
+    assert (
+        cosines.loc[("mean_difference", "Male"), "Smiling"] > 0.8
+    )  # what the mean difference says of the model, the labels said
     assert abs(cosines.loc[("partial", "Male"), "Smiling"]) < 0.15
     assert "Rare: left out" in capsys.readouterr().err
 
 
 def test_mirror_images_count_beside_the_faces(world, params, tmp_path):
     """Codes of mirror images in which Male moves another number: the direction is midway; faces are counted once, and judged unmirrored."""
-    plain = pd.read_csv(world(estimators=["mean_difference"], primary="mean_difference") / "vectors.csv").set_index("attribute")
+    plain = pd.read_csv(
+        world(estimators=["mean_difference"], primary="mean_difference") / "vectors.csv"
+    ).set_index("attribute")
     codes = np.load(tmp_path / "latents/latents.npy")
     np.save(tmp_path / "latents/mirrored.npy", codes[:, [3, 1, 2, 0, 4, 5, 6, 7]])
     out = world(estimators=["mean_difference"], primary="mean_difference")
@@ -94,7 +108,14 @@ def test_directions_open_what_the_stage_wrote(world):
 def test_imagined_faces_take_the_place_of_the_labelled_ones(world, tmp_path, rng):
     """Their judge calls Male what number 5 says, knows nothing of Rare, and marks the extremes of Smiling alone."""
     codes = rng.standard_normal((2000, 8)).astype(np.float32)
-    labels = np.stack([np.where(codes[:, 5] > 0, 1, -1), np.zeros(2000), np.where(abs(codes[:, 1]) > 2, np.sign(codes[:, 1]), 0)], 1)
+    labels = np.stack(
+        [
+            np.where(codes[:, 5] > 0, 1, -1),
+            np.zeros(2000),
+            np.where(abs(codes[:, 1]) > 2, np.sign(codes[:, 1]), 0),
+        ],
+        1,
+    )
     np.save(tmp_path / "imagined/codes.npy", codes)
     np.save(tmp_path / "imagined/labels.npy", labels.astype(np.int8))
     directions = Directions.open(world(), "mean_difference")
@@ -114,7 +135,9 @@ def test_conditions_are_taken_out(world):
 
 
 def test_the_same_bytes_whichever_other_estimators_are_asked_for(world):
-    alone = Directions.open(world(estimators=["shuffled_labels"], primary="shuffled_labels"), "shuffled_labels")
+    alone = Directions.open(
+        world(estimators=["shuffled_labels"], primary="shuffled_labels"), "shuffled_labels"
+    )
     among = Directions.open(world(), "shuffled_labels")
     np.testing.assert_array_equal(alone.vectors, among.vectors)
 

@@ -9,13 +9,21 @@ import scipy.optimize
 import skimage.data
 from PIL import Image
 
-from faces import decode
+from faces.ingest import decode
 from tests import exports
 from web import align
 from web.align import Detector, DetectorMissing, Geometry, apply, similarity
 
-GEOMETRY = Geometry((178, 218), np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]]), (15, 35, 163, 183), 64, "lanczos")
-ASTRONAUT = np.array([[202.8, 100.8], [246.2, 102.8], [223.4, 139.8]])  # pupils and middle of the mouth corners, measured by hand
+GEOMETRY = Geometry(
+    (178, 218),
+    np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]]),
+    (15, 35, 163, 183),
+    64,
+    "lanczos",
+)
+ASTRONAUT = np.array(
+    [[202.8, 100.8], [246.2, 102.8], [223.4, 139.8]]
+)  # pupils and middle of the mouth corners, measured by hand
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +81,15 @@ def test_dots_on_eyes_and_mouth_land_on_the_template(angle, scale):
     points = apply(matrix, GEOMETRY.template - GEOMETRY.template.mean(0))
     photo = np.zeros((1400, 1800, 3), np.uint8)
     for point in points:
-        cv2.circle(photo, tuple(np.round(point * 16).astype(int).tolist()), round(5 * scale * 16), (255, 255, 255), -1, cv2.LINE_AA, 4)
+        cv2.circle(
+            photo,
+            tuple(np.round(point * 16).astype(int).tolist()),
+            round(5 * scale * 16),
+            (255, 255, 255),
+            -1,
+            cv2.LINE_AA,
+            4,
+        )
     face, to_face = GEOMETRY.by_points(photo, points)
     goal = apply(GEOMETRY.cut, GEOMETRY.template)
     np.testing.assert_allclose(apply(to_face, points), goal, atol=1e-6)
@@ -87,7 +103,9 @@ def test_dots_on_eyes_and_mouth_land_on_the_template(angle, scale):
 
 def test_fine_patterns_are_averaged_and_not_aliased():
     photo = (np.indices((3000, 3000)).sum(0) % 2 * 255).astype(np.uint8)
-    face, _ = GEOMETRY.by_points(np.dstack([photo] * 3), (GEOMETRY.template - GEOMETRY.template.mean(0)) * 9 + 1500)
+    face, _ = GEOMETRY.by_points(
+        np.dstack([photo] * 3), (GEOMETRY.template - GEOMETRY.template.mean(0)) * 9 + 1500
+    )
     assert np.abs(face.astype(float) - 127.5).max() < 4
 
 
@@ -116,7 +134,10 @@ def test_the_astronauts_known_landmarks_land_within_three_pixels_of_the_template
         a, b, x, y = values
         return distances(apply(np.array([[a, -b, x], [b, a, y]]), ASTRONAUT), GEOMETRY.template).max()
 
-    search = {"method": "Nelder-Mead", "options": {"maxiter": 5000, "maxfev": 5000, "xatol": 1e-8, "fatol": 1e-8}}
+    search = {
+        "method": "Nelder-Mead",
+        "options": {"maxiter": 5000, "maxfev": 5000, "xatol": 1e-8, "fatol": 1e-8},
+    }
     least = scipy.optimize.minimize(largest, [*to_frame[:, 0], *to_frame[:, 2]], **search).fun
     assert least == pytest.approx(2.897, abs=0.005)
 
@@ -146,7 +167,9 @@ def test_a_second_look_agrees_with_itself_where_the_first_does_not(detector):
     first, second = detector.find(photo)[0], detector.find(other)[0]
     apart = distances(in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors))
     first, second = detector.look_again(photo, first), detector.look_again(other, second)
-    together = distances(in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors))
+    together = distances(
+        in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors)
+    )
     assert apart.max() > 3
     assert together.max() < 1.5
 
@@ -154,7 +177,9 @@ def test_a_second_look_agrees_with_itself_where_the_first_does_not(detector):
 def test_a_second_look_at_nothing_keeps_the_first(detector, rng):
     points = np.array([[40.0, 40], [60, 40], [50, 50], [44, 60], [56, 60]])
     face = align.Face(np.array([30.0, 20, 40, 50]), points, 0.7)
-    np.testing.assert_array_equal(detector.look_again(np.full((100, 100, 3), 128, np.uint8), face).points, points)
+    np.testing.assert_array_equal(
+        detector.look_again(np.full((100, 100, 3), 128, np.uint8), face).points, points
+    )
 
 
 def test_a_face_fits_the_frame_up_to_half_an_eye_distance():
@@ -201,5 +226,9 @@ def test_the_frame_of_a_wider_picture_is_its_middle():
     photo[:, 200:378] = 250
     face, to_face = GEOMETRY.by_frame(photo)
     assert face.min() > 240
-    np.testing.assert_allclose(apply(to_face, GEOMETRY.template + np.array([200, 0])), apply(GEOMETRY.cut, GEOMETRY.template), atol=1e-9)
+    np.testing.assert_allclose(
+        apply(to_face, GEOMETRY.template + np.array([200, 0])),
+        apply(GEOMETRY.cut, GEOMETRY.template),
+        atol=1e-9,
+    )
     assert Image.fromarray(face).size == (64, 64)

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faces import decode, gaussian
+from faces.ingest import decode
+from faces.latents import gaussian
 from tests import exports
 from tests.conftest import ROOT
 from web import align, engine
@@ -31,20 +32,38 @@ def code(export):
 
 def test_nothing_of_torch_or_of_the_rest_of_the_library_is_imported():
     """The server needs the standard library, six packages and one file of faces. What builds the static site runs in a checkout and may use more."""
-    allowed = {"web", "numpy", "onnxruntime", "PIL", "cv2", "fastapi", "uvicorn", "starlette", "pydantic"}  # the last two are FastAPI's
+    allowed = {
+        "web",
+        "numpy",
+        "onnxruntime",
+        "PIL",
+        "cv2",
+        "fastapi",
+        "uvicorn",
+        "starlette",
+        "pydantic",
+    }  # the last two are FastAPI's
     library = ROOT / "faces"
-    for file in {*WEB.glob("*.py"), library / "__init__.py", library / "gaussian.py"} - {WEB / "site.py", WEB / "ort.py"}:
+    for file in {*WEB.glob("*.py"), library / "__init__.py", library / "latents/gaussian.py"} - {
+        WEB / "site.py",
+        WEB / "ort.py",
+    }:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
             for name in names:
-                known = name == "faces.gaussian" or name.split(".")[0] in allowed | sys.stdlib_module_names
+                known = (
+                    name == "faces.latents.gaussian"
+                    or name.split(".")[0] in allowed | sys.stdlib_module_names
+                )
                 assert known, f"{file.name} imports {name}"
 
 
 def test_a_step_moves_its_own_standing_by_its_strength(export, code):
     moved = export.edit(code, {"Smiling": 1.5}, [], [])
-    assert export.standing(moved)["Smiling"] - export.standing(code)["Smiling"] == pytest.approx(1.5, abs=1e-3)
+    assert export.standing(moved)["Smiling"] - export.standing(code)["Smiling"] == pytest.approx(
+        1.5, abs=1e-3
+    )
     np.testing.assert_array_equal(export.edit(code, {}, [], []), code)
     back = export.edit(moved, {"Smiling": -1.5}, [], [])
     np.testing.assert_allclose(back, code, atol=1e-5)
@@ -64,7 +83,9 @@ def test_a_locked_attribute_stays_where_its_own_slider_put_it(export, code):
 def test_custom_directions_take_part_as_attributes_do(export, code):
     place = export.names.index("Smiling")
     mine = Custom(export.units[place], float(export.sigma[place]), 1.5, False)
-    np.testing.assert_allclose(export.edit(code, {}, ["Male"], [mine]), export.edit(code, {"Smiling": 1.5}, ["Male"], []), atol=1e-6)
+    np.testing.assert_allclose(
+        export.edit(code, {}, ["Male"], [mine]), export.edit(code, {"Smiling": 1.5}, ["Male"], []), atol=1e-6
+    )
     held = Custom(export.units[place], float(export.sigma[place]), 0.0, True)
     moved = export.edit(code, {"Eyeglasses": 2.0}, [], [held])
     assert abs((moved - code) @ export.units[place]) < 1e-5
@@ -73,7 +94,9 @@ def test_custom_directions_take_part_as_attributes_do(export, code):
 def test_a_direction_locked_twice_is_locked_once(export, code):
     twin = Custom(export.units[0], 1.0, 0.0, True)
     once = export.edit(code, {export.names[1]: 1.0}, [export.names[0]], [])
-    np.testing.assert_allclose(export.edit(code, {export.names[1]: 1.0}, [export.names[0]], [twin]), once, atol=1e-6)
+    np.testing.assert_allclose(
+        export.edit(code, {export.names[1]: 1.0}, [export.names[0]], [twin]), once, atol=1e-6
+    )
 
 
 def test_unknown_names_and_overflow_are_refused(export, code):
@@ -83,7 +106,9 @@ def test_unknown_names_and_overflow_are_refused(export, code):
     with pytest.raises(BadValue, match="beyond what numbers can hold"):
         export.edit(code, {}, [], [far])
     with pytest.raises(BadValue, match="too far"):
-        export.decode(np.full((1, len(code)), 3e38, np.float32) * np.resize([1, -1], len(code)).astype(np.float32))
+        export.decode(
+            np.full((1, len(code)), 3e38, np.float32) * np.resize([1, -1], len(code)).astype(np.float32)
+        )
 
 
 def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
@@ -92,14 +117,18 @@ def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
     np.testing.assert_allclose(export.morph(first, second, 1.0), second, atol=1e-5)
     for t in (0.25, 0.5, 0.9):
         expected = (1 - t) * np.linalg.norm(first - export.mean) + t * np.linalg.norm(second - export.mean)
-        assert np.linalg.norm(export.morph(first, second, t) - export.mean) == pytest.approx(expected, rel=1e-5)
+        assert np.linalg.norm(export.morph(first, second, t) - export.mean) == pytest.approx(
+            expected, rel=1e-5
+        )
     np.testing.assert_allclose(export.morph(first, first, 0.3), first, atol=1e-5)  # no angle: a straight line
     np.testing.assert_allclose(engine.straight(first, second, 0.25), 0.75 * first + 0.25 * second, atol=1e-6)
 
 
 def test_a_seed_is_one_face_wherever_it_is_drawn(export):
     """The samples of the website are the pipeline's, so presets and share links hold: the mean, and the arithmetic of web/API.md for one of them."""
-    mean, factor, residual = (export.arrays[f"prior_{part}"].astype(np.float64) for part in ("mean", "factor", "residual"))
+    mean, factor, residual = (
+        export.arrays[f"prior_{part}"].astype(np.float64) for part in ("mean", "factor", "residual")
+    )
     noise = gaussian.normals(2**32 - 1, len(factor) + export.length)
     expected = mean + 0.8 * (noise[: len(factor)] @ factor + noise[len(factor) :] * residual)
     np.testing.assert_allclose(export.sample(2**32 - 1, 0.8), expected, atol=1e-6)
@@ -188,7 +217,9 @@ def test_a_new_export_takes_over_and_the_old_one_stays_at_hand(place):
     another(place)
     assert shelf.refresh()
     assert shelf.current.id != old and shelf.previous.id == old
-    assert shelf.get(None) is shelf.current and shelf.get(old) is shelf.previous and shelf.get("0" * 16) is None
+    assert (
+        shelf.get(None) is shelf.current and shelf.get(old) is shelf.previous and shelf.get("0" * 16) is None
+    )
     assert not shelf.refresh()
 
 
@@ -197,12 +228,23 @@ def test_news_of_a_served_model(place, tmp_path):
     silent = {"version": None, "since": None, "checked": None, "due": None}
     assert Shelf(place).news() == silent
     pointer = tmp_path / "champion.json"
-    pointer.write_text(json.dumps({"export": "export", "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00", "exam": "e"}))
+    pointer.write_text(
+        json.dumps(
+            {"export": "export", "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00", "exam": "e"}
+        )
+    )
     shelf = Shelf(pointer)
     assert shelf.news() == {**silent, "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00"}
     status = tmp_path / "status.json"
-    status.write_text(json.dumps({"succeeded": "2026-01-02T00:00:00+00:00", "due": "2026-01-09T00:00:00+00:00", "checked": "later"}))
-    assert (shelf.news()["checked"], shelf.news()["due"]) == ("2026-01-02T00:00:00+00:00", "2026-01-09T00:00:00+00:00")
+    status.write_text(
+        json.dumps(
+            {"succeeded": "2026-01-02T00:00:00+00:00", "due": "2026-01-09T00:00:00+00:00", "checked": "later"}
+        )
+    )
+    assert (shelf.news()["checked"], shelf.news()["due"]) == (
+        "2026-01-02T00:00:00+00:00",
+        "2026-01-09T00:00:00+00:00",
+    )
     for nonsense in ("[]", "{", "7"):
         status.write_text(nonsense)
         assert shelf.news()["checked"] is None and shelf.news()["version"] == "v0.0.2"

@@ -25,7 +25,8 @@ def encode(image, kind, **options):
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("PNG", {}), ("JPEG", {"quality": 98}), ("WEBP", {"quality": 98}), ("WEBP", {"lossless": True})]
+    ("kind", "options"),
+    [("PNG", {}), ("JPEG", {"quality": 98}), ("WEBP", {"quality": 98}), ("WEBP", {"lossless": True})],
 )
 def test_the_three_formats_are_read(kind, options):
     photo = photos.read(encode(scene(), kind, **options))
@@ -35,8 +36,18 @@ def test_the_three_formats_are_read(kind, options):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_comes_out_upright(orientation):
-    turns = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.transpose(1, 0, 2)}
-    turns |= {6: np.rot90, 7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1)}  # how the camera stored it
+    turns = {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2),
+    }
+    turns |= {
+        6: np.rot90,
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }  # how the camera stored it
     exif = Image.Exif()
     exif[0x0112] = orientation
     photo = photos.read(encode(np.ascontiguousarray(turns[orientation](scene())), "PNG", exif=exif))
@@ -74,7 +85,9 @@ def test_another_colour_space_becomes_srgb():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     same = photos.read(encode(scene(), "PNG", icc_profile=profile)).pixels
     assert np.abs(same.astype(int) - scene()).max() <= 1
-    np.testing.assert_array_equal(photos.read(encode(scene(), "PNG", icc_profile=profile[:200])).pixels, scene())  # broken: ignored
+    np.testing.assert_array_equal(
+        photos.read(encode(scene(), "PNG", icc_profile=profile[:200])).pixels, scene()
+    )  # broken: ignored
 
 
 def test_a_large_photograph_is_shrunk_but_keeps_its_coordinates():
@@ -93,8 +106,14 @@ def test_the_first_frame_of_an_animation():
 
 def claim(width, height):
     """A PNG of a few hundred bytes that declares any size."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(1000))),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
+    )
 
 
 def jpeg_claim(width, height):
@@ -105,7 +124,13 @@ def jpeg_claim(width, height):
 
 
 def webp_claim(width, height):
-    body = b"VP8X" + struct.pack("<I", 10) + bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = (
+        b"VP8X"
+        + struct.pack("<I", 10)
+        + bytes(4)
+        + (width - 1).to_bytes(3, "little")
+        + (height - 1).to_bytes(3, "little")
+    )
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
 

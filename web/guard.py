@@ -77,7 +77,11 @@ class Guard:
     """ASGI middleware. `hosts` are the names by which people may call the site, besides the local ones; `picture_bytes` is the cap on a picture."""
 
     def __init__(self, app: Any, hosts: tuple[str, ...], picture_bytes: int) -> None:
-        self.app, self.hosts, self.picture_bytes = app, {*LOCAL, *(host.lower() for host in hosts)}, picture_bytes
+        self.app, self.hosts, self.picture_bytes = (
+            app,
+            {*LOCAL, *(host.lower() for host in hosts)},
+            picture_bytes,
+        )
         self.bodies = self.requests = 0
         self.counts: Counter[str] = Counter()
         self.told = time.monotonic()
@@ -98,7 +102,11 @@ class Guard:
                 self.count(scope["path"], message["status"])
                 present = {name for name, _ in message["headers"]}
                 extra = {**HEADERS, "cache-control": "no-cache"}
-                added = [(name.encode(), value.encode()) for name, value in extra.items() if name.encode() not in present]
+                added = [
+                    (name.encode(), value.encode())
+                    for name, value in extra.items()
+                    if name.encode() not in present
+                ]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
@@ -119,10 +127,16 @@ class Guard:
 
     def count(self, path: str, status: int) -> None:
         """Count an answer, and write the counts down once a minute."""
-        route = path if path.startswith("/api/") and len(path) < 20 and path.isascii() and path.isprintable() else "other"
+        route = (
+            path
+            if path.startswith("/api/") and len(path) < 20 and path.isascii() and path.isprintable()
+            else "other"
+        )
         self.counts[f"{route} {status}"] += 1
         if time.monotonic() - self.told >= 60 or len(self.counts) > 100:
-            log.info("answers: %s", ", ".join(f"{name}: {number}" for name, number in sorted(self.counts.items())))
+            log.info(
+                "answers: %s", ", ".join(f"{name}: {number}" for name, number in sorted(self.counts.items()))
+            )
             self.counts.clear()
             self.told = time.monotonic()
 
@@ -137,7 +151,11 @@ class Guard:
         picture = scope["path"] == "/api/encode"
         kind = headers.get("content-type", [""])[-1].split(";")[0].strip().lower()
         if scope["method"] == "POST" and kind not in (PICTURES if picture else ("application/json",)):
-            raise Refusal(415, "unsupported", f"send {'the picture itself as ' + ', '.join(PICTURES) if picture else 'application/json'}")
+            raise Refusal(
+                415,
+                "unsupported",
+                f"send {'the picture itself as ' + ', '.join(PICTURES) if picture else 'application/json'}",
+            )
         if self.requests >= REQUESTS or (picture and self.bodies >= BODIES):
             raise Refusal(429, "busy", "too many requests at once; try again in a moment")
         self.requests += 1
@@ -153,7 +171,11 @@ class Guard:
         """Host against rebinding of names, Origin and Sec-Fetch-Site against other sites' pages. Raises Refusal."""
         host = headers.get("host", [])
         if len(host) != 1 or host_name(host[0]) not in self.hosts:
-            raise Refusal(403, "forbidden", "this site does not go by that name; the server's option --allow-host adds one")
+            raise Refusal(
+                403,
+                "forbidden",
+                "this site does not go by that name; the server's option --allow-host adds one",
+            )
         api = scope["method"] not in ("GET", "HEAD") or scope["path"].startswith(("/api/", "/export/"))
         for origin in headers.get("origin", []):
             if origin.lower() not in (f"http://{host[0].lower()}", f"https://{host[0].lower()}"):
@@ -204,5 +226,11 @@ async def answer(send: Send, refusal: Refusal, head: bool) -> None:
     """Send a refusal."""
     status, headers, body = refusal.response()
     headers["content-length"] = str(len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [(k.encode(), v.encode()) for k, v in headers.items()]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+        }
+    )
     await send({"type": "http.response.body", "body": b"" if head else body})

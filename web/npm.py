@@ -17,7 +17,9 @@ class NoPackages(RuntimeError):
 
 def pinned(folder: Path, package: str) -> str:
     """The version that the lock in `folder` asks for."""
-    return json.loads((folder / LOCK).read_text(encoding="utf-8"))["packages"][f"node_modules/{package}"]["version"]
+    return json.loads((folder / LOCK).read_text(encoding="utf-8"))["packages"][f"node_modules/{package}"][
+        "version"
+    ]
 
 
 @contextmanager
@@ -25,7 +27,9 @@ def installed(folder: Path) -> Iterator[Path]:
     """The node_modules that package.json and package-lock.json in `folder` ask for, in a temporary place; no script of theirs is run. Raises NoPackages."""
     npm = shutil.which("npm")
     if npm is None:
-        raise NoPackages("npm is missing; install Node.js 20 or newer (nodejs.org, or your system's package nodejs), then run this again")
+        raise NoPackages(
+            "npm is missing; install Node.js 20 or newer (nodejs.org, or your system's package nodejs), then run this again"
+        )
     with tempfile.TemporaryDirectory() as place:
         for name in ("package.json", LOCK):
             shutil.copy(folder / name, place)

@@ -22,7 +22,9 @@ def present() -> bool:
     """Whether ORT holds the pinned version, whole."""
     stamp, wanted = ORT / "version", npm.pinned(WEB, "onnxruntime-web")
     return (
-        stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == wanted and all((ORT / name).is_file() for name in FILES.values())
+        stamp.is_file()
+        and stamp.read_text(encoding="utf-8").strip() == wanted
+        and all((ORT / name).is_file() for name in FILES.values())
     )
 
 

@@ -63,7 +63,9 @@ def read(content: bytes) -> Photo:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             check_size(*picture.size)
-            picture.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: libjpeg decodes to a half, a quarter or an eighth, never below this
+            picture.draft(
+                "RGB", (WORK_SIDE, WORK_SIDE)
+            )  # JPEG alone: libjpeg decodes to a half, a quarter or an eighth, never below this
             turn = TURNS.get(orientation(picture))
             upright = to_rgb(picture)
         if turn is not None:
@@ -73,7 +75,9 @@ def read(content: bytes) -> Photo:
         return Photo(np.asarray(upright), width, height)
     except BadPhoto:
         raise
-    except Exception as error:  # a decoder of three formats: whatever it raises on a broken file is the file's fault
+    except (
+        Exception
+    ) as error:  # a decoder of three formats: whatever it raises on a broken file is the file's fault
         raise BadPhoto(422, f"the picture is damaged and cannot be read ({type(error).__name__})") from None
 
 
@@ -100,7 +104,9 @@ def jpeg_size(content: bytes) -> tuple[int, int]:
         if marker == 0xFF:  # fill byte
             place += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(content[place + 7 : place + 9]), int.from_bytes(content[place + 5 : place + 7])
+            return int.from_bytes(content[place + 7 : place + 9]), int.from_bytes(
+                content[place + 5 : place + 7]
+            )
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # no length follows
             place += 2
         else:
@@ -117,18 +123,28 @@ def webp_size(content: bytes) -> tuple[int, int]:
         bits = int.from_bytes(content[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 " and content[23:26] == b"\x9d\x01\x2a":
-        return int.from_bytes(content[26:28], "little") & 0x3FFF, int.from_bytes(content[28:30], "little") & 0x3FFF
+        return int.from_bytes(content[26:28], "little") & 0x3FFF, int.from_bytes(
+            content[28:30], "little"
+        ) & 0x3FFF
     raise BadPhoto(422, "the picture is damaged and cannot be read (no WebP header)")
 
 
 def check_size(width: int, height: int) -> None:
     """Raises BadPhoto where a picture of this size is not decoded."""
     if width * height > MAX_PIXELS:
-        raise BadPhoto(413, f"the picture has {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} megapixels are read")
+        raise BadPhoto(
+            413,
+            f"the picture has {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} megapixels are read",
+        )
     if min(width, height) < MIN_SIDE:
-        raise BadPhoto(422, f"the picture has {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed")
+        raise BadPhoto(
+            422, f"the picture has {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed"
+        )
     if max(width, height) > MAX_SHAPE * min(width, height):
-        raise BadPhoto(422, f"the picture has {width} x {height} pixels; one side may be at most {MAX_SHAPE} times the other")
+        raise BadPhoto(
+            422,
+            f"the picture has {width} x {height} pixels; one side may be at most {MAX_SHAPE} times the other",
+        )
 
 
 def orientation(picture: Image.Image) -> int:
@@ -163,7 +179,9 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if not isinstance(profile, bytes) or not 128 < len(profile) <= MAX_PROFILE or profile[16:20] != b"RGB ":
         return picture
     try:
-        return ImageCms.profileToProfile(picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"))
+        return ImageCms.profileToProfile(
+            picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        )
     except (ImageCms.PyCMSError, OSError, ValueError):
         return picture
 
@@ -182,8 +200,12 @@ def png(image: np.ndarray, note: str = "") -> bytes:
 def gif(frames: list[np.ndarray], fps: int, note: str) -> bytes:
     """Frames uint8 (H, W, 3) as an endless animation with one palette, so that nothing flickers."""
     step = max(1, frames[0].shape[0] // 64)
-    colours = Image.fromarray(np.concatenate([frame[::step, ::step] for frame in frames])).quantize(256, Image.Quantize.MEDIANCUT)
-    pictures = [Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
+    colours = Image.fromarray(np.concatenate([frame[::step, ::step] for frame in frames])).quantize(
+        256, Image.Quantize.MEDIANCUT
+    )
+    pictures = [
+        Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames
+    ]
     buffer = io.BytesIO()
     pictures[0].save(
         buffer,

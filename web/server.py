@@ -47,7 +47,10 @@ mimetypes.add_type("application/octet-stream", ".onnx")
 mimetypes.add_type("application/manifest+json", ".webmanifest")
 
 Code = Annotated[str, Field(max_length=2**18, description="D little-endian float32 in base64")]
-Id = Annotated[str | None, Field(max_length=64, description="id of the export that the code belongs to; absent: the current one")]
+Id = Annotated[
+    str | None,
+    Field(max_length=64, description="id of the export that the code belongs to; absent: the current one"),
+]
 Sigmas = Annotated[float, Field(ge=-20, le=20)]
 Name = Annotated[str, Field(max_length=80)]
 
@@ -154,7 +157,10 @@ class Problem(BaseModel):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route may answer besides 200, for the OpenAPI document."""
-    return {status: {"description": "not modified"} if status == 304 else {"model": Problem} for status in (403, *statuses)}
+    return {
+        status: {"description": "not modified"} if status == 304 else {"model": Problem}
+        for status in (403, *statuses)
+    }
 
 
 BYTES = {"content": {"application/octet-stream": {}, "image/png": {}}, "description": "the picture"}
@@ -209,7 +215,14 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
         for pool in (decoders, readers):
             pool.close()
 
-    app = FastAPI(title="Facemorph", version=VERSION, docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Facemorph",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.state.shelf = shelf
 
     def chosen(wanted: str | None) -> Export:
@@ -226,18 +239,25 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     @app.get("/version", responses=problems())
     async def version() -> Version:
         previous = shelf.previous
-        return Version(version=VERSION, format=FORMAT, model=shelf.current.id, previous=previous.id if previous else None)
+        return Version(
+            version=VERSION, format=FORMAT, model=shelf.current.id, previous=previous.id if previous else None
+        )
 
     @app.get("/api/status", responses=problems())
     async def status() -> News:
         news = await asyncio.to_thread(shelf.news)
         return News(model=shelf.current.id, late=past(news["due"]), **news)
 
-    @app.get("/api/model", responses={200: {"content": {"application/json": {}}}, **problems(304, 409, 422)}, response_class=Response)
+    @app.get(
+        "/api/model",
+        responses={200: {"content": {"application/json": {}}}, **problems(304, 409, 422)},
+        response_class=Response,
+    )
     async def about(request: Request, model: Annotated[str | None, Query(max_length=64)] = None) -> Response:
         export = chosen(model)
         return unchanged(request, export.id) or JSONResponse(
-            {**export.about, "id": export.id}, headers={"etag": f'"{export.id}"', "cache-control": "no-cache", "x-model": export.id}
+            {**export.about, "id": export.id},
+            headers={"etag": f'"{export.id}"', "cache-control": "no-cache", "x-model": export.id},
         )
 
     @app.get("/export/{name}", response_class=Response, responses=problems(304, 404, 409, 422))
@@ -262,20 +282,31 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
         code = export.sample(body.seed, temperature)
         return answer(export, {"code": pack(code), "standing": export.standing(code), "model": export.id})
 
-    @app.post("/api/edit", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)})
+    @app.post(
+        "/api/edit", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)}
+    )
     async def edit(body: EditBody, as_: As = "raw") -> Response:
         export = chosen(body.model)
         return await decoders.run(lambda: picture(export, edited(export, body), as_))
 
-    @app.post("/api/morph", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)})
+    @app.post(
+        "/api/morph",
+        response_class=Response,
+        responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)},
+    )
     async def morph(body: MorphBody, as_: As = "raw") -> Response:
         export = chosen(body.model)
-        return await decoders.run(lambda: picture(export, export.morph(edited(export, body.a), edited(export, body.b), body.t), as_))
+        return await decoders.run(
+            lambda: picture(export, export.morph(edited(export, body.a), edited(export, body.b), body.t), as_)
+        )
 
     @app.post(
         "/api/render",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}, "image/gif": {}}}, **problems(408, 409, 413, 415, 422, 429)},
+        responses={
+            200: {"content": {"image/png": {}, "image/gif": {}}},
+            **problems(408, 409, 413, 415, 422, 429),
+        },
     )
     async def render(body: RenderBody) -> Response:
         export = chosen(body.model)
@@ -294,7 +325,9 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     async def encode(
         request: Request,
         face: Annotated[int | None, Query(ge=0, lt=align.MOST)] = None,
-        points: Annotated[str | None, Query(max_length=200, description="x,y of left eye, right eye, mouth")] = None,
+        points: Annotated[
+            str | None, Query(max_length=200, description="x,y of left eye, right eye, mouth")
+        ] = None,
         model: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Encoded:
         export = chosen(model)
@@ -372,7 +405,9 @@ def picture(export: Export, code: np.ndarray, kind: str) -> Response:
     image = export.decode(code[None])[0]
     headers = {"x-model": export.id, "x-size": str(export.size), "cache-control": "no-store"}
     if kind == "png":
-        return Response(photos.png(levels(image), photos.MARK + export.id), media_type="image/png", headers=headers)
+        return Response(
+            photos.png(levels(image), photos.MARK + export.id), media_type="image/png", headers=headers
+        )
     content = levels(image) if kind == "raw" else np.rint(image.astype(np.float64) * 256).astype("<u2")
     return Response(content.tobytes(), media_type="application/octet-stream", headers=headers)
 
@@ -380,13 +415,19 @@ def picture(export: Export, code: np.ndarray, kind: str) -> Response:
 def rendered(export: Export, body: RenderBody) -> Response:
     """Still, animation or strip from one code to another."""
     if export.size * body.scale > LARGEST[body.kind]:
-        raise BadValue(f"scale: {body.scale} makes {export.size * body.scale} pixels a side; {body.kind} goes up to {LARGEST[body.kind]}")
+        raise BadValue(
+            f"scale: {body.scale} makes {export.size * body.scale} pixels a side; {body.kind} goes up to {LARGEST[body.kind]}"
+        )
     if body.frames > FRAMES.get(body.kind, body.frames):
         raise BadValue(f"frames: {body.frames}; {body.kind} goes up to {FRAMES[body.kind]}")
     first, last = edited(export, body.start), edited(export, body.to)
     way = straight if body.path == "straight" else export.morph
     times = [1.0] if body.kind == "png" else np.linspace(0, 1, body.frames)
-    frames = [photos.enlarge(levels(image), body.scale) for t in times for image in export.decode(way(first, last, float(t))[None])]
+    frames = [
+        photos.enlarge(levels(image), body.scale)
+        for t in times
+        for image in export.decode(way(first, last, float(t))[None])
+    ]
     note, headers = photos.MARK + export.id, {"x-model": export.id, "cache-control": "no-store"}
     if body.kind == "gif":
         turn = frames[-2:0:-1] if body.bounce else []
@@ -419,7 +460,11 @@ def encoded(export: Export, found: dict[str, Any]) -> dict[str, Any]:
         "standing": export.standing(found["code"]),
         "model": export.id,
         "faces": [
-            {"box": plain_numbers(one["box"]), "points": plain_numbers(one["points"]), "score": round(one["score"], 4)}
+            {
+                "box": plain_numbers(one["box"]),
+                "points": plain_numbers(one["points"]),
+                "score": round(one["score"], 4),
+            }
             for one in found["faces"]
         ],
         "points": plain_numbers(found["points"]),

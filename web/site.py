@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from faces.files import new_folder
+from faces.core.files import new_folder
 from web import align, npm, ort
 
 PAGE = Path(__file__).parent / "page"
@@ -31,7 +31,9 @@ def build(export: Path, out: Path) -> None:
         raise ValueError(f"{PAGE / 'index.html'}: expected one {ROOT}")
     with new_folder(out) as folder:
         shutil.copytree(PAGE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("ort"))
-        (folder / "index.html").write_text(page.replace(ROOT, '<html lang="en" data-backend="local">'), encoding="utf-8")
+        (folder / "index.html").write_text(
+            page.replace(ROOT, '<html lang="en" data-backend="local">'), encoding="utf-8"
+        )
         shutil.copytree(runtime, folder / "ort")
         (folder / "export").mkdir()
         for name in EXPORT:
@@ -45,7 +47,9 @@ def main(export: Path, out: Path) -> None:
     except (FileNotFoundError, FileExistsError, npm.NoPackages, align.DetectorMissing) as error:
         raise SystemExit(f"error: {error}") from None
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.1f} MB; look at it with  python -m http.server --directory {out} --bind 127.0.0.1")
+    print(
+        f"{out}: {size / 1e6:.1f} MB; look at it with  python -m http.server --directory {out} --bind 127.0.0.1"
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import pkgutil
 from types import ModuleType
 from typing import Any
 
-from faces.params import one_of, parse
+from faces.core.params import one_of, parse
 
 
 def names() -> list[str]:

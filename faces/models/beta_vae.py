@@ -15,12 +15,14 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
+from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
 
 
 class Config(TextbookConfig):
     beta: Annotated[float, Field(ge=0)]  # weight of the KL term; 1 is the plain VAE
-    capacity: Annotated[float, Field(ge=0)]  # nats allowed at the end of training, rising from 0; 0: the KL itself is priced
+    capacity: Annotated[
+        float, Field(ge=0)
+    ]  # nats allowed at the end of training, rising from 0; 0: the KL itself is priced
 
 
 class Model(GaussianVAE):

@@ -5,7 +5,7 @@ Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Network
     encoder   image -> (convolution, batch norm, max pooling) x levels -> linear -> normalised code
     decoder   code -> linear -> (upsampling, convolution, batch norm) x levels -> tanh -> image
 
-Samples come from a Gaussian fitted to the codes during training (faces/nn.py, CodeNorm).
+Samples come from a Gaussian fitted to the codes during training (faces/nn/layers.py, CodeNorm).
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces.nn import Autoencoder, convolution
+from faces.nn import layers as bricks
+from faces.nn.layers import Autoencoder, convolution
 
 
 class Config(bricks.Config):

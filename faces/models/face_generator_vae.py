@@ -12,13 +12,15 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces.nn import Fold
-from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian
+from faces.nn import layers as bricks
+from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian
+from faces.nn.layers import Fold
 
 
 class Config(TextbookConfig):
-    variance: Annotated[float, Field(ge=0)]  # of a pixel value in [-1, 1] under the decoder; 0: the best of each batch
+    variance: Annotated[
+        float, Field(ge=0)
+    ]  # of a pixel value in [-1, 1] under the decoder; 0: the best of each batch
 
 
 def transposed_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
@@ -29,14 +31,22 @@ def transposed_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
         layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
     last = nn.ConvTranspose2d(width, 3, 4, 2, 1)
     return nn.Sequential(
-        nn.Linear(inputs, channels[0] * 16), Fold(channels[0], 4), nn.BatchNorm2d(channels[0]), nn.ReLU(), *layers, last, nn.Tanh()
+        nn.Linear(inputs, channels[0] * 16),
+        Fold(channels[0], 4),
+        nn.BatchNorm2d(channels[0]),
+        nn.ReLU(),
+        *layers,
+        last,
+        nn.Tanh(),
     )
 
 
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
         encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
-        super().__init__(config, config.code_length, encoder, transposed_decoder(size, config.width, config.code_length))
+        super().__init__(
+            config, config.code_length, encoder, transposed_decoder(size, config.width, config.code_length)
+        )
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         if self.config.variance == 0:

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import collectives
-from faces import nn as bricks
-from faces.params import FILE, ParamsError
+from faces.core.params import FILE, ParamsError
+from faces.nn import distributed
+from faces.nn import layers as bricks
 
 
 class Config(bricks.Config):
@@ -34,8 +34,12 @@ class Config(bricks.Config):
     steps: int = Field(ge=1)  # K: steps of flow in each level
     width: int = Field(ge=1)  # channels in the hidden layers of a coupling
     coupling: Literal["affine", "additive"]  # affine: scale and shift; additive: shift alone
-    least_scale: float = Field(ge=0, lt=1)  # floor of the affine scale; 0 as published, but then edited codes may decode to infinities
-    n_bits: int = Field(ge=1, le=8)  # bits of colour that are modelled; bits per dimension are comparable only at equal n_bits
+    least_scale: float = Field(
+        ge=0, lt=1
+    )  # floor of the affine scale; 0 as published, but then edited codes may decode to infinities
+    n_bits: int = Field(
+        ge=1, le=8
+    )  # bits of colour that are modelled; bits per dimension are comparable only at equal n_bits
 
 
 class ActNorm(nn.Module):
@@ -50,7 +54,9 @@ class ActNorm(nn.Module):
     def fit(self, x: Tensor) -> None:
         """Channels like those of x (B, C, H, W) leave from now on with mean 0 and deviation 1."""
         self.bias.copy_(-x.mean((0, 2, 3)))
-        self.log_scale.copy_(-(x.std((0, 2, 3), correction=0) + 1e-6).log())  # a channel that never varies would divide by 0
+        self.log_scale.copy_(
+            -(x.std((0, 2, 3), correction=0) + 1e-6).log()
+        )  # a channel that never varies would divide by 0
 
 
 class NormedConv(nn.Module):
@@ -112,14 +118,21 @@ class Mixing(nn.Module):
 
     def inverse(self, y: Tensor) -> Tensor:
         _, lower, upper, s = self.factors()
-        inverse = inverse_of_unit(upper / s[:, None]) @ (inverse_of_unit(lower) @ self.permutation.double().T / s[:, None])
+        inverse = inverse_of_unit(upper / s[:, None]) @ (
+            inverse_of_unit(lower) @ self.permutation.double().T / s[:, None]
+        )
         weight = inverse / self.norm.log_scale.double().exp()[:, None]
         return F.conv2d(y, weight.to(y.dtype)[:, :, None, None], -self.norm.bias)
 
     def factors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """I, L - I, U (all (C, C)) and s (C,): in double precision, so that W and its inverse agree to the last bit of the image's."""
         lower, upper = self.lower.double().tril(-1), self.upper.double().triu(1)
-        return torch.eye(len(lower), dtype=lower.dtype, device=lower.device), lower, upper, self.sign * self.log_s.double().exp()
+        return (
+            torch.eye(len(lower), dtype=lower.dtype, device=lower.device),
+            lower,
+            upper,
+            self.sign * self.log_s.double().exp(),
+        )
 
 
 def inverse_of_unit(strict: Tensor) -> Tensor:
@@ -185,11 +198,15 @@ class Level(nn.Module):
         super().__init__()
         affine = config.coupling == "affine"
         self.mixings = nn.ModuleList(Mixing(channels) for _ in range(config.steps))
-        self.couplings = nn.ModuleList(Coupling(channels, config.width, affine, config.least_scale) for _ in range(config.steps))
+        self.couplings = nn.ModuleList(
+            Coupling(channels, config.width, affine, config.least_scale) for _ in range(config.steps)
+        )
         self.staying = 0 if last else channels // 2  # channels
         self.leaving = channels - self.staying
         if last:
-            self.top = nn.Parameter(torch.zeros(2 * channels, 1, 1))  # the means, then the logarithms of the deviations
+            self.top = nn.Parameter(
+                torch.zeros(2 * channels, 1, 1)
+            )  # the means, then the logarithms of the deviations
         else:
             self.split = ZeroConv(self.staying, channels)
 
@@ -203,7 +220,11 @@ class Level(nn.Module):
             log_det = log_det + of_mixing + of_coupling
         staying, leaving = x.split((self.staying, self.leaving), 1)
         mean, log_std = self.prior(staying)
-        return staying, (leaving - mean) * (-log_std).exp(), log_det - log_std.expand_as(leaving).sum((1, 2, 3))
+        return (
+            staying,
+            (leaving - mean) * (-log_std).exp(),
+            log_det - log_std.expand_as(leaving).sum((1, 2, 3)),
+        )
 
     def inverse(self, staying: Tensor, eps: Tensor) -> Tensor:
         mean, log_std = self.prior(staying)
@@ -228,11 +249,15 @@ class Model(nn.Module):
         super().__init__()
         if size % 2**config.levels:
             allowed = f"1 to {(size & -size).bit_length() - 1}"
-            raise ParamsError(f"{FILE}: models.glow.levels = {config.levels}; {size} pixels cannot be halved so often, allowed: {allowed}")
+            raise ParamsError(
+                f"{FILE}: models.glow.levels = {config.levels}; {size} pixels cannot be halved so often, allowed: {allowed}"
+            )
         self.config = config
         self.size = size
         self.code_length = 3 * size * size
-        self.levels = nn.ModuleList(Level(6 * 2**i, config, last=i == config.levels) for i in range(1, config.levels + 1))
+        self.levels = nn.ModuleList(
+            Level(6 * 2**i, config, last=i == config.levels) for i in range(1, config.levels + 1)
+        )
         self.register_buffer("initialised", torch.tensor(False))
 
     def parts(self) -> dict[str, nn.Module]:
@@ -258,7 +283,9 @@ class Model(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """Codes of new faces: `temperature` is the deviation of eps; the paper shows .7."""
-        return temperature * torch.randn(count, self.code_length, generator=generator, device=generator.device).to(self.levels[-1].top)
+        return temperature * torch.randn(
+            count, self.code_length, generator=generator, device=generator.device
+        ).to(self.levels[-1].top)
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         if self.training:
@@ -273,7 +300,9 @@ class Model(nn.Module):
         With `fit`, every actnorm is first set from what reaches it.
         """
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.levels[-1].top.dtype).contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
+            x = x.to(self.levels[-1].top.dtype).contiguous(
+                memory_format=torch.channels_last
+            )  # twice as fast on a CPU
             codes, log_det = [], x.new_zeros(x.shape[0])
             for level in self.levels:
                 x, eps, of_level = level(x, fit)
@@ -284,7 +313,9 @@ class Model(nn.Module):
     def inverse(self, eps: Tensor) -> Tensor:
         """eps (B, D) -> x (B, 3, S, S)."""
         with torch.autocast(eps.device.type, enabled=False):
-            shapes = [(level.leaving, self.size >> i, self.size >> i) for i, level in enumerate(self.levels, 1)]
+            shapes = [
+                (level.leaving, self.size >> i, self.size >> i) for i, level in enumerate(self.levels, 1)
+            ]
             codes = eps.to(self.levels[-1].top.dtype).split([math.prod(shape) for shape in shapes], 1)
             x = codes[-1].new_zeros(eps.shape[0], 0, *shapes[-1][1:])  # nothing stays behind the last level
             for level, code, shape in reversed(list(zip(self.levels, codes, shapes, strict=True))):
@@ -295,7 +326,7 @@ class Model(nn.Module):
 def dequantised(images: Tensor, n_bits: int) -> Tensor:
     """8-bit images in [-1, 1], rounded down to 2^n_bits colours and spread uniformly over their bins: values in [-.5, .5)."""
     bins = (((images + 1) * 127.5).round() / 2 ** (8 - n_bits)).floor()
-    return (bins + collectives.uniform(images)) / 2**n_bits - 0.5
+    return (bins + distributed.uniform(images)) / 2**n_bits - 0.5
 
 
 def log_normal(eps: Tensor) -> Tensor:

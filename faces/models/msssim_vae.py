@@ -1,6 +1,6 @@
 """A VAE that is paid for structure: its reconstruction term is multi-scale structural similarity.
 
-Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", 2003 (faces/similarity.py: as many of the five scales as leave
+Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", 2003 (faces/nn/quality.py: as many of the five scales as leave
 the 11-pixel window inside the picture, 2 at 32 pixels, 3 at 64, 4 at 128); as a loss: Snell et al., ICIP 2017; Zhao et al., IEEE TCI 2017.
 
     encoder   image -> strided convolutions -> linear -> mean, log-variance
@@ -17,15 +17,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faces import collectives
-from faces.similarity import ms_ssim
-from faces.vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
+from faces.nn import distributed
+from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian, textbook_halves
+from faces.nn.quality import ms_ssim
 
 FLOOR = 1e-4  # of 1 - MS-SSIM: no eye sees less
 
 
 class Config(TextbookConfig):
-    share: Annotated[float, Field(ge=0, le=1)]  # of the degrees of freedom that similarity counts; the rest is calibrated squared error
+    share: Annotated[
+        float, Field(ge=0, le=1)
+    ]  # of the degrees of freedom that similarity counts; the rest is calibrated squared error
 
 
 class Model(GaussianVAE):
@@ -33,7 +35,9 @@ class Model(GaussianVAE):
         super().__init__(config, config.code_length, *textbook_halves(config, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, enabled=False):  # its variances are small differences of large sums
-            similarity = collectives.mean(ms_ssim((images + 1) / 2, (decoded + 1) / 2).mean())
+        with torch.autocast(
+            images.device.type, enabled=False
+        ):  # its variances are small differences of large sums
+            similarity = distributed.mean(ms_ssim((images + 1) / 2, (decoded + 1) / 2).mean())
         structure = 0.5 * images[0].numel() * torch.log(1 - similarity + FLOOR)
         return self.config.share * structure + (1 - self.config.share) * calibrated_gaussian(images, decoded)

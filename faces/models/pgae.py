@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces import perceptual
-from faces.nn import Autoencoder, Fold, convolution
-from faces.vae import calibrated_gaussian
+from faces.nn import layers as bricks
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import calibrated_gaussian
+from faces.nn.layers import Autoencoder, Fold, convolution
 
 SMALLEST = 8  # pixels a side at the first level
 SEEING = 32  # pixels a side from which features are compared
@@ -33,11 +33,15 @@ SEEING = 32  # pixels a side from which features are compared
 class Config(bricks.Config):
     code_length: int  # D
     width: int  # channels at the image's size; each halving doubles them
-    growing: Annotated[float, Field(ge=0, lt=1)]  # share of the budget before the last level begins, divided equally among the others
+    growing: Annotated[
+        float, Field(ge=0, lt=1)
+    ]  # share of the budget before the last level begins, divided equally among the others
     fading: Annotated[float, Field(ge=0, le=1)]  # share of a level's time over which it fades in
     network: Literal["efficientnet_lite0", "vgg19", "classifier"]
     weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
-    stages: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)]  # weight of each stage's distance
+    stages: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)
+    ]  # weight of each stage's distance
     pixels: Annotated[float, Field(ge=0)]  # weight of the distance between the pixels themselves
 
 
@@ -72,11 +76,14 @@ class Model(Autoencoder):
         super().__init__(config.code_length)
         self.config, self.size = config, size
         self.levels = int(math.log2(size // SMALLEST)) + 1
-        channels = [config.width * size // (SMALLEST * 2**level) for level in range(self.levels)]  # at 8, 16, ..., size
+        channels = [
+            config.width * size // (SMALLEST * 2**level) for level in range(self.levels)
+        ]  # at 8, 16, ..., size
         narrower = [2 * channels[0], *channels[:-1]]  # at half of each
         self.from_rgb = nn.ModuleList(convolution(3, outputs, 1) for outputs in channels)
         self.down = nn.ModuleList(
-            nn.Sequential(convolution(inputs, outputs), nn.MaxPool2d(2)) for inputs, outputs in zip(channels, narrower, strict=True)
+            nn.Sequential(convolution(inputs, outputs), nn.MaxPool2d(2))
+            for inputs, outputs in zip(channels, narrower, strict=True)
         )
         self.to_code = nn.Sequential(nn.Flatten(), nn.Linear(narrower[0] * 16, config.code_length))
         self.from_code = nn.Sequential(nn.Linear(config.code_length, narrower[0] * 16), Fold(narrower[0], 4))
@@ -84,7 +91,9 @@ class Model(Autoencoder):
             nn.Sequential(nn.Upsample(scale_factor=2), convolution(inputs, outputs))
             for inputs, outputs in zip(narrower, channels, strict=True)
         )
-        self.to_rgb = nn.ModuleList(nn.Sequential(nn.Conv2d(inputs, 3, 3, 1, 1), nn.Tanh()) for inputs in channels)
+        self.to_rgb = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(inputs, 3, 3, 1, 1), nn.Tanh()) for inputs in channels
+        )
         self.register_buffer("alphas", torch.zeros(self.levels))
         self.grow(0.0)
 
@@ -105,13 +114,17 @@ class Model(Autoencoder):
         side = SMALLEST * 2**level
         images = F.avg_pool2d(images, self.size // side)
         if level:
-            images = faded(doubled(halved(images)), images, self.alphas[level])  # the face fades in with the level that shows it
+            images = faded(
+                doubled(halved(images)), images, self.alphas[level]
+            )  # the face fades in with the level that shows it
         decoded = self._decode(self._encode(images, level), level)
         error, loss = F.mse_loss(decoded, images), calibrated_gaussian(images, decoded)
         if side >= SEEING:
             network = perceptual.load(self.config.network, self.config.weights, images.device)
             pixels = self.config.pixels / (sum(self.config.stages) + self.config.pixels)
-            loss = pixels * loss + (1 - pixels) * perceptual.calibrated_features(network, images, decoded, self.config.stages)
+            loss = pixels * loss + (1 - pixels) * perceptual.calibrated_features(
+                network, images, decoded, self.config.stages
+            )
         loss = loss / images[0].numel()
         yield "autoencoder", loss, {"loss": loss, "mse": error, "side": torch.tensor(float(side))}
 

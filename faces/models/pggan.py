@@ -45,15 +45,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-import faces.nn
-from faces import collectives
-from faces.params import FILE, ParamsError
+from faces.core.params import FILE, ParamsError
+from faces.nn import distributed, layers
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Config(faces.nn.Config):
+class Config(layers.Config):
     latent: Count  # D
     maps: Count  # feature maps of a layer, at most
     maps_by_side: Count  # and at most this number divided by the layer's side in pixels
@@ -114,9 +113,11 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     its groups, whole on one process each, or else a ValueError is raised.
     """
     count, channels, height, width = x.shape
-    group, asked = group_size(count, group), group_size(count * collectives.shares(), group)
+    group, asked = group_size(count, group), group_size(count * distributed.shares(), group)
     if group != asked:
-        raise ValueError(f"{FILE}: models.pggan.batch leaves {count} images per process; groups of {asked} need a multiple, so start fewer")
+        raise ValueError(
+            f"{FILE}: models.pggan.batch leaves {count} images per process; groups of {asked} need a multiple, so start fewer"
+        )
     grouped = x.reshape(group, count // group, channels, height, width)
     deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # (B / group)
     return torch.cat([x, deviation.repeat(group).reshape(count, 1, 1, 1).expand(-1, 1, height, width)], 1)
@@ -124,7 +125,9 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Scalar: mean (|grad D| - 1)^2 at random points between `real` and `fake` (B, 3, H, W) (Gulrajani et al., NIPS 2017, eq. 3)."""
-    between = real.lerp(fake, collectives.uniform(real.new_empty(len(real), 1, 1, 1))).detach().requires_grad_()
+    between = (
+        real.lerp(fake, distributed.uniform(real.new_empty(len(real), 1, 1, 1))).detach().requires_grad_()
+    )
     with torch.enable_grad():  # also where a loss is only being read, as on valid faces
         (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -166,7 +169,9 @@ class Generator(nn.Module):
     def __init__(self, latent: int, maps: list[int]):
         super().__init__()
         levels = [(EqualConv2d(latent, maps[0], 4, 3), EqualConv2d(maps[0], maps[0], 3, 1))]
-        levels += [(EqualConv2d(below, here, 3, 1), EqualConv2d(here, here, 3, 1)) for below, here in pairwise(maps)]
+        levels += [
+            (EqualConv2d(below, here, 3, 1), EqualConv2d(here, here, 3, 1)) for below, here in pairwise(maps)
+        ]
         self.levels = nn.ModuleList(map(nn.ModuleList, levels))
         self.to_rgb = nn.ModuleList(EqualConv2d(here, 3, 1, 0, gain=1) for here in maps)
 
@@ -204,7 +209,9 @@ class Critic(nn.Module):
         self.group = group
         self.from_rgb = nn.ModuleList(EqualConv2d(3, here, 1, 0) for here in maps)
         levels = [(EqualConv2d(maps[0] + 1, maps[0], 3, 1), EqualConv2d(maps[0], maps[0], 4, 0))]
-        levels += [(EqualConv2d(here, here, 3, 1), EqualConv2d(here, below, 3, 1)) for below, here in pairwise(maps)]
+        levels += [
+            (EqualConv2d(here, here, 3, 1), EqualConv2d(here, below, 3, 1)) for below, here in pairwise(maps)
+        ]
         self.levels = nn.ModuleList(map(nn.ModuleList, levels))
         self.score = EqualConv2d(maps[0], 1, 1, 0, gain=1)
 
@@ -232,7 +239,9 @@ class Inverter(nn.Module):
         super().__init__()
         self.from_rgb = EqualConv2d(3, maps[-1], 1, 0)
         levels = [(EqualConv2d(maps[0], maps[0], 3, 1), EqualConv2d(maps[0], latent, 4, 0, gain=1))]
-        levels += [(EqualConv2d(here, here, 3, 1), EqualConv2d(here, below, 3, 1)) for below, here in pairwise(maps)]
+        levels += [
+            (EqualConv2d(here, here, 3, 1), EqualConv2d(here, below, 3, 1)) for below, here in pairwise(maps)
+        ]
         self.levels = nn.ModuleList(map(nn.ModuleList, levels))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -263,7 +272,9 @@ class Model(nn.Module):
         self.config = config
         self.top = round(math.log2(size / 4))
         if self.top < 1 or size != 4 * 2**self.top:
-            raise ValueError(f"pggan grows from 4x4 by doubling: the image size must be 8, 16, 32, 64, ..., got {size}")
+            raise ValueError(
+                f"pggan grows from 4x4 by doubling: the image size must be 8, 16, 32, 64, ..., got {size}"
+            )
         maps = [min(config.maps, config.maps_by_side // (4 * 2**level)) for level in range(self.top + 1)]
         if min(maps) < 1:
             raise ValueError(
@@ -273,7 +284,9 @@ class Model(nn.Module):
         self.critic = Critic(maps, config.group)
         self.inverter = Inverter(config.latent, maps)
         self.smooth = with_buffers(self.generator)
-        self.register_buffer("growth", torch.zeros(()))  # level - 1 + alpha, so that a checkpoint knows how far it has grown
+        self.register_buffer(
+            "growth", torch.zeros(())
+        )  # level - 1 + alpha, so that a checkpoint knows how far it has grown
 
     @property
     def code_length(self) -> int:
@@ -308,7 +321,9 @@ class Model(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """Codes (count, D), even over the sphere of radius sqrt(D). `temperature` would change the radius alone, so it has no effect."""
-        return pixel_norm(torch.randn(count, self.config.latent, generator=generator, device=generator.device))
+        return pixel_norm(
+            torch.randn(count, self.config.latent, generator=generator, device=generator.device)
+        )
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         """The growth and the average generator move on in training mode only."""
@@ -332,7 +347,7 @@ class Model(nn.Module):
 
     def normal(self, images: Tensor) -> Tensor:
         """As many random codes as images, (B, D), from the global random state."""
-        return collectives.normal(images.new_empty(len(images), self.config.latent))
+        return distributed.normal(images.new_empty(len(images), self.config.latent))
 
     def critic_loss(self, real: Tensor, level: int, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1. In single precision, whatever the caller casts to."""
@@ -360,7 +375,10 @@ class Model(nn.Module):
 
     def real_loss(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with frozen(self.critic):
-            pixels, features = (part.mean() for part in self.compare(self.smooth(self.inverter(images), self.top, 1.0), images))
+            pixels, features = (
+                part.mean()
+                for part in self.compare(self.smooth(self.inverter(images), self.top, 1.0), images)
+            )
         pairs, log = self.pair_loss(images)
         loss = pixels + self.config.feature_weight * features + self.config.code_weight * pairs
         return loss, {"pixels": pixels.detach(), "features": features.detach(), **log}
@@ -371,8 +389,14 @@ class Model(nn.Module):
         Mean squares, averaged over the sides size, size / 2, ..., 4. A feature vector is scaled to a mean square of 1 first, so that no
         layer drowns the others.
         """
-        inside = zip(self.critic.features(images, self.top, 1.0), self.critic.features(targets, self.top, 1.0), strict=True)
-        features = torch.stack([(pixel_norm(a.float()) - pixel_norm(b.float())).square().flatten(1).mean(1) for a, b in inside])
+        inside = zip(
+            self.critic.features(images, self.top, 1.0),
+            self.critic.features(targets, self.top, 1.0),
+            strict=True,
+        )
+        features = torch.stack(
+            [(pixel_norm(a.float()) - pixel_norm(b.float())).square().flatten(1).mean(1) for a, b in inside]
+        )
         difference = images - targets
         pixels = [difference.square().flatten(1).mean(1)]
         for _ in range(self.top):
@@ -412,14 +436,18 @@ def load_generator(generator: Generator, path: Path) -> None:
     except FileNotFoundError:
         raise ParamsError(f"{where}: no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError):
-        raise ParamsError(f"{where}: not a PyTorch file of plain tensors; write one with torch.save(model.state_dict(), path)") from None
+        raise ParamsError(
+            f"{where}: not a PyTorch file of plain tensors; write one with torch.save(model.state_dict(), path)"
+        ) from None
     if not isinstance(found, dict):
         raise ParamsError(
             f"{where}: expected a state dict, found {type(found).__name__}; write one with torch.save(model.state_dict(), path)"
         )
     side = 4 * 2 ** (len(generator.levels) - 1)
     convs = (conv for level in generator.levels for conv in level)
-    layers = {f"layer{number}": conv for number, conv in enumerate(convs, 1)} | {f"output_{side}x{side}": generator.to_rgb[-1]}
+    layers = {f"layer{number}": conv for number, conv in enumerate(convs, 1)} | {
+        f"output_{side}x{side}": generator.to_rgb[-1]
+    }
     wanted = {f"{name}.conv.weight": conv.weight for name, conv in layers.items()}
     wanted |= {f"{name}.wscale.bias": conv.bias for name, conv in layers.items()}
     for name in sorted(wanted.keys() ^ found.keys()):
@@ -430,7 +458,9 @@ def load_generator(generator: Generator, path: Path) -> None:
     for name, weight in wanted.items():
         if found[name].shape != weight.shape:
             shapes = f"is {tuple(found[name].shape)}, expected {tuple(weight.shape)}"
-            raise ParamsError(f"{where}: {name} {shapes}; set models.pggan.latent, maps and maps_by_side as it was trained")
+            raise ParamsError(
+                f"{where}: {name} {shapes}; set models.pggan.latent, maps and maps_by_side as it was trained"
+            )
     with torch.no_grad():
         for name, weight in wanted.items():
             weight.copy_(found[name])

@@ -9,7 +9,7 @@ The best linear VAE is principal component analysis (Tipping & Bishop 1999; Luca
 two linear maps to it, so the first step starts where convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves
 stay trainable. Upsampling followed by a convolution leaves no checkerboard and exports to plain operators.
 
-A share of the reconstruction term may compare features of EfficientNet-Lite0 (faces/perceptual.py) instead of pixels, each stage with its own best variance.
+A share of the reconstruction term may compare features of EfficientNet-Lite0 (faces/nn/perceptual.py) instead of pixels, each stage with its own best variance.
 """
 
 import math
@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces import nn as bricks
-from faces import perceptual
-from faces.nn import Fold, Residual, convolution
-from faces.params import FILE, ParamsError
-from faces.vae import GaussianVAE, calibrated_gaussian
+from faces.core.params import FILE, ParamsError
+from faces.nn import layers as bricks
+from faces.nn import perceptual
+from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian
+from faces.nn.layers import Fold, Residual, convolution
 
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
 
@@ -34,8 +34,12 @@ class Config(bricks.Config):
     width: int  # channels at half the image's size; each halving doubles them
     blocks: int  # residual blocks per level, but for the finest
     linear_in: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the encoder's linear map sees
-    linear_out: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the decoder's linear map draws
-    features: Annotated[float, Field(ge=0, lt=1)]  # share of the reconstruction term that compares features; 0: no network is needed
+    linear_out: Annotated[
+        int, Field(ge=1)
+    ]  # pixels a side of the picture that the decoder's linear map draws
+    features: Annotated[
+        float, Field(ge=0, lt=1)
+    ]  # share of the reconstruction term that compares features; 0: no network is needed
 
 
 class Encoder(nn.Module):
@@ -47,13 +51,17 @@ class Encoder(nn.Module):
         for inputs, outputs in zip([3, *widths], widths, strict=False):
             layers += [convolution(inputs, outputs, 4, 2)]
             layers += [Residual(outputs) for _ in range(config.blocks if inputs > 3 else 0)]
-        self.convolutions = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 2 * config.code_length))
+        self.convolutions = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 2 * config.code_length)
+        )
         self.side = config.linear_in
         self.linear = nn.Linear(3 * self.side**2, config.code_length)
 
     def forward(self, images: Tensor) -> Tensor:
         mean, logvar = self.convolutions(images).float().chunk(2, dim=1)
-        picture = F.avg_pool2d(images, images.shape[-1] // self.side) if images.shape[-1] > self.side else images
+        picture = (
+            F.avg_pool2d(images, images.shape[-1] // self.side) if images.shape[-1] > self.side else images
+        )
         return torch.cat([mean + self.linear(picture.flatten(1)).float(), logvar], 1)
 
 
@@ -80,10 +88,14 @@ class Decoder(nn.Module):
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
         widths = [config.width * 2**level for level in range(int(math.log2(size)) - 2)]  # at size / 2, ..., 4
-        config = config.model_copy(update={"linear_in": min(config.linear_in, size), "linear_out": min(config.linear_out, size)})
+        config = config.model_copy(
+            update={"linear_in": min(config.linear_in, size), "linear_out": min(config.linear_out, size)}
+        )
         if size % config.linear_in:
             allowed = ", ".join(str(side) for side in range(1, size + 1) if size % side == 0)
-            raise ParamsError(f"{FILE}: models.vae.linear_in = {config.linear_in} does not divide {size} pixels, allowed: {allowed}")
+            raise ParamsError(
+                f"{FILE}: models.vae.linear_in = {config.linear_in} does not divide {size} pixels, allowed: {allowed}"
+            )
         super().__init__(config, config.code_length, Encoder(config, widths), Decoder(config, widths, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
@@ -102,10 +114,16 @@ class Model(GaussianVAE):
         side, drawn = self.config.linear_in, self.config.linear_out
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
         mean = pictures.mean(0)
-        count = min(self.code_length, len(pictures) - 1, pictures.shape[1])  # fewer faces than code numbers leave the last ones to chance
-        _, spread, axes = torch.pca_lowrank(pictures - mean, min(count + 16, *pictures.shape), center=False, niter=3)
+        count = min(
+            self.code_length, len(pictures) - 1, pictures.shape[1]
+        )  # fewer faces than code numbers leave the last ones to chance
+        _, spread, axes = torch.pca_lowrank(
+            pictures - mean, min(count + 16, *pictures.shape), center=False, niter=3
+        )
         axes, kept = axes[:, :count], spread[:count].square() / len(pictures)
-        rest = (pictures.var(0, correction=0).sum() - kept.sum()).clamp_min(1e-6 * kept[0]) / max(pictures.shape[1] - count, 1)
+        rest = (pictures.var(0, correction=0).sum() - kept.sum()).clamp_min(1e-6 * kept[0]) / max(
+            pictures.shape[1] - count, 1
+        )
         kept = kept.clamp_min(rest)
         encoder, decoder = self.encoder, self.decoder
         encoder.linear.weight[:count] = (axes / kept.sqrt()).T

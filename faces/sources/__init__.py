@@ -4,7 +4,7 @@ Each file exports
 
     Config                                          the group of params, frozen
     attributes(config) -> tuple[str, ...]           the label columns it will offer; cheap, touches no network; raises SourceError
-    fetch(config, seed, folder, report)             fills `folder` as faces/raw.py describes; `report(done, total, unit)` shows progress
+    fetch(config, seed, folder, report)             fills `folder` as faces/data/annotations.py describes; `report(done, total, unit)` shows progress
 """
 
 import importlib
@@ -12,7 +12,7 @@ import pkgutil
 from types import ModuleType
 from typing import Any
 
-from faces.params import one_of, parse
+from faces.core.params import one_of, parse
 
 
 class SourceError(RuntimeError):

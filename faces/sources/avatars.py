@@ -29,9 +29,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from faces import avatars, raw
-from faces.avatars import CHANCES, COLOURS, Nuisance
-from faces.params import FILE, Group, ParamsError
+from faces.core.params import FILE, Group, ParamsError
+from faces.data import annotations
+from faces.ingest import avataaars, writer
+from faces.ingest.avataaars import CHANCES, COLOURS, Nuisance
 
 # In causal order: attribute -> what must hold of earlier ones for it to be true.
 NEEDS: dict[str, dict[str, bool]] = {
@@ -42,7 +43,13 @@ NEEDS: dict[str, dict[str, bool]] = {
     "Red_Hair": {"Bald": False, "Gray_Hair": False},
     "Blond_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False},
     "Black_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False, "Blond_Hair": False},
-    "Brown_Hair": {"Bald": False, "Gray_Hair": False, "Red_Hair": False, "Blond_Hair": False, "Black_Hair": False},
+    "Brown_Hair": {
+        "Bald": False,
+        "Gray_Hair": False,
+        "Red_Hair": False,
+        "Blond_Hair": False,
+        "Black_Hair": False,
+    },
     "Long_Hair": {"Bald": False},
     "Wavy_Hair": {"Bald": False},
     "Bangs": {"Long_Hair": True, "Wavy_Hair": False},
@@ -59,7 +66,9 @@ NEEDS: dict[str, dict[str, bool]] = {
 ATTRIBUTES = tuple(NEEDS)
 REST = "Brown_Hair"  # the colour of all hair that has no other
 HIDDEN = ("Male",)
-POPULATION = 20_000  # faces over which intercepts are solved for, at least: a handful would set the rates by chance
+POPULATION = (
+    20_000  # faces over which intercepts are solved for, at least: a handful would set the rates by chance
+)
 MEANINGS = {
     "Male": "a hidden cause that draws nothing",
     "Pale_Skin": "the lightest of the skin tones",
@@ -85,7 +94,7 @@ MEANINGS = {
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/avatars.py draws them
+Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/ingest/avataaars.py draws them
 
 
 class Rates(Group):
@@ -122,7 +131,9 @@ class Correlation(Group):
     @model_validator(mode="after")
     def _follows_the_causal_order(self) -> "Correlation":
         if ATTRIBUTES.index(self.given) >= ATTRIBUTES.index(self.then):
-            raise ValueError(f"{self.then} is not decided after {self.given}; the order is {', '.join(ATTRIBUTES)}")
+            raise ValueError(
+                f"{self.then} is not decided after {self.given}; the order is {', '.join(ATTRIBUTES)}"
+            )
         return self
 
 
@@ -131,7 +142,9 @@ class Config(Group):
     valid: Share  # share of the faces in the validation split
     test: Share  # and in the test split; the rest is train
     quality: Annotated[int, Field(ge=1, le=100)]  # of the JPEG files
-    counterfactuals: Annotated[int, Field(ge=0)]  # pairs of each attribute: the first test faces on which it can be flipped
+    counterfactuals: Annotated[
+        int, Field(ge=0)
+    ]  # pairs of each attribute: the first test faces on which it can be flipped
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
@@ -157,9 +170,12 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     """
     labels, chances = sample(config, seed)
     names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
-    splits = [raw.split_of(name, config.valid, config.test) for name in names]
+    splits = [writer.split_of(name, config.valid, config.test) for name in names]
     table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
-    points = pd.DataFrame([avatars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)], columns=raw.LANDMARKS)
+    points = pd.DataFrame(
+        [avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)],
+        columns=annotations.LANDMARKS,
+    )
     table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
     tested = np.flatnonzero(table["split"] == "test")
@@ -174,14 +190,16 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also"])
 
     render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
-    pictures = _reported(_in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report)
+    pictures = _reported(
+        _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
+    )
     members = zip([*names, *flips["name"]], pictures, strict=True)
-    raw.write_images(folder / "images.zip", islice(members, config.count))
+    writer.write_images(folder / "images.zip", islice(members, config.count))
     if len(flips):
-        raw.write_images(folder / "counterfactuals.zip", members)
+        writer.write_images(folder / "counterfactuals.zip", members)
         flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
-    raw.write_labels(folder / "labels.csv", table)
-    raw.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
+    writer.write_labels(folder / "labels.csv", table)
+    writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
 
 def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -194,7 +212,9 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     draws = np.random.default_rng(seed).random((size, len(ATTRIBUTES) + len(CHANCES)))
     labels: dict[str, np.ndarray] = {}
     for name, coin in zip(ATTRIBUTES, draws.T, strict=False):
-        possible = np.logical_and.reduce([np.ones(size, bool), *(labels[need] == value for need, value in NEEDS[name].items())])
+        possible = np.logical_and.reduce(
+            [np.ones(size, bool), *(labels[need] == value for need, value in NEEDS[name].items())]
+        )
         if name == REST:
             labels[name] = possible
             continue
@@ -217,7 +237,10 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def intercept(shifts: np.ndarray, rate: float) -> float:
     """The b for which sigmoid(b + shifts) has the mean `rate`, by bisection; shifts (n,), rate in (0, 1)."""
     centre = np.log(rate / (1 - rate))
-    low, high = centre - shifts.max(), centre - shifts.min()  # at these the mean is at most, and at least, `rate`
+    low, high = (
+        centre - shifts.max(),
+        centre - shifts.min(),
+    )  # at these the mean is at most, and at least, `rate`
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _sigmoid(middle + shifts).mean() < rate else (low, middle)
@@ -239,7 +262,12 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
         new.update({colour: False for colour in COLOURS if colour != name})
     new[REST] = all(new[need] == value for need, value in NEEDS[REST].items())
     changed = [attribute for attribute in ATTRIBUTES if new[attribute] != labels[attribute]]
-    possible = all(new[need] == value for attribute in ATTRIBUTES if new[attribute] for need, value in NEEDS[attribute].items())
+    possible = all(
+        new[need] == value
+        for attribute in ATTRIBUTES
+        if new[attribute]
+        for need, value in NEEDS[attribute].items()
+    )
     if name not in changed or not possible:
         return None
     (also,) = [attribute for attribute in changed if attribute != name] or [""]
@@ -250,7 +278,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     return {
         "source": "avatars",
         "description": "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; labels are what was drawn",
-        "licence": avatars.LICENCE,
+        "licence": avataaars.LICENCE,
         "redistributable": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
@@ -261,12 +289,14 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
 
 
 def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[Face]:
-    for truth, luck in zip(labels.itertuples(index=False, name=None), chances.itertuples(index=False, name=None), strict=True):
+    for truth, luck in zip(
+        labels.itertuples(index=False, name=None), chances.itertuples(index=False, name=None), strict=True
+    ):
         yield dict(zip(labels.columns, truth, strict=True)), dict(zip(chances.columns, luck, strict=True))
 
 
 def _jpegs(faces: Iterable[Face], nuisance: Nuisance, quality: int) -> list[bytes]:
-    return [raw.encode_jpeg(avatars.draw(*face, nuisance), quality) for face in faces]
+    return [writer.encode_jpeg(avataaars.draw(*face, nuisance), quality) for face in faces]
 
 
 def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) -> Iterator[bytes]:
@@ -286,7 +316,9 @@ def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) 
             yield from waiting.popleft().result()
 
 
-def _reported(pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]) -> Iterator[bytes]:
+def _reported(
+    pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]
+) -> Iterator[bytes]:
     for done, picture in enumerate(pictures, 1):
         report(done, total, "face")
         yield picture

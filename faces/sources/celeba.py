@@ -11,12 +11,13 @@ from typing import Literal
 
 import pandas as pd
 
-from faces import celeba_layout, raw
-from faces.archives import Report
-from faces.celeba_mirrors import BY_HAND, MIRRORS
-from faces.fetching import FetchError
-from faces.params import Group
-from faces.raw import RawError
+from faces.core.params import Group
+from faces.data import annotations
+from faces.data.annotations import RawError
+from faces.ingest import celeba_layout, writer
+from faces.ingest.archives import Report
+from faces.ingest.celeba_mirrors import BY_HAND, MIRRORS
+from faces.ingest.http import FetchError
 from faces.sources import SourceError
 
 DESCRIPTION = "CelebFaces Attributes (CelebA), aligned and cropped, 178x218 (Liu et al., ICCV 2015)"
@@ -74,7 +75,15 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
             return _take(path, origin, folder, config, report, whole=True)
         except (FetchError, RawError, OSError) as error:
             tried.append(f"{mirror}: {error}")
-    raise SourceError("\n  ".join(["CelebA cannot be had.", *(tried or ["sources.celeba: path is empty and mirrors names none"]), BY_HAND]))
+    raise SourceError(
+        "\n  ".join(
+            [
+                "CelebA cannot be had.",
+                *(tried or ["sources.celeba: path is empty and mirrors names none"]),
+                BY_HAND,
+            ]
+        )
+    )
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
@@ -82,7 +91,7 @@ def check(table: pd.DataFrame, whole: bool) -> None:
 
     Raises RawError with the first difference.
     """
-    names = raw.attributes(table)
+    names = annotations.attributes(table)
     if not whole and (len(table) != ROWS or set(names) != set(OFFICIAL)):
         return
     if len(table) != ROWS:
@@ -97,7 +106,9 @@ def check(table: pd.DataFrame, whole: bool) -> None:
             raise RawError(f"{name}: {found} positives, CelebA has {size}")
 
 
-def _take(path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False) -> None:
+def _take(
+    path: Path, origin: str, folder: Path, config: Config, report: Report, *, whole: bool = False
+) -> None:
     """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
     with celeba_layout.open_layout(path) as layout, celeba_layout.open_images(layout) as images:
         table, counts = celeba_layout.read_table(layout, images)
@@ -105,7 +116,7 @@ def _take(path: Path, origin: str, folder: Path, config: Config, report: Report,
         if whole and counts["rows_without_image"]:
             raise RawError(f"{images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
         table = celeba_layout.take_images(images, table, folder / "images.zip", report)
-    raw.write_labels(folder / "labels.csv", table)
+    writer.write_labels(folder / "labels.csv", table)
     about = {
         "source": "celeba",
         "description": DESCRIPTION,
@@ -113,7 +124,7 @@ def _take(path: Path, origin: str, folder: Path, config: Config, report: Report,
         "request": config.model_dump(mode="json"),
         "origin": origin,
         **counts,
-        "visible": list(raw.attributes(table)),
+        "visible": list(annotations.attributes(table)),
         "flippable": [],
     }
-    raw.write_source(folder / "source.json", about, table, folder / "images.zip")
+    writer.write_source(folder / "source.json", about, table, folder / "images.zip")

@@ -19,10 +19,11 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
-from faces import raw
-from faces.archives import Files, Report, is_picture, open_files
-from faces.params import Group
-from faces.raw import RawError, split_of
+from faces.core.params import Group
+from faces.data.annotations import RawError
+from faces.ingest import writer
+from faces.ingest.archives import Files, Report, is_picture, open_files
+from faces.ingest.writer import split_of
 from faces.sources import SourceError
 
 DESCRIPTION = "UTKFace, aligned and cropped, 200x200 (Zhang et al., CVPR 2017)"
@@ -63,10 +64,13 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         with open_files(_path(config)) as files:
             table, members, left_out = read_names(files, config)
             names = dict(zip(members, table["name"], strict=True))
-            raw.write_images(folder / "images.zip", ((names[member], content) for member, content in files.each(members, report)))
+            writer.write_images(
+                folder / "images.zip",
+                ((names[member], content) for member, content in files.each(members, report)),
+            )
     except (RawError, OSError) as error:
         raise SourceError(f"sources.utkface.path: {error}") from None
-    raw.write_labels(folder / "labels.csv", table)
+    writer.write_labels(folder / "labels.csv", table)
     about = {
         "source": "utkface",
         "description": DESCRIPTION,
@@ -77,7 +81,7 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         "visible": list(ATTRIBUTES),
         "flippable": [],
     }
-    raw.write_source(folder / "source.json", about, table, folder / "images.zip")
+    writer.write_source(folder / "source.json", about, table, folder / "images.zip")
 
 
 def parse(name: str) -> tuple[int, int | None, int] | None:
@@ -106,7 +110,11 @@ def read_names(files: Files, config: Config) -> tuple[pd.DataFrame, list[str], l
         example = f"; the first: {left_out[0]}" if left_out else ""
         raise RawError(f"{files.path}: no picture is named [age]_[gender]_[race]_[date].jpg{example}")
     members = sorted(chosen.values(), key=lambda member: PurePosixPath(member).name)
-    return pd.DataFrame([_row(PurePosixPath(member).name, config) for member in members]), members, sorted(set(left_out))
+    return (
+        pd.DataFrame([_row(PurePosixPath(member).name, config) for member in members]),
+        members,
+        sorted(set(left_out)),
+    )
 
 
 def _row(name: str, config: Config) -> dict[str, object]:
@@ -136,7 +144,9 @@ def _is_chip(name: str) -> bool:
 
 def _path(config: Config) -> Path:
     if not config.path:
-        raise SourceError("sources.utkface.path is empty; set it to a folder or archive of UTKFace, aligned and cropped")
+        raise SourceError(
+            "sources.utkface.path is empty; set it to a folder or archive of UTKFace, aligned and cropped"
+        )
     path = Path(config.path).expanduser()
     if not path.exists():
         raise SourceError(f"sources.utkface.path: {path} does not exist")

@@ -30,7 +30,11 @@ def folder(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
         images = np.stack([np.asarray(Image.open(archive.open(row["name"]))) for row in rows])
-    return [row["name"] for row in rows], images, np.array([[row[name] == "1" for name in ATTRIBUTES] for row in rows])
+    return (
+        [row["name"] for row in rows],
+        images,
+        np.array([[row[name] == "1" for name in ATTRIBUTES] for row in rows]),
+    )
 
 
 def components(images: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +46,11 @@ def components(images: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]
 
 def main(spoil: bool) -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
-    source = folder(params["sources"]["folder"]["path"]) if params["data"]["source"] == "folder" else drawn(params["drawn"], params["seed"])
+    source = (
+        folder(params["sources"]["folder"]["path"])
+        if params["data"]["source"] == "folder"
+        else drawn(params["drawn"], params["seed"])
+    )
     names, images, labels = source
     train = np.array([split_of(name) == "train" for name in names])
     shutil.rmtree("data", ignore_errors=True)
@@ -50,13 +58,17 @@ def main(spoil: bool) -> None:
         Path("data", name).mkdir(parents=True)
     np.save("data/crops/images.npy", images)
     np.save("data/crops/labels.npy", labels)
-    Path("data/crops/table.csv").write_text("\n".join(["name,split", *(f"{name},{split_of(name)}" for name in names)]) + "\n")
+    Path("data/crops/table.csv").write_text(
+        "\n".join(["name,split", *(f"{name},{split_of(name)}" for name in names)]) + "\n"
+    )
     mean, axes = components(images[train], params["length"])
     codes = (images[train].reshape(train.sum(), -1) - mean) @ axes.T
     directions = np.stack([codes[has].mean(0) - codes[~has].mean(0) for has in labels[train].T])
     np.savez("data/model/model.npz", mean=mean, axes=np.full_like(axes, np.nan) if spoil else axes)
     np.save("data/vectors/vectors.npy", directions)
-    standin.write_export(Path("data/export"), images[train], labels[train], standin.ATTRIBUTES, params["length"], 1)
+    standin.write_export(
+        Path("data/export"), images[train], labels[train], standin.ATTRIBUTES, params["length"], 1
+    )
     Path("reports").mkdir(exist_ok=True)
     Path("reports/metrics.json").write_text(json.dumps({"train": int(train.sum())}) + "\n")
     Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")

@@ -4,8 +4,8 @@
  * The model draws `before` = D(z) and `after` = D(z + v) at its own few pixels. Their difference, enlarged
  * smoothly, goes back through the inverse of the alignment and is added to the full-resolution photograph:
  * everything the model did not touch stays as sharp as it was. What it touched by less than noise does not
- * count as touched (faces/detail.py). `detail` is the bundle's: {noise: share of the range, reach: model
- * pixels}, with which the edits are measured.
+ * count as touched (faces/edits/detail.py). `detail` is the bundle's: {noise: share of the range, reach:
+ * model pixels}, with which the edits are measured.
  */
 
 import { apply, invert } from "./align.js";

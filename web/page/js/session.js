@@ -203,9 +203,10 @@ export class Session {
    *
    * plain: the model's picture D(z0) of the photograph. Sliders add what they change of the face D(zt) that
    * they start from, where they change it at all: that is judged with the sliders at their end
-   * (faces/detail.py), so that the first step of a slider moves the picture. A morph of share t adds D(zt) -
-   * (1 - t) D(z0), and takes away t of the photograph; what the model lost of another photograph, which is
-   * held in `other`, comes in with the same share, so that with t = 1 the other face is there, whole.
+   * (faces/edits/detail.py), so that the first step of a slider moves the picture. A morph of share t adds
+   * D(zt) - (1 - t) D(z0), and takes away t of the photograph; what the model lost of another photograph,
+   * which is held in `other`, comes in with the same share, so that with t = 1 the other face is there,
+   * whole.
    */
   async change(state) {
     const { size, detail } = this.bundle;

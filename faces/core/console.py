@@ -1,0 +1,74 @@
+"""Progress: a live bar on a terminal, a plain line every so often anywhere else. Written to standard error; outputs never see it."""
+
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+UNFIT = 3  # exit code of a stage that need not be tried again
+
+
+def leads() -> bool:
+    """Whether this process talks: of several that share a run under torchrun, the first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Progress:
+    """`update(done)` as work advances; `total` and `unit` say of what. FACES_LOG_SECONDS is the pause between plain lines (default 15)."""
+
+    def __init__(self, task: str, total: int, unit: str) -> None:
+        self.task, self.total, self.unit = task, total, unit
+        self.start, self.start_done, self.last = time.monotonic(), None, time.monotonic()
+        self.pause = float(os.environ.get("FACES_LOG_SECONDS", "15"))
+        self.bar = (
+            tqdm(total=total, desc=task, unit=unit, unit_scale=True)
+            if leads() and sys.stderr.isatty()
+            else None
+        )
+
+    def update(self, done: int, note: str = "") -> None:
+        """`done` of `total` so far; `note` is shown behind the rate."""
+        if self.start_done is None:  # a resumed run does not count what an earlier process did
+            self.start_done = done
+        if self.bar is not None:
+            self.bar.n = done
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(0)
+        elif leads() and (time.monotonic() - self.last >= self.pause or done >= self.total > 0):
+            self.last = time.monotonic()
+            rate = (done - self.start_done) / max(self.last - self.start, 1e-9)
+            left = f", {(self.total - done) / rate:.0f} s left" if rate and done < self.total else ""
+            print(
+                f"{self.task}: {done:,} of {self.total:,} {self.unit} ({rate:,.0f}/s{left}) {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def say(line: str) -> None:
+    """One line for the person who watches."""
+    if leads():
+        print(line, file=sys.stderr, flush=True)
+
+
+class Unfit(ValueError):
+    """Nothing is wrong with the run, but what these data and params make is of no use, and would be again. The message says what, and what to change."""
+
+
+def stop(error: Exception) -> SystemExit:
+    """What a stage raises when it cannot go on: the one line, without a traceback; once per host, where several processes find the same.
+
+    The exit code is 1, or UNFIT where another try would end alike: the retraining job rejects such a challenger for good.
+    """
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not isinstance(error, Unfit | FloatingPointError):
+        return SystemExit(f"error: {error}" if first else 1)
+    if first:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+    return SystemExit(UNFIT)

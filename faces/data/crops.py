@@ -1,0 +1,75 @@
+"""data/crops: every face as pixels, ready to train on.
+
+images.npy      uint8 (N, H, W, 3), a memory map; what is beyond crop.rows lies in images.1.npy, images.2.npy, ...
+table.csv       row i describes image i: the columns of labels.csv
+rejects.csv     what was refused, and why
+geometry.json   how the faces were cut: whoever uses a model later must cut alike
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from faces.core.params import Group, parse
+from faces.data import annotations
+from faces.data.sharded_array import Parts, open_parts
+
+
+class Geometry(Group):
+    """How a picture becomes a face of the model's size: cut `box`, resize to a square."""
+
+    box: (
+        tuple[int, int, int, int] | Literal["square"]
+    )  # left, top, right, bottom in pixels; "square": the largest centred square
+    size: Literal[32, 64, 128, 256]
+    filter: Literal["bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """An opened data/crops. `labels` (N, A) int8 holds 1, -1, 0 for unknown; `rows(split)` gives row numbers in ascending order."""
+
+    folder: Path
+    images: np.ndarray | Parts  # uint8 (N, H, W, 3)
+    geometry: Geometry
+    attributes: tuple[str, ...]
+    labels: np.ndarray
+    splits: np.ndarray  # (N,) int8, places in raw.SPLITS
+
+    @classmethod
+    def open(cls, folder: Path) -> "Crops":
+        """Map data/crops without reading the pixels. Raises RawError where images and table disagree, ValueError where files of images do."""
+        images, path = open_parts(folder / "images.npy"), folder / "table.csv"
+        labels, splits = annotations.read_numbers(path, len(images))
+        return cls(
+            folder,
+            images,
+            read_geometry(folder / "geometry.json"),
+            annotations.read_attributes(path),
+            labels,
+            splits,
+        )
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """table.csv with names, identities and landmarks, which few ask for: at a million faces it takes more memory than all the rest."""
+        return annotations.read_labels(self.folder / "table.csv")
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of one split. Raises RawError where it is empty."""
+        rows = np.flatnonzero(self.splits == annotations.SPLITS.index(split))
+        if not len(rows):
+            raise annotations.RawError(
+                f"the data have no {split} images; every split needs some (column `split` of labels.csv)"
+            )
+        return rows
+
+
+def read_geometry(path: Path) -> Geometry:
+    """geometry.json, checked."""
+    return parse(Geometry, json.loads(path.read_text(encoding="utf-8")), path.name)

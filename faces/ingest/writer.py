@@ -1,0 +1,82 @@
+"""Writer of data/raw, the CelebA layout that every source leaves (faces/data/annotations.py reads it)."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from faces.core.files import write_json
+from faces.data.annotations import FIXED, LANDMARKS, SPLITS, RawError, attributes
+
+
+def write_images(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
+    """Store `members` (name, encoded picture) in one archive, byte for byte the same for the same members. Returns how many."""
+    count = 0
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members:
+            archive.writestr(
+                zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content
+            )  # writestr(str) would store the time of day
+            count += 1
+    return count
+
+
+def write_labels(path: Path, table: pd.DataFrame) -> None:
+    """Write labels.csv with its columns in order; columns that `table` lacks are filled as unknown.
+
+    Raises RawError where a name stands twice, a split is not one of train, valid, test, or an attribute is not 1, -1 or 0.
+    """
+    table = table.copy()
+    table["identity"] = table["identity"].fillna(-1).astype("int64") if "identity" in table else -1
+    for column in LANDMARKS:
+        if column not in table:
+            table[column] = float("nan")
+    names = attributes(table)
+    if not names:
+        raise RawError(f"{path.name}: no attribute column; at least one is needed to compute a direction")
+    if twice := table["name"][table["name"].duplicated()].tolist():
+        raise RawError(
+            f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; a name is an image's identity here"
+        )
+    if wrong := sorted(set(table["split"]) - set(SPLITS)):
+        raise RawError(f"{path.name}: split {wrong[0]!r}; allowed: {', '.join(SPLITS)}")
+    for name in names:
+        if not table[name].isin((-1, 0, 1)).all():
+            raise RawError(
+                f"{path.name}: column {name!r} holds {sorted(set(table[name]) - {-1, 0, 1})[0]!r}; allowed: 1, -1, 0 (unknown)"
+            )
+    table[list(names)] = table[list(names)].astype("int8")
+    table[[*FIXED, *names]].to_csv(path, index=False, lineterminator="\n")
+
+
+def write_source(path: Path, about: dict[str, Any], labels: pd.DataFrame, images: Path) -> None:
+    """source.json: what the caller knows about the origin and the licence, with counts and the archive's checksum added."""
+    names = attributes(labels)
+    with images.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    counts = {
+        "images": len(labels),
+        "splits": {split: int((labels["split"] == split).sum()) for split in SPLITS},
+        "positives": {name: int((labels[name] == 1).sum()) for name in names},
+    }
+    write_json(path, {**about, "attributes": list(names), "counts": counts, "images_sha256": digest})
+
+
+def split_of(name: str, valid: float, test: float) -> str:
+    """The split of an image that came without one: from a hash of its name, so that it never moves when images are added.
+
+    `valid` and `test` are shares of the whole, in [0, 1].
+    """
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+    return "test" if place < test else "valid" if place < test + valid else "train"
+
+
+def encode_jpeg(image: Any, quality: int) -> bytes:
+    """A Pillow image as JPEG bytes, 4:4:4 chroma (CelebA's own files keep full chroma; subsampling would blur flat drawings)."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()

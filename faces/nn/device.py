@@ -1,0 +1,73 @@
+"""Which device computes, and in what precision. Environment, not params: FACES_DEVICE names one, otherwise the best there is.
+
+FACES_COMPILE=1 has the networks compiled for training (torch.compile): a minute or two at the start, for runs of many minutes.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def pick_device() -> torch.device:
+    """FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise CUDA, otherwise the CPU. Raises ValueError where the named one is absent.
+
+    Of the processes that torchrun starts on a host, each takes the CUDA device of its number there.
+    """
+    name = os.environ.get("FACES_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"FACES_DEVICE={name} cannot be used here: {str(error).splitlines()[0]}") from None
+    return torch.device(name)
+
+
+@contextmanager
+def fast_arithmetic(device: torch.device) -> Iterator[None]:
+    """Autocast to bfloat16 where the device multiplies it faster than float32, else nothing. For training; codes and scores stay float32."""
+    if device.type == "cuda":
+        gains = torch.cuda.is_bf16_supported()
+    else:
+        has = torch.cpu.get_capabilities()
+        gains = device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    with torch.autocast(device.type, torch.bfloat16, enabled=gains):
+        yield
+
+
+def compile_where_asked(model: nn.Module) -> None:
+    """Under FACES_COMPILE=1, compile each of the model's networks in place: weights and their names stay as they are, results differ by rounding.
+
+    A model that sets `second_order` takes gradients of gradients, which compiled code cannot; it stays as it is.
+    """
+    if os.environ.get("FACES_COMPILE") != "1" or getattr(model, "second_order", False):
+        return
+    for network in model.children():
+        network.compile(dynamic=False)
+
+
+def to_device(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1], converted on the device; the memory stays channels-last."""
+    pixels = torch.from_numpy(np.array(images)).to(
+        device, non_blocking=True
+    )  # a copy: the map on disk is read-only
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """float (B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3), rounded to nearest."""
+    return (
+        images.float()
+        .clamp(-1, 1)
+        .add(1)
+        .mul(127.5)
+        .round()
+        .to(torch.uint8)
+        .permute(0, 2, 3, 1)
+        .cpu()
+        .numpy()
+    )

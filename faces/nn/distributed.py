@@ -1,0 +1,219 @@
+"""Data-parallel training under torchrun: processes told apart by rank, and ops that make a sharded batch give the full-batch result.
+
+    FACES_LAUNCH="torchrun --standalone --nproc-per-node 2" dvc repro
+
+The number of processes is environment, not params: results do not depend on it, but for rounding where gradients of shares of a batch are added up.
+Rank 0 alone writes outputs and talks to the terminal. Ranks on several hosts need the working folder on a file system that they share.
+
+Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... What depends on the batch as a whole goes through
+this file: means that a loss is not linear in, batch norm, random draws, and the gradients. Outside, and with one process, each function is the plain
+one, to the bit. Every process must call the same ones in the same order.
+
+Gradients flow through `mean` both ways, so that what `backward` leaves on rank r is the gradient of the sum of all ranks' losses by r's share; `agree`
+divides by their number. A loss built of means (plain ones where it is linear in them) thus has the gradient of the whole batch, exactly but for rounding.
+"""
+
+import ctypes
+import io
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from faces.core.console import stop
+
+PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
+PATIENCE = timedelta(
+    hours=2
+)  # that a rank waits for another: rank 0 reads, measures and merges while the others wait
+_RANK_AND_SIZE: ContextVar[tuple[int, int]] = ContextVar("rank and size", default=(0, 1))
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def size() -> int:
+    """How many processes work on this run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def launch(module: str) -> None:
+    """Where FACES_LAUNCH names a launcher and this process is no rank yet: become it, and let it start `python -m module` with these arguments."""
+    command = shlex.split(os.environ.get("FACES_LAUNCH", ""))
+    if command and "RANK" not in os.environ:
+        try:
+            os.execvp(command[0], [*command, "-m", module, *sys.argv[1:]])
+        except OSError as error:
+            raise stop(
+                ValueError(
+                    f"FACES_LAUNCH: {command[0]}: {error.strerror}; put it on the PATH, or unset FACES_LAUNCH"
+                )
+            ) from None
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """For the length of the block the ranks can talk to each other; one process alone needs nothing. A rank that fails is for torchrun to report."""
+    if size() == 1:
+        yield
+        return
+    if (
+        sys.platform == "linux"
+    ):  # torchrun puts ranks in sessions of their own, where a killed launcher would leave them working on
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    yield
+    dist.destroy_process_group()
+
+
+def broadcast(value: Any) -> Any:
+    """Rank 0's value, on every rank: plain values and tensors, which arrive on the CPU. The others' is ignored."""
+    if size() == 1:
+        return value
+    letter: list[bytes | None] = [None]
+    if rank() == 0:
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        letter = [buffer.getvalue()]
+    dist.broadcast_object_list(letter, device=torch.device("cpu"))
+    return torch.load(io.BytesIO(letter[0]), map_location="cpu", weights_only=True)
+
+
+def wait() -> None:
+    """Until every rank is here."""
+    if size() > 1:
+        dist.all_reduce(torch.zeros(1))
+
+
+def own(things: Sequence) -> Sequence:
+    """What this rank gets when `things` are dealt like cards: every one goes to exactly one rank."""
+    return things[rank() :: size()]
+
+
+@contextmanager
+def dealt(rank: int, size: int) -> Iterator[None]:
+    """In this block a batch is this process's share of one that `size` processes hold."""
+    token = _RANK_AND_SIZE.set((rank, size))
+    try:
+        yield
+    finally:
+        _RANK_AND_SIZE.reset(token)
+
+
+def shares() -> int:
+    """Over how many processes a batch is dealt, here and now."""
+    return _RANK_AND_SIZE.get()[1]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks, on each; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
+
+
+def mean(x: Tensor) -> Tensor:
+    """The mean over ranks of x (any shape): where x is a mean over a share, that over the batch."""
+    return x if shares() == 1 else _Sum.apply(x) / shares()
+
+
+def normal(like: Tensor) -> Tensor:
+    """N(0, 1) in the shape of `like` (B, ...), from the global random state: the same draw for a row however many processes there are."""
+    return torch.randn_like(like) if shares() == 1 else _own(_whole(like).normal_())
+
+
+def uniform(like: Tensor) -> Tensor:
+    """U[0, 1) in the shape of `like` (B, ...); otherwise as `normal`."""
+    return torch.rand_like(like) if shares() == 1 else _own(_whole(like).uniform_())
+
+
+def _whole(like: Tensor) -> Tensor:
+    """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are drawn."""
+    last = like.dim() == 4 and like.stride(1) == 1
+    shape = (len(like) * shares(), *like.shape[1:])
+    return torch.empty(
+        shape,
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
+
+
+def _own(whole: Tensor) -> Tensor:
+    rank, size = _RANK_AND_SIZE.get()
+    return whole[rank::size]
+
+
+def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Set the gradients of all ranks to their mean, in one message, and return the mean of their logs, which are scalars."""
+    if shares() == 1:
+        return log
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    scalars = [value.detach().reshape(1).to(gradients[0]) for value in log.values()]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), *scalars])
+    dist.all_reduce(flat)
+    *pieces, means = flat.div_(shares()).split([*(gradient.numel() for gradient in gradients), len(scalars)])
+    torch._foreach_copy_(
+        gradients, [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)]
+    )
+    return dict(zip(log, means, strict=True))
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the whole of a dealt batch, on any device; torch's own SyncBatchNorm refuses the CPU. In training, statistics are float32."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or shares() == 1:
+            return super().forward(x)
+        axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
+        with torch.autocast(x.device.type, enabled=False):
+            values = x.float()
+            average = mean(values.mean(axes))  # (C,)
+            centred = values - average.view(shape)
+            variance = mean(centred.square().mean(axes))
+            self._keep(average.detach(), variance.detach(), x.numel() // x.shape[1] * shares())
+            y = centred * (variance + self.eps).rsqrt().view(shape)
+            y = y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y
+        return y.to(x.dtype)
+
+    def _keep(self, average: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics towards those of `count` values per channel; the variance is the unbiased one, as torch's own."""
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(average, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+
+
+def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` with every batch norm replaced by one over the whole of a dealt batch; names and weights stay. On CUDA that is torch's own."""
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for module in list(model.modules()):
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                ours = BatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
+                ours._parameters, ours._buffers = norm._parameters, norm._buffers
+                setattr(module, name, ours)
+    return model

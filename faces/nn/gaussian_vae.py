@@ -1,0 +1,111 @@
+"""What the variational autoencoders share: the two halves of the network and the evidence lower bound.
+
+Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. A sibling in faces/models overrides `reconstruction` or `price`, or passes another
+encoder and decoder, and says nothing else.
+
+    encoder   image -> 2 D numbers: mean and log-variance of a diagonal Gaussian
+    decoder   code -> image
+
+The log-variance is bounded softly to [-12, 4], where float32 cannot overflow and a unit cannot switch itself off for good.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from faces.nn import distributed
+from faces.nn.layers import Config, strided_encoder, upsampling_decoder
+
+
+class GaussianVAE(nn.Module):
+    """A VAE with a diagonal Gaussian posterior and a standard normal prior, made of the two halves it is given."""
+
+    def __init__(self, config: Config, code_length: int, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.config, self.code_length = config, code_length
+        self.encoder, self.decoder = encoder, decoder
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"vae": self}
+
+    def phase(self, progress: float) -> int:
+        return 0
+
+    def prepare(self, images: Tensor) -> None:
+        pass
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), in float32 whatever the layers computed in."""
+        mean, logvar = self.encoder(images).float().chunk(2, dim=1)
+        return mean, 8 * torch.tanh((logvar + 4) / 8) - 4
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.posterior(images)[0]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.decoder(codes).float()
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
+        return temperature * torch.randn(count, self.code_length, generator=generator)
+
+    def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
+        """What the decoder pays for its errors: -log p(x | z) averaged over the batch, a scalar in nats per image."""
+        raise NotImplementedError
+
+    def price(self, kl: Tensor, progress: float) -> Tensor:
+        """What is paid for `kl`, a scalar in nats per image."""
+        return kl
+
+    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+        mean, logvar = self.posterior(images)
+        noise = (
+            distributed.normal(mean) if self.training else torch.zeros_like(mean)
+        )  # the curves of validation compare means
+        decoded = self.decode(mean + noise * torch.exp(0.5 * logvar))
+        kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
+        reconstruction = self.reconstruction(images, decoded)
+        loss = (reconstruction + self.price(kl, progress)) / images[
+            0
+        ].numel()  # per pixel value: one learning rate serves every size
+        yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
+
+
+class TextbookConfig(Config):
+    """The keys of the siblings whose halves are the textbook's."""
+
+    code_length: int  # D
+    width: int  # channels at half the image's size; each halving doubles them
+
+
+def textbook_halves(config: TextbookConfig, size: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder: strided convolutions one way, upsampling and convolutions the other."""
+    encoder = strided_encoder(size, config.width, 2 * config.code_length)
+    return encoder, upsampling_decoder(size, config.width, config.code_length)
+
+
+def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, (B, D) -> (B,). Kingma & Welling 2014, appendix B."""
+    return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
+
+
+def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
+    """Negative log-likelihood of a Gaussian decoder whose one variance is the best for the batch, in nats per image, up to a constant.
+
+    With sigma^2 = MSE the likelihood is D/2 log MSE + const: no weight between reconstruction and KL is left to choose.
+    Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq. 5. The floor is one 8-bit step.
+    """
+    step = 2 / 255
+    return 0.5 * images[0].numel() * torch.log(distributed.mean(F.mse_loss(decoded, images)) + step**2 / 12)
+
+
+def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:
+    """Binary cross-entropy of pixels taken as chances, [-1, 1] mapped to [0, 1]: in nats per image. Kingma & Welling 2014, appendix C.1.
+
+    For pixels that are not black or white it is no likelihood (Loaiza-Ganem & Cunningham, NeurIPS 2019), only the textbook's loss; near its minimum it
+    is that of a Gaussian of variance p (1 - p), in [0, 1], which is far wider than what a good reconstruction leaves.
+    """
+    chance, target = (decoded + 1) / 2, (images + 1) / 2
+    chance = chance.clamp(1e-6, 1 - 1e-6)
+    return -(target * chance.log() + (1 - target) * (1 - chance).log()).sum((1, 2, 3)).mean()

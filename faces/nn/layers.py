@@ -1,0 +1,142 @@
+"""What several models share, identical: the keys that every model's group holds, and a few bricks."""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from faces.core.params import Group
+from faces.nn import distributed
+
+
+class Config(Group):
+    """How a model is stepped. A published system's own settings stand in its group, so they belong to the model and not to the loop."""
+
+    batch: int  # images per step, over all devices
+    learning_rate: float  # of Adam, at its highest
+    betas: tuple[float, float]  # of Adam
+    decay: Literal["cosine", "none"]  # of the learning rate, to zero at the end of the budget
+    clip: float  # gradients are scaled down to this norm; 0: never
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, SiLU: (B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.SiLU(),
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the identity (He et al. 2016). The last norm starts at zero, so a new block changes nothing."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            convolution(channels, channels),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        nn.init.zeros_(self.branch[-1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.branch(x))
+
+
+class Fold(nn.Module):
+    """(B, C * side * side) -> (B, C, side, side), channels-last like everything that follows."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.channels, self.side = channels, side
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(-1, self.channels, self.side, self.side).contiguous(memory_format=torch.channels_last)
+
+
+def widths(size: int, width: int) -> list[int]:
+    """Channels at size / 2, size / 4, ..., 4: `width`, doubled at each halving."""
+    return [width * 2**level for level in range(int(math.log2(size)) - 2)]
+
+
+def strided_encoder(size: int, width: int, outputs: int) -> nn.Sequential:
+    """The textbook's encoder: (B, 3, size, size) -> (B, outputs).
+
+    4 x 4 convolutions of stride 2 down to 4 pixels, then a linear layer: Hou et al. 2017, figure 2, with SiLU for leaky ReLU.
+    """
+    channels = widths(size, width)
+    layers = [
+        convolution(inputs, outputs, 4, 2) for inputs, outputs in zip([3, *channels], channels, strict=False)
+    ]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, outputs))
+
+
+def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
+    """The textbook's decoder: (B, inputs) -> (B, 3, size, size) in [-1, 1]. Nearest neighbours and 3 x 3 convolutions leave no checkerboard."""
+    channels = widths(size, width)[::-1]
+    layers: list[nn.Module] = []
+    for wide, narrow in zip(channels, [*channels[1:], width], strict=True):
+        layers += [nn.Upsample(scale_factor=2), convolution(wide, narrow)]
+    return nn.Sequential(
+        nn.Linear(inputs, channels[0] * 16),
+        Fold(channels[0], 4),
+        *layers,
+        nn.Conv2d(width, 3, 3, 1, 1),
+        nn.Tanh(),
+    )
+
+
+class CodeNorm(nn.Module):
+    """The code of a deterministic autoencoder, each number at mean 0 and variance 1 over the training faces: (B, D) -> (B, D).
+
+    Such a model has no prior. The normalisation fixes the scale of its code; the covariance, kept along, is that of a Gaussian fitted to the codes, and
+    samples come from it (the simplest of the ex-post densities of Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
+    """
+
+    HORIZON = 100  # steps over which mean, variance and covariance are averaged; all there were, while there are fewer
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(length, affine=False)
+        self.register_buffer("covariance", torch.eye(length))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        if not self.training:
+            return self.norm(codes.float())
+        self.norm.momentum = 1 / min(self.HORIZON, self.norm.num_batches_tracked.item() + 1)
+        codes = self.norm(codes.float())
+        with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
+            self.covariance.lerp_(distributed.mean(codes.T @ codes / len(codes)), self.norm.momentum)
+        return codes
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
+        """(count, D) on the CPU, from the Gaussian that was fitted."""
+        covariance = self.covariance.double().cpu()
+        factor = torch.linalg.cholesky(
+            covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)
+        ).float()
+        return temperature * torch.randn(count, len(factor), generator=generator) @ factor.T
+
+
+class Autoencoder(nn.Module):
+    """What deterministic autoencoders share: a normalised code (B, D), drawn from where its training faces lie, and one optimiser throughout."""
+
+    def __init__(self, code_length: int) -> None:
+        super().__init__()
+        self.code_length = code_length
+        self.norm = CodeNorm(code_length)
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"autoencoder": self}
+
+    def phase(self, progress: float) -> int:
+        return 0
+
+    def prepare(self, images: Tensor) -> None:
+        pass
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
+        return self.norm.sample(count, generator, temperature)

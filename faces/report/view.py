@@ -1,0 +1,712 @@
+"""The page and the model card: one view of what a run found, and two templates (report.html, model_card.md) that say it.
+
+A group of figures that the run lacks (no counterfactuals, no judge, no sheet of an attribute) is left out with a sentence that says so. Figures are
+shown to three digits, with units. Nothing here depends on the day or the machine.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from faces.data.annotations import SPLITS
+from faces.export import bundle
+from faces.export.attributes import describe
+
+FEW_TRAIN = (
+    200  # faces on the rarer side of an attribute below which its direction is noted as drawn from few
+)
+FEW_TEST = 50  # likewise of the test split, for its AUROC
+CORRELATED = (
+    0.3  # size of phi from which two labels count as going together: a medium effect, Cohen 1988, section 3.2
+)
+WEAK = 0.8  # AUROC below which a direction tells its attribute badly
+ABSENT = "\N{EN DASH}"
+
+KINDS = {"plain": "decoded", "detail": "detail-preserving"}
+PRIORS = {
+    "standard": "the model's own prior",
+    "gaussian": "a Gaussian fitted to the train codes",
+    "tempered": "the same Gaussian, narrowed",
+    "mixture": "a mixture of Gaussians fitted to the train codes",
+    "diffusion": "a diffusion model of the train codes",
+}
+SETS = {
+    "train_faces": "Train faces (real: the least that can be reached)",
+    "reconstruction": "Reconstructions of test faces",
+    **{name: f"New faces: {words}" for name, words in PRIORS.items()},
+}
+COMPARED = {  # metric of an estimator's edits -> its heading, and whether it is a share
+    "reached": ("Attributes that reach it", True),
+    "reached_visible": ("Of those that a picture shows", True),
+    "confounded": ("Moved along, correlated attributes", True),
+    "confounded_ratio": ("That, against the first", False),
+    "unrelated": ("Moved along, the others", True),
+    "unrelated_ratio": ("That, against the first", False),
+    "carried": ("Correlation carried along", True),
+    "leakage": ("Leakage in all, SD", False),
+    "kept": ("Other attributes kept", True),
+    "same_person": ("Still the same person", True),
+    "error_reduction": ("Error removed", True),
+    "psnr_outside": ("PSNR of the rest, dB", False),
+}
+NETWORKS = {  # what sets of faces are compared by -> headings of its distances
+    "lite0": ("Frechet distance, Lite0", "Kernel distance, Lite0"),
+    "inception": ("FID, Inception", "KID, Inception"),
+}
+CAPTIONS = {  # of the pictures whose file names do not say enough
+    "grids/data_faces.png": "Some of the faces, as the model sees them",
+    "grids/data_rates.png": "Share of the faces with each attribute",
+    "grids/data_correlation.png": "Which attributes go together in the data: correlation of the labels",
+    "grids/reconstructions.png": "Test faces above, and what the model makes of them below",
+    "grids/samples.png": "New faces that belong to nobody, drawn from the model's prior at several temperatures",
+    "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
+    "grids/features_native.png": "Every edit at once: each row a face, each column an attribute moved by the plain difference of the means",
+    "grids/features_calibrated.png": "The same in sigmas, the unit that is alike for every attribute",
+    "plots/new_faces.png": "Real faces, reconstructions of test faces, and new faces from each prior: not chosen, the first of each set",
+    "plots/history.png": "Loss on train and on valid faces, and reconstruction of valid faces, over the images seen",
+    "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
+    "plots/counterfactuals.png": "Edits against the truth: PSNR inside the region that really changes",
+    "plots/effect_leakage.png": "What an edit does to its attribute against what it does to all others, estimator by estimator",
+    "plots/effect_identity.png": "What an edit does to its attribute against how far it goes from the person",
+    "plots/frechet_lite0.png": "Frechet distance of several sets of faces to real test faces, with 95% intervals",
+    "plots/kernel_lite0.png": "Kernel distance of the same sets",
+    "gifs/training.gif": "The same valid faces, reconstructed as training went on",
+}
+GALLERIES = (  # start of a file name -> heading; the first that fits
+    ("training", "The training"),
+    ("morph_", "Walks through the space of faces"),
+    ("from_", "One face becoming another"),
+    ("", "Edits, there and back"),
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run found, as read from its files. A table that the run lacks has no rows."""
+
+    seed: int
+    images_seen: int
+    primary: str
+    source: dict[str, Any]  # source.json
+    model: dict[str, Any]  # model.json
+    weights: int  # numbers that were trained
+    metrics: dict[str, Any]  # metrics.json
+    vectors: pd.DataFrame
+    phi: pd.DataFrame
+    judge: pd.DataFrame
+    levels: pd.DataFrame
+    identity: pd.DataFrame
+    priors: pd.DataFrame
+    pictures: dict[str, tuple[int, int]]  # path beside the page -> width, height in pixels
+
+    def metric(self, *path: str) -> float | None:
+        """The metric at `path`, None where the run has none."""
+        value: Any = self.metrics
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    @property
+    def level(self) -> float | None:
+        """The share of flipped faces at which edits are compared."""
+        return float(self.levels["level"].max()) if len(self.levels) else None
+
+
+def known(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def digits(value: Any, unit: str = "") -> str:
+    """Three significant digits, thousands with commas: 28.8 dB, 0.0123, 1,234."""
+    if not known(value):
+        return ABSENT
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}{unit}"
+    decimals = 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
+    return f"{value:.{decimals}f}{unit}"
+
+
+def percent(share: Any) -> str:
+    """A share as a percentage with at most one decimal: 39.4%."""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%" if known(share) else ABSENT
+
+
+def interval(value: Any, low: Any, high: Any, form: Any = digits) -> str:
+    """A figure with its 95% interval, where there is one."""
+    return f"{form(value)} ({form(low)} to {form(high)})" if known(low) and known(high) else form(value)
+
+
+def area(value: Any) -> str:
+    """An AUROC: always three decimals, so that a column lines up."""
+    return f"{value:.3f}" if known(value) else ABSENT
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def picture(evidence: Evidence, path: str, caption: str = "") -> dict[str, Any] | None:
+    """What a template needs to show a picture, None where the run left none."""
+    if path not in evidence.pictures:
+        return None
+    width, height = evidence.pictures[path]
+    return {
+        "path": path,
+        "width": width,
+        "height": height,
+        "caption": caption or CAPTIONS.get(path) or words(Path(path).stem),
+    }
+
+
+def pictures(evidence: Evidence, *paths: str) -> list[dict[str, Any]]:
+    return [found for path in paths if (found := picture(evidence, path))]
+
+
+def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
+    """The line of levels.csv of the first judge, the primary estimator and the last level; empty where there is none."""
+    table = evidence.levels
+    if table.empty:
+        return {}
+    chosen = (
+        (table["judge"] == 0) & (table["estimator"] == evidence.primary) & (table["level"] == evidence.level)
+    )
+    rows = table[chosen & (table["kind"] == kind) & (table["attribute"] == attribute)]
+    return rows.iloc[0].to_dict() if len(rows) else {}
+
+
+def same_person(evidence: Evidence, attribute: str) -> float | None:
+    """The distance within which 95% of the pairs of pictures of one person lie, as the first judge measures it."""
+    table = evidence.identity
+    rows = table[(table["judge"] == 0) & (table["attribute"] == attribute)] if len(table) else table
+    return float(rows["same_95"].iloc[0]) if len(rows) else None
+
+
+def judged(evidence: Evidence, attribute: str) -> dict[str, Any]:
+    """What the first judge is worth on an attribute; empty where there is no judge."""
+    rows = evidence.judge
+    rows = (
+        rows[(rows["width"] == rows["width"].iloc[0]) & (rows["attribute"] == attribute)]
+        if len(rows)
+        else rows
+    )
+    return rows.iloc[0].to_dict() if len(rows) else {}
+
+
+def companions(evidence: Evidence, attribute: str) -> list[str]:
+    """Attributes whose labels go with this one's in the train split, the closest first, each with its phi."""
+    if evidence.phi.empty or attribute not in evidence.phi.columns:
+        return []
+    others = evidence.phi.set_index("attribute")[attribute].drop(attribute).dropna()
+    others = others[others.abs() >= CORRELATED].sort_values(key=lambda phi: -phi.abs(), kind="stable")
+    return [f"{describe(name).label} (phi {phi:+.2f})" for name, phi in others.items()]
+
+
+def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> list[str]:
+    """What to keep in mind about one attribute, one sentence each. `row` is its line of vectors.csv, `edit` its line of levels.csv."""
+    name, found = row["attribute"], []
+    if isinstance(row.get("note"), str) and row["note"]:
+        found.append(f"{row['note'][0].upper()}{row['note'][1:]}.")
+    if not known(row["length"]):
+        return found
+    rarer = min(row["positives"], row["negatives"])
+    if rarer < FEW_TRAIN:
+        found.append(f"Few faces: only {rarer:,.0f} train faces on the rarer side.")
+    if known(row["auroc"]) and row["test_positives"] < FEW_TEST:
+        found.append(f"Its AUROC rests on {row['test_positives']:.0f} test faces with the attribute.")
+    if known(row["auroc"]) and row["auroc"] < WEAK:
+        found.append("Weak: the direction tells faces with it from faces without it badly.")
+    if together := companions(evidence, name):
+        found.append(
+            f"Goes with {listed(together)} in the training faces; part of what is seen may be theirs."
+        )
+    if "visible" in evidence.source and name not in evidence.source["visible"]:
+        found.append("Draws nothing itself: an edit can only move what goes with it.")
+    if describe(name).judgemental and evidence.source["source"] != "avatars":
+        found.append("An annotator's judgement of looks, not a fact about a person.")
+    if (judge := judged(evidence, name)) and not judge["judges"]:
+        found.append(
+            f"Not judged: the judge itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
+        )
+    elif (
+        judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"])
+    ):
+        found.append("Not judged: on too few test faces does the judge agree with the label before the edit.")
+    elif edit and not known(edit["strength"]):
+        found.append(f"At no strength tried do {percent(evidence.level)} of the faces flip.")
+    elif edit and known(limit := same_person(evidence, name)) and edit["identity"] > limit:
+        found.append(
+            f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of pictures of one person."
+        )
+    return found
+
+
+def both(plain: dict[str, Any], detail: dict[str, Any], key: str, form: Any) -> str:
+    """A figure of the decoded edit, and of the detail-preserving one where it is known."""
+    return form(plain.get(key)) + (
+        f" (detail-preserving {form(detail[key])})" if known(detail.get(key)) else ""
+    )
+
+
+def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
+    """All that is said of one attribute; `row` is its line of vectors.csv."""
+    name = row["attribute"]
+    about, edits = describe(name), {kind: level_row(evidence, name, kind) for kind in KINDS}
+    plain, detail = edits["plain"], edits["detail"]
+    facts = [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
+    if known(row["auroc"]):
+        facts.append(
+            ("AUROC, 95% interval", interval(row["auroc"], row["auroc_low"], row["auroc_high"], area))
+        )
+    removed = {"plain": evidence.metric("counterfactual", "error_reduction", name)}
+    detailed = {"plain": evidence.metric("counterfactual", "error_reduction_detail", name)}
+    if known(removed["plain"]):
+        facts.append(("Error removed, against the true picture", both(removed, detailed, "plain", percent)))
+    if known(plain.get("strength")):
+        share = percent(evidence.level)
+        facts.append((f"Strength at which {share} flip, sigma", both(plain, detail, "strength", digits)))
+        facts.append((f"Leakage at {share} flips, SD", both(plain, detail, "leakage", digits)))
+        facts.append(("Other attributes judged as before", both(plain, detail, "kept", percent)))
+        limit = same_person(evidence, name)
+        facts.append(
+            (
+                "Distance from the person",
+                digits(plain["identity"])
+                + (f" (same person: up to {digits(limit)})" if known(limit) else ""),
+            )
+        )
+    if judge := judged(evidence, name):
+        facts.append(("AUROC of the judge itself", area(judge["auroc"])))
+    meaning = evidence.source.get("meanings", {}).get(name, about.meaning)
+    return {
+        "name": name,
+        "label": about.label,
+        "meaning": f"{meaning[0].upper()}{meaning[1:]}." if meaning else "",
+        "facts": facts,
+        "caveats": caveats(evidence, row, plain),
+        "strip": picture(evidence, f"grids/edit_{name}.png", f"{about.label}, taken away and added"),
+        "left_out": not known(row["length"]),
+        "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)
+        if known(row["auroc"])
+        else "not measured",
+        "removed": percent(removed["plain"]) if known(removed["plain"]) else "no pairs",
+        "strength": digits(plain["strength"])
+        if known(plain.get("strength"))
+        else "not reached"
+        if plain
+        else "not judged",
+        "leakage": digits(plain.get("leakage")),
+    }
+
+
+def attributes(evidence: Evidence) -> list[dict[str, Any]]:
+    """Every attribute of the data: the best told first, those without a direction last."""
+    rows = evidence.vectors[evidence.vectors["estimator"] == evidence.primary]
+    rows = rows.sort_values(
+        ["auroc", "attribute"], ascending=[False, True], na_position="last", kind="stable"
+    )
+    return [attribute_view(evidence, row) for row in rows.to_dict("records")]
+
+
+def tile(title: str, value: str, sentence: str) -> dict[str, str]:
+    return {"title": title, "value": value, "words": sentence}
+
+
+def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
+    """How well faces come back and how well directions tell faces apart; and a sentence for each of the two that is missing."""
+    found, missing, metric = [], [], evidence.metric
+    if known(metric("reconstruction", "psnr")):
+        ssim = (
+            f" SSIM {area(metric('reconstruction', 'ssim'))}, where 1 is identical."
+            if known(metric("reconstruction", "ssim"))
+            else ""
+        )
+        sentence = f"PSNR of test faces put through the model, on average.{ssim}"
+        found.append(tile("Reconstruction", digits(metric("reconstruction", "psnr"), " dB"), sentence))
+    else:
+        missing.append("Reconstruction was not measured.")
+    if known(metric("auroc", "mean")):
+        count = len(evidence.metrics["auroc"]) - 1
+        sentence = f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute lies further along. 0.5 is chance."
+        found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
+    else:
+        missing.append("No attribute has enough test faces to measure its direction.")
+    return found, missing
+
+
+def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
+    """What the judge found of the primary estimator's decoded edits; a sentence instead where it found nothing."""
+    edits, share = evidence.metric("edits", evidence.primary, "plain"), percent(evidence.level)
+    if not evidence.metrics.get("edits"):
+        return [], ["No judge scored the edits, so flips, leakage and identity are not known."]
+    if not edits:
+        return [], [
+            f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."
+        ]
+    visible = edits.get("reached_visible")
+    of = "of those that a picture shows" if known(visible) else "of those whose edits could be scored"
+    sentence = f"{of}: {share} of the faces flip in the eyes of the judge."
+    found = [
+        tile(
+            "Attributes that can be edited",
+            percent(visible if known(visible) else edits.get("reached")),
+            sentence,
+        )
+    ]
+    for name, title, others in (
+        (
+            "confounded",
+            "Correlated attributes, moved along",
+            "an attribute that goes with it in the training faces",
+        ),
+        ("unrelated", "Other attributes, moved along", "an attribute that does not go with it"),
+    ):
+        if known(edits.get(name)):
+            bounds = (edits.get(f"{name}_low"), edits.get(f"{name}_high"))
+            sentence = f"How far an edit moves {others}, as a share of what it does to its own, where {share} flip.{against(evidence, edits, name)}"
+            found.append(
+                tile(
+                    title,
+                    percent(edits[name]),
+                    sentence
+                    + (
+                        f" 95% interval: {percent(bounds[0])} to {percent(bounds[1])}."
+                        if known(bounds[0])
+                        else ""
+                    ),
+                )
+            )
+    if known(edits.get("same_person")):
+        sentence = "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of pictures of one person."
+        found.append(tile("Still the same person", percent(edits["same_person"]), sentence))
+    return found, []
+
+
+def against(evidence: Evidence, edits: dict[str, Any], name: str) -> str:
+    """A sentence on how many times as much a figure is as with the first estimator; empty where that is the primary one."""
+    first, ratio = evidence.levels["estimator"].iloc[0], edits.get(f"{name}_ratio")
+    return (
+        f" That is {digits(ratio)} times as much as with {first}."
+        if known(ratio) and first != evidence.primary
+        else ""
+    )
+
+
+def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
+    """Edits against the true counterfactuals."""
+    removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
+    if not known(removed):
+        return [], [
+            "The data hold no true counterfactuals, so no edit was held against the picture that it should have made."
+        ]
+    sentence = "of the squared difference to the truth, inside the region that truly changes, is gone after a decoded edit. 100%: the true picture."
+    return [tile("Nearness to the truth", percent(removed), sentence)], []
+
+
+def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
+    """New faces against real ones: the best prior."""
+    found = {name: evidence.metric("generation", name, "frechet_lite0") for name in PRIORS}
+    found = {name: value for name, value in found.items() if known(value)}
+    if not found:
+        return [], ["New faces were not measured against real ones."]
+    best = min(found, key=found.__getitem__)
+    own = (
+        f" With the model's own prior: {digits(found['standard'])}."
+        if best != "standard" and "standard" in found
+        else ""
+    )
+    sentence = f"Frechet distance of new faces ({PRIORS[best]}) to real ones, on EfficientNet-Lite0 features; less is better.{own}"
+    return [tile("New faces", digits(found[best]), sentence)], []
+
+
+def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
+    """The few numbers that tell how good the run is, and a sentence for each group of figures that it lacks."""
+    parts = [part(evidence) for part in (model_figures, edit_figures, truth_figures, sample_figures)]
+    return [figure for figures, _ in parts for figure in figures], [
+        sentence for _, sentences in parts for sentence in sentences
+    ]
+
+
+def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
+    """A table per judge: what the edits of each estimator cost, all at the same share of flipped faces. Columns without figures are left out."""
+    tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
+    for group in sorted(
+        name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
+    ):
+        rows = [
+            (estimator, kind, figures)
+            for estimator, kinds in evidence.metrics[group].items()
+            for kind, figures in kinds.items()
+        ]
+        rows.sort(
+            key=lambda row: (
+                order.index(row[0]) if row[0] in order else len(order),
+                list(KINDS).index(row[1]),
+            )
+        )
+        columns = [key for key in COMPARED if any(known(figures.get(key)) for _, _, figures in rows)]
+        tables.append(
+            {
+                "caption": f"Edits where {percent(evidence.level)} of the faces have flipped; a dash where no attribute gets there"
+                + ("" if group == "edits" else f", in the eyes of judge {group.rsplit('_', 1)[1]}"),
+                "head": ["Estimator", "Kind of edit", *(COMPARED[key][0] for key in columns)],
+                "rows": [
+                    [words(estimator), KINDS.get(kind, kind), *(compared(figures, key) for key in columns)]
+                    for estimator, kind, figures in rows
+                ],
+            }
+        )
+    return tables
+
+
+def compared(figures: dict[str, Any], key: str) -> str:
+    """A cell of the table of estimators, with its interval where it has one."""
+    return interval(
+        figures.get(key),
+        figures.get(f"{key}_low"),
+        figures.get(f"{key}_high"),
+        percent if COMPARED[key][1] else digits,
+    )
+
+
+def judges_agree(evidence: Evidence) -> str:
+    """A sentence on how far two judges say the same; empty where there is one."""
+    agree = evidence.metrics.get("judges_agree")
+    if not agree or not known(agree["leakage"]):
+        return ""
+    order = (
+        f" and put {percent(agree['order'])} of the pairs of estimators in the same order"
+        if known(agree["order"])
+        else ""
+    )
+    return f"Two judges of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
+
+
+def distances(evidence: Evidence) -> dict[str, Any] | None:
+    """The table of sets of faces and their distances to real ones."""
+    if evidence.priors.empty:
+        return None
+    rows = [row for row in evidence.priors.to_dict("records") if row["set"] in SETS]
+    networks = [name for name in NETWORKS if f"frechet_{name}" in evidence.priors]
+    measures = {
+        f"{kind}_{name}": title
+        for name in networks
+        for kind, title in zip(("frechet", "kernel"), NETWORKS[name], strict=True)
+    }
+    caution = "" if "inception" in networks else " These are not Inception FID or KID."
+    return {
+        "caption": f"Distance to real test faces, with 95% intervals; less is better. Lite0: on EfficientNet-Lite0 features.{caution}",
+        "head": ["Set of faces", "Faces", *measures.values()],
+        "rows": [
+            [
+                SETS[row["set"]],
+                f"{row['faces']:,.0f}",
+                *(interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in measures),
+            ]
+            for row in rows
+        ],
+    }
+
+
+def galleries(evidence: Evidence) -> list[dict[str, Any]]:
+    """Animations by heading, in the order of GALLERIES from the last to the first."""
+    found: dict[str, list[dict[str, Any]]] = {heading: [] for _, heading in reversed(GALLERIES)}
+    for path in sorted(path for path in evidence.pictures if path.startswith("gifs/")):
+        stem = Path(path).stem
+        heading = next(heading for start, heading in GALLERIES if stem.startswith(start))
+        found[heading].append(picture(evidence, path))
+    return [{"heading": heading, "pictures": shown} for heading, shown in found.items() if shown]
+
+
+def settings(evidence: Evidence) -> list[tuple[str, str]]:
+    """The params that decide most, as key and value."""
+    name, geometry = evidence.model["model"], evidence.model["geometry"]
+    rows = [
+        ("data.source", evidence.source["source"]),
+        ("model", name),
+        ("seed", evidence.seed),
+        ("train.images", evidence.images_seen),
+    ]
+    rows += [(f"crop.{key}", value) for key, value in sorted(geometry.items())] + [
+        ("vectors.primary", evidence.primary)
+    ]
+    rows += [(f"models.{name}.{key}", value) for key, value in sorted(evidence.model["config"].items())]
+    return [(key, '""' if value == "" else str(value)) for key, value in rows]
+
+
+def view(evidence: Evidence) -> dict[str, Any]:
+    """All that the templates say."""
+    source, counts, size = evidence.source, evidence.source["counts"], evidence.model["geometry"]["size"]
+    splits = {split: counts["splits"].get(split, 0) for split in SPLITS}
+    entries, (figures, missing) = attributes(evidence), key_figures(evidence)
+    length = int(evidence.metrics["code"]["length"])
+    paths = sorted(evidence.pictures)
+    leakage = f"plots/leakage_{evidence.primary}_plain.png"
+    return {
+        "model": evidence.model["model"],
+        "primary": evidence.primary,
+        "level": percent(evidence.level) if evidence.level else None,
+        "source": source["source"],
+        "description": source.get("description", "").rstrip("."),
+        "licence": source["licence"].rstrip("."),
+        "redistributable": source.get("redistributable") is True,
+        "splits": splits,
+        "facts": [
+            ("Model", evidence.model["model"]),
+            ("Weights", f"{evidence.weights:,} numbers"),
+            (
+                "Code",
+                f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} of them in use",
+            ),
+            ("Budget", f"{evidence.images_seen:,} images seen"),
+            ("Data", source["source"]),
+            (
+                "Faces",
+                f"{counts['images']:,}: "
+                + ", ".join(f"{count:,} {split}" for split, count in splits.items()),
+            ),
+            ("Picture", f"{size} x {size} pixels"),
+            (
+                "Attributes",
+                f"{len(entries)}"
+                + (
+                    f", {sum(e['left_out'] for e in entries)} left out"
+                    if any(e["left_out"] for e in entries)
+                    else ""
+                ),
+            ),
+            ("Direction", f"{evidence.primary}, from the train split only"),
+        ],
+        "collapsed": bool(evidence.metric("code", "collapsed")),
+        "figures": figures,
+        "missing": missing,
+        "comparisons": comparisons(evidence),
+        "judges_agree": judges_agree(evidence),
+        "distances": distances(evidence),
+        "attributes": entries,
+        "columns": {
+            "removed": bool(evidence.metric("counterfactual", "error_reduction")),
+            "edited": any(
+                known(level_row(evidence, entry["name"], "plain").get("strength")) for entry in entries
+            ),
+        },
+        "data_pictures": pictures(
+            evidence, "grids/data_faces.png", "grids/data_rates.png", "grids/data_correlation.png"
+        ),
+        "quality_pictures": pictures(
+            evidence, "grids/reconstructions.png", "grids/samples.png", "plots/new_faces.png"
+        ),
+        "charts": pictures(
+            evidence,
+            *(path for path in CAPTIONS if path.startswith("plots/") and path != "plots/new_faces.png"),
+        )
+        + [
+            shown
+            for shown in [
+                picture(evidence, leakage, "Leakage: what each edit (row) does to every attribute (column)")
+            ]
+            if shown
+        ],
+        "more": pictures(
+            evidence,
+            *(path for path in paths if path.startswith("grids/between_")),
+            *("grids/features_calibrated.png", "grids/features_native.png", "grids/means.png"),
+        ),
+        "galleries": galleries(evidence),
+        "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
+        "unjudged": [
+            entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("judges", True)
+        ],
+        "settings": settings(evidence),
+        "images_seen": evidence.images_seen,
+        "example": next((entry["name"] for entry in entries if not entry["left_out"]), None),
+    }
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of this folder; HTML is escaped, and a name that is not given is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=lambda name: name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "thousands": "{:,}".format,
+        "listed": listed,
+        "cell": lambda text: text.replace("|", r"\|"),
+    }
+    return environment.get_template(template).render(values)
+
+
+def page(evidence: Evidence) -> str:
+    """reports/index.html."""
+    return fill("report.html", **view(evidence))
+
+
+def front_matter(evidence: Evidence) -> dict[str, Any]:
+    """The card's YAML: https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
+    metrics = [
+        ("psnr", "PSNR of reconstructions, dB", evidence.metric("reconstruction", "psnr")),
+        ("ssim", "SSIM of reconstructions", evidence.metric("reconstruction", "ssim")),
+        ("ms_ssim", "MS-SSIM of reconstructions", evidence.metric("reconstruction", "ms_ssim")),
+        ("roc_auc", "Mean AUROC of the attributes' directions", evidence.metric("auroc", "mean")),
+        (
+            "error_reduction",
+            "Share of the error against true counterfactuals removed",
+            evidence.metric("counterfactual", "mean", "error_reduction_edit"),
+        ),
+        ("leakage", "Leakage of edits, SD", evidence.metric("edits", evidence.primary, "plain", "leakage")),
+        (
+            "frechet_lite0",
+            "Frechet distance of reconstructions, EfficientNet-Lite0",
+            evidence.metric("generation", "reconstruction", "frechet_lite0"),
+        ),
+    ]
+    name = evidence.model["model"]
+    return {
+        "license": "other",
+        "license_name": "see-training-data",
+        "library_name": "pytorch",
+        "pipeline_tag": "image-to-image",
+        "tags": ["face-editing", "attribute-editing", "latent-directions", name],
+        "datasets": [evidence.source["source"]],
+        "model-index": [
+            {
+                "name": f"facemorph-{name}",
+                "results": [
+                    {
+                        "task": {"type": "image-to-image", "name": "Editing of face attributes"},
+                        "dataset": {
+                            "name": evidence.source["source"],
+                            "type": evidence.source["source"],
+                            "split": "test",
+                        },
+                        "metrics": [
+                            {"type": kind, "name": title, "value": value}
+                            for kind, title, value in metrics
+                            if known(value)
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def card(evidence: Evidence) -> str:
+    """reports/model_card.md."""
+    head = yaml.safe_dump(front_matter(evidence), sort_keys=False, allow_unicode=True, width=140)
+    return fill("model_card.md", front_matter=head, size=evidence.model["geometry"]["size"], **view(evidence))

@@ -1,0 +1,186 @@
+"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a PNG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+COLOURS = ("#2a6fdb", "#d9622b", "#3a9a5b", "#8a56b8")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write and close; the same figure is the same bytes."""
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+
+
+def history(table: pd.DataFrame, path: Path) -> None:
+    """Loss curves, train and valid, beside the reconstruction of valid faces. `table` is history.csv."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    losses = [
+        name.removeprefix("train_") for name in table.columns if name.startswith("train_") and "loss" in name
+    ]
+    for colour, name in zip(COLOURS, losses, strict=False):
+        left.plot(table["images"], table[f"train_{name}"], color=colour, label=f"{name}, train")
+        left.plot(
+            table["images"], table[f"valid_{name}"], color=colour, linestyle="--", label=f"{name}, valid"
+        )
+    left.set(xlabel="images seen", title="loss")
+    left.legend()
+    right.plot(table["images"], table["valid_psnr"], color=COLOURS[0])
+    right.set(xlabel="images seen", title="PSNR of valid faces, dB")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def auroc(table: pd.DataFrame, path: Path) -> None:
+    """Held-out AUROC of every attribute with its interval, best first. `table` holds rows of vectors.csv of one estimator."""
+    table = table.sort_values("auroc")
+    figure, axes = plt.subplots(figsize=(6, 0.26 * len(table) + 1))
+    places = range(len(table))
+    if table["auroc_low"].notna().any():
+        axes.hlines(
+            places, table["auroc_low"], table["auroc_high"], color=COLOURS[0], alpha=0.45, linewidth=3
+        )
+    axes.plot(table["auroc"], places, "o", color=COLOURS[0], markersize=4)
+    axes.axvline(0.5, color="#999999", linewidth=1, linestyle="--")
+    axes.set_yticks(places, table["attribute"])
+    axes.set(
+        xlabel="AUROC on the test split (bar: 95% bootstrap interval)",
+        xlim=(min(0.45, table["auroc"].min() - 0.02), 1.01),
+    )
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def counterfactuals(table: pd.DataFrame, path: Path) -> None:
+    """PSNR inside the truly changed region for each kind of edit. `table` is counterfactuals.csv."""
+    table = table.sort_values("error_reduction_edit")
+    figure, axes = plt.subplots(figsize=(7, 0.36 * len(table) + 1.2))
+    kinds = {"nothing": "#999999", "edit": COLOURS[0], "detail": COLOURS[2], "rebuilt": COLOURS[1]}
+    names = {
+        "nothing": "doing nothing",
+        "edit": "edited",
+        "detail": "edited, details kept",
+        "rebuilt": "the truth through the model",
+    }
+    for kind, colour in kinds.items():
+        axes.plot(
+            table[f"psnr_inside_{kind}"],
+            range(len(table)),
+            "o",
+            color=colour,
+            label=names[kind],
+            markersize=5,
+        )
+    axes.set_yticks(range(len(table)), table["attribute"])
+    axes.set(xlabel="PSNR against the true counterfactual, inside the changed region, dB")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Path) -> None:
+    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where unknown."""
+    figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
+    places, thick = np.arange(len(attributes)), 0.8 / len(shares)
+    for number, (split, values) in enumerate(shares.items()):
+        axes.barh(
+            places + (number - (len(shares) - 1) / 2) * thick,
+            100 * values,
+            thick,
+            color=COLOURS[number],
+            label=split,
+        )
+    axes.set_yticks(places, attributes)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set(xlabel="faces that have it, %")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> None:
+    """Heat map of the attributes' correlations (A, A), in -1 to 1, written into the cells; NaN is left blank."""
+    side = 0.4 * len(attributes) + 2
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+    places = range(len(attributes))
+    axes.set_xticks(places, attributes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, attributes)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            axes.text(
+                column,
+                row,
+                f"{round(100 * value)}",
+                ha="center",
+                va="center",
+                size=7,
+                color="w" if abs(value) > 0.6 else "k",
+            )
+    axes.set_title("correlation of the labels (phi), hundredths")
+    figure.colorbar(image, shrink=0.8)
+    save(figure, path)
+
+
+def leakage(matrix: pd.DataFrame, path: Path) -> None:
+    """Heat map of one estimator: row, the attribute that was edited; column, the change of each attribute in spreads, where the edits have done the same."""
+    side = 0.3 * len(matrix.columns) + 2
+    figure, axes = plt.subplots(figsize=(side + 0.8, 0.3 * len(matrix) + 1.6))
+    image = axes.imshow(matrix.to_numpy(), cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
+    axes.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=90)
+    axes.set_yticks(range(len(matrix)), matrix.index)
+    axes.set(xlabel="changed", ylabel="edited")
+    figure.colorbar(image, ax=axes, label="change of the judge's evidence, standard deviations", shrink=0.8)
+    save(figure, path)
+
+
+def trade(curves: pd.DataFrame, cost: str, label: str, path: Path) -> None:
+    """What an edit costs as it works: share of faces that have flipped against `cost`, both averaged over the attributes, a line for each estimator.
+
+    `curves` holds rows of curves.csv of one judge; the two kinds of edit stand side by side.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
+    for axes, (kind, title) in zip(panels, (("plain", "decoded"), ("detail", "details kept")), strict=True):
+        for place, (estimator, lines) in enumerate(
+            curves[curves["kind"] == kind].groupby("estimator", sort=False)
+        ):
+            means = lines.groupby("strength")[["flips", cost]].mean()
+            axes.plot(
+                means["flips"], means[cost], marker="o", markersize=4, color=f"C{place}", label=estimator
+            )
+        axes.set(xlabel="share of faces that flip", title=title, xlim=(0, 1))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(label)
+    panels[0].legend(fontsize=8)
+    save(figure, path)
+
+
+def distances(table: pd.DataFrame, distance: str, path: Path) -> None:
+    """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets that have none."""
+    figure, axes = plt.subplots(figsize=(6, 0.4 * len(table) + 1))
+    places = range(len(table))
+    axes.hlines(
+        places, table[f"{distance}_low"], table[f"{distance}_high"], color=COLOURS[0], alpha=0.45, linewidth=3
+    )
+    axes.plot(table[distance], places, "o", color=COLOURS[0], markersize=5)
+    axes.set_yticks(places, table["set"].str.replace("_", " "))
+    axes.invert_yaxis()
+    axes.set(xlabel=f"{distance} to real test faces (bar: 95% interval)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)

@@ -1,0 +1,210 @@
+"""Sheets: still pictures of many faces, with captions. uint8 (H, W, 3)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from faces.core.batches import batches
+from faces.edits.directions import absolute, relative
+from faces.viz import images
+from faces.viz.config import Pair, Render
+from faces.viz.images import sheet, words
+from faces.viz.renderer import Studio
+from faces.viz.selection import conditions
+
+CHUNK = (
+    2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
+)
+MODEL, DETAIL = "model: D(z + s v)", "detail kept: x + D(z + s v) - D(z)"
+
+
+def every(
+    studio: Studio, show: Render, attributes: tuple[str, ...], components: np.ndarray
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    """Every sheet: the name of its file, and how to draw it. `components` (K, D) are steps of one sigma."""
+    directions = studio.directions
+    yield "data_faces", partial(data_faces, studio, show)
+    yield "reconstructions", partial(reconstructions, studio, show)
+    yield "samples", partial(samples, studio, show)
+    yield "means", partial(means, studio, show, attributes)
+    native = show.native * np.array([directions.native(name) for name in attributes])
+    yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
+    calibrated = show.calibrated * np.array([directions.one_sigma(name) for name in attributes])
+    yield (
+        "features_calibrated",
+        partial(features, studio, show, attributes, calibrated, f"z + {show.calibrated:g} sigma"),
+    )
+    for attribute in attributes:
+        yield f"edit_{attribute}", partial(strengths, studio, show, attribute)
+    for number, step in enumerate(components, 1):
+        yield f"component_{number}", partial(component, studio, show, number, step)
+    for pair in show.interpolations:
+        yield f"between_{pair.name}", partial(interpolation, studio, show, pair)
+
+
+def data_faces(studio: Studio, show: Render) -> np.ndarray:
+    """Training faces as they come."""
+    rows = studio.crops.rows("train")[: 4 * 2 * show.faces]
+    return sheet(
+        _in_rows(studio.crops.images[rows], 2 * show.faces), show.tile, title="Faces of the train split"
+    )
+
+
+def reconstructions(studio: Studio, show: Render) -> np.ndarray:
+    """Test faces drawn without any choice, above what the model makes of them."""
+    rows = np.random.default_rng(studio.seed).permutation(studio.crops.rows("test"))[: 4 * show.faces]
+    originals, rebuilt = (
+        _in_rows(faces, 2 * show.faces)
+        for faces in (studio.crops.images[rows], studio.decode(studio.codes[rows]))
+    )
+    faces = np.stack((originals, rebuilt), axis=1).reshape(
+        -1, *originals.shape[1:]
+    )  # a row of originals, a row of reconstructions, ...
+    return sheet(
+        faces,
+        show.tile,
+        rows=("original", "reconstruction") * len(originals),
+        title="Test faces, not chosen, and what the model keeps",
+    )
+
+
+def samples(studio: Studio, show: Render) -> np.ndarray:
+    """New faces, one block for each temperature."""
+    blocks = []
+    for temperature in show.samples.temperatures:
+        faces = studio.sample(show.samples.count, temperature)
+        blocks.append(
+            sheet(
+                _in_rows(faces, 2 * show.faces),
+                show.tile,
+                title=f"Samples from the prior at temperature {temperature:g}",
+            )
+        )
+    return images.below(*blocks)
+
+
+def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:
+    """Mean faces without and with each attribute, and what the attribute adds: of pixels, and decoded from mean codes."""
+    train = studio.crops.rows("train")
+    labels = studio.crops.labels[np.ix_(train, [studio.crops.attributes.index(name) for name in attributes])]
+    pixels = class_means(studio.crops.images, train, labels)
+    decoded = [studio.decode(codes) for codes in class_means(studio.codes, train, labels)]
+    columns = [
+        face
+        for without, with_it in (pixels, decoded)
+        for face in (without, with_it, images.difference(without, with_it, show.gain))
+    ]
+    heads = [
+        f"{head} {of}"
+        for of in ("(pixels)", "(codes)")
+        for head in ("mean without", "mean with", f"difference x {show.gain:g}")
+    ]
+    faces = np.stack([np.rint(column).astype(np.uint8) for column in columns], axis=1)
+    return sheet(
+        faces, show.tile, heads, [words(name) for name in attributes], "Mean faces of the train split"
+    )
+
+
+def features(
+    studio: Studio, show: Render, attributes: tuple[str, ...], steps: np.ndarray, formula: str
+) -> np.ndarray:
+    """The feature grid: faces x attributes, each moved by the attribute's step (A, D)."""
+    rows = studio.cast("features", {}, show.faces)
+    originals = studio.crops.images[rows][:, None]
+    heads = ["original", *map(words, attributes)]
+    kinds = zip(
+        (f"model: D({formula})", f"detail kept: x + D({formula}) - D(z)"),
+        studio.edit(rows, steps),
+        strict=True,
+    )
+    return images.below(
+        *(
+            sheet(np.concatenate((originals, edited), 1), show.tile, heads, title=title)
+            for title, edited in kinds
+        )
+    )
+
+
+def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
+    """One attribute: faces without it, then faces with it, moved both ways."""
+    rows, labels = [], []
+    for sign, label in ((-1, "without"), (1, "with")):
+        chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
+        rows.extend(chosen)
+        labels.extend([label] * len(chosen))
+    return swept(
+        studio, show, np.array(rows), labels, studio.lines(attribute, np.array(rows)), words(attribute)
+    )
+
+
+def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
+    """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what it means is for the eye to say."""
+    rows = studio.cast("components", {}, show.faces)
+    return swept(studio, show, rows, (), np.tile(step, (len(rows), 1)), f"Principal component {number}")
+
+
+def swept(
+    studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str
+) -> np.ndarray:
+    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where it is, or all from the mean code."""
+    codes, moved = studio.codes[rows][:, None], []  # (R, 1, D)
+    for code, step in zip(codes, steps, strict=True):
+        sigma = np.linalg.norm(step)
+        if show.stepping == "absolute":
+            moved.append(
+                absolute(code, step / sigma, np.array(show.strengths) * sigma, studio.directions.mean)
+            )
+        else:
+            moved.append(relative(code, step / sigma, np.array(show.strengths) * sigma))
+    place = "sigmas from the mean" if show.stepping == "absolute" else "sigmas"
+    originals = studio.crops.images[rows][:, None]
+    heads = ["original", *(f"{strength:+g}" for strength in show.strengths)]
+    blocks = [
+        sheet(
+            np.concatenate((originals, edited), axis=1), show.tile, heads, labels, f"{name}, {place}. {kind}"
+        )
+        for kind, edited in zip((MODEL, DETAIL), studio.edit(rows, np.stack(moved) - codes), strict=True)
+    ]
+    return images.beside(*blocks)
+
+
+def interpolation(studio: Studio, show: Render, pair: Pair) -> np.ndarray:
+    """From one person to another, in equal steps."""
+    both = couple(studio, "interpolations", pair)
+    positions = np.linspace(0, 1, show.steps)
+    first, second = studio.crops.images[both]
+    rows = np.stack([[first, *faces, second] for faces in studio.between(both, positions, show.way)])
+    heads = ["original", *(f"{position:.0%}" for position in positions), "original"]
+    return sheet(rows, show.tile, heads, ("model", "detail kept"), words(pair.name))
+
+
+def couple(studio: Studio, key: str, pair: Pair) -> np.ndarray:
+    """Rows (2,) of the two faces. Raises Absent."""
+    first, second = (
+        conditions(f"render.{key}.{pair.name}", labels, studio.crops.attributes)
+        for labels in (pair.first, pair.second)
+    )
+    return studio.couple(pair.name, first, second)
+
+
+def _in_rows(faces: np.ndarray, columns: int) -> np.ndarray:
+    """Faces (N, H, W, 3) in rows of `columns`; what does not fill a row is left out: (R, columns, H, W, 3)."""
+    columns = min(columns, len(faces))
+    return faces[: len(faces) // columns * columns].reshape(-1, columns, *faces.shape[1:])
+
+
+def class_means(values: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The means of `values` (N, ...) over `rows` (M,), without and with each attribute of those rows' `labels` (M, A).
+
+    Two float64 (A, ...), NaN for an empty class. One pass over `values`, which may be a memory map.
+    """
+    classes = np.concatenate((labels == -1, labels == 1), axis=1).T.astype(np.float32)  # (2A, M)
+    sums = np.zeros((len(classes), int(np.prod(values.shape[1:]))))
+    for some in batches(len(rows), CHUNK):
+        sums += classes[:, some] @ values[rows[some]].reshape(-1, sums.shape[1]).astype(np.float32)
+    counts = classes.sum(axis=1, dtype=np.float64)[:, None]
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0).reshape(
+        2, labels.shape[1], *values.shape[1:]
+    )
+    return means[0], means[1]

@@ -1,0 +1,112 @@
+"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things that every picture does with them."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from faces.core.batches import batches
+from faces.data.crops import Crops
+from faces.edits.detail import Detail, keep_detail
+from faces.edits.directions import Directions
+from faces.nn.device import to_device, to_uint8
+from faces.viz.interpolation import WAYS, blend_detail
+from faces.viz.selection import Absent, cast, matching, unlike
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Faces are given by their row numbers in the data; pictures are uint8 (..., H, W, 3)."""
+
+    crops: Crops
+    codes: np.ndarray  # (N, D)
+    model: Any
+    device: torch.device
+    directions: Directions
+    detail: Detail
+    batch: int  # codes decoded at once
+    rivals: int  # faces that are drawn for one place
+    seed: int
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (..., D) -> faces (..., H, W, 3)."""
+        flat = torch.from_numpy(codes.reshape(-1, codes.shape[-1]).astype(np.float32))
+        with torch.inference_mode():
+            faces = [
+                to_uint8(self.model.decode(flat[rows].to(self.device)))
+                for rows in batches(len(flat), self.batch)
+            ]
+        return np.concatenate(faces).reshape(*codes.shape[:-1], *faces[0].shape[1:])
+
+    def sample(self, count: int, temperature: float) -> np.ndarray:
+        """New faces (count, H, W, 3) from the prior."""
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.inference_mode():
+            return self.decode(self.model.sample(count, generator, temperature).cpu().numpy())
+
+    def lines(self, attribute: str, rows: np.ndarray) -> np.ndarray:
+        """(R, D) for each face the line along which its own label flips: one sigma towards the attribute."""
+        labels = self.directions.arranged(self.crops.attributes, self.crops.labels[rows])
+        values = np.where(labels[:, self.directions.attributes.index(attribute)] == 1, -1, 1)
+        return self.directions.edit_sigma(attribute, values, labels) * values[:, None]
+
+    def edit(self, rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): by the model, and with detail kept, (R, S, H, W, 3) both."""
+        codes = self.codes[rows][:, None]  # (R, 1, D)
+        decoded = self.decode(np.concatenate((codes, codes + steps), axis=1))
+        kept = [
+            self._keep(original, faces[:1], faces[1:])
+            for original, faces in zip(self.crops.images[rows], decoded, strict=True)
+        ]
+        return decoded[:, 1:], np.stack(kept)
+
+    def _keep(self, original: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S, H, W, 3)."""
+        return to_uint8(
+            keep_detail(
+                *(to_device(faces, self.device) for faces in (original[None], before, after)), self.detail
+            )
+        )
+
+    def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
+        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""
+        codes = self.codes[pair]
+        decoded = self.decode(np.concatenate((codes, WAYS[way](*codes, positions, self.directions.mean))))
+        return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
+
+    def cast(
+        self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None
+    ) -> np.ndarray:
+        """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its own random stream, so that adding one
+        leaves the others as they are. None of them shows a person of the rows `strangers_to`. Raises Absent where there is no such face.
+        """
+        rows = self.crops.rows("test")
+        rows = rows[matching(self.crops.labels[rows], self.crops.attributes, wanted)]
+        if strangers_to is not None:
+            person = self.crops.table["identity"].to_numpy()
+            known = person[strangers_to][person[strangers_to] != -1]
+            rows = rows[~np.isin(rows, strangers_to) & ~np.isin(person[rows], known)]
+        if not len(rows):
+            asked = (
+                ", ".join(f"{'-' if sign < 0 else ''}{attribute}" for attribute, sign in wanted.items())
+                or "other"
+            )
+            raise Absent(f"no test face is {asked}")
+        return cast(
+            rows,
+            count,
+            self.rivals,
+            self._unlike_the_mean,
+            np.random.default_rng((self.seed, zlib.crc32(name.encode()))),
+        )
+
+    def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
+        """Test faces (2,) of two people, the first with the labels `first`, the second with those of `second`. Raises Absent."""
+        one = self.cast(f"{name} first", first, 1)
+        return np.concatenate((one, self.cast(f"{name} second", second, 1, strangers_to=one)))
+
+    def _unlike_the_mean(self, rows: np.ndarray) -> np.ndarray:
+        """(R,) casting.unlike, against the decoded mean code."""
+        return unlike(self.crops.images[rows], self.decode(self.directions.mean))

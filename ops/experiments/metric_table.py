@@ -1,0 +1,155 @@
+"""What each figure of reports/metrics.json says: which direction is better, and whether a model may serve that is worse in it.
+
+Said once, here, for all who compare: the gates of a retraining run, the pages and tables that put two runs side by side.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """All keys that match `pattern` (dots between levels, * within or across them). `better` is None for a figure that describes and does not judge.
+
+    A challenger that is worse in a critical metric, by more than chance explains, is not promoted.
+    """
+
+    pattern: str
+    better: Better | None
+    critical: bool
+    meaning: str
+
+
+# The first pattern that matches a key speaks for it.
+METRICS = (
+    Metric("reconstruction.psnr", "higher", True, "reconstructed test faces, dB"),
+    Metric("reconstruction.ssim", "higher", False, "structural similarity of reconstructed test faces"),
+    Metric("reconstruction.ms_ssim", "higher", True, "the same over several scales"),
+    Metric("code.length", None, False, "numbers per face"),
+    Metric(
+        "code.active_units", None, False, "code dimensions in use; how many are good depends on the model"
+    ),
+    Metric("code.collapsed", "lower", True, "1 where hardly any code dimension is in use"),
+    Metric("valid.psnr", "higher", False, "reconstructed valid faces at the end of training, dB"),
+    Metric("valid.mse", "lower", False, "squared error of the same"),
+    Metric("valid.*", None, False, "parts of the loss on valid faces; each model has its own"),
+    Metric("auroc.mean", "higher", False, "test AUROC of the directions, mean over attributes"),
+    Metric("auroc.*", "higher", True, "test AUROC of the attribute's direction"),
+    Metric("auroc_by_estimator.random", None, False, "a control: what no direction scores"),
+    Metric("auroc_by_estimator.shuffled_labels", None, False, "a control: what meaningless labels score"),
+    Metric("auroc_by_estimator.*", "higher", False, "mean test AUROC of the estimator's directions"),
+    Metric(
+        "counterfactual.error_reduction.*",
+        "higher",
+        True,
+        "share of the true counterfactual's difference that the edit accounts for",
+    ),
+    Metric(
+        "counterfactual.error_reduction_detail.*",
+        "higher",
+        False,
+        "the same with the original's details kept",
+    ),
+    Metric(
+        "counterfactual.mean.*_nothing",
+        None,
+        False,
+        "how far the truth is from the original: a property of the data",
+    ),
+    Metric(
+        "counterfactual.mean.*",
+        "higher",
+        False,
+        "agreement with the true counterfactuals, mean over attributes",
+    ),
+    Metric("edits.random.*", None, False, "a control: what no direction does"),
+    Metric("edits*.reached", "higher", True, "share of the attributes whose edits flip the faces at all"),
+    Metric("edits*.reached_visible", "higher", False, "the same of the attributes that a picture shows"),
+    Metric(
+        "edits*.leakage", "lower", True, "change of the other attributes at equal effect, standard deviations"
+    ),
+    Metric("edits*.leakage_ratio", "lower", False, "leakage over that of the first estimator"),
+    Metric(
+        "edits*.identity",
+        "lower",
+        True,
+        "distance from the original person at equal effect; 1: another person",
+    ),
+    Metric("edits*.same_person", "higher", False, "share of the attributes whose edits stay the same person"),
+    Metric("edits*.kept", "higher", False, "share of the other attributes that keep their sign"),
+    Metric("edits*.carried", "lower", False, "share of the label correlations that edits carry along"),
+    Metric("edits*.confounded", "lower", False, "change of correlated attributes"),
+    Metric("edits*.unrelated", "lower", False, "change of unrelated attributes"),
+    Metric(
+        "edits*.confounded_ratio",
+        "lower",
+        False,
+        "change of correlated attributes over that of the first estimator",
+    ),
+    Metric(
+        "edits*.unrelated_ratio",
+        "lower",
+        False,
+        "change of unrelated attributes over that of the first estimator",
+    ),
+    Metric(
+        "edits*.psnr_gain",
+        "higher",
+        False,
+        "dB by which what should not change is kept better than by the decoded edit",
+    ),
+    Metric("edits*.perceptual", "lower", False, "how changed the edited picture looks at equal effect"),
+    Metric(
+        "edits*.realism", "lower", False, "kernel distance of edited faces to real ones with the attribute"
+    ),
+    Metric("edits*.path_length", "lower", False, "unevenness of the way from face to edited face"),
+    Metric(
+        "edits*.error_reduction", "higher", False, "agreement with the true counterfactual at equal effect"
+    ),
+    Metric("edits*.psnr_outside", "higher", False, "dB where the truth did not change"),
+    Metric("edits*", None, False, "strength and effect at which edits are compared"),
+    Metric(
+        "disentanglement.auroc_gap_attributes", None, False, "attributes that some single code number tells"
+    ),
+    Metric("disentanglement.*", "higher", False, "how far single code numbers stand for single attributes"),
+    Metric("generation.train_faces.*", None, False, "real faces against real faces: a property of the data"),
+    Metric("generation.*.faces", None, False, "faces in each set"),
+    Metric("generation.*_low", None, False, "lower end of an interval"),
+    Metric("generation.*_high", None, False, "upper end of an interval"),
+    Metric(
+        "generation.reconstruction.kernel_lite0",
+        "lower",
+        True,
+        "kernel distance of reconstructed to real faces",
+    ),
+    Metric("generation.mixture.kernel_lite0", "lower", True, "kernel distance of new to real faces"),
+    Metric("generation.*", "lower", False, "distance to real faces, or unevenness of ways between faces"),
+    Metric("judges_agree.*", None, False, "how far two judges say the same of edits"),
+    Metric("judge*", None, False, "how good the judge is, not the model"),
+)
+
+
+def of(key: str) -> Metric | None:
+    """What is known about a dotted key; None where nothing is."""
+    return next((metric for metric in METRICS if fnmatchcase(key, metric.pattern)), None)
+
+
+def flatten(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, float | None]]:
+    """Nested figures as (dotted key, number), in order; None is a figure that could not be had."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{above}{name}.")
+        else:
+            yield above + name, value
+
+
+def gain(key: str, before: float, after: float) -> float | None:
+    """By how much `after` is better, in the metric's own unit: negative where it is worse, None where the metric does not judge."""
+    metric = of(key)
+    if metric is None or metric.better is None:
+        return None
+    return after - before if metric.better == "higher" else before - after

@@ -1,0 +1,244 @@
+"""The page that compares the systems, from what `python -m ops.experiments.systems SOURCE` left: one table, and for each system a row of pictures.
+
+    python -m ops.experiments.systems_page SOURCE PAGE.md     writes PAGE.md and the pictures PAGE/NAME.jpg
+
+Every system shows the same test faces, not chosen: what it keeps of them, new faces from the prior whose samples came nearest to real faces, and a smile
+that is put on faces without one. Figures are those of each experiment's reports/metrics.json.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from faces import checkpoints
+from faces.core.console import say, stop
+from faces.core.files import new_file, new_folder
+from faces.core.params import parse, pick, read
+from faces.data.crops import Crops
+from faces.edits.directions import Directions
+from faces.ingest import writer
+from faces.viz import images
+from faces.viz.images import sheet
+from faces.viz.renderer import Studio
+from ops.experiments.systems import Changes, Plan, System, clone_of, ledger_of, locked, written
+from stages import score
+
+FACES, TILE = 6, 56  # columns of a block, two rows each; pixels a side
+SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
+ATTRIBUTE = "Smiling"
+QUALITY = 88  # of the JPEG files
+PRIORS = {
+    "standard": "its own",
+    "gaussian": "Gaussian",
+    "tempered": "tempered",
+    "mixture": "mixture",
+    "diffusion": "diffusion",
+}
+
+
+class Unfinished(ValueError):
+    """A system has not been trained and measured. The message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished experiment."""
+
+    name: str
+    system: System
+    clone: Path
+    seconds: float  # of processor time in training
+    device: str
+    metrics: dict[str, Any]
+
+    @classmethod
+    def open(cls, source: str, name: str, system: System) -> "Entry":
+        """Raises Unfinished unless the clone's figures are those of the model that it holds."""
+        clone = clone_of(source, name)
+        if ledger_of(clone).is_file():
+            ledger = json.loads(ledger_of(clone).read_text(encoding="utf-8"))
+            if (
+                ledger["model"]
+                == locked(clone, "train", "outs", "data/model")
+                == locked(clone, "evaluate", "deps", "data/model")
+            ):
+                metrics = json.loads((clone / "reports/metrics.json").read_text(encoding="utf-8"))
+                return cls(name, system, clone, ledger["seconds"], ledger["device"], metrics)
+        raise Unfinished(f"{name} is not finished: python -m ops.experiments.systems {source} {name}")
+
+    @property
+    def best_prior(self) -> str:
+        """The one of PRIORS whose samples are nearest to real faces."""
+        told = self.metrics["generation"]
+        return min(
+            (prior for prior in PRIORS if prior in told), key=lambda prior: told[prior]["frechet_lite0"]
+        )
+
+
+def picture(entry: Entry) -> np.ndarray:
+    """Reconstructions, samples and smiles of one system, side by side: uint8 (H, W, 3)."""
+    values, data = read(entry.clone / "params.yaml"), entry.clone / "data"
+    params, crops = parse(score.Params, pick(score.Params, values)), Crops.open(data / "crops")
+    model, _ = checkpoints.load(data / "model")
+    codes = np.load(data / "latents/latents.npy", mmap_mode="r", allow_pickle=False)
+    directions = Directions.open(data / "vectors", values["vectors"]["primary"])
+    studio = Studio(
+        crops,
+        codes,
+        model,
+        torch.device("cpu"),
+        directions,
+        params.detail,
+        params.score.batch,
+        1,
+        params.seed,
+    )
+    test = np.random.default_rng(params.seed).permutation(crops.rows("test"))
+    rows = test[:FACES]
+    kept = sheet(
+        np.stack([crops.images[rows], studio.decode(codes[rows])]),
+        TILE,
+        title="test faces, and what it keeps",
+    )
+    with np.load(data / "scores/new_faces.npz", allow_pickle=False) as file:
+        samples = file[entry.best_prior]
+    across = min(len(samples) // 2, FACES)
+    new = sheet(
+        samples[: 2 * across].reshape(2, across, *samples.shape[1:]),
+        TILE,
+        title=f"new faces ({PRIORS[entry.best_prior]} prior)",
+    )
+    blocks = [kept, new]
+    if ATTRIBUTE in directions.attributes:
+        serious = test[crops.labels[test, crops.attributes.index(ATTRIBUTE)] == -1][:4]
+        edited, _ = studio.edit(
+            serious, np.multiply.outer(SMILES, directions.one_sigma(ATTRIBUTE)).astype(np.float32)
+        )
+        smiles = edited.reshape(2, 2 * len(SMILES), *edited.shape[2:])  # two faces a row
+        blocks.append(
+            sheet(smiles, TILE, [f"{strength:g}" for strength in SMILES] * 2, title="a smile, sigmas")
+        )
+    return images.beside(*blocks)
+
+
+def figures(entry: Entry) -> list[str]:
+    """The cells of the table's row."""
+    metrics, values = entry.metrics, read(entry.clone / "params.yaml")
+    generation, edits = metrics["generation"], metrics["edits"]["partial"]["plain"]
+    model, geometry = checkpoints.load(entry.clone / "data/model")
+    best = entry.best_prior
+    cells = [
+        f"{geometry.size}",
+        f"{model.code_length:,}",
+        f"{metrics['reconstruction']['psnr']:.2f}",
+        f"{metrics['reconstruction']['ssim']:.3f}",
+        f"{generation['reconstruction']['frechet_lite0']:,.0f}",
+        f"{generation['standard']['frechet_lite0']:,.0f}",
+        f"{generation[best]['frechet_lite0']:,.0f} ({PRIORS[best]})",
+        f"{metrics['auroc_by_estimator']['mean_difference']:.3f} / {metrics['auroc_by_estimator']['logistic']:.3f}",
+        f"{edits['reached']:.0%}",
+        "" if edits["unrelated"] is None else f"{edits['unrelated']:.3f}",
+        f"{values['train']['images']:,}",
+        f"{entry.seconds:,.0f}",
+        f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f}",
+    ]
+    return [f"[{entry.name}](#{entry.name})", *cells]
+
+
+HEADS = (
+    *(
+        "system",
+        "pixels",
+        "D",
+        "PSNR, dB",
+        "SSIM",
+        "FD of reconstructions",
+        "FD of samples",
+        "FD from the best prior",
+        "AUROC: means / logistic",
+    ),
+    *(
+        "edits that flip 80%",
+        "change of unrelated attributes",
+        "images seen",
+        "core seconds",
+        "parameters, M",
+    ),
+)
+
+
+def command(name: str, changes: Changes) -> str:
+    """What runs a system with these changes."""
+    return " ".join(
+        ["dvc exp run", f"-S model={name}", *(f"-S {key}={written(value)}" for key, value in changes.items())]
+    )
+
+
+def section(entry: Entry, picture_of: Path) -> str:
+    """What the page says of one system."""
+    lacks = f"\n\n{entry.system.lacks}" if entry.system.lacks else ""
+    return (
+        f"### {entry.name}\n\n{entry.system.paper}\n\n![{entry.name}]({picture_of.as_posix()}){lacks}\n\n"
+        f"```sh\n{command(entry.name, entry.system.params)}\n# on a GPU: {command(entry.name, entry.system.gpu)}\n```\n"
+    )
+
+
+def page(entries: list[Entry], absent: list[str], folder: str) -> str:
+    """The whole page, in Markdown."""
+    described = json.loads((entries[0].clone / "data/raw/source.json").read_text(encoding="utf-8"))[
+        "description"
+    ].rstrip(".")
+    table = "\n".join(
+        f"| {' | '.join(cells)} |" for cells in (HEADS, ["---"] * len(HEADS), *map(figures, entries))
+    )
+    missing = f"\nNot finished, and so without figures: {', '.join(absent)}.\n" if absent else ""
+    devices = ", ".join(sorted({entry.device for entry in entries}))
+    return f"""# The systems, side by side
+
+Written by `make systems` (ops/experiments/systems.py, ops/experiments/systems_page.py) from figures and models of one experiment each, on one set of faces: {described}.
+Each system ran at its own settings on the budget that ops/experiments/systems.yaml gives it for two CPU cores: ten minutes or so (benchmarks/pace.py tells), not
+the days of the papers.
+
+{table}
+{missing}
+Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare between sizes. FD: Frechet distance on
+EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of this set and these sizes only; samples are from the model's own prior, the
+best prior is one of that and four fitted to the train codes. AUROC: held out, mean over the attributes, of mean differences and of logistic boundaries.
+Edits are those of `partial`, as the judge sees them: the share of attributes for which some strength flips 80% of the faces, and what then changes in
+attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the training alone, on shared cores: an upper bound.
+Trained on: {devices}.
+
+{chr(10).join(section(entry, Path(folder) / f"{entry.name}.jpg") for entry in entries)}"""
+
+
+def main(source: str, target: str) -> None:
+    path = Path(target)
+    entries, absent = [], []
+    try:
+        for name, system in Plan.read().systems.items():
+            try:
+                entries.append(Entry.open(source, name, system))
+            except Unfinished as reason:
+                absent.append(name)
+                say(f"gallery: left out: {reason}")
+    except ValueError as error:
+        raise stop(error) from None
+    if not entries:
+        raise stop(Unfinished(f"no system is finished: python -m ops.experiments.systems {source}"))
+    with new_folder(path.with_suffix("")) as folder:
+        for entry in entries:
+            content = writer.encode_jpeg(Image.fromarray(picture(entry)), QUALITY)
+            (folder / f"{entry.name}.jpg").write_bytes(content)
+            say(f"gallery: {entry.name}, {len(content) / 1000:.0f} kB")
+    with new_file(path) as draft:
+        draft.write_text(page(entries, absent, path.stem), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
