@@ -93,7 +93,9 @@ def test_a_finished_system_has_figures_of_its_own_model(clone):
 def test_figures_of_another_model_are_refused(clone, trained, evaluated):
     """An evaluation that did not end leaves the figures that the last commit holds."""
     clone(trained, evaluated)
-    with pytest.raises(Unfinished, match=r"vae is not finished: python -m ops\.experiments\.systems avatars vae"):
+    with pytest.raises(
+        Unfinished, match=r"vae is not finished: python -m ops\.experiments\.systems avatars vae"
+    ):
         Entry.open("avatars", "vae", PLAN.systems["vae"])
 
 
@@ -165,5 +167,7 @@ def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
     assert "![vae](page/vae.jpg)" in text and (tmp_path / "page/vae.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert "gallery: left out: glow is not finished" in capsys.readouterr().err
     clone("new", "m")
-    with pytest.raises(SystemExit, match=r"no system is finished: python -m ops\.experiments\.systems avatars"):
+    with pytest.raises(
+        SystemExit, match=r"no system is finished: python -m ops\.experiments\.systems avatars"
+    ):
         systems_page.main("avatars", str(tmp_path / "other.md"))
