@@ -40,6 +40,7 @@ PARAMS = {
         "bootstrap": 20,
         "components": 2,
     },
+    "detail": {"noise": 0.12, "reach": 1},
     "export": {
         "prior": "train",
         "temperature": 0.8,
