@@ -153,13 +153,13 @@ def train(
                 weights = list(model.parts()[part].parameters())
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                log = distributed.agree(weights, log)
+                agreed = distributed.agree(weights, log)
                 if config.clip:
                     nn.utils.clip_grad_norm_(weights, config.clip)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 optimiser.step()
-                for name, value in log.items():
+                for name, value in agreed.items():
                     state.sums[name] = state.sums.get(name, 0.0) + value.detach().float().item()
         state.step += 1
         state.since += 1

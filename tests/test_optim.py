@@ -12,6 +12,8 @@ def test_the_learning_rate_rises_then_falls():
     assert learning_rate(0.5, 1.0, 0.1, "cosine") == pytest.approx(0.5)
     assert learning_rate(1.0, 1.0, 0.1, "cosine") == pytest.approx(0)
     assert learning_rate(0.9, 1.0, 0.0, "none") == 1
+    late = [learning_rate(progress, 2.0, 0.1, "late") for progress in (0.05, 0.1, 0.7, 0.85, 1.0)]
+    assert late == pytest.approx([1, 2, 2, 1, 0])
 
 
 @pytest.mark.parametrize(("step", "kept"), [(1000, 0.75), (10, 0.5), (1, 1 / 11)])

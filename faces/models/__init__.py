@@ -27,7 +27,7 @@ class Config(Group):
     batch: int  # images per step, over all devices
     learning_rate: float  # of Adam, at its highest
     betas: tuple[float, float]  # of Adam
-    decay: Literal["cosine", "none"]  # of the learning rate, to zero at the end of the budget
+    decay: Literal["cosine", "late", "none"]  # of the learning rate (faces/nn/optim.py)
     clip: float  # gradients are scaled down to this norm; 0: never
 
 

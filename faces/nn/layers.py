@@ -1,4 +1,4 @@
-"""What several models share, identical: the keys that every model's group holds, and a few bricks."""
+"""Layers that several models share."""
 
 import math
 
@@ -32,6 +32,30 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x + self.branch(x))
+
+
+class EqualisedLinear(nn.Linear):
+    """Linear layer with an equalised learning rate: weight and bias are stored times sqrt(inputs), and divided by it when used.
+
+    A step of Adam has one size for every number. It moves the output of a plain layer in proportion to the inputs, here to their root.
+    Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1. Values begin as those of a plain layer.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.gain = 1 / math.sqrt(inputs)
+        with torch.no_grad():
+            self.weight.div_(self.gain)
+            self.bias.div_(self.gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.gain, self.bias * self.gain)
+
+    @torch.no_grad()
+    def assign(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the upper left (m, n) of the effective weight and the first (m,) of the effective bias; what lies beyond them stays."""
+        self.weight[: len(weight), : weight.shape[1]] = weight / self.gain
+        self.bias[: len(bias)] = bias / self.gain
 
 
 class Fold(nn.Module):
@@ -102,7 +126,7 @@ class CodeNorm(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """(count, D) on the CPU, from the Gaussian that was fitted."""
-        covariance = self.covariance.double().cpu()
+        covariance = self.covariance.cpu().double()
         factor = torch.linalg.cholesky(
             covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)
         ).float()

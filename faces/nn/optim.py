@@ -5,14 +5,23 @@ import math
 import torch
 from torch import nn
 
+LATE = 0.3  # share of the budget
+
 
 def learning_rate(progress: float, highest: float, warmup: float, decay: str) -> float:
-    """Linear warm-up, then `decay`: "cosine" to zero (Loshchilov & Hutter 2017) or "none".
+    """Linear warm-up, then `decay`: "cosine" (Loshchilov & Hutter, ICLR 2017), "late" or "none".
 
-    `progress` and `warmup` are shares of the budget in [0, 1].
+    `progress` and `warmup` are shares of the budget in [0, 1]. Late is constant, then falls linearly to zero
+    over the last LATE of the budget (Hagele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed
+    Training Durations", NeurIPS 2024): a loss that comes in near the end can still be learnt.
     """
     rise = min(1.0, progress / warmup) if warmup else 1.0
-    return highest * rise * (0.5 + 0.5 * math.cos(math.pi * progress) if decay == "cosine" else 1.0)
+    falls = {
+        "cosine": 0.5 + 0.5 * math.cos(math.pi * progress),
+        "late": min(1.0, (1 - progress) / LATE),
+        "none": 1.0,
+    }
+    return highest * rise * falls[decay]
 
 
 @torch.no_grad()
