@@ -32,7 +32,8 @@ from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
-from faces.latents.gaussian import Spread
+from faces.latents.gaussian import LowRankGaussian
+from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 
 SAMPLE = 8192  # codes from which a covariance is taken where it is not known
 PARITY = 8  # images and codes on which the networks are held against torch
@@ -55,22 +56,22 @@ class Params(Group):
     primary: str = Field(alias="vectors.primary")
 
 
-def spread(codes: np.ndarray, rows: np.ndarray, moments: dict[str, np.ndarray], rank: int) -> Spread:
+def spread(codes: np.ndarray, rows: np.ndarray, moments: dict[str, np.ndarray], rank: int) -> LowRankGaussian:
     """The train codes as a Gaussian: from their covariance where that was kept, otherwise from some of the codes."""
     if "covariance" in moments:
-        return Spread.of_moments(moments["mean"], moments["covariance"], rank)
-    return Spread.of_codes(codes[rows[: SAMPLE // 4]], rank)
+        return gaussian_of_moments(moments["mean"], moments["covariance"], rank)
+    return gaussian_of_codes(codes[rows[: SAMPLE // 4]], rank, 0)
 
 
 @torch.no_grad()
-def own_prior(model: torch.nn.Module, seed: int, rank: int) -> Spread:
+def own_prior(model: torch.nn.Module, seed: int, rank: int) -> LowRankGaussian:
     """The model's own prior as a Gaussian, from draws."""
     draws = model.sample(SAMPLE, torch.Generator().manual_seed(seed), 1.0).double().numpy()
-    return Spread.of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
+    return gaussian_of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
 
 
 def presets(
-    params: Params, crops: Crops, codes: np.ndarray, prior: Spread, show: bool, folder: Path
+    params: Params, crops: Crops, codes: np.ndarray, prior: LowRankGaussian, show: bool, folder: Path
 ) -> tuple[list[dict], np.ndarray]:
     """Faces to start from: some of the test split where its licence lets them be shown, otherwise samples. Entries and codes (P, D)."""
     count, test = params.export.presets, crops.rows("test")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from faces.latents.gaussian import Spread
+from faces.latents.gaussian import LowRankGaussian
 from web import align, photos
 from web.align import apply
 
@@ -71,7 +71,7 @@ class Export:
             self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
             self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
-            self.prior = Spread(
+            self.prior = LowRankGaussian(
                 self.arrays["prior_mean"], self.arrays["prior_factor"], self.arrays["prior_residual"]
             )
             options = onnxruntime.SessionOptions()
