@@ -147,6 +147,16 @@ def test_the_last_phase_weighs_pixels_features_and_contrast(params):
     assert finishing(params, images, decoded, 0.25, 0.25) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize(("features", "contrast"), [(0.9, 0.2), (0.5, 0.5)])
+def test_shares_that_leave_nothing_to_the_pixels_are_refused(features, contrast, params):
+    """Before any work: with a negative share, training would reward wrong pixels."""
+    values = {**params["models"]["vae"], "features": features, "contrast": contrast}
+    with pytest.raises(
+        ParamsError, match=r"^params\.yaml: models\.vae\.features \+ models\.vae\.contrast = 1"
+    ):
+        models.config("vae", {"vae": values})
+
+
 def test_contrast_of_stripes():
     """Columns of +1 and -1: a 3 x 3 mean leaves -1/3 or +1/3 of them, so what it takes away has a root mean square of 4/3."""
     stripes = torch.ones(1, 3, 32, 32)

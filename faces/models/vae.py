@@ -24,7 +24,7 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from faces.core.params import FILE, ParamsError
@@ -51,6 +51,15 @@ class Config(bricks.Config):
         float, Field(ge=0, lt=1)
     ]  # share of the reconstruction term that then compares features; 0: no network is needed
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
+
+    @model_validator(mode="after")
+    def pixels_count(self) -> "Config":
+        """What is left of the reconstruction term compares pixels: a share of nothing or less would reward errors."""
+        if self.features + self.contrast >= 1:
+            raise ParamsError(
+                f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; must be below 1"
+            )
+        return self
 
 
 class Encoder(nn.Module):
