@@ -930,9 +930,7 @@ def test_a_morph_arrives_at_the_other_face(visit, static, model, drawn):
     face = model.picture(model.array("presets")[3])
     wanted = np.asarray(Image.fromarray(face).resize((148, 148), Image.Resampling.BICUBIC))
     middle = slice(52, 96)  # of the crop's 148 pixels, which begin at (15, 35)
-    assert (
-        np.abs(arrived[35:183, 15:163].astype(int) - wanted)[middle, middle].mean() < 8
-    )  # the spline softens edges
+    assert np.abs(arrived[35:183, 15:163].astype(int) - wanted)[middle, middle].mean() < 2
     assert (arrived[:35] == first[:35]).all()
 
     page.set_input_files("#morph-file", drawn[5])

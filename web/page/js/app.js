@@ -279,7 +279,8 @@ export class App {
       const { step, end } = sliderSteps(reach);
       const at = standing.get(name);
       const half = (high - low) / 2;
-      const goal = (at < low + half ? low + half : low) + Math.random() * half - at; // in the half where it is not
+      // In the half where it is not
+      const goal = (at < low + half ? low + half : low) + Math.random() * half - at;
       const steps = Math.round(Math.min(end, Math.max(-end, goal)) / step);
       return [name, Number((steps * step).toFixed(2))];
     });
