@@ -1,14 +1,13 @@
 """The ten systems' plan fits the pipeline, and the page says what the experiments found."""
 
 import json
-import shlex
 from copy import deepcopy
 
 import numpy as np
 import pytest
 import yaml
 
-from faces import models, sources
+from faces import models
 from ops.experiments import systems, systems_page
 from ops.experiments.systems_page import Entry, Unfinished
 from stages.check import check
@@ -120,31 +119,6 @@ def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
         "seconds": 12.0,
         "device": systems.device_name(),
     }
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/published.md", "docs/systems.md"])
-def test_every_documented_command_is_a_good_one(document, params):
-    """Each `dvc exp run` sets keys that exist to values that the stage of checks accepts; several values after a comma are a queue.
-
-    The faces themselves need not be here: what a source offers is asked of the drawn ones.
-    """
-    lines = [
-        line
-        for line in (systems.ROOT / document).read_text(encoding="utf-8").splitlines()
-        if "dvc exp run" in line
-    ]
-    for line in lines:
-        changes = dict(
-            word.split("=", 1)
-            for word in shlex.split(line.split("dvc exp run", 1)[1], comments=True)
-            if "=" in word
-        )
-        several = {key: value for key, value in changes.items() if "--queue" in line and "," in value}
-        changes |= {key: value.split(",")[0] for key, value in several.items()}
-        values = changed(params, {key: yaml.safe_load(value) for key, value in changes.items()})
-        sources.config(values["data"]["source"], values["sources"])
-        check(values | {"data": {"source": "avatars"}})
-    assert lines
 
 
 def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
