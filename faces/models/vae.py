@@ -19,7 +19,6 @@ weighted mean of three likelihoods of one unit, each with its own best variance:
 """
 
 import math
-from collections.abc import Iterator
 from typing import Annotated
 
 import torch
@@ -27,9 +26,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from faces import models
 from faces.core.params import FILE, ParamsError
 from faces.nn import distributed, perceptual
-from faces.nn import layers as bricks
 from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl, unbounded
 from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
@@ -38,7 +37,7 @@ WINDOW = 8  # pixels a side over which contrast is measured
 FLOOR = 1e-6  # of a mean squared difference of contrasts, so that its logarithm is finite for equal pictures
 
 
-class Config(bricks.Config):
+class Config(models.Config):
     code_length: int  # D
     width: int  # channels at half the image's size; each halving doubles them
     blocks: int  # residual blocks per level, but for the finest
@@ -151,7 +150,7 @@ class Model(GaussianVAE):
             loss = loss + config.contrast * calibrated_contrast(images, decoded)
         return loss
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> models.Losses:
         if progress < 1 - self.config.finish:
             yield from super().losses(images, progress)
             return
