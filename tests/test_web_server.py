@@ -14,10 +14,12 @@ import skimage.data
 from PIL import Image
 from starlette.testclient import TestClient
 
+from facemorph import photos
+from facemorph.export import Export
 from tests import exports
-from web import guard, photos, server
+from web import guard, server
 from web.__main__ import options
-from web.engine import Export, Shelf
+from web.shelf import Shelf
 
 ORIGIN = "http://127.0.0.1:8000"
 
@@ -182,7 +184,7 @@ def test_clicks_decide_where_the_face_is(client, astronaut):
     clicks = "202.8,100.8,246.2,102.8,223.4,139.8"
     send = lambda points: client.post(
         "/api/encode", params={"points": points}, content=astronaut, headers={"content-type": "image/png"}
-    )  # noqa: E731
+    )
     body = send(clicks).json()
     assert body["aligned"] == "points" and body["face"] is None
     np.testing.assert_allclose(

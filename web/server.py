@@ -8,7 +8,9 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import hashlib
 import html
+import json
 import mimetypes
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -26,10 +28,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 
-from web import VERSION, align, photos
-from web.engine import FORMAT, BadValue, Custom, Export, Shelf, levels, straight
+from facemorph import __version__, align, gif, photos
+from facemorph.code_editors import BadValue, Custom, straight
+from facemorph.export import FORMAT, Export, levels
+from facemorph.finding import Found, find
+from facemorph.photos import BadPhoto
 from web.guard import FAILED, PICTURES, Guard, Refusal
-from web.photos import BadPhoto
+from web.shelf import Shelf
 
 T = TypeVar("T")
 DECODERS = 2  # edits computed side by side
@@ -217,7 +222,7 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
 
     app = FastAPI(
         title="Facemorph",
-        version=VERSION,
+        version=__version__,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -240,7 +245,10 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     async def version() -> Version:
         previous = shelf.previous
         return Version(
-            version=VERSION, format=FORMAT, model=shelf.current.id, previous=previous.id if previous else None
+            version=__version__,
+            format=FORMAT,
+            model=shelf.current.id,
+            previous=previous.id if previous else None,
         )
 
     @app.get("/api/status", responses=problems())
@@ -263,15 +271,22 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     @app.get("/export/{name}", response_class=Response, responses=problems(304, 404, 409, 422))
     async def file(
         request: Request,
-        name: Literal["bundle.json", "arrays.bin", "encoder.onnx", "decoder.onnx", "yunet.onnx"],
+        name: Literal[
+            "bundle.json", "quality.json", "arrays.safetensors", "encoder.onnx", "decoder.onnx", "yunet.onnx"
+        ],
         model: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Response:
         export = chosen(model)
         if name == "yunet.onnx":
-            content, tag = detector.path.read_bytes(), align.DETECTOR_SHA256
+            content = detector.path.read_bytes()
+            tag = align.DETECTOR_SHA256
+        elif name == "quality.json":
+            content = json.dumps(await asyncio.to_thread(shelf.quality, export)).encode("ascii")
+            tag = hashlib.sha256(content).hexdigest()
         else:
-            content, tag = export.files[name], export.hashes[name]
-        kind = "application/json" if name == "bundle.json" else "application/octet-stream"
+            content = export.files[name]
+            tag = export.hashes[name]
+        kind = "application/json" if name.endswith(".json") else "application/octet-stream"
         headers = {"etag": f'"{tag[:32]}"', "cache-control": "no-cache", "x-model": export.id}
         return unchanged(request, tag[:32]) or Response(content, media_type=kind, headers=headers)
 
@@ -333,8 +348,8 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
         export = chosen(model)
         where = read_points(points)
         content = await request.body()
-        found = await readers.run(lambda: export.find(detector, content, face, where))
-        return answer(export, encoded(export, found))
+        found = await readers.run(lambda: encoded(export, detector, content, face, where))
+        return answer(export, found)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -424,15 +439,15 @@ def rendered(export: Export, body: RenderBody) -> Response:
     way = straight if body.path == "straight" else export.morph
     times = [1.0] if body.kind == "png" else np.linspace(0, 1, body.frames)
     frames = [
-        photos.enlarge(levels(image), body.scale)
+        gif.enlarge(levels(image), body.scale)
         for t in times
         for image in export.decode(way(first, last, float(t))[None])
     ]
     note, headers = photos.MARK + export.id, {"x-model": export.id, "cache-control": "no-store"}
     if body.kind == "gif":
         turn = frames[-2:0:-1] if body.bounce else []
-        return Response(photos.gif(frames + turn, body.fps, note), media_type="image/gif", headers=headers)
-    return Response(photos.png(np.concatenate(frames, axis=1), note), media_type="image/png", headers=headers)
+        return Response(gif.gif(frames + turn, body.fps, note), media_type="image/gif", headers=headers)
+    return Response(photos.png(gif.strip(frames), note), media_type="image/png", headers=headers)
 
 
 def read_points(text: str | None) -> np.ndarray | None:
@@ -448,29 +463,41 @@ def read_points(text: str | None) -> np.ndarray | None:
     return values.reshape(3, 2)
 
 
-def encoded(export: Export, found: dict[str, Any]) -> dict[str, Any]:
-    """What `Export.find` found, for JSON."""
-
-    def plain_numbers(value: np.ndarray) -> Any:
-        return np.round(value, 3).tolist()
-
+def encoded(
+    export: Export, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None
+) -> dict[str, Any]:
+    """*Encoded* of web/API.md of an uploaded picture. Raises BadPhoto, BadValue."""
+    photo = photos.read(content)
+    found = find(export.geometry, detector, photo, face, points)
+    code = export.encode(found.crop)
     return {
-        **found,
-        "code": pack(found["code"]),
-        "standing": export.standing(found["code"]),
+        "code": pack(code),
+        "standing": export.standing(code),
         "model": export.id,
-        "faces": [
-            {
-                "box": plain_numbers(one["box"]),
-                "points": plain_numbers(one["points"]),
-                "score": round(one["score"], 4),
-            }
-            for one in found["faces"]
-        ],
-        "points": plain_numbers(found["points"]),
-        "matrix": found["matrix"].tolist(),
-        "crop": "data:image/png;base64," + base64.b64encode(photos.png(found["crop"])).decode("ascii"),
+        "width": photo.width,
+        "height": photo.height,
+        **described(found),
     }
+
+
+def described(found: Found) -> dict[str, Any]:
+    """A found face, for JSON."""
+    return {
+        "faces": [
+            {"box": rounded(one.box), "points": rounded(one.points), "score": round(one.score, 4)}
+            for one in found.faces
+        ],
+        "face": found.face,
+        "aligned": found.aligned,
+        "points": rounded(found.points),
+        "matrix": found.matrix.tolist(),
+        "crop": "data:image/png;base64," + base64.b64encode(photos.png(found.crop)).decode("ascii"),
+        "notices": found.notices,
+    }
+
+
+def rounded(values: np.ndarray) -> list[Any]:
+    return np.round(values, 3).tolist()
 
 
 def answer(export: Export, values: dict[str, Any]) -> Any:
