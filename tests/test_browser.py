@@ -1174,3 +1174,25 @@ def test_tracks_are_seen_in_forced_colours(visit, served):
     shot = np.asarray(Image.open(io.BytesIO(track.screenshot())).convert("L")).astype(int)
     line = shot[shot.shape[0] // 2]
     assert len(set(np.round(line[12:-12] / 16))) >= 3  # the bar, the band, and what is neither
+
+
+def test_steps_are_shown_and_lead_back(visit, served):
+    """Three steps make four pictures, which differ; the second leads back to its state, and the last one forth again."""
+    page = visit(served)
+    for strength in (1, 2):
+        slide(page, "Glasses", "Eyeglasses", strength)
+        slide(page, "Hat", "Wearing_Hat", strength)
+    page.get_by_text("Steps so far").click()
+    steps = page.locator("#history button")
+    expect(steps).to_have_count(5)
+    pictures = steps.locator("canvas").evaluate_all(
+        "canvases => canvases.map((canvas) => canvas.toDataURL())"
+    )
+    assert len(set(pictures)) == 5
+    steps.nth(1).click()
+    shows(page, strengths={"Eyeglasses": 1})
+    expect(page.locator("#redo")).to_be_enabled()
+    assert page.evaluate("document.activeElement.title").startswith("Step 2: Face ")
+    steps.nth(4).click()
+    shows(page, strengths={"Eyeglasses": 2, "Wearing_Hat": 2})
+    expect(page.locator("#redo")).to_be_disabled()

@@ -5,6 +5,7 @@ import { Replaced } from "./backend-http.js";
 import { sliderSteps } from "./bundle.js";
 import { Compare } from "./compare.js";
 import { $, element, enable, labelled, openDialog, placeMessages, say, toast } from "./dom.js";
+import { HistoryStrip } from "./history-strip.js";
 import { Morph } from "./morph.js";
 import { OwnSliders } from "./own-sliders.js";
 import { PhotoInput } from "./photo-input.js";
@@ -67,6 +68,7 @@ export class App {
     this.ownSliders = new OwnSliders(this);
     this.player = new Player(this);
     this.saveDialog = new SaveDialog(this);
+    this.historyStrip = new HistoryStrip(this);
     this.listPresets($("presets"), (base) => this.face(base));
     this.#listen();
     for (const part of document.querySelectorAll("[inert]")) part.inert = false;
@@ -83,6 +85,12 @@ export class App {
   nameOf(base) {
     if (base.kind === "seed") return `Random face ${base.seed}`;
     return base.kind === "preset" ? this.session.bundle.presets[base.index].label : "Photograph";
+  }
+
+  /** A state in words. */
+  describe({ base, strengths }) {
+    const edits = Object.entries(strengths).map(([name, value]) => `${this.labelOf(name)} ${signed(value)}`);
+    return `${this.nameOf(base)}, ${edits.length ? `edited: ${edits.join(", ")}` : "unedited"}`;
   }
 
   /* Showing */
@@ -135,6 +143,7 @@ export class App {
       this.#prepare();
     }
     delete frame.dataset.stale;
+    this.historyStrip.shown(state);
     frame.dataset.shown = JSON.stringify([state.base, state.mix, state.strengths, state.locked]);
   }
 
@@ -156,8 +165,7 @@ export class App {
   /** Bring everything but the picture in line with the state. */
   refresh() {
     const { state } = this;
-    const moved = Object.entries(state.strengths);
-    const edited = moved.length > 0 || (state.mix > 0 && state.other !== null);
+    const edited = Object.keys(state.strengths).length > 0 || (state.mix > 0 && state.other !== null);
     enable("undo", this.history.canUndo);
     enable("redo", this.history.canRedo);
     for (const id of ["compare", "split", "play"]) enable(id, edited);
@@ -174,9 +182,8 @@ export class App {
         const pressed = state.base.kind === "preset" && state.base.index === index;
         button.setAttribute("aria-pressed", String(pressed));
       });
-    const edits = moved.map(([name, value]) => `${this.labelOf(name)} ${signed(value)}`);
-    const what = edits.length ? `edited: ${edits.join(", ")}` : "unedited";
-    this.stage.describe(`${this.nameOf(state.base)}, ${what}`);
+    this.stage.describe(this.describe(state));
+    this.historyStrip.refresh();
     this.session.keep(this.history.all.states, state);
     this.ownSliders.store(state);
     this.#address();
@@ -285,10 +292,15 @@ export class App {
 
   /** way: "undo" or "redo". */
   step(way) {
-    if (way === "undo" ? !this.history.canUndo : !this.history.canRedo) return;
+    this.goTo(this.history.all.place + (way === "undo" ? -1 : 1));
+  }
+
+  /** Show a step of the history again, by its place among all. */
+  goTo(place) {
+    if (place < 0 || place >= this.history.all.states.length) return;
     this.player.stop();
     this.#last.name = "";
-    this.history[way]();
+    this.history.goTo(place);
     this.refresh();
     this.draw();
   }
@@ -327,6 +339,10 @@ export class App {
 
   /** Go on with another backend over the same model. */
   use(backend) {
+    if (backend.bundle.mark !== this.session.bundle.mark) {
+      backend.close();
+      return this.stop("The server has moved on to a new model: load the page again.");
+    }
     this.session.backend.close();
     this.session.backend = backend;
     this.draw();

@@ -51,14 +51,16 @@ export class History {
     return { states: [...this.#past, this.now, ...this.#future.toReversed()], place: this.#past.length };
   }
 
-  undo() {
-    this.#future.push(this.now);
-    this.now = this.#past.pop();
-  }
-
-  redo() {
-    this.#past.push(this.now);
-    this.now = this.#future.pop();
+  /** Back or forth to the state at `place` of all. */
+  goTo(place) {
+    while (this.#past.length > place) {
+      this.#future.push(this.now);
+      this.now = this.#past.pop();
+    }
+    while (this.#past.length < place) {
+      this.#past.push(this.now);
+      this.now = this.#future.pop();
+    }
   }
 }
 
