@@ -19,7 +19,6 @@ weighted mean of three likelihoods of one unit, each with its own best variance:
 """
 
 import math
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, NoReturn
 
