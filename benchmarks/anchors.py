@@ -212,7 +212,7 @@ def separation(
     codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: linear.Boundary
 ) -> dict[str, dict[str, float]]:
     """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
-    test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
+    test, (known, labels) = crops.rows("test"), vectors.train_faces(codes, mirrored, crops)
     labels, moments = (
         np.tile(labels, (len(known) // len(labels), 1)),
         Moments.of(known, np.arange(len(known)), products=False),
