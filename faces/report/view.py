@@ -67,7 +67,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/samples.png": "New faces that belong to nobody, drawn from the model's prior at several temperatures",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: each row a face, each column an attribute moved by the plain difference of the means",
-    "grids/features_calibrated.png": "The same in sigmas, the unit that is alike for every attribute",
+    "grids/features_edited.png": "Every edit at once: each row a face, each column one label the other way round",
     "plots/new_faces.png": "Real faces, reconstructions of test faces, and new faces from each prior: not chosen, the first of each set",
     "plots/history.png": "Loss on train and on valid faces, and reconstruction of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
@@ -620,7 +620,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "more": pictures(
             evidence,
             *(path for path in paths if path.startswith("grids/between_")),
-            *("grids/features_calibrated.png", "grids/features_native.png", "grids/means.png"),
+            *("grids/features_edited.png", "grids/features_native.png", "grids/means.png"),
         ),
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
