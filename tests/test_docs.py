@@ -13,6 +13,7 @@ import yaml
 
 import facemorph
 from facemorph import cli
+from faces import models
 from ops import preset
 from stages.check import check
 from tests.conftest import ROOT
@@ -175,6 +176,15 @@ def test_the_runtime_is_called_as_it_is_written():
     assert len(lines) >= 6
     for line in lines:
         cli.parser().parse_args(shlex.split(line, comments=True)[3:])
+
+
+def test_a_model_of_ones_own_has_the_methods_that_the_contract_asks_for():
+    (example,) = blocks(ROOT / "docs/experiments.md", "python")
+    (model,) = [
+        node for node in ast.parse(example).body if isinstance(node, ast.ClassDef) and node.name == "Model"
+    ]
+    methods = {node.name for node in model.body if isinstance(node, ast.FunctionDef)}
+    assert models.Model.__abstractmethods__ <= methods
 
 
 def test_the_introduction_is_short():
