@@ -4,8 +4,9 @@ in    data/model, data/export, data/vectors, data/raw/source.json, reports/metri
       reports/model_card.md, params.yaml
 out   FOLDER/   README.md (the model card), config.json, and the files of FILES, with SHA256SUMS over all
 
-Only outputs that fit the code and the params as they stand are taken (dvc status). Nothing is sent without --push and a
-token in HF_TOKEN; the hub's client is an extra (pip install huggingface_hub), imported only then.
+Only outputs that fit the code and the params as they stand are taken (dvc status). Nothing is sent without
+--push and a token in HF_TOKEN; the hub's client is an extra (pip install huggingface_hub), imported only
+then.
 """
 
 import argparse
@@ -39,8 +40,8 @@ KIND = "facemorph"
 PLACES = {  # words of the card that are about our folders -> the same about this one
     'Path("data/model")': 'Path(".")',
     'Path("data/vectors")': 'Path(".")',
-    "`data/export` holds the same as ONNX files": "The ONNX files, `arrays.safetensors` and `bundle.json` hold "
-    "the same",
+    "`data/export` holds the same as ONNX files": "The ONNX files, `arrays.safetensors` and "
+    "`bundle.json` hold the same",
 }
 
 
@@ -53,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def card(text: str) -> str:
-    """The hub's README.md from reports/model_card.md: with a link to the data's licence, and the folder's own paths."""
+    """The hub's README.md, from reports/model_card.md: with a link to the data's licence, and other paths."""
     opening, head, body = text.split("---\n", 2)
     if opening:
         raise Refused("reports/model_card.md does not begin with its YAML block; dvc repro report")
@@ -131,7 +132,7 @@ def prepare(root: Path, out: Path, commit: str) -> None:
 
 
 def provenance(root: Path) -> str:
-    """The commit, with -dirty behind it where files differ from it. Raises Refused where outputs are out of date."""
+    """The commit, with -dirty where files differ from it. Raises Refused where outputs are out of date."""
     if subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"], cwd=root, check=False).returncode:
         raise Refused(
             "the outputs here are not those of the code and params here; "
@@ -142,7 +143,7 @@ def provenance(root: Path) -> str:
 
 
 def may_push(source: dict[str, Any], commit: str, token: str | None, allowed: bool) -> str:
-    """The token, where nothing forbids sending. Raises Refused. `allowed`: a person has read the licence and said so."""
+    """The token, where nothing forbids sending. Raises Refused. `allowed`: a person has read the licence."""
     if not token:
         raise Refused(
             "--push needs a token with the right to write in HF_TOKEN (huggingface.co/settings/tokens)"
@@ -158,7 +159,7 @@ def may_push(source: dict[str, Any], commit: str, token: str | None, allowed: bo
 
 
 def push(folder: Path, name: str, private: bool, token: str) -> str:
-    """Make the hub's repository equal to the folder; the address of the commit. Raises Refused without the client."""
+    """Make the hub's repository equal to the folder; its commit's address. Raises Refused."""
     try:
         from huggingface_hub import HfApi  # noqa: PLC0415 (an extra)
     except ImportError:
