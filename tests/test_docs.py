@@ -163,7 +163,7 @@ def test_the_map_has_every_folder_of_the_library():
 
 def test_the_runtime_is_called_as_it_is_written():
     """Names that the example imports, and every command as its parser reads it."""
-    page = ROOT / "docs/runtime.md"
+    page = ROOT / "docs/python.md"
     (example,) = blocks(page, "python")
     imported = [
         name.name

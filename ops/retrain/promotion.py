@@ -24,6 +24,7 @@ CODE = Path(__file__).parents[2]
 HOURS = 7200.0  # seconds that a push of the cache may take
 MINUTES = 300.0
 FOLDERS = {"model": "data/model", "vectors": "data/vectors", "export": "data/export"}
+QUALITY = "reports/quality.json"  # what the website shows of a release
 
 
 class Abandoned(RuntimeError):
@@ -40,6 +41,8 @@ def copy_release(ledger: Ledger, clone: Path, version: str, about: Mapping[str, 
     with new_folder(ledger.release(version)) as folder:
         for name, place in FOLDERS.items():
             shutil.copytree(clone / place, folder / name, copy_function=shutil.copyfile)
+        if (clone / QUALITY).is_file():
+            shutil.copyfile(clone / QUALITY, folder / "export/quality.json")
         write_json(folder / "release.json", {**about, "version": version, "id": identity(folder / "export")})
     os.sync()
 
