@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from faces.data.crops import Geometry
+from faces.data.crops import BOX, Geometry
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
@@ -148,6 +148,10 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
             [0, 0, side, side],
             CELEBA_TEMPLATE - np.subtract(CELEBA_FRAME, side) / 2,
         )
+    elif cut.box == "auto":  # every face was aligned to CelebA's frame
+        frame = CELEBA_FRAME
+        box = list(BOX)
+        points = CELEBA_TEMPLATE
     else:
         box, points = list(cut.box), template(landmarks if len(landmarks) else None, frame)
     return {
@@ -156,7 +160,8 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
         "box": box,
         "size": cut.size,
         "filter": cut.filter,
-        "guessed": cut.box == "square" or (not len(landmarks) and tuple(frame) != CELEBA_FRAME),
+        "guessed": cut.box == "square"
+        or (cut.box != "auto" and not len(landmarks) and tuple(frame) != CELEBA_FRAME),
     }
 
 

@@ -46,6 +46,11 @@ class Config(Group):
     mirrors: tuple[Literal["kaggle", "huggingface", "gdrive"], ...]  # tried in this order
 
 
+def paths(config: Config) -> tuple[Path, ...]:
+    """What the data come from, outside of the project; what a mirror brought never changes."""
+    return (Path(config.path).expanduser(),) if config.path else ()
+
+
 def attributes(config: Config) -> tuple[str, ...]:
     """Those of the table at `path`, or the forty official ones. Raises SourceError where `path` is there but is no such set."""
     path = Path(config.path).expanduser()
