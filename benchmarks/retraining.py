@@ -29,7 +29,7 @@ import yaml
 
 from faces import sources
 from faces.core.params import read
-from ops.retrain.challenger import set_params
+from ops.params_file import set_params
 
 ROOT = Path(__file__).parents[1]
 PORT = 8437

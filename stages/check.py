@@ -31,8 +31,8 @@ def groups() -> dict[str, type[params.Group]]:
     return found
 
 
-def check(values: dict[str, Any]) -> tuple[str, ...]:
-    """The attributes that the chosen source offers, if every key of `values` is known and good. Raises ParamsError or SourceError."""
+def check_keys(values: dict[str, Any]) -> None:
+    """Raises ParamsError where a key of `values` is missing, unknown or wrong. The source itself is not asked."""
     readers = groups()
     known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {
         *REGISTRIES,
@@ -47,9 +47,15 @@ def check(values: dict[str, Any]) -> tuple[str, ...]:
             params.one_of(registry, name, package.names())
             package.config(name, values[registry])
     models.config(values["model"], values["models"])
+    params.one_of("data.source", values["data"]["source"], sources.names())
+
+
+def check(values: dict[str, Any]) -> tuple[str, ...]:
+    """The attributes that the chosen source offers, if every key of `values` is good. Raises ParamsError or SourceError."""
+    check_keys(values)
     source = sources.find(values["data"]["source"])
     offered = source.attributes(sources.config(values["data"]["source"], values["sources"]))
-    for name, group in readers.items():
+    for name, group in groups().items():
         if wanted := getattr(importlib.import_module(f"stages.{name}"), "wanted_attributes", None):
             for key, names in wanted(params.parse(group, params.pick(group, values))):
                 params.present(key, names, offered)

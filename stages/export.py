@@ -28,6 +28,7 @@ from faces.core.files import new_folder, write_json
 from faces.core.params import Group, load
 from faces.data.annotations import LANDMARKS, SPLITS
 from faces.data.crops import Crops
+from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
@@ -50,6 +51,7 @@ class Export(Group):
 class Params(Group):
     seed: int
     export: Export
+    detail: Detail
     primary: str = Field(alias="vectors.primary")
 
 
@@ -193,6 +195,7 @@ def write(
             "arrays": places_of_arrays,
             "attributes": [entries[row] for row in rows],
             "groups": [group for group in GROUPS if any(entry["group"] == group for entry in entries)],
+            "detail": params.detail.model_dump(),
             "prior": {"source": params.export.prior, "temperature": params.export.temperature},
             "presets": faces,
             "presets_from": "test" if show else "prior",

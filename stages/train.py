@@ -37,6 +37,7 @@ from faces.nn.device import compile_where_asked, fast_arithmetic, pick_device, t
 from faces.nn.quality import active_units
 
 CHECKPOINTS = Path(".ckpt")
+LATE = 0.3  # share of the budget
 
 
 class Train(Group):
@@ -69,9 +70,18 @@ def rows_of_step(rows: np.ndarray, seed: int, step: int, batch: int) -> np.ndarr
 
 
 def learning_rate(progress: float, highest: float, warmup: float, decay: str) -> float:
-    """A linear rise over the first `warmup` of the budget, then `decay`."""
+    """A linear rise over the first `warmup` of the budget, then `decay`: cosine, late or none.
+
+    Late is constant, then a straight line to zero over the last LATE of the budget (Hagele et al., "Scaling Laws and Compute-Optimal Training Beyond
+    Fixed Training Durations", NeurIPS 2024): a loss that comes in near the end still finds a rate at which it can be learnt.
+    """
     rise = min(1.0, progress / warmup) if warmup else 1.0
-    return highest * rise * (0.5 + 0.5 * math.cos(math.pi * progress) if decay == "cosine" else 1.0)
+    falls = {
+        "cosine": 0.5 + 0.5 * math.cos(math.pi * progress),
+        "late": min(1.0, (1 - progress) / LATE),
+        "none": 1.0,
+    }
+    return highest * rise * falls[decay]
 
 
 def average(target: nn.Module, model: nn.Module, weight: float) -> None:

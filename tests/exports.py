@@ -40,6 +40,7 @@ PARAMS = {
         "bootstrap": 20,
         "components": 2,
     },
+    "detail": {"noise": 0.12, "reach": 1},
     "export": {
         "prior": "train",
         "temperature": 0.8,
@@ -56,7 +57,9 @@ VAE = {
     "blocks": 0,
     "linear_in": 32,
     "linear_out": 32,
+    "finish": 0.0,
     "features": 0.0,
+    "contrast": 0.0,
     "batch": 8,
     "learning_rate": 1.0e-3,
     "betas": [0.9, 0.99],

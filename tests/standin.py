@@ -217,6 +217,7 @@ def write_export(
         },
         "attributes": [described(row, name) for row, name in enumerate(attributes)],
         "groups": list(dict.fromkeys(group for _, group, _, _ in attributes.values())),
+        "detail": {"noise": 0.12, "reach": 1},
         "prior": {"source": "train", "temperature": 0.8},
         "presets": [{"label": f"Face {i + 1}", "picture": thumbnail(images[i])} for i in range(presets)],
         "presets_from": "test",

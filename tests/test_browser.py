@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import urlsplit
@@ -84,6 +85,22 @@ class Model:
         return np.frombuffer(
             (self.folder / "arrays.bin").read_bytes(), "<f4", count, where["offset"]
         ).reshape(where["shape"])
+
+    @property
+    def first(self) -> int:
+        """The preset to start with: the least squared distance from the middle of the first sliders, in their ranges."""
+        telling = [i for i, attribute in enumerate(self.bundle["attributes"]) if attribute["telling"]]
+        sigmas = np.array([self.bundle["attributes"][i]["sigma"] for i in telling])
+        low, high = np.array([self.bundle["attributes"][i]["range"] for i in telling]).T
+        standing = (self.array("presets") - self.array("mean")) @ self.array("directions")[telling].T / sigmas
+        return int((((2 * standing - low - high) / (high - low)) ** 2).sum(1).argmin())
+
+    def link(self, rest: str) -> str:
+        """The link of this model."""
+        files = self.bundle["files"]
+        return f"#{rest}&model=" + "".join(
+            files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx"
+        )
 
     def step(self, name: str) -> np.ndarray:
         """(D,) one sigma of an attribute."""
@@ -166,9 +183,11 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def file_server(folder: Path) -> Iterator[tuple[str, ThreadingHTTPServer]]:
+def file_server(
+    folder: Path, handler: type[SimpleHTTPRequestHandler] = Quiet
+) -> Iterator[tuple[str, ThreadingHTTPServer]]:
     """A plain file server, as anyone might put the static site behind."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/", server
@@ -191,9 +210,18 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+def ready(page: Page) -> Page:
+    """The page, once its first picture is there."""
+    expect(page.locator("#frame")).to_have_attribute("data-shown", re.compile("."), timeout=30000)
+    return page
+
+
 @pytest.fixture
 def visit(browser):
-    """visit(url, ...) -> Page, ready. What the page complains of, or asks of another origin, fails the test at its end."""
+    """visit(url, ...) -> Page, ready. What the page complains of, or asks of another origin, fails the test at its end.
+
+    broken: it is not waited for, and may log errors.
+    """
     contexts, complaints = [], []
 
     def open_page(url: str, viewport: dict = DESKTOP, broken: bool = False, **options) -> Page:
@@ -219,9 +247,7 @@ def visit(browser):
             ),
         )
         page.goto(url)
-        if not broken:
-            expect(page.locator("#frame")).to_have_attribute("data-shown", re.compile("."), timeout=30000)
-        return page
+        return page if broken else ready(page)
 
     yield open_page
     for context in contexts:
@@ -297,7 +323,7 @@ def test_both_backends_draw_what_the_model_says(visit, request, model, where):
     """Preset, sample, slider, lock, morph: each picture is NumPy's to rounding, and one seed is one face everywhere."""
     page = visit(request.getfixturevalue(where))
     mean, presets = model.array("mean"), model.array("presets")
-    assert near(pixels(page), model.picture(presets[0]))
+    assert near(pixels(page), model.picture(presets[model.first]))
     page.fill("#seed", "7")
     page.press("#seed", "Enter")
     shows(page, base={"kind": "seed", "seed": 7})
@@ -305,7 +331,7 @@ def test_both_backends_draw_what_the_model_says(visit, request, model, where):
     words = [page.evaluate("document.getElementById('after').getAttribute('aria-label')")]
     assert words == ["Random face 7, unedited"]
 
-    page.get_by_role("button", name="Face 2", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Face 2(:|$)")).click()
     shows(page, base={"kind": "preset", "index": 1})
     slide(page, "Smile", "Smiling", 2)
     edited = presets[1] + 2 * model.step("Smiling")
@@ -323,7 +349,7 @@ def test_both_backends_draw_what_the_model_says(visit, request, model, where):
     page.click("#reset-all")
     shows(page, strengths={}, locked=[])
     page.click("#tab-morph")
-    page.locator("#morph-presets").get_by_role("button", name="Face 4").click()
+    page.locator("#morph-presets").get_by_role("button", name=re.compile("^Face 4(:|$)")).click()
     shows(page, mix=0.5)
     a, b = presets[1] - mean, presets[3] - mean
     la, lb = np.linalg.norm(a), np.linalg.norm(b)
@@ -363,7 +389,7 @@ def test_a_slider_moves_the_picture_while_it_is_dragged(visit, static, model):
     assert seen == sorted(seen)
     page.click("#undo")
     shows(page, strengths={})
-    assert near(pixels(page), model.picture(model.array("presets")[0]))
+    assert near(pixels(page), model.picture(model.array("presets")[model.first]))
 
 
 def test_undo_redo_reset_and_double_click(visit, served):
@@ -432,12 +458,15 @@ def test_a_link_opens_the_same_face(visit, served, model):
     first = pixels(page)
     slide(page, "Smile", "Smiling", -1)
     link = page.url
-    assert link.endswith("#seed=42&Smiling=-1&lock=Male&with=preset2&mix=0.25")
+    assert link == served + model.link("seed=42&Smiling=-1&lock=Male&with=preset2&mix=0.25")
+    expect(page.locator(".toast")).to_have_count(0)
     again = visit(link)
     assert near(pixels(again), pixels(page), 0.01)
     again.goto(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
     shows(again, strengths={"Smiling": 1.2})
     assert near(pixels(again), first, 0.01)
+    again.goto(link.replace("&model=", "&model=0"))
+    expect(again.locator(".toast")).to_contain_text("made with another model")
 
 
 @pytest.mark.parametrize("where", ["served", "static"])
@@ -455,7 +484,7 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     changed = np.abs(shown - before).max(2) > 2
     assert 0.02 < changed.mean() < 0.6
     assert not changed[:5].any() and not changed[:, :5].any()
-    assert set(page.url.split("#")[1].split("&")) == {"Smiling=3", "Eyeglasses=2"}
+    assert set(page.url.split("#")[1].split("&")[:-1]) == {"Smiling=3", "Eyeglasses=2"}
 
     name, data = saved(page, "png")
     result = Image.open(io.BytesIO(data))
@@ -580,6 +609,7 @@ def test_files_open_and_carry_the_mark(visit, static, model):
         (320, 320),
         0,
     )
+    assert len(data) < 500_000
     assert b"generative model" in image.info["comment"]
     frames = []
     for i in range(30):
@@ -643,7 +673,7 @@ def test_a_slider_of_ones_own(visit, request, where, drawn, model):
 
     slider(page, "Spectacles").fill("1.5")
     shows(page, strengths={"own:1": 1.5})
-    moved = model.array("presets")[0] + 1.5 * file["sigma"] * unit
+    moved = model.array("presets")[model.first] + 1.5 * file["sigma"] * unit
     assert near(pixels(page), model.picture(moved))
     assert "own" not in page.url
 
@@ -715,14 +745,14 @@ def test_judgements_are_behind_a_fold_and_search_finds_them(visit, served):
     expect(slider(page, "Long hair")).to_be_hidden()
 
 
-def test_a_keyboard_alone_is_enough(visit, served):
+def test_a_keyboard_alone_is_enough(visit, served, model):
     """From the top of the page: skip to the sliders, move, lock, reset one; shortcuts sample, undo, save; Escape closes; shortcuts can be switched off."""
     page = visit(served)
     focus = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
     page.keyboard.press("Tab")
     assert page.evaluate(focus) == "Skip to the sliders"
     page.keyboard.press("Enter")
-    for _ in range(12):
+    for _ in range(16):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.type") == "range":
             break
@@ -741,7 +771,7 @@ def test_a_keyboard_alone_is_enough(visit, served):
     page.keyboard.press("r")
     until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[0].kind === 'seed'")
     page.keyboard.press("z")
-    shows(page, base={"kind": "preset", "index": 0}, strengths={"Smiling": 0.2})
+    shows(page, base={"kind": "preset", "index": model.first}, strengths={"Smiling": 0.2})
     page.keyboard.press("s")
     expect(page.get_by_role("dialog", name="Save")).to_be_visible()
     page.keyboard.press("Escape")
@@ -862,3 +892,310 @@ def test_a_broken_site_says_so(visit, built, tmp_path):
         page = visit(url, broken=True)
         expect(page.locator("#veil-text")).to_contain_text("export/arrays.bin: 404")
         expect(page.locator("#veil-retry")).to_be_visible()
+
+
+# What a person trusts it with
+
+
+def test_the_first_step_of_a_slider_moves_a_photograph(visit, static, astronaut):
+    """No dead zone: the change grows with each step from the first on, and at zero the photograph is as it was, to the pixel."""
+    page = visit(static)
+    upload(page, astronaut)
+    before = pixels(page).astype(int)
+    assert (before == pixels(page, "before")).all()
+    changes = []
+    for strength in (0.25, 0.5, 1, 2):
+        slide(page, "Glasses", "Eyeglasses", strength)
+        changes.append(np.abs(pixels(page) - before).mean())
+    assert changes[0] > 0.05
+    assert all(1.5 < later / earlier < 2.5 for earlier, later in pairwise(changes))
+    slide(page, "Glasses", "Eyeglasses", 0.25)
+    page.get_by_role("button", name="Reset Glasses").click()
+    shows(page, strengths={})
+    assert (pixels(page) == before).all()
+
+
+def test_a_morph_arrives_at_the_other_face(visit, static, model, drawn):
+    """From a photograph to a drawn face, then to another photograph: at 100% the middle of the crop is the other's; what lies outside stays."""
+    page = visit(static)
+    upload(page, drawn[0])
+    page.get_by_text("Whole photo").click()
+    until(page, "document.getElementById('after').width === 178")
+    first = np.asarray(Image.open(drawn[0]))
+    page.get_by_role("tab", name="Morph").click()
+    page.locator("#morph-presets button").nth(3).click()
+    page.get_by_role("slider", name="Way to the other face").fill("1")
+    shows(page, mix=1)
+    arrived = pixels(page)
+    face = model.picture(model.array("presets")[3])
+    wanted = np.asarray(Image.fromarray(face).resize((148, 148), Image.Resampling.BICUBIC))
+    middle = slice(52, 96)  # of the crop's 148 pixels, which begin at (15, 35)
+    assert (
+        np.abs(arrived[35:183, 15:163].astype(int) - wanted)[middle, middle].mean() < 8
+    )  # the spline softens edges
+    assert (arrived[:35] == first[:35]).all()
+
+    page.set_input_files("#morph-file", drawn[5])
+    until(page, "JSON.parse(document.getElementById('morph-b').dataset.base ?? 'null')?.kind === 'photo'")
+    shows(page, mix=1)
+    other = np.asarray(Image.open(drawn[5]))
+    give_up = monotonic() + 20
+    while np.abs(pixels(page)[35:183, 15:163].astype(int) - other[35:183, 15:163])[middle, middle].max() > 1:
+        assert monotonic() < give_up
+    assert (pixels(page)[:35] == first[:35]).all()
+    page.click("#share")
+    expect(page.locator(".toast")).to_contain_text("cannot carry: the photograph, the morph to a photograph")
+
+
+def touch(page: Page, *places: tuple[float, float]) -> None:
+    """One finger: down at the first place, by way of the others, and up."""
+    session = page.context.new_cdp_session(page)
+    for i, (x, y) in enumerate(places):
+        kind = "touchMove" if i else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_swipe_up_scrolls_and_moves_no_slider(visit, served):
+    """A touch that goes up from a slider's track scrolls the page; one that goes sideways moves the slider, and a tap puts it there."""
+    page = visit(served, PHONE, has_touch=True, is_mobile=True)
+    track = page.locator(".row[data-name=Eyeglasses] .track")
+    track.scroll_into_view_if_needed()
+    box = track.bounding_box()
+    x, y = box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2
+    top = page.evaluate("scrollY")
+    touch(page, *((x, y - 12 * i) for i in range(9)))
+    until(page, f"scrollY > {top} + 40")
+    assert state(page)["strengths"] == {}
+    assert float(slider(page, "Glasses").input_value()) == 0
+
+    box = track.bounding_box()
+    y = box["y"] + box["height"] / 2
+    touch(page, *((box["x"] + box["width"] / 2 + 5 * i, y) for i in range(9)))
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses > 0.3")
+    touch(page, (box["x"] + 0.25 * box["width"], y))
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses < -0.5")
+
+
+def test_numbers_steps_and_surprises(visit, served, model):
+    """A typed number moves the slider, what is none is put back, a large one ends where the slider does; Shift makes coarse steps; 0 resets one."""
+    page = visit(served)
+    field = page.get_by_role("textbox", name="Smile, in sigmas")
+    field.fill("-1,25")
+    field.press("Enter")
+    shows(page, strengths={"Smiling": -1.25})
+    field.fill("much")
+    field.press("Enter")
+    expect(field).to_have_value("\N{MINUS SIGN}1.25")
+    field.fill("99")
+    field.press("Enter")
+    end = float(slider(page, "Smile").get_attribute("max"))
+    shows(page, strengths={"Smiling": end})
+    slide(page, "Glasses", "Eyeglasses", 1)
+    slider(page, "Glasses").press("Shift+ArrowLeft")
+    shows(page, strengths={"Smiling": end, "Eyeglasses": 0.5})
+    slider(page, "Glasses").press("0")
+    shows(page, strengths={"Smiling": end})
+    page.get_by_role("button", name="Surprise me").click()
+    give_up = monotonic() + 20
+    while set(state(page)["strengths"]) == {"Smiling"}:
+        assert monotonic() < give_up
+        page.wait_for_timeout(30)
+    moved = state(page)["strengths"]
+    assert 1 <= len(moved) <= 3
+    code = model.array("presets")[model.first] - model.array("mean")
+    for name, strength in moved.items():
+        row = model.names.index(name)
+        attribute = model.bundle["attributes"][row]
+        place = code @ model.array("directions")[row] / attribute["sigma"] + strength
+        assert attribute["range"][0] - 0.03 <= place <= attribute["range"][1] + 0.03
+    page.click("#undo")
+    shows(page, strengths={"Smiling": end})
+
+
+def test_show_me_moves_the_first_slider(visit, served):
+    page = visit(served)
+    page.get_by_role("button", name="Show me").click()
+    until(page, "Math.abs(JSON.parse(document.getElementById('frame').dataset.shown)[2].Smiling ?? 0) > 0.3")
+    page.click("#undo")
+    shows(page, strengths={})
+
+
+def test_own_sliders_outlive_undo_and_reload(visit, static, drawn):
+    """Removed and undone, the slider is back with its value; loaded again, the page has it where it was, and its link says that it cannot carry it."""
+    page = visit(static)
+    page.get_by_role("tab", name="Make a slider").click()
+    page.set_input_files("#drop-with input", drawn[:2])
+    page.set_input_files("#drop-without input", drawn[4:6])
+    expect(page.locator("#drop-without .thumbs button")).to_have_count(2, timeout=30000)
+    expect(page.locator("#drop-with .thumbs button")).to_have_count(2, timeout=30000)
+    page.fill("#make-name", "Spectacles")
+    page.press("#make-name", "Enter")
+    page.get_by_role("tab", name="Sliders").click()
+    slider(page, "Spectacles").fill("1.5")
+    shows(page, strengths={"own:1": 1.5})
+    shown = pixels(page)
+    page.get_by_role("button", name="Remove Spectacles").click()
+    shows(page, strengths={})
+    expect(slider(page, "Spectacles")).to_have_count(0)
+    page.click("#undo")
+    shows(page, strengths={"own:1": 1.5})
+    assert slider(page, "Spectacles").input_value() == "1.5"
+    page.click("#share")
+    expect(page.locator(".toast")).to_contain_text("cannot carry: sliders of your own")
+    page.reload()
+    expect(page.locator("#frame")).to_have_attribute("data-shown", re.compile("own:1"), timeout=30000)
+    assert slider(page, "Spectacles").input_value() == "1.5"
+    assert near(pixels(page), shown, 0.01)
+
+
+def test_a_server_that_is_gone_can_be_tried_again(visit, served):
+    """The old picture says that it is not up to date, and that goes away when the next one is drawn."""
+    page = ready(visit(served, broken=True))
+    page.route("**/api/edit*", lambda route: route.abort())
+    slider(page, "Smile").fill("1")
+    expect(page.locator("#stale")).to_be_visible()
+    expect(page.locator("#stale-text")).to_contain_text("The server cannot be reached")
+    assert state(page)["strengths"] == {}
+    page.unroute("**/api/edit*")
+    page.click("#stale-retry")
+    shows(page, strengths={"Smiling": 1})
+    expect(page.locator("#stale")).to_be_hidden()
+
+
+def test_a_place_that_does_not_work_can_be_left(visit, served):
+    """The model that a person moved into the browser fails to load the next time: one button leads back to the server."""
+    page = ready(visit(served, broken=True))
+    page.evaluate("localStorage.setItem('place', 'local')")
+    page.route("**/js/worker.js", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#veil-text")).to_contain_text("js/worker.js cannot be loaded", timeout=30000)
+    page.get_by_role("button", name="Run it on the server").click()
+    ready(page)
+    expect(page.locator("#privacy")).to_contain_text("sent to this server")
+
+
+class Texts(Quiet):
+    """A file server that takes every module of such an ending for plain text."""
+
+    ending = ".mjs"
+
+    def guess_type(self, path) -> str:
+        return "text/plain" if str(path).endswith(self.ending) else super().guess_type(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [(".mjs", None), ("/ort.wasm.min.js", "as text/plain"), ("/app.js", "sends them as text")],
+)
+def test_a_file_server_that_calls_modules_text(visit, built, ending, said, monkeypatch):
+    """.mjs is not needed; where .js itself comes as text, the page says so instead of loading for ever."""
+    monkeypatch.setattr(Texts, "ending", ending)
+    with file_server(built, Texts) as (url, _):
+        page = visit(url, broken=said is not None)
+        if said:
+            expect(page.locator("#veil-text")).to_contain_text(said, timeout=30000)
+            expect(page.locator("#veil-retry")).to_be_visible()
+
+
+def test_a_page_opened_from_the_disk_says_what_to_do(browser, built):
+    page = browser.new_page()
+    page.goto((built / "index.html").as_uri())
+    expect(page.locator("#veil-text")).to_contain_text("python -m http.server")
+    page.close()
+
+
+def test_messages_lie_on_dialogs(visit, static, tmp_path):
+    """A refusal inside a dialog is on top of it and can be dismissed; an unfinished trio of clicks ends with the dialog."""
+    page = visit(static)
+    photograph(600, tmp_path / "face.jpg")
+    upload(page, tmp_path / "face.jpg")
+    page.click("#align-open")
+    page.click("#align-clicks")
+    box = page.locator("#align-canvas").bounding_box()
+    for _ in range(3):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    note = page.locator("dialog[open] .toast")
+    expect(note).to_contain_text("The three points coincide")
+    note.get_by_role("button", name="Dismiss").click()
+    expect(note).to_have_count(0)
+    page.click("#align-clicks")
+    page.keyboard.press("Escape")
+    page.click("#align-open")
+    expect(page.locator("#align-photo.clicking")).to_have_count(0)
+    expect(page.locator("#align-marks .point")).to_have_count(3)
+
+
+def test_only_the_photograph_that_is_shown_is_held(visit, static, astronaut, drawn):
+    """Of three photographs one has its pixels; a step back reads the file again and shows the same picture."""
+    page = visit(static)
+    upload(page, astronaut)
+    first = pixels(page)
+    for number, path in enumerate(drawn[:2], 2):
+        page.set_input_files("#file", path)
+        shows(page, base={"kind": "photo", "id": number})
+    page.click("#undo")
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1})
+    assert (pixels(page) == first).all()
+
+
+def test_a_large_photograph_is_sent_small(visit, served, tmp_path):
+    """5000 pixels a side, several megabytes: what is sent is less than 1 MB, the face is found where it is, and the file that is saved is whole."""
+    large = Image.fromarray(skimage.data.astronaut()).resize((5000, 5000), Image.Resampling.BICUBIC)
+    large.save(path := tmp_path / "large.jpg", quality=97)
+    assert path.stat().st_size > 2e6
+    page = visit(served)
+    page.evaluate(
+        """() => {
+            window.sent = [];
+            const fetched = window.fetch;
+            window.fetch = (url, options) => {
+                if (options?.body?.size) window.sent.push(options.body.size);
+                return fetched(url, options);
+            };
+        }"""
+    )
+    upload(page, path)
+    (size,) = page.evaluate("window.sent")
+    assert 1e4 < size < 1e6
+    large.resize((1000, 1000)).save(small := tmp_path / "small.png")
+    crop = pixels(page, "crop")
+    page.set_input_files("#file", small)
+    shows(page, base={"kind": "photo", "id": 2})
+    assert near(pixels(page, "crop"), crop, 4)
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1})
+    _, data = saved(page, "png")
+    assert Image.open(io.BytesIO(data)).size == (4899, 4899)  # 24 megapixels are held
+
+
+def test_tracks_are_seen_in_forced_colours(visit, served):
+    page = visit(served, forced_colors="active")
+    slide(page, "Smile", "Smiling", 2)
+    track = page.locator(".row[data-name=Smiling] .track")
+    shot = np.asarray(Image.open(io.BytesIO(track.screenshot())).convert("L")).astype(int)
+    line = shot[shot.shape[0] // 2]
+    assert len(set(np.round(line[12:-12] / 16))) >= 3  # the bar, the band, and what is neither
+
+
+def test_steps_are_shown_and_lead_back(visit, served):
+    """Three steps make four pictures, which differ; the second leads back to its state, and the last one forth again."""
+    page = visit(served)
+    for strength in (1, 2):
+        slide(page, "Glasses", "Eyeglasses", strength)
+        slide(page, "Hat", "Wearing_Hat", strength)
+    page.get_by_text("Steps so far").click()
+    steps = page.locator("#history button")
+    expect(steps).to_have_count(5)
+    pictures = steps.locator("canvas").evaluate_all(
+        "canvases => canvases.map((canvas) => canvas.toDataURL())"
+    )
+    assert len(set(pictures)) == 5
+    steps.nth(1).click()
+    shows(page, strengths={"Eyeglasses": 1})
+    expect(page.locator("#redo")).to_be_enabled()
+    assert page.evaluate("document.activeElement.title").startswith("Step 2: Face ")
+    steps.nth(4).click()
+    shows(page, strengths={"Eyeglasses": 2, "Wearing_Hat": 2})
+    expect(page.locator("#redo")).to_be_disabled()

@@ -82,6 +82,7 @@ def test_the_bundle_lists_its_files_truly(root, about):
     assert smile["error_reduction"] == 0.625 and glasses["error_reduction"] is None
     assert smile["auroc"] > 0.95
     assert about["quality"] == exports.METRICS["reconstruction"]
+    assert about["detail"] == exports.PARAMS["detail"]
     assert about["geometry"]["frame"] == [178, 218]
     np.testing.assert_allclose(
         about["geometry"]["template"], [[69.745, 111], [107.237, 111], [88.5, 152.514]], atol=1e-3

@@ -232,6 +232,42 @@ def test_the_page_holds_everything_and_loads_nothing(project, tmp_path, monkeypa
     assert capsys.readouterr().out.startswith(f"{out}: first, second; ")
 
 
+def test_the_markdown_says_the_same_in_tables(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    assert compare.main(["first", "second", "--md"]) == 0
+    assert not (project / "compare.html").exists()
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "## Figures, held against `first`\n\n`second`: of the critical figures 0 better and 0 worse, of all figures 0 and 1."
+    )
+    assert "| `models.vae.code_length` | 16 | 8 |" in text
+    assert "| `auroc.mean` | 0.9 | 0.85 (\N{MINUS SIGN}0.05, worse) |" in text
+    assert "| 10 (9 to 11) | 8 (7 to 9.5) (\N{MINUS SIGN}2, better, intervals overlap) |" in text
+    assert text.count("<details>") == text.count("</details>") == 2
+
+
+def test_critical_figures_are_never_folded():
+    """And a bar in a name does not end its cell."""
+    text = compare.markdown(
+        [revision("a", {"auroc": {"Gray|White": 0.9}}), revision("b", {"auroc": {"Gray|White": 0.8}})]
+    )
+    assert (
+        "| `auroc.Gray\\|White` | 0.9 | 0.8 (\N{MINUS SIGN}0.1, worse) |" in text and "<details>" not in text
+    )
+
+
+def test_the_markdown_fits_into_a_comment():
+    first, second = (
+        {"new": {f"figure_{number}": float(number + by) for number in range(2000)}} for by in (0, 1)
+    )
+    text = compare.markdown([revision("a", first), revision("b", second)])
+    assert len(text) < 65_536 and "`python -m ops.experiments.compare a b`" in text
+
+
+def test_equal_runs_are_said_to_be_equal():
+    assert compare.markdown([revision("a", FIRST), revision("b", FIRST)]).endswith("No figure differs.")
+
+
 def test_without_the_cache_the_figures_are_still_compared(project, tmp_path, monkeypatch):
     place = tmp_path / "clone"
     run(tmp_path, "git", "clone", "-q", str(project), str(place))

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-import yaml
 from PIL import Image
 
 from faces.edits import detail
 from tests import standin
+from web import npm
 
-JS = Path(__file__).parent.parent / "web" / "page" / "js"
+ROOT = Path(__file__).parent.parent
+JS = ROOT / "web" / "page" / "js"
+DETAIL = {"noise": 0.12, "reach": 1}
 PRELUDE = """
 import {{ readFileSync }} from "node:fs";
 const types = {{ uint8: Uint8ClampedArray, float32: Float32Array, float64: Float64Array }};
@@ -91,6 +93,40 @@ def export(tmp_path_factory) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(5)
+
+
+# How it is written
+
+
+def test_the_linter_finds_nothing():
+    """biome.json's rules over JavaScript and CSS, and its formatting."""
+    try:
+        with npm.installed(ROOT / "web" / "lint") as packages:
+            command = [
+                packages / ".bin" / "biome",
+                "ci",
+                "--error-on-warnings",
+                "--config-path",
+                ROOT / "biome.json",
+                ROOT / "web" / "page",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except npm.NoPackages as error:
+        pytest.skip(str(error))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_line_is_longer_than_110_columns():
+    """What the formatter does not break: comments and texts."""
+    files = [*JS.glob("*.js"), JS.parent / "style.css"]
+    assert len(files) > 30
+    lines = [
+        (path.name, i)
+        for path in files
+        for i, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > 110
+    ]
+    assert lines == []
 
 
 # The bundle's arithmetic, against the server's
@@ -451,21 +487,71 @@ def test_a_face_drawn_back_six_decibels_worse_is_unlike():
 
 
 def test_small_changes_shrink_as_the_measured_edits_do(rng):
-    """The page's weights equal those of faces/edits/detail.py with the params of the pipeline, to a thousandth of a level."""
-    settings = yaml.safe_load((JS.parents[2] / "params.yaml").read_text(encoding="utf-8"))["detail"]
+    """The page's weights equal those of faces/edits/detail.py with the export's params, to a thousandth of a level."""
+    settings = {"noise": 0.2, "reach": 2}
     before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)
-    found = node(
-        "return [NOISE, REACH, shrunk(input.before, input.after, 16)];",
-        {"detail.js": "NOISE, REACH, shrunk"},
+    found, whole = node(
+        """
+        const [before, after] = [input.before, input.after];
+        return [input.detail, { noise: 0, reach: 1 }].map((detail) => weighed(before, after, weights(before, after, 16, detail)));
+        """,
+        {"detail.js": "weighed, weights"},
         before=before,
         after=after,
+        detail=settings,
     )
-    assert found[:2] == [settings["noise"], settings["reach"]]
     change = torch.from_numpy((after - before) / 127.5).permute(2, 0, 1)[None]
     expected = 127.5 * detail.shrunk(change, detail.Detail(**settings))[0].permute(1, 2, 0).numpy()
     assert 0.2 < (expected == 0).mean() < 0.8
-    np.testing.assert_allclose(found[2].reshape(16, 16, 3), expected, atol=1e-3)
+    np.testing.assert_allclose(found.reshape(16, 16, 3), expected, atol=1e-3)
+    np.testing.assert_allclose(
+        whole.reshape(16, 16, 3), after - before, atol=1e-3
+    )  # no noise: every change counts
+
+
+CHANGED = """
+const changed = (after) => {
+  const weight = weights(input.before, after, 64, input.detail);
+  return addChange(input.photo, enlargedChange(weighed(input.before, after, weight), 64), input.matrix, 64);
+};
+"""
+
+
+def test_a_morph_gives_way_to_the_other_photograph(rng):
+    """All the way, the middle of the crop is the other photograph's, shifted and turned as the two alignments say; half way, the mean of both."""
+    photos = rng.integers(0, 256, (2, 200, 200, 4), dtype=np.uint8)
+    scale = 64 / 160
+    first = [
+        scale,
+        0,
+        scale * (0.5 - 20) - 0.5,
+        scale * (0.5 - 20) - 0.5,
+    ]  # the crop is the square from 20 to 180
+    second = [
+        0,
+        scale,
+        64 - scale * (0.5 - 20) - 0.5,
+        scale * (0.5 - 20) - 0.5,
+    ]  # the same square, a quarter turned
+    whole, half = node(
+        """
+        const none = enlargedChange(new Float32Array(64 * 64 * 3), 64);
+        const other = { picture: input.other, toModel: input.second };
+        return [1, 0.5].map((share) => addChange(input.photo, none, input.first, 64, { share, ...other }));
+        """,
+        {"detail.js": "addChange, enlargedChange"},
+        photo=picture(photos[0]),
+        other=picture(photos[1]),
+        first=first,
+        second=second,
+    )
+    middle = slice(70, 130)
+    turned = np.rot90(photos[1], -1)[middle, middle, :3]
+    np.testing.assert_allclose(whole.reshape(photos[0].shape)[middle, middle, :3], turned, atol=1)
+    mean = (turned.astype(float) + photos[0][middle, middle, :3]) / 2
+    np.testing.assert_allclose(half.reshape(photos[0].shape)[middle, middle, :3], mean, atol=1)
+    assert (whole.reshape(photos[0].shape)[:20] == photos[0][:20]).all()
 
 
 def test_a_change_lands_where_the_alignment_says(rng):
@@ -477,12 +563,13 @@ def test_a_change_lands_where_the_alignment_says(rng):
     photo = rng.integers(20, 130, (260, 260, 4), dtype=np.uint8)
     photo[..., 3] = 255
     result = node(
-        "return addChange(input.photo, change(input.before, input.after, 64), input.matrix, 64);",
-        {"detail.js": "change, addChange"},
+        CHANGED + "return changed(input.after);",
+        {"detail.js": "addChange, enlargedChange, weighed, weights"},
         photo=picture(photo),
         before=before,
         after=after,
         matrix=matrix,
+        detail=DETAIL,
     ).reshape(photo.shape)
     added = result.astype(float) - photo
     assert (added[..., 3] == 0).all()
@@ -502,14 +589,12 @@ def test_a_photograph_keeps_its_detail(rng):
     scale = 64 / 200  # the crop is the square from 100 to 300
     matrix = [scale, 0, scale * (0.5 - 100) - 0.5, scale * (0.5 - 100) - 0.5]
     same, lighter = node(
-        """
-        const add = (after) => addChange(input.photo, change(input.before, after, 64), input.matrix, 64);
-        return [add(input.before), add(input.before.map((v) => v + 50))];
-        """,
-        {"detail.js": "change, addChange"},
+        CHANGED + "return [changed(input.before), changed(input.before.map((v) => v + 50))];",
+        {"detail.js": "addChange, enlargedChange, weighed, weights"},
         photo=picture(photo),
         before=before,
         matrix=matrix,
+        detail=DETAIL,
     )
     assert (same.reshape(photo.shape) == photo).all()
     added = lighter.reshape(photo.shape).astype(int)[..., :3] - photo[..., :3]
@@ -630,40 +715,82 @@ def test_the_latest_request_wins():
     assert shown == "work 1,show 1,work 10,show 10,work 11,fail 11,work 12,work 14,show 14".split(",")
 
 
-def test_a_link_comes_back_and_never_holds_a_photograph():
-    attributes = [
-        {"name": "Smiling", "range": [-2, 2], "reach": 4},
-        {"name": "Male", "range": [-1, 1], "reach": 2},
-    ]
+def test_a_link_comes_back_and_says_what_it_leaves_out():
+    bundle = {
+        "attributes": [
+            {"name": "Smiling", "range": [-2, 2], "reach": 4.37},
+            {"name": "Male", "range": [-1, 1], "reach": 2},
+        ],
+        "mark": "abcdef",
+    }
     result = node(
         """
         const other = { kind: "preset", index: 3 };
-        const state = { base: { kind: "seed", seed: 42 }, other, mix: 0.25, strengths: { Smiling: 1.2, "own:1": 2 }, locked: ["Male", "own:1"] };
-        const photo = { ...state, base: { kind: "photo", id: 1 }, other: { kind: "photo", id: 2 } };
-        const read = (hash) => fromHash(hash, input.attributes);
-        return { link: toHash(state, input.attributes), back: read(toHash(state, input.attributes)), photo: toHash(photo, input.attributes),
-          hostile: read("#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3&lock=Smiling,x,,constructor&Nose=2"), empty: read("") };
+        const plain = { base: { kind: "seed", seed: 42 }, other, mix: 0.25, strengths: { Smiling: 1.2 }, locked: ["Male"], own: [] };
+        const own = { ...plain, strengths: { Smiling: 1.2, "own:1": 2 }, locked: ["Male", "own:1"], own: ["own:1"] };
+        const photo = { ...plain, base: { kind: "photo", id: 1 }, other: { kind: "photo", id: 2 } };
+        const read = (hash) => fromHash(hash, input.bundle);
+        return { links: [plain, own, photo].map((state) => toHash(state, input.bundle)), left: [plain, own, photo].map(leftOut),
+          back: read(toHash(own, input.bundle)), foreign: read("#seed=1&model=abcdee").foreign, empty: read(""),
+          hostile: read("#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3&lock=Smiling,x,,constructor&Nose=2") };
         """,
-        {"share.js": "toHash, fromHash"},
-        attributes=attributes,
+        {"share.js": "toHash, fromHash, leftOut"},
+        bundle=bundle,
     )
-    assert result["link"] == "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25"
+    link = "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25&model=abcdef"
+    assert result["links"] == [link, link, "#Smiling=1.2&lock=Male&model=abcdef"]
+    assert result["left"] == [[], ["sliders of your own"], ["the photograph", "the morph to a photograph"]]
     assert result["back"] == {
         "base": {"kind": "seed", "seed": 42},
         "other": {"kind": "preset", "index": 3},
         "mix": 0.25,
         "strengths": {"Smiling": 1.2},
         "locked": ["Male"],
+        "foreign": False,
     }
-    assert result["photo"] == "#Smiling=1.2&lock=Male"
+    assert result["foreign"] is True
     assert result["hostile"] == {
         "base": None,
         "other": {"kind": "preset", "index": 3},
         "mix": 0,
-        "strengths": {"Smiling": 4},
+        "strengths": {"Smiling": 4.35},
         "locked": ["Smiling"],
+        "foreign": False,
     }
-    assert result["empty"] == {"base": None, "other": None, "mix": 0, "strengths": {}, "locked": []}
+    assert result["empty"] == {
+        "base": None,
+        "other": None,
+        "mix": 0,
+        "strengths": {},
+        "locked": [],
+        "foreign": False,
+    }
+
+
+def test_numbers_are_read_as_people_type_them():
+    texts = ["1.5", " +2 ", "\N{MINUS SIGN}0,25", "-.5", "\N{EN DASH}1", "", "abc", "1e9", "--1", "1.2.3"]
+    numbers = node("return input.texts.map(typed);", {"sliders.js": "typed"}, texts=texts)
+    assert numbers == [1.5, 2, -0.25, -0.5, -1, None, None, None, None, None]
+
+
+def test_a_photograph_is_kept_while_a_step_leads_to_it_and_its_pixels_while_it_is_shown():
+    kept = node(
+        """
+        const session = new Session({ bundle: { byName: new Map() } });
+        const photo = () => ({ pixels: true, release() { this.pixels = false; } });
+        const [a, b] = [photo(), photo()];
+        const bases = [a, b, a].map((one, i) => session.addPhoto(one, { code: i }));
+        const states = bases.map((base) => ({ ...START, base }));
+        const seen = () => [bases.map((base) => session.photoOf(base) !== undefined), a.pixels, b.pixels];
+        session.own.set("own:1", {});
+        session.keep([...states, { ...START, own: ["own:1"] }], states[2]);
+        const first = [seen(), session.own.has("own:1")];
+        session.keep(states.slice(1), { ...START, other: bases[1] });
+        return [first, [seen(), session.own.has("own:1")]];
+        """,
+        {"session.js": "Session, START"},
+    )
+    assert kept == [[[[True, True, True], True, False], True], [[[False, True, True], False, False], False]]
 
 
 def test_undo_and_redo():
@@ -675,12 +802,16 @@ def test_undo_and_redo():
         history.commit({ v: 6 });
         history.commit({ v: 7 });
         const seen = [history.now.v];
-        history.undo(); seen.push(history.now.v);
-        history.undo(); seen.push(history.now.v, history.canUndo);
-        history.redo(); seen.push(history.now.v, history.canRedo);
+        history.goTo(1); seen.push(history.now.v);
+        history.goTo(0); seen.push(history.now.v, history.canUndo);
+        history.goTo(1); seen.push(history.now.v, history.canRedo);
+        const { states, place } = history.all;
+        seen.push(states.map(({ v }) => v).join(), place);
         history.commit({ v: 9 }); seen.push(history.canRedo);
+        for (let v = 0; v < 300; v++) history.commit({ v: 10 + v });
+        seen.push(history.all.states.length);
         return seen;
         """,
         {"session.js": "History"},
     )
-    assert steps == [7, 6, 0, False, 6, True, False]
+    assert steps == [7, 6, 0, False, 6, True, "0,6,7", 1, False, 101]

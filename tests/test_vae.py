@@ -9,8 +9,10 @@ from torch.distributions import Normal, kl_divergence
 
 from faces import models
 from faces.core.params import ParamsError
+from faces.models import vae
 from faces.nn import perceptual
-from faces.nn.gaussian_vae import calibrated_gaussian, gaussian_kl
+from faces.nn.gaussian_vae import bounded, calibrated_gaussian, gaussian_kl, unbounded
+from faces.nn.layers import EqualisedLinear
 
 
 def test_kl_equals_torch_distributions():
@@ -51,16 +53,37 @@ def test_the_flagship_begins_as_principal_components(params):
     flat = images.flatten(1)
     centred = flat - flat.mean(0)
     _, _, v = torch.linalg.svd(centred, full_matrices=False)
-    projected = centred @ v[:5].T @ v[:5] + flat.mean(0)
-    torch.testing.assert_close(rebuilt.flatten(1), projected, atol=2e-2, rtol=0)
-    torch.testing.assert_close(mean.var(0, correction=0), torch.ones(5), atol=1e-2, rtol=0)
     eigenvalues = torch.linalg.svdvals(centred)[:5].square() / 256
     noise = (centred.square().sum() / 256 - eigenvalues.sum()) / (3072 - 5)
-    expected = torch.log(noise / (eigenvalues + noise))
-    assert (expected < -4).all()
-    torch.testing.assert_close(
-        logvar[0], 8 * torch.tanh((expected + 4) / 8) - 4, atol=0.05, rtol=0
-    )  # the posterior's soft bound
+    shrunk = 1 - noise / eigenvalues
+    projected = centred @ v[:5].T * shrunk @ v[:5] + flat.mean(0)
+    torch.testing.assert_close(rebuilt.flatten(1), projected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(mean.var(0, correction=0), shrunk, atol=1e-3, rtol=0)
+    torch.testing.assert_close(logvar[0], torch.log(noise / eigenvalues), atol=0.01, rtol=0)
+
+
+def test_the_soft_bound_of_a_log_variance_can_be_undone():
+    logvar = torch.linspace(-11.9, 3.9, 50)
+    torch.testing.assert_close(bounded(unbounded(logvar)), logvar, atol=1e-4, rtol=0)
+    assert bounded(torch.tensor([-1e6, 1e6])).tolist() == [-12, 4]
+    assert torch.isfinite(unbounded(torch.tensor([-50.0, 50.0]))).all()
+
+
+def test_an_equalised_layer_begins_as_a_plain_one_and_moves_less():
+    """From 64 inputs of one: a step of Adam of rate r moves a plain layer's output by r (64 + 1), an equalised one's by an eighth of that."""
+    moved = {}
+    for kind in (torch.nn.Linear, EqualisedLinear):
+        torch.manual_seed(0)
+        layer = kind(64, 3)
+        before = layer(torch.ones(1, 64))
+        moved[kind] = before.detach()
+        before.sum().backward()
+        torch.optim.Adam(layer.parameters(), 1e-3).step()
+        moved[kind] = moved[kind], layer(torch.ones(1, 64)).detach() - moved[kind]
+    (plain, far), (equalised, near) = moved.values()
+    torch.testing.assert_close(equalised, plain)
+    torch.testing.assert_close(far, torch.full((1, 3), -0.065))
+    torch.testing.assert_close(near, far / 8)
 
 
 def test_a_linear_map_sees_whole_squares_of_pixels(params):
@@ -104,17 +127,53 @@ def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(par
     torch.testing.assert_close(begun(16), small, atol=1e-4, rtol=1e-4)
 
 
-def test_the_flagship_may_compare_features_in_part(params):
-    """The term is the two likelihoods' weighted mean, of one unit: degrees of freedom of the picture."""
+def finishing(params, images: torch.Tensor, decoded: torch.Tensor, features: float, contrast: float) -> float:
+    config = models.config(
+        "vae", {"vae": {**params["models"]["vae"], "features": features, "contrast": contrast}}
+    )
+    return models.find("vae").Model(config, 32).finishing(images, decoded).item()
+
+
+def test_the_last_phase_weighs_pixels_features_and_contrast(params):
+    """The term is the three likelihoods' weighted mean, of one unit: degrees of freedom of the picture."""
     torch.manual_seed(0)
     images, decoded = torch.rand(2, 4, 3, 32, 32) * 2 - 1
-
-    def term(share: float) -> float:
-        config = models.config("vae", {"vae": {**params["models"]["vae"], "features": share}})
-        return models.find("vae").Model(config, 32).reconstruction(images, decoded).item()
-
     network = perceptual.load("efficientnet_lite0", "", images.device)
     features = perceptual.calibrated_features(network, images, decoded, (1.0, 1.0, 1.0)).item()
+    contrast = vae.calibrated_contrast(images, decoded).item()
     pixels = calibrated_gaussian(images, decoded).item()
-    assert term(0.0) == pixels
-    assert term(0.25) == pytest.approx(0.75 * pixels + 0.25 * features, rel=1e-6)
+    assert finishing(params, images, decoded, 0.0, 0.0) == pytest.approx(pixels, rel=1e-6)
+    expected = 0.5 * pixels + 0.25 * features + 0.25 * contrast
+    assert finishing(params, images, decoded, 0.25, 0.25) == pytest.approx(expected, rel=1e-6)
+
+
+def test_contrast_of_stripes():
+    """Columns of +1 and -1: a 3 x 3 mean leaves -1/3 or +1/3 of them, so what it takes away has a root mean square of 4/3."""
+    stripes = torch.ones(1, 3, 32, 32)
+    stripes[..., ::2] = -1
+    inside = vae.contrast(stripes)[..., 1:-1]  # at the rims the picture is continued by its last column
+    torch.testing.assert_close(inside, torch.full_like(inside, 4 / 3), atol=1e-4, rtol=0)
+
+
+def test_contrast_asks_how_much_detail_and_not_where():
+    """Stripes moved by a pixel are as far off in pixels as can be, and the same in contrast; a grey field is not."""
+    stripes = torch.ones(1, 3, 32, 32)
+    stripes[..., ::2] = -1
+    moved, grey = -stripes, torch.zeros_like(stripes)
+    torch.testing.assert_close(vae.contrast(moved), vae.contrast(stripes))
+    assert vae.calibrated_contrast(stripes, grey) > vae.calibrated_contrast(stripes, moved) + 1000
+    assert calibrated_gaussian(stripes, grey) < calibrated_gaussian(stripes, moved)
+
+
+def test_the_encoder_rests_in_the_last_phase(params):
+    """Its weights get no gradient there; before, they do."""
+    config = models.config("vae", params["models"])
+    torch.manual_seed(0)
+    model = models.find("vae").Model(config, 32).train()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    for progress, learns in ((1 - config.finish - 0.01, True), (1 - config.finish + 0.01, False)):
+        model.zero_grad(set_to_none=True)
+        ((_, loss, _),) = model.losses(images, progress)
+        loss.backward()
+        assert all((weight.grad is not None) == learns for weight in model.encoder.parameters())
+        assert all(weight.grad is not None for weight in model.decoder.parameters())

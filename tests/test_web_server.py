@@ -180,9 +180,12 @@ def test_a_photograph_becomes_a_code(client, export, astronaut):
 
 def test_clicks_decide_where_the_face_is(client, astronaut):
     clicks = "202.8,100.8,246.2,102.8,223.4,139.8"
-    send = lambda points: client.post(
-        "/api/encode", params={"points": points}, content=astronaut, headers={"content-type": "image/png"}
-    )  # noqa: E731
+
+    def send(points):
+        return client.post(
+            "/api/encode", params={"points": points}, content=astronaut, headers={"content-type": "image/png"}
+        )
+
     body = send(clicks).json()
     assert body["aligned"] == "points" and body["face"] is None
     np.testing.assert_allclose(

@@ -11,7 +11,11 @@ from web import npm
 
 WEB = Path(__file__).parent
 ORT = WEB / "page" / "ort"
-FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+FILES = {  # in the package -> in the page: many file servers do not know .mjs, and a browser takes no module from them
+    "ort.wasm.min.mjs": "ort.wasm.min.js",
+    "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
+}
 
 
 def present() -> bool:
@@ -20,7 +24,7 @@ def present() -> bool:
     return (
         stamp.is_file()
         and stamp.read_text(encoding="utf-8").strip() == wanted
-        and all((ORT / name).is_file() for name in FILES)
+        and all((ORT / name).is_file() for name in FILES.values())
     )
 
 
@@ -30,8 +34,8 @@ def fetch() -> Path:
         return ORT
     with npm.installed(WEB) as packages:
         ORT.mkdir(exist_ok=True)
-        for name in FILES:
-            shutil.copy(packages / "onnxruntime-web" / "dist" / name, ORT / name)
+        for source, name in FILES.items():
+            shutil.copy(packages / "onnxruntime-web" / "dist" / source, ORT / name)
         (ORT / "version").write_text(npm.pinned(WEB, "onnxruntime-web") + "\n", encoding="utf-8")
     return ORT
 

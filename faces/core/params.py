@@ -41,12 +41,12 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
-def parse(group: type[G], values: Any, key: str = "") -> G:
-    """`values` as `group`; `key` is where they stand in the file, for the message. Raises ParamsError naming the first wrong key."""
+def parse(group: type[G], values: Any, key: str = "", file: str = FILE) -> G:
+    """`values` as `group`; `file` and `key` say where they stand, for the message. Raises ParamsError naming the first wrong key."""
     try:
         return group.model_validate(_tuples(values))
     except ValidationError as error:
-        raise ParamsError(_explain(group, error.errors()[0], key)) from None
+        raise ParamsError(_explain(group, error.errors()[0], key, file)) from None
 
 
 def load(group: type[G], path: Path = Path(FILE)) -> G:
@@ -81,7 +81,7 @@ def one_of(key: str, value: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     if value in names:
         return value
-    raise ParamsError(f"{FILE}: {key} = {value!r}{_nearest(value, names)}; allowed: {', '.join(names)}")
+    raise ParamsError(f"{FILE}: {key} = {value!r}{did_you_mean(value, names)}; allowed: {', '.join(names)}")
 
 
 def present(key: str, wanted: Iterable[str], available: Iterable[str]) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _tuples(values: Any) -> Any:
     return values
 
 
-def _explain(group: type[Group], error: dict[str, Any], key: str) -> str:
+def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> str:
     where = ".".join(str(part) for part in (key, *error["loc"]) if part != "")
     value, kind = error.get("input"), error["type"]
     if kind == "value_error" and isinstance(
@@ -111,16 +111,16 @@ def _explain(group: type[Group], error: dict[str, Any], key: str) -> str:
     ):  # a validator that already speaks as we do
         return str(error["ctx"]["error"])
     if kind == "missing":
-        return f"{FILE}: {where} is missing"
+        return f"{file}: {where} is missing"
     if kind == "extra_forbidden":
         siblings = _fields(group, error["loc"][:-1])
-        return f"{FILE}: {where} is not a known key{_nearest(str(error['loc'][-1]), siblings)}; allowed: {', '.join(sorted(siblings))}"
+        return f"{file}: {where} is not a known key{did_you_mean(str(error['loc'][-1]), siblings)}; allowed: {', '.join(sorted(siblings))}"
     if kind == "literal_error":
-        return f"{FILE}: {where} = {value!r}; allowed: {error['ctx']['expected'].replace(' or ', ', ')}"
+        return f"{file}: {where} = {value!r}; allowed: {error['ctx']['expected'].replace(' or ', ', ')}"
     hint = (
         " (in YAML a float needs a dot: write 1.0e-3)" if isinstance(value, str) and _is_number(value) else ""
     )
-    return f"{FILE}: {where} = {value!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
+    return f"{file}: {where} = {value!r}; {error['msg'][0].lower()}{error['msg'][1:]}{hint}"
 
 
 def _fields(group: type[Group], location: tuple[Any, ...]) -> list[str]:
@@ -139,7 +139,8 @@ def _fields(group: type[Group], location: tuple[Any, ...]) -> list[str]:
     return list(group.model_fields)
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of an error line: the one of `names` that is nearest to `name`, or nothing where none is near."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 

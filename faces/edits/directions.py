@@ -79,12 +79,15 @@ class Directions:
     def edit_sigma(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(F, D) the same step at strength 1.0: one standard deviation of the train codes' projection on it."""
         change = switched(self.attributes.index(attribute), values, labels, self.exclusive)
-        step, along = (
-            change @ self.vectors,
-            change * np.linalg.norm(self.vectors, axis=1),
-        )  # (F, D); (F, A) in units of the unit directions
+        step = change @ self.vectors  # (F, D)
+        return step / np.maximum(self.deviations(change), 1e-15)[:, None]
+
+    def deviations(self, change: np.ndarray) -> np.ndarray:
+        """(F,) the length of each step change (F, A) @ vectors, in standard deviations of the train codes' projection on it."""
+        step = change @ self.vectors  # (F, D)
+        along = change * np.linalg.norm(self.vectors, axis=1)  # (F, A) in units of the unit directions
         deviation = np.sqrt(np.einsum("fa,ab,fb->f", along, self.covariance, along))  # of z . step
-        return step * (deviation / np.maximum(np.square(step).sum(1), 1e-30))[:, None]
+        return np.square(step).sum(1) / np.maximum(deviation, 1e-15)
 
 
 def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:

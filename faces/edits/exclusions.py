@@ -60,3 +60,19 @@ def switched(attribute: int, values: np.ndarray, labels: np.ndarray, pairs: np.n
         change[goes] = -labels[goes]
     change[:, attribute] = values
     return change
+
+
+def goals(labels: np.ndarray, wanted: np.ndarray, pairs: np.ndarray, locked: np.ndarray | None) -> np.ndarray:
+    """The labels of faces after an edit: labels (F, A) in [-1, 1] become wanted (F, A), 1 or -1, wherever that is not 0. (F, A) float32.
+
+    What one of the exclusions `pairs` (R, A) rules out beside a wanted label goes, unless it is wanted itself, locked (A,), or unknown, 0.
+    """
+    goal = np.where(wanted != 0, wanted, labels).astype(np.float32)
+    for pair in pairs:
+        first, second = np.flatnonzero(pair)
+        for comes, goes in ((first, second), (second, first)):
+            if locked is not None and locked[goes]:
+                continue
+            out = (wanted[:, comes] == pair[comes]) & (wanted[:, goes] == 0) & (labels[:, goes] != 0)
+            goal[out, goes] = -pair[goes]
+    return goal

@@ -46,22 +46,25 @@ class Decoder(nn.Module):
         return ((self.model.decode(codes).clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1)
 
 
-def to_onnx(module: nn.Module, example: Tensor, inputs: str, outputs: str, path: Path) -> None:
+def to_onnx(
+    module: nn.Module, examples: tuple[Tensor, ...], inputs: tuple[str, ...], output: str, path: Path
+) -> None:
     """Write `module` as ONNX with a free batch, the same bytes for the same weights: everything that tells of the exporter or of paths is left out.
 
-    `example` must hold at least two rows: the exporter takes a batch of one for a constant.
+    Each of `examples` must hold at least two rows: the exporter takes a batch of one for a constant.
     """
     for chatty in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.eval(),
-            (example,),
+            examples,
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
-            input_names=[inputs],
-            output_names=[outputs],
+            dynamic_shapes=(({0: batch},) * len(examples)),
+            input_names=list(inputs),
+            output_names=[output],
             opset_version=OPSET,
             external_data=False,
             verbose=False,
@@ -69,7 +72,7 @@ def to_onnx(module: nn.Module, example: Tensor, inputs: str, outputs: str, path:
     proto = program.model_proto
     proto.producer_name, proto.producer_version, proto.doc_string = "facemorph", "", ""
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
-    proto.graph.name, proto.graph.doc_string = outputs, ""
+    proto.graph.name, proto.graph.doc_string = output, ""
     for node in proto.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -95,18 +98,19 @@ def networks(model: nn.Module, images: np.ndarray, codes: np.ndarray, folder: Pa
     Raises ExportError where onnxruntime differs by more than TOLERANCE.
     """
     encoder, decoder = Encoder(model), Decoder(model)
-    to_onnx(encoder, torch.from_numpy(images), "images", "codes", folder / "encoder.onnx")
-    to_onnx(decoder, torch.from_numpy(codes), "codes", "images", folder / "decoder.onnx")
+    to_onnx(encoder, (torch.from_numpy(images),), ("images",), "codes", folder / "encoder.onnx")
+    to_onnx(decoder, (torch.from_numpy(codes),), ("codes",), "images", folder / "decoder.onnx")
     expected = encoder(torch.from_numpy(images)).numpy()
-    _compare(
+    check_parity(
         "encoder.onnx", run(folder / "encoder.onnx", images), expected, np.sqrt(np.square(expected).mean())
     )
-    _compare(
+    check_parity(
         "decoder.onnx", run(folder / "decoder.onnx", codes), decoder(torch.from_numpy(codes)).numpy(), 127.5
     )
 
 
-def _compare(name: str, found: np.ndarray, expected: np.ndarray, unit: float) -> None:
+def check_parity(name: str, found: np.ndarray, expected: np.ndarray, unit: float) -> None:
+    """Raises ExportError where what onnxruntime found differs from torch's by more than TOLERANCE units."""
     difference = float(np.abs(found.astype(np.float64) - expected).max() / unit)
     if not difference <= TOLERANCE:
         raise ExportError(

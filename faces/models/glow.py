@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from faces.core.params import FILE, ParamsError
 from faces.nn import distributed
 from faces.nn import layers as bricks
+from faces.nn.device import double
 
 
 class Config(bricks.Config):
@@ -110,28 +111,30 @@ class Mixing(nn.Module):
         if fit:
             self.norm.fit(x)
         eye, lower, upper, s = self.factors()
-        scale = self.norm.log_scale.double().exp()
-        weight = self.permutation.double() @ (lower + eye) @ (upper + s.diag()) * scale
-        bias = weight @ self.norm.bias.double()
+        scale = double(self.norm.log_scale).exp()
+        weight = double(self.permutation) @ (lower + eye) @ (upper + s.diag()) * scale
+        bias = weight @ double(self.norm.bias)
         log_det = (self.log_s + self.norm.log_scale).sum() * x[0, 0].numel()
-        return F.conv2d(x, weight.to(x.dtype)[:, :, None, None], bias.to(x.dtype)), log_det
+        return F.conv2d(
+            x, weight.to(x.device, x.dtype)[:, :, None, None], bias.to(x.device, x.dtype)
+        ), log_det
 
     def inverse(self, y: Tensor) -> Tensor:
         _, lower, upper, s = self.factors()
         inverse = inverse_of_unit(upper / s[:, None]) @ (
-            inverse_of_unit(lower) @ self.permutation.double().T / s[:, None]
+            inverse_of_unit(lower) @ double(self.permutation).T / s[:, None]
         )
-        weight = inverse / self.norm.log_scale.double().exp()[:, None]
-        return F.conv2d(y, weight.to(y.dtype)[:, :, None, None], -self.norm.bias)
+        weight = inverse / double(self.norm.log_scale).exp()[:, None]
+        return F.conv2d(y, weight.to(y.device, y.dtype)[:, :, None, None], -self.norm.bias)
 
     def factors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """I, L - I, U (all (C, C)) and s (C,): in double precision, so that W and its inverse agree to the last bit of the image's."""
-        lower, upper = self.lower.double().tril(-1), self.upper.double().triu(1)
+        lower, upper = double(self.lower).tril(-1), double(self.upper).triu(1)
         return (
             torch.eye(len(lower), dtype=lower.dtype, device=lower.device),
             lower,
             upper,
-            self.sign * self.log_s.double().exp(),
+            double(self.sign) * double(self.log_s).exp(),
         )
 
 

@@ -9,10 +9,17 @@ The best linear VAE is principal component analysis (Tipping & Bishop 1999; Luca
 two linear maps to it, so the first step starts where convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves
 stay trainable. Upsampling followed by a convolution leaves no checkerboard and exports to plain operators.
 
-A share of the reconstruction term may compare features of EfficientNet-Lite0 (faces/nn/perceptual.py) instead of pixels, each stage with its own best variance.
+Squared errors alone leave outlines soft: where the code does not say to the pixel where an edge runs, the best answer is its mean over all places.
+So the last share of the budget, `finish`, is for the decoder alone. The encoder rests, and codes stay what they are; the reconstruction term becomes a
+weighted mean of three likelihoods of one unit, each with its own best variance:
+
+    pixels      as before
+    features    of the first stages of EfficientNet-Lite0 (faces/nn/perceptual.py)
+    contrast    local root mean square of the fine detail, on two scales: how much detail there is, and not where to the pixel
 """
 
 import math
+from collections.abc import Iterator
 from typing import Annotated
 
 import torch
@@ -21,12 +28,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from faces.core.params import FILE, ParamsError
+from faces.nn import distributed, perceptual
 from faces.nn import layers as bricks
-from faces.nn import perceptual
-from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian
-from faces.nn.layers import Fold, Residual, convolution
+from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl, unbounded
+from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
+WINDOW = 8  # pixels a side over which contrast is measured
+FLOOR = 1e-6  # of a mean squared difference of contrasts, so that its logarithm is finite for equal pictures
 
 
 class Config(bricks.Config):
@@ -37,9 +46,11 @@ class Config(bricks.Config):
     linear_out: Annotated[
         int, Field(ge=1)
     ]  # pixels a side of the picture that the decoder's linear map draws
+    finish: Annotated[float, Field(ge=0, le=1)]  # share of the budget, at its end, in which the encoder rests
     features: Annotated[
         float, Field(ge=0, lt=1)
-    ]  # share of the reconstruction term that compares features; 0: no network is needed
+    ]  # share of the reconstruction term that then compares features; 0: no network is needed
+    contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
 
 
 class Encoder(nn.Module):
@@ -52,10 +63,10 @@ class Encoder(nn.Module):
             layers += [convolution(inputs, outputs, 4, 2)]
             layers += [Residual(outputs) for _ in range(config.blocks if inputs > 3 else 0)]
         self.convolutions = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 2 * config.code_length)
+            *layers, nn.Flatten(), EqualisedLinear(widths[-1] * 16, 2 * config.code_length)
         )
         self.side = config.linear_in
-        self.linear = nn.Linear(3 * self.side**2, config.code_length)
+        self.linear = EqualisedLinear(3 * self.side**2, config.code_length)
 
     def forward(self, images: Tensor) -> Tensor:
         mean, logvar = self.convolutions(images).float().chunk(2, dim=1)
@@ -76,13 +87,32 @@ class Decoder(nn.Module):
             layers += [nn.Upsample(scale_factor=2), convolution(inputs, outputs)]
         self.convolutions = nn.Sequential(*layers, nn.Conv2d(widths[0], 3, 3, 1, 1))
         self.size, self.side = size, config.linear_out
-        self.linear = nn.Linear(config.code_length, 3 * self.side**2)
+        self.linear = EqualisedLinear(config.code_length, 3 * self.side**2)
 
     def forward(self, codes: Tensor) -> Tensor:
         picture = self.linear(codes).float().view(-1, 3, self.side, self.side)
         if self.size > self.side:
             picture = F.interpolate(picture, (self.size, self.size), mode="bilinear")
         return picture + self.convolutions(codes).float()
+
+
+def contrast(images: Tensor) -> Tensor:
+    """Local root mean square of what a 3 x 3 mean takes away, over all channels: (B, 3, H, W) -> (B, 1, h, w), windows of WINDOW pixels, half over."""
+    detail = images - F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    energy = F.avg_pool2d(detail.square().mean(1, keepdim=True), WINDOW, WINDOW // 2)
+    return (energy + 1e-5).sqrt()
+
+
+def calibrated_contrast(images: Tensor, decoded: Tensor) -> Tensor:
+    """Negative log-likelihood of a Gaussian over local contrasts at full and at half size, each size's variance the best for the batch.
+
+    In nats per image, up to a constant: the degrees of freedom are those of the picture, as in perceptual.calibrated_features.
+    """
+    logs = []
+    for factor in (1, 2):
+        wanted, found = (contrast(F.avg_pool2d(x, factor)) for x in (images, decoded))
+        logs.append(torch.log(distributed.mean(F.mse_loss(found, wanted)) + FLOOR))
+    return 0.5 * images[0].numel() * torch.stack(logs).mean()
 
 
 class Model(GaussianVAE):
@@ -99,17 +129,36 @@ class Model(GaussianVAE):
         super().__init__(config, config.code_length, Encoder(config, widths), Decoder(config, widths, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
-        share, pixels = self.config.features, calibrated_gaussian(images, decoded)
-        if share == 0:
-            return pixels
-        network = perceptual.load("efficientnet_lite0", "", images.device)
-        return (1 - share) * pixels + share * perceptual.calibrated_features(network, images, decoded, STAGES)
+        return calibrated_gaussian(images, decoded)
+
+    def finishing(self, images: Tensor, decoded: Tensor) -> Tensor:
+        """The reconstruction term of the last phase: pixels, features and local contrast, in nats per image."""
+        config = self.config
+        loss = (1 - config.features - config.contrast) * calibrated_gaussian(images, decoded)
+        if config.features:
+            network = perceptual.load("efficientnet_lite0", "", images.device)
+            loss = loss + config.features * perceptual.calibrated_features(network, images, decoded, STAGES)
+        if config.contrast:
+            loss = loss + config.contrast * calibrated_contrast(images, decoded)
+        return loss
+
+    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+        if progress < 1 - self.config.finish:
+            yield from super().losses(images, progress)
+            return
+        with torch.no_grad():
+            mean, logvar = self.posterior(images)
+        decoded = self.decode(self.draw(mean, logvar))
+        kl = distributed.mean(gaussian_kl(mean, logvar).mean())
+        loss = (self.finishing(images, decoded) + kl) / images[0].numel()
+        yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
         """Begin as the best linear VAE of `images`: probabilistic principal components, in closed form; the convolutions add nothing yet.
 
-        With eigenvalues l_i and the mean of the discarded ones s^2, the posterior variance of code i is s^2 / (l_i + s^2): Lucas et al. 2019, section 3.
+        With axes U, eigenvalues l and the mean of the discarded ones s^2: the decoder is U sqrt(l - s^2), the posterior has mean
+        sqrt(l - s^2) / l U^T (x - mean) and variance s^2 / l. Tipping & Bishop 1999, eq. 7 and 8; Lucas et al. 2019, section 4.
         """
         side, drawn = self.config.linear_in, self.config.linear_out
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
@@ -125,14 +174,16 @@ class Model(GaussianVAE):
             pictures.shape[1] - count, 1
         )
         kept = kept.clamp_min(rest)
-        encoder, decoder = self.encoder, self.decoder
-        encoder.linear.weight[:count] = (axes / kept.sqrt()).T
-        encoder.linear.bias.copy_(-encoder.linear.weight @ mean)
-        pictures = torch.cat([axes.T * kept.sqrt()[:, None], mean[None]]).view(-1, 3, side, side)
+        signal = (kept - rest).sqrt()
+        maps = (axes * signal / kept).T  # (count, 3 side^2)
+        self.encoder.linear.assign(maps, -maps @ mean)
+        pictures = torch.cat([axes.T * signal[:, None], mean[None]]).view(-1, 3, side, side)
         pictures = F.interpolate(pictures, (drawn, drawn), mode="bilinear", antialias=True).flatten(1)
-        decoder.linear.weight[:, :count] = pictures[:-1].T
-        decoder.linear.bias.copy_(pictures[-1])
-        for last in (encoder.convolutions[-1], decoder.convolutions[-1]):
-            last.weight.zero_()
-            last.bias.zero_()
-        encoder.convolutions[-1].bias[self.code_length :][:count] = torch.log(rest / (kept + rest))
+        self.decoder.linear.assign(pictures[:-1].T, pictures[-1])
+        head = self.encoder.convolutions[-1]
+        logvar = torch.zeros(self.code_length).to(rest)
+        logvar[:count] = unbounded(torch.log(rest / kept))
+        head.assign(torch.zeros_like(head.weight), torch.cat([torch.zeros_like(logvar), logvar]))
+        last = self.decoder.convolutions[-1]
+        last.weight.zero_()
+        last.bias.zero_()

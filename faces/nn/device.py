@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
-    """FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise CUDA, otherwise the CPU. Raises ValueError where the named one is absent.
+    """The device that computes: FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise the best that torch can use.
 
-    Of the processes that torchrun starts on a host, each takes the CUDA device of its number there.
+    CUDA comes first, then Apple's GPU (MPS), then the CPU. Of the processes that torchrun starts on a host, each takes the
+    CUDA device of its local rank. Raises ValueError where the chosen device cannot be used.
     """
-    name = os.environ.get("FACES_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = os.environ.get("FACES_DEVICE") or best_device()
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
@@ -25,6 +26,18 @@ def pick_device() -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"FACES_DEVICE={name} cannot be used here: {str(error).splitlines()[0]}") from None
     return torch.device(name)
+
+
+def best_device() -> str:
+    """cuda, mps or cpu: the first that torch says it can use."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def double(values: Tensor) -> Tensor:
+    """In double precision, on the CPU where the device has none (Apple's GPU)."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
 @contextmanager

@@ -39,7 +39,11 @@ class GaussianVAE(nn.Module):
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), in float32 whatever the layers computed in."""
         mean, logvar = self.encoder(images).float().chunk(2, dim=1)
-        return mean, 8 * torch.tanh((logvar + 4) / 8) - 4
+        return mean, bounded(logvar)
+
+    def draw(self, mean: Tensor, logvar: Tensor) -> Tensor:
+        """A code from the posterior (B, D); its mean outside training, so that the curves of validation compare means."""
+        return mean + distributed.normal(mean) * torch.exp(0.5 * logvar) if self.training else mean
 
     def encode(self, images: Tensor) -> Tensor:
         return self.posterior(images)[0]
@@ -60,10 +64,7 @@ class GaussianVAE(nn.Module):
 
     def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         mean, logvar = self.posterior(images)
-        noise = (
-            distributed.normal(mean) if self.training else torch.zeros_like(mean)
-        )  # the curves of validation compare means
-        decoded = self.decode(mean + noise * torch.exp(0.5 * logvar))
+        decoded = self.decode(self.draw(mean, logvar))
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
         reconstruction = self.reconstruction(images, decoded)
         loss = (reconstruction + self.price(kl, progress)) / images[
@@ -83,6 +84,16 @@ def textbook_halves(config: TextbookConfig, size: int) -> tuple[nn.Sequential, n
     """Encoder and decoder: strided convolutions one way, upsampling and convolutions the other."""
     encoder = strided_encoder(size, config.width, 2 * config.code_length)
     return encoder, upsampling_decoder(size, config.width, config.code_length)
+
+
+def bounded(logvar: Tensor) -> Tensor:
+    """A log-variance from any number: softly within (-12, 4), of slope 1 at -4."""
+    return 8 * torch.tanh((logvar + 4) / 8) - 4
+
+
+def unbounded(logvar: Tensor) -> Tensor:
+    """The number of which `bounded` makes this log-variance; from those out of its reach, the next within it."""
+    return 8 * torch.atanh(((logvar + 4) / 8).clamp(-0.99, 0.99)) - 4
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

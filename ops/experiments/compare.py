@@ -1,7 +1,7 @@
 """python -m ops.experiments.compare [REVISION ...]: runs side by side, on one page that needs no network and no other file.
 
 in    params.yaml, reports/metrics.json, reports/grids, gifs and plots of each revision, from Git and from DVC's cache
-out   compare.html
+out   compare.html; with --md instead figures and params as Markdown on standard output, for a pull request or a job's summary
 
 A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace. The others are held against the first. What is
 the same in all of them is left out. Pictures are packed again, as WebP, so that the page can be mailed; they are to be looked at, not measured.
@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 REPORT = HERE.parents[1] / "faces" / "report" / "report.html"  # whose look this page shares
 QUALITY = 80  # of WebP, 1 to 100
 WIDE = 1.6  # width over height from which pictures stand above one another instead of side by side
+LONGEST = 60_000  # characters of the Markdown; GitHub refuses a comment of more than 65,536
 BOUNDS = ("_low", "_high")  # the ends of the interval of a figure, as endings of its key
 HEADINGS = {"reports/grids": "Sheets", "reports/gifs": "Animations", "reports/plots": "Charts"}
 
@@ -235,6 +236,73 @@ def page(revisions: list[Revision], albums: list[dict[str, bytes]]) -> str:
     )
 
 
+def line(cells: list[str]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+
+
+def table(head: str, revisions: list[Revision], rows: list[tuple[str, list[str]]]) -> str:
+    """A Markdown table with a column for each revision."""
+    names = [f"`{revision.name}`" for revision in revisions]
+    return "\n".join(
+        [
+            line([head, *names]),
+            "|---" * (len(names) + 1) + "|",
+            *(line([f"`{key}`", *cells]) for key, cells in rows),
+        ]
+    )
+
+
+def spoken(cell: Cell) -> str:
+    """A cell of a figure in one line of Markdown."""
+    if not cell.change:
+        return cell.value
+    verdict = f", {cell.verdict}" if cell.verdict else ""
+    return f"{cell.value} ({cell.change}{verdict}{'' if cell.sure else ', intervals overlap'})"
+
+
+def folded(summary: str, text: str) -> str:
+    """A part that GitHub shows on a click."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def markdown(revisions: list[Revision]) -> str:
+    """Verdict, critical figures, all other figures and params that differ. The longest parts are folded, or left out beyond LONGEST."""
+    groups = figures(revisions)
+    first = revisions[0].name
+    parts = [f"## Figures, held against `{first}`"]
+    for column, revision in enumerate(revisions[1:], 1):
+        critical = tally(groups, column, critical=True)
+        everything = tally(groups, column, critical=False)
+        parts.append(
+            f"`{revision.name}`: of the critical figures {critical['better']} better and {critical['worse']} worse, "
+            f"of all figures {everything['better']} and {everything['worse']}. Where 95% intervals overlap, neither is counted."
+        )
+    rows = [row for group in groups.values() for row in group]
+    critical = [row for row in rows if row.about is not None and row.about.critical]
+    others = [row for row in rows if row not in critical]
+    if not rows:
+        parts.append("No figure differs.")
+    if critical:
+        parts.append(
+            table(
+                "critical figure",
+                revisions,
+                [(row.key, [spoken(cell) for cell in row.cells]) for row in critical],
+            )
+        )
+    if differ := settings(revisions):
+        parts.append(folded(f"{len(differ)} params differ", table("param", revisions, differ)))
+    if others:
+        shown = table(
+            "figure", revisions, [(row.key, [spoken(cell) for cell in row.cells]) for row in others]
+        )
+        if sum(map(len, parts)) + len(shown) > LONGEST:
+            shown = f"Too many to show here: `python -m ops.experiments.compare {' '.join(revision.name for revision in revisions)}`"
+        parts.append(folded(f"{len(others)} other figures differ", shown))
+    return "\n\n".join(parts)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ops.experiments.compare", description="Runs side by side on one page."
@@ -246,9 +314,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="a revision of Git, an experiment's name, or workspace",
     )
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page to write")
+    parser.add_argument("--md", action="store_true", help="print figures and params as Markdown instead")
     chosen = parser.parse_args(arguments)
     try:
         revisions = [read(Path.cwd(), name) for name in chosen.revisions or ("HEAD", WORKSPACE)]
+        if chosen.md:
+            print(markdown(revisions))
+            return 0
         text = page(revisions, [pictures(revision) for revision in revisions])
     except BadRevision as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import yaml
@@ -25,12 +25,11 @@ from faces.core.console import say, stop
 from faces.core.files import write_json
 from faces.core.params import Group, one_of, parse
 from faces.nn.device import pick_device
+from ops.params_file import Changes, written
 
 ROOT = Path(__file__).parents[2]
 CLONES = ROOT / ".systems"
 PLAN = Path(__file__).with_name("systems.yaml")
-
-Changes = dict[str, Any]  # by key of params.yaml, as `-S` takes them
 
 
 class System(Group):
@@ -47,7 +46,7 @@ class Plan(Group):
     @classmethod
     def read(cls) -> "Plan":
         """ops/experiments/systems.yaml. Raises ParamsError."""
-        return parse(cls, yaml.safe_load(PLAN.read_text(encoding="utf-8")), PLAN.name)
+        return parse(cls, yaml.safe_load(PLAN.read_text(encoding="utf-8")), file=PLAN.name)
 
 
 class CommandFailed(ValueError):
@@ -80,11 +79,6 @@ def refresh(clone: Path) -> None:
     output(["git", "fetch", "--quiet", str(ROOT), "HEAD"], clone)
     output(["git", "reset", "--quiet", "--hard", "FETCH_HEAD"], clone)
     output(dvc("cache", "dir", "--local", output(dvc("cache", "dir"), ROOT)), clone)
-
-
-def written(value: Any) -> str:
-    """A value as `dvc exp run -S` reads it."""
-    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list | tuple) else str(value)
 
 
 def experiment(clone: Path, name: str, changes: Changes, target: str) -> None:

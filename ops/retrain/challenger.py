@@ -4,10 +4,10 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from ops.params_file import set_params
 from ops.retrain import snapshots
 from ops.retrain.process import Runner
 from ops.retrain.repository import GitError, Repository
@@ -86,25 +86,6 @@ def share_cache(project: Path, clone: Path) -> None:
     (clone / ".dvc/config.local").write_text(
         f"{text.rstrip()}\n[cache]\n    dir = {Path(project / '.dvc', place).resolve()}\n", encoding="utf-8"
     )
-
-
-def set_params(file: Path, values: dict[str, Any]) -> None:
-    """Change some keys of params.yaml (dots between levels), as `dvc exp run -S` does: comments stay."""
-    from ruamel.yaml import YAML  # noqa: PLC0415
-
-    reader = YAML()
-    reader.preserve_quotes, reader.width = True, 4096
-    params = reader.load(file.read_text(encoding="utf-8"))
-    for name, value in values.items():
-        *above, last = name.split(".")
-        group = params
-        for part in above:
-            group = group[part]
-        if last not in group:
-            raise KeyError(f"{file}: {name} is not there")
-        group[last] = value
-    with file.open("w", encoding="utf-8") as out:
-        reader.dump(params, out)
 
 
 def bring_in(snapshot: Snapshot, source: Path, clone: Path, runner: Runner, push: bool) -> None:

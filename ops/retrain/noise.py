@@ -15,6 +15,7 @@ import numpy as np
 
 from faces.core.files import write_json
 from ops.experiments import metric_table
+from ops.params_file import set_params
 from ops.retrain import challenger
 from ops.retrain.ledger import Ledger
 from ops.retrain.lock import Busy
@@ -64,7 +65,7 @@ def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str
         )
     params = (clone / "params.yaml").read_text(encoding="utf-8")
     for seed in settings.noise.seeds:
-        challenger.set_params(clone / "params.yaml", {"seed": seed})
+        set_params(clone / "params.yaml", {"seed": seed})
         runner.run(settings.noise.command, clone, settings.challenger.timeout)
         (clone / "params.yaml").write_text(params, encoding="utf-8")  # the exam itself is the same for all
         out = run / f"seed_{seed}.json"

@@ -1,14 +1,21 @@
 /** The panel that says what model this is. */
 
 import { GUESSED } from "./align-dialog.js";
-import { element } from "./sliders.js";
+import { element } from "./dom.js";
 
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
-const QUALITY = { psnr: ["PSNR", "dB", 1], ssim: ["SSIM", "", 3], ms_ssim: ["MS-SSIM", "", 3], lpips: ["LPIPS", "", 3], mse: ["Squared error", "", 4] };
+const QUALITY = {
+  psnr: ["PSNR", "dB", 1],
+  ssim: ["SSIM", "", 3],
+  ms_ssim: ["MS-SSIM", "", 3],
+  lpips: ["LPIPS", "", 3],
+  mse: ["Squared error", "", 4],
+};
 
 function facts(pairs) {
   const list = element("dl", { className: "facts" });
-  for (const [name, value] of pairs) if (value) list.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
+  for (const [name, value] of pairs)
+    if (value) list.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
   return list;
 }
 
@@ -18,22 +25,35 @@ function section(title, ...children) {
 
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
+  const fitted = bundle.prior.source === "train" ? "the training faces" : bundle.prior.source;
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
-  const faces = Object.entries(data.faces).filter(([, count]) => count).map(([split, count]) => `${count.toLocaleString("en")} ${split}`);
+  const faces = Object.entries(data.faces)
+    .filter(([, count]) => count)
+    .map(([split, count]) => `${count.toLocaleString("en")} ${split}`);
   const measured = Object.entries(quality)
     .filter(([, value]) => typeof value === "number")
     .map(([name, value]) => {
       const [label, unit, digits] = QUALITY[name] ?? [name, "", 3];
       return `${label} ${value.toFixed(digits)}${unit && ` ${unit}`}`;
     });
-  const table = element("table", {}, element("caption", { className: "visually-hidden", textContent: "Measured quality of each attribute" }));
+  const table = element(
+    "table",
+    {},
+    element("caption", { className: "visually-hidden", textContent: "Measured quality of each attribute" }),
+  );
   const head = element("tr");
-  for (const title of ["Attribute", "AUROC", "95% interval", "Faces with / without", "Error removed"]) head.append(element("th", { scope: "col", textContent: title }));
+  for (const title of ["Attribute", "AUROC", "95% interval", "Faces with / without", "Error removed"])
+    head.append(element("th", { scope: "col", textContent: title }));
   table.append(element("thead", {}, head));
   const rows = attributes.map((a) => {
     const interval = a.auroc_low === null ? "–" : `${number(a.auroc_low)} to ${number(a.auroc_high)}`;
     const removed = a.error_reduction === null ? "–" : `${Math.round(100 * a.error_reduction)}%`;
-    const cells = [number(a.auroc), interval, `${a.positives.toLocaleString("en")} / ${a.negatives.toLocaleString("en")}`, removed];
+    const cells = [
+      number(a.auroc),
+      interval,
+      `${a.positives.toLocaleString("en")} / ${a.negatives.toLocaleString("en")}`,
+      removed,
+    ];
     const row = element("tr", {}, element("th", { scope: "row", textContent: a.label }));
     row.append(...cells.map((textContent) => element("td", { textContent })));
     return row;
@@ -51,26 +71,65 @@ export function about(body, bundle, backend) {
         ["System", model.name],
         ["Face", `${model.size} × ${model.size} pixels, a code of ${model.code_length} numbers`],
         ["Reconstruction", measured.length ? `${measured.join(", ")}, on test faces` : ""],
-        ["Random faces", `drawn from a Gaussian fitted to ${prior.source === "train" ? "the training faces" : prior.source}, temperature ${prior.temperature}`],
-        ["Runs", backend === "local" ? "in this browser; nothing is sent anywhere" : "on the server that this page came from"],
+        ["Random faces", `drawn from a Gaussian fitted to ${fitted}, temperature ${prior.temperature}`],
+        [
+          "Runs",
+          backend === "local"
+            ? "in this browser; nothing is sent anywhere"
+            : "on the server that this page came from",
+        ],
         ["Identity", bundle.decoder.slice(0, 16)],
       ]),
     ),
-    section("What it was trained on", element("p", { textContent: notes.data }), facts([["Source", data.source], ["Faces", faces.join(", ")], ["Licence", data.licence]])),
+    section(
+      "What it was trained on",
+      element("p", { textContent: notes.data }),
+      facts([
+        ["Source", data.source],
+        ["Faces", faces.join(", ")],
+        ["Licence", data.licence],
+      ]),
+    ),
     section(
       "Limits",
-      element("ul", {}, ...[...notes.limits, ...(geometry.guessed ? [GUESSED] : [])].map((textContent) => element("li", { textContent }))),
-      element("p", { textContent: "A slider follows what the data have in common, not what a person would be: other things may change with it. Lock what should stay." }),
+      element(
+        "ul",
+        {},
+        ...[...notes.limits, ...(geometry.guessed ? [GUESSED] : [])].map((textContent) =>
+          element("li", { textContent }),
+        ),
+      ),
+      element("p", {
+        textContent:
+          "A slider follows what the data have in common, not what a person would be: " +
+          "other things may change with it. Lock what should stay.",
+      }),
     ),
     section(
       "Measured quality",
-      element("p", { className: "note", textContent: "AUROC: how well the slider’s axis tells held-out faces with the attribute from those without; 0.5 is chance, 1 is always. Error removed: the share of the difference to the true edited picture that the slider takes away, where the data know it." }),
+      element("p", {
+        className: "note",
+        textContent:
+          "AUROC: how well the slider’s axis tells held-out faces with the attribute from those without; " +
+          "0.5 is chance, 1 is always. Error removed: the share of the difference to the true edited " +
+          "picture that an edit takes away, where the data know it.",
+      }),
       scroll,
     ),
     section(
       "Photographs",
-      element("p", { textContent: backend === "local" ? "Photographs stay on this computer: the model runs here." : "A photograph is sent to this server, turned into a code, and forgotten; neither is stored or logged." }),
-      element("p", { textContent: "Use pictures of yourself, or of people who agreed. Saved files say in their metadata that a model made or edited them." }),
+      element("p", {
+        textContent:
+          backend === "local"
+            ? "Photographs stay on this computer: the model runs here."
+            : "A photograph is sent to this server, turned into a code, and forgotten; " +
+              "neither is stored or logged.",
+      }),
+      element("p", {
+        textContent:
+          "Use pictures of yourself, or of people who agreed. " +
+          "Saved files say in their metadata that a model made or edited them.",
+      }),
     ),
   );
 }

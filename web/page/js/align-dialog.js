@@ -1,13 +1,17 @@
-/** How a photograph was aligned, shown and corrected: three points to drag or click, and the choice among several faces. */
+/**
+ * How a photograph was aligned, shown and corrected: three points to drag or click, and the choice among
+ * several faces.
+ */
 
 import { apply, invert } from "./align.js";
+import { element, openDialog } from "./dom.js";
 import { canvasOf, rgba } from "./photo.js";
-import { element } from "./sliders.js";
 import { enlarged, viewWindow } from "./stage.js";
 
 /** What is to be said of a model whose training pictures do not tell where eyes and mouth lie. */
 export const GUESSED =
-  "The training pictures are crops in which the places of eyes and mouth are not known: photographs are laid as CelebA lays its faces, which may be a little off for this model.";
+  "The training pictures are crops in which the places of eyes and mouth are not known: " +
+  "photographs are laid as CelebA lays its faces, which may be a little off for this model.";
 
 const SIDE = 760; // longest side of the photograph in the dialog
 const MOST = 3; // times it is enlarged at most
@@ -15,12 +19,17 @@ const SAME = 0.6; // a closer look that shows more than this share of the photog
 const SETTLE = 300; // milliseconds after the last arrow key before the face is cut anew
 const NAMES = ["Eye on the left", "Eye on the right", "Middle of the mouth"];
 const NOTICES = {
-  none: "No face was found, so the middle of the picture was taken. Three clicks on the eyes and the mouth put it right.",
+  none:
+    "No face was found, so the middle of the picture was taken. " +
+    "Three clicks on the eyes and the mouth put it right.",
   several: "Several faces were found. Choose one by its frame.",
   small: "The face is small: the model sees little of it.",
   turned: "The face is turned far to a side; the model knows faces from the front best.",
-  unlike: "The model learnt from faces unlike this one: it draws this one back only roughly, and edits will be rough too.",
+  unlike:
+    "The model learnt from faces unlike this one: it draws this one back only roughly, " +
+    "and edits will be rough too.",
 };
+const UPSIDE_DOWN = "The mouth lies above the eyes: the face is taken to be upside down.";
 const HOW = {
   face: "Found by the face detector.",
   points: "Aligned by your three points.",
@@ -28,7 +37,10 @@ const HOW = {
 };
 
 export class AlignDialog {
-  /** encode: (photo, {face, points}) -> Promise of what the encoder made of it, drawn: S * S * 3 numbers among it; use: (photo, encoded). */
+  /**
+   * encode: (photo, {face, points}) -> Promise of what the encoder made of it, drawn: S * S * 3 numbers among
+   * it; use: (photo, encoded).
+   */
   constructor(dialog, { encode, use, fail }) {
     this.dialog = dialog;
     this.photoBox = dialog.querySelector("#align-photo");
@@ -40,22 +52,28 @@ export class AlignDialog {
     dialog.querySelector("#align-auto").addEventListener("click", () => this.#again({}));
     this.zoom = dialog.querySelector("#align-zoom");
     this.zoom.addEventListener("click", () => this.#look(!this.closer));
+    dialog.addEventListener("close", () => this.#stopClicks());
     this.photoBox.addEventListener("click", (event) => this.#click(event));
   }
 
+  /** photo: with its pixels loaded. */
   open(photo, encoded, { size, geometry }) {
     Object.assign(this, { photo, size, clicks: null, encoded, guessed: geometry.guessed });
     this.source = canvasOf(photo.picture);
     this.#show(encoded, encoded.faces.length < 2 && encoded.aligned !== "frame");
-    this.dialog.showModal();
+    openDialog(this.dialog);
   }
 
   /** closer: whether to look closer, or undefined to stay where one is. */
   #show(encoded, closer) {
     this.encoded = encoded;
     const how = encoded.notices.includes("none") && encoded.aligned === "frame" ? "" : HOW[encoded.aligned];
-    const notices = encoded.notices.filter((notice) => notice !== "several" || encoded.aligned === "face").map((notice) => NOTICES[notice]);
+    const notices = encoded.notices
+      .filter((notice) => notice !== "several" || encoded.aligned === "face")
+      .map((notice) => NOTICES[notice]);
     this.text.textContent = [how, ...notices, this.guessed ? GUESSED : ""].join(" ").trim();
+    const [a, b, mouth] = encoded.points;
+    if (mouth[1] < (a[1] + b[1]) / 2) this.text.textContent += ` ${UPSIDE_DOWN}`;
     this.#picture("#align-crop", encoded.crop);
     this.#picture("#align-back", enlarged(encoded.drawn, this.size));
     if (closer === undefined) this.#draw();
@@ -72,7 +90,10 @@ export class AlignDialog {
     this.window = this.closer ? close : viewWindow("whole", picture);
     const [, , width, height] = this.window;
     this.scale = Math.min(MOST, SIDE / Math.max(width, height));
-    [this.canvas.width, this.canvas.height] = [Math.round(width * this.scale), Math.round(height * this.scale)];
+    [this.canvas.width, this.canvas.height] = [
+      Math.round(width * this.scale),
+      Math.round(height * this.scale),
+    ];
     this.#draw();
   }
 
@@ -92,19 +113,27 @@ export class AlignDialog {
     context.drawImage(this.source, ...this.window, 0, 0, width, height);
     const inverse = invert(encoded.matrix);
     const [low, high] = [-0.5, this.size - 0.5];
-    const corners = [[low, low], [high, low], [high, high], [low, high]]
+    const corners = [
+      [low, low],
+      [high, low],
+      [high, high],
+      [low, high],
+    ]
       .map((corner) => apply(inverse, corner))
       .map(([x, y]) => [(x + 0.5 - left) * this.scale, (y + 0.5 - top) * this.scale]);
     context.save();
     context.beginPath();
     context.rect(0, 0, width, height);
-    corners.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    context.moveTo(...corners[0]);
+    for (const corner of corners.slice(1)) context.lineTo(...corner);
     context.closePath();
     context.fillStyle = "rgb(0 0 0 / 45%)";
     context.fill("evenodd");
     context.restore();
     this.marks.replaceChildren(
-      ...(this.clicks ? this.clicks.map((click) => this.#clicked(click)) : [...this.#boxes(encoded), ...encoded.points.map((point, i) => this.#point(point, i))]),
+      ...(this.clicks
+        ? this.clicks.map((click) => this.#clicked(click))
+        : [...this.#boxes(encoded), ...encoded.points.map((point, i) => this.#point(point, i))]),
     );
   }
 
@@ -125,7 +154,10 @@ export class AlignDialog {
     const box = this.canvas.getBoundingClientRect();
     const [left, top, width, height] = this.window;
     const inside = (share, from, length) => from + Math.min(1, Math.max(0, share)) * length - 0.5;
-    return [inside((event.clientX - box.left) / box.width, left, width), inside((event.clientY - box.top) / box.height, top, height)];
+    return [
+      inside((event.clientX - box.left) / box.width, left, width),
+      inside((event.clientY - box.top) / box.height, top, height),
+    ];
   }
 
   #boxes({ faces, face }) {
@@ -146,7 +178,8 @@ export class AlignDialog {
     });
   }
 
-  #point(point, index) {
+  #point(found, index) {
+    let point = found;
     const mark = element("button", { type: "button", className: "point", title: NAMES[index] });
     mark.setAttribute("aria-label", `${NAMES[index]}: move with the arrow keys`);
     this.#place(mark, point);
@@ -154,12 +187,19 @@ export class AlignDialog {
     const points = () => this.encoded.points.map((other, i) => (i === index ? point : other));
     mark.addEventListener("pointerdown", (event) => {
       mark.setPointerCapture(event.pointerId);
-      const move = (moved) => this.#place(mark, (point = this.#where(moved)));
+      const move = (moved) => {
+        point = this.#where(moved);
+        this.#place(mark, point);
+      };
       mark.addEventListener("pointermove", move);
-      mark.addEventListener("pointerup", () => {
-        mark.removeEventListener("pointermove", move);
-        if (point !== this.encoded.points[index]) this.#again({ points: points() }, index);
-      }, { once: true });
+      mark.addEventListener(
+        "pointerup",
+        () => {
+          mark.removeEventListener("pointermove", move);
+          if (point !== this.encoded.points[index]) this.#again({ points: points() }, index);
+        },
+        { once: true },
+      );
     });
     mark.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -194,9 +234,14 @@ export class AlignDialog {
     this.#again({ points: a[0] <= b[0] ? [a, b, mouth] : [b, a, mouth] });
   }
 
-  async #again(choice, focus = null) {
+  #stopClicks() {
     this.clicks = null;
     this.photoBox.classList.remove("clicking");
+  }
+
+  async #again(choice, focus = null) {
+    this.#stopClicks();
+    this.photoBox.setAttribute("aria-busy", "true");
     const photo = this.photo;
     try {
       const encoded = await this.encode(photo, choice);
@@ -206,7 +251,8 @@ export class AlignDialog {
       this.use(photo, encoded);
     } catch (error) {
       this.#show(this.encoded);
-      this.fail(error);
+      this.fail(new Error(error.message.replace(/^points: /, "")));
     }
+    this.photoBox.removeAttribute("aria-busy");
   }
 }

@@ -1,18 +1,19 @@
 /**
- * From a photograph to the face the model sees: CelebA's similarity alignment, the data set's crop, and antialiased resizing, step by step as web/align.py
- * does it on the server.
+ * From a photograph to the face the model sees: CelebA's similarity alignment, the data set's crop, and
+ * antialiased resizing, step by step as web/align.py does it on the server.
  *
- * A picture is {data, width, height, channels}: bytes, row by row, channels interleaved (RGB 3 or RGBA 4). Pixel centres lie at whole numbers.
- * geometry is the bundle's: {frame, template, box, size, filter}.
+ * A picture is {data, width, height, channels}: bytes, row by row, channels interleaved (RGB 3 or RGBA 4).
+ * Pixel centres lie at whole numbers. geometry is the bundle's: {frame, template, box, size, filter}.
  */
 
-import { INPUT, decode, suppress } from "./yunet.js";
+import { decode, INPUT, suppress } from "./yunet.js";
 
-const middle = (points) => [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
+const middle = (points) =>
+  [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
 
 /**
- * The least-squares similarity (rotation, scale, shift) that takes `from` to `to` (arrays of [x, y]), as [a, b, x, y]:
- * (u, v) = (a x - b y + x0, b x + a y + y0). Throws where the points coincide.
+ * The least-squares similarity (rotation, scale, shift) that takes `from` to `to` (arrays of [x, y]), as [a,
+ * b, x, y]: (u, v) = (a x - b y + x0, b x + a y + y0). Throws where the points coincide.
  */
 export function similarity(from, to) {
   const [mx, my] = middle(from);
@@ -24,7 +25,8 @@ export function similarity(from, to) {
     same += dx * du + dy * dv;
     cross += dx * dv - dy * du;
   });
-  if (!(power > 1e-9)) throw new Error("The three points coincide: put one on each eye and one on the mouth.");
+  if (!(power > 1e-9))
+    throw new Error("The three points coincide: put one on each eye and one on the mouth.");
   const [a, b] = [same / power, cross / power];
   return [a, b, mu - a * mx + b * my, mv - b * mx - a * my];
 }
@@ -50,20 +52,29 @@ function cutOf({ box: [left, top, right], size }) {
   return [scale, 0, scale * (0.5 - left) - 0.5, scale * (0.5 - top) - 0.5];
 }
 
-/** For each of `count` outputs: the inputs that it covers, by the length covered (OpenCV's INTER_AREA where it shrinks). */
+/**
+ * For each of `count` outputs: the inputs that it covers, by the length covered (OpenCV's INTER_AREA where it
+ * shrinks).
+ */
 function coverage(length, count) {
   const scale = length / count;
   return Array.from({ length: count }, (_, i) => {
     const [from, to] = [i * scale, Math.min(length, (i + 1) * scale)];
     const first = Math.floor(from);
     const weights = [];
-    for (let j = first; j < to - 1e-9; j++) weights.push((Math.min(to, j + 1) - Math.max(from, j)) / (to - from));
+    for (let j = first; j < to - 1e-9; j++)
+      weights.push((Math.min(to, j + 1) - Math.max(from, j)) / (to - from));
     return { first, weights };
   });
 }
 
 /** The part [left, top, right, bottom) of a picture averaged to width x height, RGB. */
-export function average(picture, width, height, [left, top, right, bottom] = [0, 0, picture.width, picture.height]) {
+export function average(
+  picture,
+  width,
+  height,
+  [left, top, right, bottom] = [0, 0, picture.width, picture.height],
+) {
   const { data, channels } = picture;
   const across = coverage(right - left, width);
   const down = coverage(bottom - top, height);
@@ -92,14 +103,20 @@ export function average(picture, width, height, [left, top, right, bottom] = [0,
   return { data: out, width, height, channels: 3 };
 }
 
-/** Weights of cubic convolution (Keys 1981) with the free parameter that OpenCV uses, a = -0.75, for the four pixels around t in [0, 1). */
+/**
+ * Weights of cubic convolution (Keys 1981) with the free parameter that OpenCV uses, a = -0.75, for the four
+ * pixels around t in [0, 1).
+ */
 function cubic(t, a = -0.75) {
   const near = (d) => ((a + 2) * d - (a + 3)) * d * d + 1;
   const far = (d) => ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
   return [far(t + 1), near(t), near(1 - t), far(2 - t)];
 }
 
-/** A picture of width x height, RGB, whose pixel (u, v) is taken from `picture` at place(u, v): bicubic, the border repeated. */
+/**
+ * A picture of width x height, RGB, whose pixel (u, v) is taken from `picture` at place(u, v): bicubic, the
+ * border repeated.
+ */
 export function warp(picture, width, height, place) {
   const { data, channels } = picture;
   const out = new Uint8ClampedArray(width * height * 3);
@@ -138,7 +155,10 @@ const FILTERS = {
   lanczos: { support: 3, weight: (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0) },
 };
 
-/** For each of `count` outputs: the first input it reads and the weights of those it reads, over the span [from, to) of an input of `length`. */
+/**
+ * For each of `count` outputs: the first input it reads and the weights of those it reads, over the span
+ * [from, to) of an input of `length`.
+ */
 function taps(length, from, to, count, filter) {
   const scale = (to - from) / count;
   const stretch = Math.max(1, scale);
@@ -154,7 +174,10 @@ function taps(length, from, to, count, filter) {
   });
 }
 
-/** The part `box` of a picture, resized to width x height, RGB, antialiased, as Pillow's resize: separable, rounding to bytes between the passes. */
+/**
+ * The part `box` of a picture, resized to width x height, RGB, antialiased, as Pillow's resize: separable,
+ * rounding to bytes between the passes.
+ */
 export function resize(picture, width, height, filter, box = [0, 0, picture.width, picture.height]) {
   const { data, channels } = picture;
   const kernel = FILTERS[filter];
@@ -168,7 +191,8 @@ export function resize(picture, width, height, filter, box = [0, 0, picture.widt
       const { first, weights } = across[x];
       for (let c = 0; c < 3; c++) {
         let sum = 0;
-        for (let i = 0; i < weights.length; i++) sum += weights[i] * data[(y * picture.width + first + i) * channels + c];
+        for (let i = 0; i < weights.length; i++)
+          sum += weights[i] * data[(y * picture.width + first + i) * channels + c];
         middle[((y - top) * width + x) * 3 + c] = sum;
       }
     }
@@ -185,48 +209,83 @@ export function resize(picture, width, height, filter, box = [0, 0, picture.widt
   return { data: out, width, height, channels: 3 };
 }
 
-/** Eye, eye, mouth, with the eyes exchanged where the face would otherwise be a mirror image, whichever way up it stands. */
+/**
+ * Eye, eye, mouth, with the eyes exchanged where the face would otherwise be a mirror image, whichever way up
+ * it stands.
+ */
 export function ordered([a, b, mouth]) {
   const turn = (b[0] - a[0]) * (mouth[1] - a[1]) - (b[1] - a[1]) * (mouth[0] - a[0]);
   return turn >= 0 ? [a, b, mouth] : [b, a, mouth];
 }
 
 /** Three points that align a face, from a detector's five: both eyes and the middle of the mouth. */
-export const threePoints = ([left, right, , one, two]) => ordered([left, right, [(one[0] + two[0]) / 2, (one[1] + two[1]) / 2]]);
+export const threePoints = ([left, right, , one, two]) =>
+  ordered([left, right, [(one[0] + two[0]) / 2, (one[1] + two[1]) / 2]]);
 
 /**
- * The face whose eyes and mouth stand at `points`, in pixels of the photograph: {matrix: photograph to model pixels, face: RGB picture of geometry.size}.
- * What is larger than the frame is averaged down to about its scale first, so that sampling does not alias.
+ * The face whose eyes and mouth stand at `points`, in pixels of the photograph: {matrix: photograph to model
+ * pixels, face: RGB picture of geometry.size}. What is larger than the frame is averaged down to about its
+ * scale first, so that sampling does not alias.
  */
 export function faceByPoints(photo, points, geometry) {
   const matrix = similarity(points, geometry.template);
-  const { box: [left, top, right, bottom], size, filter } = geometry;
+  const {
+    box: [left, top, right, bottom],
+    size,
+    filter,
+  } = geometry;
   const margin = 3 * Math.ceil((right - left) / size) + 1; // the filter looks beyond the box, as in training
   const [width, height] = [right - left + 2 * margin, bottom - top + 2 * margin];
   const toBox = compose([1, 0, margin - left, margin - top], matrix);
-  const face = resize(extract(photo, toBox, width, height), size, size, filter, [margin, margin, width - margin, height - margin]);
+  const face = resize(extract(photo, toBox, width, height), size, size, filter, [
+    margin,
+    margin,
+    width - margin,
+    height - margin,
+  ]);
   return { matrix: compose(cutOf(geometry), matrix), face };
 }
 
-/** What the similarity `toBox` takes into width x height: averaged down where it shrinks, bicubic, the border repeated. */
+/**
+ * What the similarity `toBox` takes into width x height: averaged down where it shrinks, bicubic, the border
+ * repeated.
+ */
 function extract(photo, toBox, width, height) {
   const scale = Math.hypot(toBox[0], toBox[1]);
-  const { picture, step, shift } = scale > 1 - 1e-6 ? { picture: photo, step: [1, 1], shift: [0, 0] } : shrunk(photo, toBox, width, height, scale);
+  const { picture, step, shift } =
+    scale > 1 - 1e-6
+      ? { picture: photo, step: [1, 1], shift: [0, 0] }
+      : shrunk(photo, toBox, width, height, scale);
   return warpBy(picture, toBox, step, shift, width, height);
 }
 
-/** The part of a photograph that `toBox` takes into width x height, averaged; a pixel x of it lies at (x + 0.5) * step - 0.5 + shift in the photograph. */
+/**
+ * The part of a photograph that `toBox` takes into width x height, averaged; a pixel x of it lies at (x +
+ * 0.5) * step - 0.5 + shift in the photograph.
+ */
 function shrunk(photo, toBox, width, height, scale) {
   const back = invert(toBox);
-  const corners = [[-4, -4], [width + 3, -4], [-4, height + 3], [width + 3, height + 3]].map((corner) => apply(back, corner));
+  const corners = [
+    [-4, -4],
+    [width + 3, -4],
+    [-4, height + 3],
+    [width + 3, height + 3],
+  ].map((corner) => apply(back, corner));
   const span = (axis, limit) => {
     const values = corners.map((corner) => corner[axis]);
     const from = Math.min(limit - 1, Math.max(0, Math.floor(Math.min(...values))));
     return [from, Math.min(limit, Math.max(from + 1, Math.ceil(Math.max(...values)) + 1))];
   };
   const [[left, right], [top, bottom]] = [span(0, photo.width), span(1, photo.height)];
-  const [w, h] = [Math.max(1, Math.round((right - left) * scale)), Math.max(1, Math.round((bottom - top) * scale))];
-  return { picture: average(photo, w, h, [left, top, right, bottom]), step: [(right - left) / w, (bottom - top) / h], shift: [left, top] };
+  const [w, h] = [
+    Math.max(1, Math.round((right - left) * scale)),
+    Math.max(1, Math.round((bottom - top) * scale)),
+  ];
+  return {
+    picture: average(photo, w, h, [left, top, right, bottom]),
+    step: [(right - left) / w, (bottom - top) / h],
+    shift: [left, top],
+  };
 }
 
 /** warp() of a picture whose pixels are `step` apart in the photograph, from `shift` on. */
@@ -239,7 +298,10 @@ function warpBy(picture, toBox, step, shift, width, height) {
   });
 }
 
-/** The picture's largest centred part of the frame's shape as the frame, where no face is known: {matrix, face, points: where the template lies in it}. */
+/**
+ * The picture's largest centred part of the frame's shape as the frame, where no face is known: {matrix,
+ * face, points: where the template lies in it}.
+ */
 export function faceByFrame(photo, geometry) {
   const { width, height } = photo;
   const [across, down] = geometry.frame;
@@ -256,7 +318,10 @@ export function faceByFrame(photo, geometry) {
   };
 }
 
-/** Whether eyes and mouth lie within half an eye distance of the template: near enough for a picture of the frame's size to be a frame already. */
+/**
+ * Whether eyes and mouth lie within half an eye distance of the template: near enough for a picture of the
+ * frame's size to be a frame already.
+ */
 export const fitsFrame = (points, { template }) => {
   const near = Math.hypot(template[1][0] - template[0][0], template[1][1] - template[0][1]) / 2;
   return points.every(([x, y], i) => Math.hypot(x - template[i][0], y - template[i][1]) < near);
@@ -265,15 +330,27 @@ export const fitsFrame = (points, { template }) => {
 const SIDES = [320, INPUT]; // longer side, in pixels, at which faces are looked for, one after the other
 const ENOUGH = 24; // pixels between the eyes at which a detection is precise enough not to look closer
 const TILE = 320; // side, in pixels, of the upright face that is looked at again
-const UPRIGHT = [[105, 121.5], [215, 121.5], [160, 237]]; // where its eyes and the middle of its mouth are put
+const UPRIGHT = [
+  [105, 121.5],
+  [215, 121.5],
+  [160, 237],
+]; // where its eyes and the middle of its mouth are put
 const MIRRORED = [1, 0, 2, 4, 3]; // the five points of a mirrored face
 const AGAIN = 2; // times it is looked at again, each from where the last look saw it
-const [SCORE, OVERLAP, MOST] = [0.6, 0.3, 32]; // least score, largest overlap of two faces, most faces reported
+// Least score, largest overlap of two faces, most faces reported
+const [SCORE, OVERLAP, MOST] = [0.6, 0.3, 32];
 
-/** The detector's input: the picture at `scale` in the top left of a black INPUT square, float BGR planes, and its width and height there. */
+/**
+ * The detector's input: the picture at `scale` in the top left of a black INPUT square, float BGR planes, and
+ * its width and height there.
+ */
 export function detectorInput(photo, scale) {
-  const [width, height] = [Math.max(1, Math.round(photo.width * scale)), Math.max(1, Math.round(photo.height * scale))];
-  const small = scale < 1 ? average(photo, width, height) : scale > 1 ? resize(photo, width, height, "bilinear") : photo;
+  const [width, height] = [
+    Math.max(1, Math.round(photo.width * scale)),
+    Math.max(1, Math.round(photo.height * scale)),
+  ];
+  const small =
+    scale < 1 ? average(photo, width, height) : scale > 1 ? resize(photo, width, height, "bilinear") : photo;
   return { planes: planesOf(small), width, height };
 }
 
@@ -282,7 +359,8 @@ function planesOf({ data, width, height, channels }) {
   const planes = new Float32Array(3 * INPUT * INPUT);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) planes[(c * INPUT + y) * INPUT + x] = data[(y * width + x) * channels + 2 - c];
+      for (let c = 0; c < 3; c++)
+        planes[(c * INPUT + y) * INPUT + x] = data[(y * width + x) * channels + 2 - c];
     }
   }
   return planes;
@@ -290,14 +368,22 @@ function planesOf({ data, width, height, channels }) {
 
 const eyes = ({ points: [a, b] }) => Math.hypot(b[0] - a[0], b[1] - a[1]);
 
-/** A face's five points seen again, upright and at one size, as it is and mirrored, and averaged (web/API.md, Detection). run: as for detectFaces. */
-export async function lookAgain(photo, points, run) {
+/**
+ * A face's five points seen again, upright and at one size, as it is and mirrored, and averaged (web/API.md,
+ * Detection). run: as for detectFaces.
+ */
+export async function lookAgain(photo, seenFirst, run) {
+  let points = seenFirst;
   for (let look = 0; look < AGAIN; look++) {
     const matrix = similarity(threePoints(points), UPRIGHT);
-    const seen = suppress(decode(await run(planesOf(besideItsMirror(extract(photo, matrix, TILE, TILE)))), SCORE), OVERLAP);
+    const tiles = besideItsMirror(extract(photo, matrix, TILE, TILE));
+    const seen = suppress(decode(await run(planesOf(tiles)), SCORE), OVERLAP);
     const plain = best(seen, TILE / 2);
     const mirrored = best(seen, (3 * TILE) / 2);
-    const found = [...(plain ? [plain] : []), ...(mirrored ? [MIRRORED.map((i) => [2 * TILE - 1 - mirrored[i][0], mirrored[i][1]])] : [])];
+    const found = [
+      ...(plain ? [plain] : []),
+      ...(mirrored ? [MIRRORED.map((i) => [2 * TILE - 1 - mirrored[i][0], mirrored[i][1]])] : []),
+    ];
     if (!found.length) break;
     const back = invert(matrix);
     points = points.map((_, i) => apply(back, middle(found.map((five) => five[i]))));
@@ -307,7 +393,9 @@ export async function lookAgain(photo, points, run) {
 
 /** The points of the surest face whose middle lies near that of a tile with its middle at `x`. */
 function best(faces, x) {
-  const near = faces.filter(({ points }) => middle(points).every((value, axis) => Math.abs(value - [x, TILE / 2][axis]) < TILE / 4));
+  const near = faces.filter(({ points }) =>
+    middle(points).every((value, axis) => Math.abs(value - [x, TILE / 2][axis]) < TILE / 4),
+  );
   return near.length ? near.reduce((a, b) => (b.score > a.score ? b : a)).points : null;
 }
 
@@ -325,8 +413,8 @@ function besideItsMirror({ data, width, height }) {
 }
 
 /**
- * Faces in a photograph, the largest first, in its pixels: {box, points (5), score}. run: (Float32Array 3 x INPUT x INPUT) -> Promise of the network's outputs.
- * Looks closer until the largest is seen well enough.
+ * Faces in a photograph, the largest first, in its pixels: {box, points (5), score}. run: (Float32Array 3 x
+ * INPUT x INPUT) -> Promise of the network's outputs. Looks closer until the largest is seen well enough.
  */
 export async function detectFaces(photo, run) {
   let found = [];
@@ -349,15 +437,22 @@ export async function detectFaces(photo, run) {
 }
 
 const SMALL = 20; // pixels between the eyes in the photograph below which it is too coarse
-const TURNED = 0.28; // distance of the nose from the middle of the eyes, in eye distances along their line, above which a face looks aside
+// Distance of the nose from the middle of the eyes, in eye distances along their line, above which a face
+// looks aside
+const TURNED = 0.28;
 
-/** What a person should know of the faces found and the one chosen (an index, or null): any of "none", "several", "turned", "small". */
+/**
+ * What a person should know of the faces found and the one chosen (an index, or null): any of "none",
+ * "several", "turned", "small".
+ */
 export function notices(faces, chosen) {
   const notes = faces.length ? (faces.length > 1 ? ["several"] : []) : ["none"];
   if (chosen === null) return notes;
   const [a, b, nose] = faces[chosen].points;
   const line = [b[0] - a[0], b[1] - a[1]];
-  const along = ((nose[0] - (a[0] + b[0]) / 2) * line[0] + (nose[1] - (a[1] + b[1]) / 2) * line[1]) / (line[0] ** 2 + line[1] ** 2);
+  const along =
+    ((nose[0] - (a[0] + b[0]) / 2) * line[0] + (nose[1] - (a[1] + b[1]) / 2) * line[1]) /
+    (line[0] ** 2 + line[1] ** 2);
   if (Math.abs(along) > TURNED) notes.push("turned");
   if (eyes(faces[chosen]) < SMALL) notes.push("small");
   return notes;

@@ -1,19 +1,21 @@
 /**
  * The backend that asks the server. A backend answers
  *   sample(seed) -> code (D)
- *   encode(photo, {face, points}) -> {code, faces, face, aligned, points, matrix [a, b, x0, y0], crop (RGB picture), notices}
+ *   encode(photo, {face, points}) -> {code, faces, face, aligned, points, matrix [a, b, x0, y0],
+ *     crop (RGB picture), notices}
  *   render(edit, fine) -> S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too
  *   prepare() -> whether the page can do without the server from now on
  * and throws an Error whose message is a sentence for a person.
  */
 
-import { fromBase64, toBase64 } from "./direction.js";
+import { compose } from "./align.js";
 import { Bundle } from "./bundle.js";
+import { fromBase64, toBase64 } from "./direction.js";
 import { pixelsOf } from "./photo.js";
 
 const TRIES = 4; // of a request that the server is too busy for
 const UPLOADS = ["image/jpeg", "image/png", "image/webp"];
-const MAX_UPLOAD = 12 * 1024 * 1024; // bytes
+const LIGHT = 1024 * 1024; // bytes: a larger file is made smaller before it is sent
 
 export class Replaced extends Error {}
 
@@ -61,14 +63,31 @@ export class HttpBackend {
   }
 
   async encode(photo, { face = null, points = null } = {}) {
+    const asItIs = UPLOADS.includes(photo.file.type) && photo.file.size <= LIGHT && photo.whole;
+    const { file, scale } = asItIs ? { file: photo.file, scale: 1 } : await photo.toSend();
+    const scaled = (by) => (point) => point.map((value) => (value + 0.5) * by - 0.5);
+    const sent = scaled(scale);
+    const back = scaled(1 / scale);
     const query = new URLSearchParams({ model: this.bundle.id });
-    if (points) query.set("points", points.flat().map((value) => value.toFixed(2)).join(","));
-    else if (face !== null) query.set("face", String(face));
-    const asItIs = UPLOADS.includes(photo.file.type) && photo.file.size <= MAX_UPLOAD && photo.whole;
-    const file = asItIs ? photo.file : await photo.jpeg();
+    if (points) {
+      const numbers = points.flatMap(sent).map((value) => value.toFixed(2));
+      query.set("points", numbers.join(","));
+    } else if (face !== null) query.set("face", String(face));
     const answer = await (await post(`api/encode?${query}`, file, file.type)).json();
     const [[a, , x0], [b, , y0]] = answer.matrix;
-    return { ...answer, code: fromBase64(answer.code, this.bundle.length), matrix: [a, b, x0, y0], crop: await pixelsOf(answer.crop) };
+    const shrink = [scale, 0, 0.5 * scale - 0.5, 0.5 * scale - 0.5];
+    return {
+      ...answer,
+      code: fromBase64(answer.code, this.bundle.length),
+      faces: answer.faces.map(({ box: [x, y, width, height], points: five, score }) => ({
+        box: [...back([x, y]), width / scale, height / scale],
+        points: five.map(back),
+        score,
+      })),
+      points: answer.points.map(back),
+      matrix: compose([a, b, x0, y0], shrink),
+      crop: await pixelsOf(answer.crop),
+    };
   }
 
   async render({ code, strengths, locked, custom }, fine) {
@@ -81,7 +100,9 @@ export class HttpBackend {
     };
     const answer = await ask(`api/edit?as=${fine ? "fine" : "raw"}`, request);
     const bytes = await answer.arrayBuffer();
-    return fine ? Float32Array.from(new Uint16Array(bytes), (value) => value / 256) : new Uint8ClampedArray(bytes);
+    return fine
+      ? Float32Array.from(new Uint16Array(bytes), (value) => value / 256)
+      : new Uint8ClampedArray(bytes);
   }
 
   close() {}

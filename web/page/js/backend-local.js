@@ -1,6 +1,25 @@
-/** The backend that runs in the browser: the same interface as backend-http.js, over a worker that holds the networks. Nothing leaves the computer. */
+/**
+ * The backend that runs in the browser: the same interface as backend-http.js, over a worker that holds the
+ * networks. Nothing leaves the computer.
+ */
 
 import { Bundle } from "./bundle.js";
+
+const PROGRAMS = ["js/worker.js", "ort/ort.wasm.min.js", "ort/ort-wasm-simd-threaded.js"];
+
+/**
+ * Why the worker did not start, in a sentence: files that are missing or sent as something else are named.
+ */
+async function whyNot() {
+  for (const path of PROGRAMS) {
+    const answer = await fetch(path, { method: "HEAD" }).catch(() => null);
+    if (!answer?.ok) return `${path} cannot be loaded${answer ? `: ${answer.status}` : ""}.`;
+    const type = answer.headers.get("Content-Type") ?? "nothing in particular";
+    if (!type.includes("javascript"))
+      return `The server sends ${path} as ${type}; it must be text/javascript.`;
+  }
+  return "This browser could not run the model: it needs WebAssembly and module workers.";
+}
 
 export class LocalBackend {
   name = "local";
@@ -25,9 +44,10 @@ export class LocalBackend {
       if (error) reject(new Error(error));
       else resolve(result);
     };
-    this.#worker.onerror = (event) => {
+    this.#worker.onerror = async (event) => {
       event.preventDefault();
-      for (const { reject } of this.#waiting.values()) reject(new Error("The browser could not run the model: it needs WebAssembly and module workers."));
+      const error = new Error(await whyNot());
+      for (const { reject } of this.#waiting.values()) reject(error);
       this.#waiting.clear();
     };
   }
@@ -50,8 +70,8 @@ export class LocalBackend {
     return this.bundle.sample(seed);
   }
 
-  encode(photo, { face = null, points = null } = {}) {
-    return this.#ask("encode", { picture: photo.picture, face, points });
+  async encode(photo, { face = null, points = null } = {}) {
+    return this.#ask("encode", { picture: await photo.load(), face, points });
   }
 
   async render(edit, fine) {

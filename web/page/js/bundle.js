@@ -14,10 +14,21 @@ export async function get(url) {
   return answer;
 }
 
+const STEP = 0.05; // sigmas
+const UPPER = 0.75; // of a slider's range: a face beyond it is called by the slider's label
+
+/** A step of a slider, and where it ends: at `reach`, on a whole step. */
+export const sliderSteps = (reach) => ({
+  step: STEP,
+  end: Number(Math.max(1, Math.round(reach / STEP) * STEP).toFixed(2)),
+});
+
 export class Bundle {
   /** description: bundle.json; bytes: ArrayBuffer of arrays.bin. Throws on another format. */
   constructor(description, bytes) {
-    if (description.format !== 1) throw new Error(`This page reads exports of format 1, this one is ${description.format}.`);
+    if (description.format !== 1)
+      throw new Error(`This page reads exports of format 1, this one is ${description.format}.`);
+    if (!description.detail) throw new Error("bundle.json has no `detail`: make the export anew.");
     Object.assign(this, description);
     this.length = description.model.code_length;
     this.size = description.model.size;
@@ -25,15 +36,74 @@ export class Bundle {
     this.values = Object.fromEntries(
       Object.entries(description.arrays).map(([name, { offset, shape }]) => [
         name,
-        new Float32Array(bytes, offset, shape.reduce((a, b) => a * b, 1)),
+        new Float32Array(
+          bytes,
+          offset,
+          shape.reduce((a, b) => a * b, 1),
+        ),
       ]),
     );
-    this.byName = new Map(this.attributes.map((attribute, row) => [attribute.name, { ...attribute, unit: this.row("directions", row) }]));
+    this.byName = new Map(
+      this.attributes.map((attribute, row) => [
+        attribute.name,
+        { ...attribute, unit: this.row("directions", row) },
+      ]),
+    );
   }
 
   static async open(json, arrays) {
-    const [description, bytes] = await Promise.all([get(json).then((answer) => answer.json()), get(arrays).then((answer) => answer.arrayBuffer())]);
+    const [description, bytes] = await Promise.all([
+      get(json).then((answer) => answer.json()),
+      get(arrays).then((answer) => answer.arrayBuffer()),
+    ]);
     return new Bundle(description, bytes);
+  }
+
+  /**
+   * What a link says of the model that it was made with: it changes with whatever changes faces or sliders.
+   */
+  get mark() {
+    const drawing = Object.entries(this.files).filter(([name]) => name !== "encoder.onnx");
+    const names = drawing.map(([name]) => name).sort();
+    return names.map((name) => this.files[name].sha256.slice(0, 6)).join("");
+  }
+
+  /**
+   * The base to start from: the preset with most room for the first sliders, either way; else a random face.
+   */
+  get first() {
+    const telling = this.attributes.filter((attribute) => attribute.telling);
+    const lean = (index) => {
+      const standing = this.standing(this.row("presets", index));
+      const leans = telling.map(
+        ({ name, range: [low, high] }) => (2 * standing.get(name) - low - high) / (high - low),
+      );
+      return leans.reduce((sum, value) => sum + value ** 2, 0);
+    };
+    const indices = this.presets.map((_, index) => index);
+    if (!indices.length) return { kind: "seed", seed: 1 };
+    return {
+      kind: "preset",
+      index: indices.reduce((best, index) => (lean(index) < lean(best) ? index : best), 0),
+    };
+  }
+
+  /**
+   * What most sets a preset apart, in labels: of the first sliders, those on which it stands near the upper
+   * end.
+   */
+  looks(index) {
+    const standing = this.standing(this.row("presets", index));
+    const telling = this.attributes.filter(({ telling: first, judgemental }) => first && !judgemental);
+    return telling
+      .map(({ name, label, range: [low, high] }) => ({
+        label,
+        place: (standing.get(name) - low) / (high - low),
+      }))
+      .filter(({ place }) => place > UPPER)
+      .toSorted((a, b) => b.place - a.place)
+      .slice(0, 3)
+      .map(({ label }) => label);
   }
 
   /** Row i of an array of rows of length D. */
@@ -45,10 +115,17 @@ export class Bundle {
     return this.values[name].length / this.length;
   }
 
-  /** Where a code stands on each attribute, in sigmas from the mean of the train faces: Map of name -> number. */
+  /**
+   * Where a code stands on each attribute, in sigmas from the mean of the train faces: Map of name -> number.
+   */
   standing(code) {
     const { mean } = this.values;
-    return new Map([...this.byName.values()].map(({ name, unit, sigma }) => [name, (dot(code, unit) - dot(mean, unit)) / sigma]));
+    return new Map(
+      [...this.byName.values()].map(({ name, unit, sigma }) => [
+        name,
+        (dot(code, unit) - dot(mean, unit)) / sigma,
+      ]),
+    );
   }
 
   /** Standard deviation of the train codes along a unit direction. */
@@ -73,13 +150,23 @@ export class Bundle {
     return Float32Array.from(mean, (value, i) => value + temperature * out[i]);
   }
 
-  /** The code after an edit: {code, strengths: {name: sigmas}, locked: [names], custom: [{direction: unit (D), sigma, strength, locked}]}. */
+  /**
+   * The code after an edit: {code, strengths: {name: sigmas}, locked: [names], custom: [{direction: unit (D),
+   * sigma, strength, locked}]}.
+   */
   edited({ code, strengths, locked, custom }) {
     const own = this.attributes.map(({ name }) => {
       const { unit, sigma } = this.byName.get(name);
       return { unit, size: (strengths[name] ?? 0) * sigma, locked: locked.includes(name) };
     });
-    const made = custom.map((slider) => ({ unit: slider.direction, size: slider.strength * slider.sigma, locked: slider.locked }));
-    return edited(code, [...own, ...made].filter((step) => step.size || step.locked));
+    const made = custom.map((slider) => ({
+      unit: slider.direction,
+      size: slider.strength * slider.sigma,
+      locked: slider.locked,
+    }));
+    return edited(
+      code,
+      [...own, ...made].filter((step) => step.size || step.locked),
+    );
   }
 }

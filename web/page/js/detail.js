@@ -1,22 +1,30 @@
 /**
  * Detail-preserving edits: what the model changed, added to the photograph itself.
  *
- * The model draws `before` = D(z) and `after` = D(z + v) at its own few pixels. Their difference, enlarged smoothly, goes back through the inverse of the
- * alignment and is added to the full-resolution photograph: everything the model did not touch stays as sharp as it was. What it touched by less than noise
- * does not count as touched (faces/edits/detail.py).
+ * The model draws `before` = D(z) and `after` = D(z + v) at its own few pixels. Their difference, enlarged
+ * smoothly, goes back through the inverse of the alignment and is added to the full-resolution photograph:
+ * everything the model did not touch stays as sharp as it was. What it touched by less than noise does not
+ * count as touched (faces/edits/detail.py). `detail` is the bundle's: {noise: share of the range, reach:
+ * model pixels}, with which the edits are measured.
  */
 
-import { invert, apply } from "./align.js";
+import { apply, invert } from "./align.js";
 
-export const NOISE = 0.12; // share of the range, and
-export const REACH = 1; // model pixels, both as `detail` of params.yaml has them, with which edits are measured
-const ENLARGE = 4; // samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
-const SOLID = 0.7; // the difference counts in full up to this share of the way from the crop's middle to its edge, and fades to nothing at the edge
+// Samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
+const ENLARGE = 4;
+// The difference counts in full up to this share of the way from the crop's middle to its edge, and fades to
+// nothing at the edge
+const SOLID = 0.7;
 
 /** Weights of the cubic B-spline: the smoothest of the cubic filters, without overshoot. */
 function spline(t) {
   const s = 1 - t;
-  return [(s * s * s) / 6, (3 * t * t * t - 6 * t * t + 4) / 6, (3 * s * s * s - 6 * s * s + 4) / 6, (t * t * t) / 6];
+  return [
+    (s * s * s) / 6,
+    (3 * t * t * t - 6 * t * t + 4) / 6,
+    (3 * s * s * s - 6 * s * s + 4) / 6,
+    (t * t * t) / 6,
+  ];
 }
 
 function enlargeRows(values, rows, columns, channels) {
@@ -41,43 +49,67 @@ function enlargeRows(values, rows, columns, channels) {
 function transpose(values, rows, columns, channels) {
   const out = new Float32Array(values.length);
   for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < columns; x++) for (let c = 0; c < channels; c++) out[(x * rows + y) * channels + c] = values[(y * columns + x) * channels + c];
+    for (let x = 0; x < columns; x++)
+      for (let c = 0; c < channels; c++)
+        out[(x * rows + y) * channels + c] = values[(y * columns + x) * channels + c];
   }
   return out;
 }
 
-/** How much of the difference counts at (x, y), each from -1 to 1 across the crop: a rounded square with soft edges, so that the crop leaves no seam. */
+/**
+ * How much of the difference counts at (x, y), each from -1 to 1 across the crop: a rounded square with soft
+ * edges, so that the crop leaves no seam.
+ */
 function fade(x, y) {
   const t = Math.min(1, Math.max(0, (1 - Math.cbrt(Math.abs(x) ** 3 + Math.abs(y) ** 3)) / (1 - SOLID)));
   return t * t * (3 - 2 * t);
 }
 
-/** Strength of the change at each pixel: the change of the channel that changes most, as a share of the range, mean over REACH pixels either way. */
-function strengths(difference, size) {
-  const most = Float32Array.from({ length: size * size }, (_, i) => Math.max(...[0, 1, 2].map((c) => Math.abs(difference[3 * i + c]))) / 255);
+/**
+ * Strength of the change at each pixel: the change of the channel that changes most, as a share of the range,
+ * mean over `reach` pixels either way.
+ */
+function strengths(difference, size, reach) {
+  const channels = (i) => [0, 1, 2].map((c) => Math.abs(difference[3 * i + c]));
+  const most = Float32Array.from({ length: size * size }, (_, i) => Math.max(...channels(i)) / 255);
   const inside = (i) => Math.min(size - 1, Math.max(0, i));
   return most.map((_, i) => {
     let sum = 0;
-    for (let dy = -REACH; dy <= REACH; dy++) {
-      for (let dx = -REACH; dx <= REACH; dx++) sum += most[inside(Math.floor(i / size) + dy) * size + inside((i % size) + dx)];
+    for (let dy = -reach; dy <= reach; dy++) {
+      for (let dx = -reach; dx <= reach; dx++) {
+        sum += most[inside(Math.floor(i / size) + dy) * size + inside((i % size) + dx)];
+      }
     }
-    return sum / (2 * REACH + 1) ** 2;
+    return sum / (2 * reach + 1) ** 2;
   });
 }
 
-/** The change between two RGB pictures of size x size bytes, in place of small changes nothing: Float32Array (size, size, 3). */
-export function shrunk(before, after, size) {
+/**
+ * How much of the change between two RGB pictures of size x size numbers counts at each pixel, 0 to 1:
+ * Float32Array (size, size). With noise 0 every change counts.
+ */
+export function weights(before, after, size, { noise, reach }) {
+  if (noise === 0) return new Float32Array(size * size).fill(1);
   const difference = Float32Array.from(after, (value, i) => value - before[i]);
-  const weights = strengths(difference, size).map((strength) => {
-    const t = Math.min(1, Math.max(0, strength / NOISE - 0.5));
+  return strengths(difference, size, reach).map((strength) => {
+    const t = Math.min(1, Math.max(0, strength / noise - 0.5));
     return t * t * (3 - 2 * t);
   });
-  return difference.map((value, i) => value * weights[Math.floor(i / 3)]);
 }
 
-/** The change between two RGB pictures of size x size bytes: Float32Array (side, side, 3) with side = ENLARGE * size, faded to zero towards the edges. */
-export function change(before, after, size) {
-  const difference = shrunk(before, after, size);
+/** weight * (after - before): Float32Array (size, size, 3). weight (size, size), or none to count all. */
+export function weighed(before, after, weight = null) {
+  return Float32Array.from(
+    after,
+    (value, i) => (value - before[i]) * (weight ? weight[Math.floor(i / 3)] : 1),
+  );
+}
+
+/**
+ * A change (size, size, 3), enlarged smoothly and faded to zero towards the edges: {field: Float32Array
+ * (side, side, 3), side} with side = ENLARGE * size.
+ */
+export function enlargedChange(difference, size) {
   const wide = transpose(enlargeRows(difference, size, size, 3), size, size * ENLARGE, 3);
   const side = size * ENLARGE;
   const field = transpose(enlargeRows(wide, side, size, 3), side, side, 3);
@@ -91,35 +123,66 @@ export function change(before, after, size) {
   return { field, side };
 }
 
+/** The numbers of pixels at (x, y), between the pixels of an RGBA picture, whose border is repeated. */
+function readBetween({ data, width, height }, x, y) {
+  const left = Math.min(width - 1, Math.max(0, x));
+  const top = Math.min(height - 1, Math.max(0, y));
+  const i = Math.floor(left);
+  const j = Math.floor(top);
+  const s = left - i;
+  const t = top - j;
+  const at = (column, row) => 4 * (Math.min(height - 1, row) * width + Math.min(width - 1, column));
+  const corners = [at(i, j), at(i + 1, j), at(i, j + 1), at(i + 1, j + 1)];
+  return [0, 1, 2].map((c) => {
+    const [a, b, d, e] = corners.map((corner) => data[corner + c]);
+    return (a * (1 - s) + b * s) * (1 - t) + (d * (1 - s) + e * s) * t;
+  });
+}
+
 /**
- * The photograph (RGBA picture) with the change added, as new RGBA bytes. toModel: similarity from the photograph to the model's pixels
- * (align.js); size: the model's. Pixels outside the crop are copied.
+ * The photograph (RGBA picture) with the change added, as new RGBA bytes. toModel: similarity from the
+ * photograph to the model's pixels (align.js); size: the model's. Pixels outside the crop are copied.
+ *
+ * towards: null, or {share, picture, toModel} of a morph: within the crop that share of the photograph gives
+ * way to another photograph's face, or, where `picture` is null, to what the change holds of a drawn one.
  */
-export function addChange(photo, { field, side }, toModel, size) {
+export function addChange(photo, { field, side }, toModel, size, towards = null) {
   const out = new Uint8ClampedArray(photo.data);
   const inverse = invert(toModel);
-  const corners = [[-0.5, -0.5], [size - 0.5, -0.5], [-0.5, size - 0.5], [size - 0.5, size - 0.5]].map((corner) => apply(inverse, corner));
+  const corners = [
+    [-0.5, -0.5],
+    [size - 0.5, -0.5],
+    [-0.5, size - 0.5],
+    [size - 0.5, size - 0.5],
+  ].map((corner) => apply(inverse, corner));
   const [xs, ys] = [corners.map((p) => p[0]), corners.map((p) => p[1])];
   const left = Math.max(0, Math.floor(Math.min(...xs)));
   const right = Math.min(photo.width - 1, Math.ceil(Math.max(...xs)));
   const top = Math.max(0, Math.floor(Math.min(...ys)));
   const bottom = Math.min(photo.height - 1, Math.ceil(Math.max(...ys)));
   const [a, b, x0, y0] = toModel;
+  const back = towards?.picture ? invert(towards.toModel) : null;
   const enlarged = (value) => (value + 0.5) * ENLARGE - 0.5;
+  const across = (value) => (2 * value + 1) / size - 1;
   for (let y = top; y <= bottom; y++) {
     for (let x = left; x <= right; x++) {
-      const u = enlarged(a * x - b * y + x0);
-      const v = enlarged(b * x + a * y + y0);
+      const column = a * x - b * y + x0;
+      const row = b * x + a * y + y0;
+      const u = enlarged(column);
+      const v = enlarged(row);
       if (u < 0 || v < 0 || u >= side - 1 || v >= side - 1) continue;
       const i = Math.floor(u);
       const j = Math.floor(v);
       const [s, t] = [u - i, v - j];
       const at = (j * side + i) * 3;
       const to = (y * photo.width + x) * 4;
+      const share = towards ? towards.share * fade(across(column), across(row)) : 0;
+      const other = back ? readBetween(towards.picture, ...apply(back, [column, row])) : [0, 0, 0];
       for (let c = 0; c < 3; c++) {
         const upper = field[at + c] * (1 - s) + field[at + 3 + c] * s;
         const lower = field[at + 3 * side + c] * (1 - s) + field[at + 3 * side + 3 + c] * s;
-        out[to + c] = photo.data[to + c] + upper * (1 - t) + lower * t;
+        const kept = photo.data[to + c] + share * (other[c] - photo.data[to + c]);
+        out[to + c] = kept + upper * (1 - t) + lower * t;
       }
     }
   }

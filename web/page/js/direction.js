@@ -9,10 +9,12 @@ function mean(codes) {
 }
 
 /**
- * How much of a mean difference of few codes is more than chance: the positive-part James-Stein factor (James and Stein 1961; Baranchik 1964),
- * max(0, 1 - (K - 2) m / sum_j (d_j / s_j)^2), with m = 1/n1 + 1/n0 and K the number of code dimensions in use.
+ * How much of a mean difference of few codes is more than chance: the positive-part James-Stein factor (James
+ * and Stein 1961; Baranchik 1964), max(0, 1 - (K - 2) m / sum_j (d_j / s_j)^2), with m = 1/n1 + 1/n0 and K
+ * the number of code dimensions in use.
  *
- * vector: (D) mean difference; std: (D) of the train codes; a dimension whose std is below a thousandth of the largest is not in use.
+ * vector: (D) mean difference; std: (D) of the train codes; a dimension whose std is below a thousandth of
+ * the largest is not in use.
  */
 export function shrinkage(vector, std, withCount, withoutCount) {
   const floor = 1e-3 * std.reduce((a, b) => Math.max(a, b), 0);
@@ -22,13 +24,17 @@ export function shrinkage(vector, std, withCount, withoutCount) {
     used += 1;
     energy += (vector[i] / std[i]) ** 2;
   }
-  return energy > 0 ? Math.max(0, 1 - (Math.max(used - 2, 0) * (1 / withCount + 1 / withoutCount)) / energy) : 0;
+  return energy > 0
+    ? Math.max(0, 1 - (Math.max(used - 2, 0) * (1 / withCount + 1 / withoutCount)) / energy)
+    : 0;
 }
 
 /**
- * AUROC of telling the two sides apart: the share of pairs, one of each side, put in order by a direction learnt from all the others; ties count half, null
- * with fewer than two on a side. Leaving out pairs has no bias, where leaving out one at a time calls pictures that do not differ worse than chance
- * (Airola et al., "An experimental comparison of cross-validation techniques for estimating the area under the ROC curve", 2011).
+ * AUROC of telling the two sides apart: the share of pairs, one of each side, put in order by a direction
+ * learnt from all the others; ties count half, null with fewer than two on a side. Leaving out pairs has no
+ * bias, where leaving out one at a time calls pictures that do not differ worse than chance (Airola et al.,
+ * "An experimental comparison of cross-validation techniques for estimating the area under the ROC curve",
+ * 2011).
  */
 export function leavePairOut(withIt, without, basis = []) {
   if (Math.min(withIt.length, without.length) < 2) return null;
@@ -39,7 +45,10 @@ export function leavePairOut(withIt, without, basis = []) {
   let wins = 0;
   withIt.forEach((positive, i) => {
     without.forEach((negative, j) => {
-      const ahead = dot(plus(positive, negative, -1), projectOff(plus(positives[i], negatives[j], -1), basis));
+      const ahead = dot(
+        plus(positive, negative, -1),
+        projectOff(plus(positives[i], negatives[j], -1), basis),
+      );
       wins += ahead > 0 ? 1 : ahead === 0 ? 0.5 : 0;
     });
   });
@@ -49,22 +58,32 @@ export function leavePairOut(withIt, without, basis = []) {
 /**
  * The direction from `without` to `withIt` (arrays of codes, D), projected off the locked directions.
  *
- * std: (D) of the train codes; spread: (unit direction) -> standard deviation of the train codes along it; locked: array of directions (D).
- * Returns {unit (D), sigma, measured (sigmas between the two means), kept (the shrinkage factor), between (their product), auroc (or null)}.
- * Throws where a side is empty or nothing sets the sides apart.
+ * std: (D) of the train codes; spread: (unit direction) -> standard deviation of the train codes along it;
+ * locked: array of directions (D). Returns {unit (D), sigma, measured (sigmas between the two means), kept
+ * (the shrinkage factor), between (their product), auroc (or null)}. Throws where a side is empty or nothing
+ * sets the sides apart.
  */
 export function newDirection(withIt, without, std, spread, locked = []) {
-  if (!withIt.length || !without.length) throw new Error("At least one picture with and one without is needed.");
+  if (!withIt.length || !without.length)
+    throw new Error("At least one picture with and one without is needed.");
   const basis = orthonormal(locked);
   const whole = plus(mean(withIt), mean(without), -1);
   const vector = projectOff(whole, basis);
   const length = norm(vector);
-  if (!(length > 1e-6 * norm(whole))) throw new Error("The two sets of pictures do not differ, or only in what is locked.");
+  if (!(length > 1e-6 * norm(whole)))
+    throw new Error("The two sets of pictures do not differ, or only in what is locked.");
   const unit = Float32Array.from(vector, (value) => value / length);
   const sigma = spread(unit);
   const kept = shrinkage(vector, std, withIt.length, without.length);
   const measured = length / sigma;
-  return { unit, sigma, measured, kept, between: measured * kept, auroc: leavePairOut(withIt, without, basis) };
+  return {
+    unit,
+    sigma,
+    measured,
+    kept,
+    between: measured * kept,
+    auroc: leavePairOut(withIt, without, basis),
+  };
 }
 
 const FORMAT = "facemorph slider 1";
@@ -72,7 +91,22 @@ const FORMAT = "facemorph slider 1";
 /** The text of a slider's file. decoder: SHA-256 of the decoder to whose codes it belongs. */
 export function toFile(slider, decoder) {
   const { label, unit, sigma, measured, kept, auroc: score, counts, apart } = slider;
-  return JSON.stringify({ format: FORMAT, decoder, label, sigma, measured, kept, auroc: score, counts, apart, unit: toBase64(unit) }, null, 1);
+  return JSON.stringify(
+    {
+      format: FORMAT,
+      decoder,
+      label,
+      sigma,
+      measured,
+      kept,
+      auroc: score,
+      counts,
+      apart,
+      unit: toBase64(unit),
+    },
+    null,
+    1,
+  );
 }
 
 /** A slider from its file's text, every field checked. Throws with one line that says what is wrong. */
@@ -84,13 +118,22 @@ export function fromFile(text, decoder, length) {
     throw new Error("This file is not a saved slider.");
   }
   if (file?.format !== FORMAT) throw new Error("This file is not a saved slider.");
-  if (file.decoder !== decoder) throw new Error("This slider was made for another model: its direction means nothing here.");
+  if (file.decoder !== decoder)
+    throw new Error("This slider was made for another model: its direction means nothing here.");
   const positive = (value) => Number.isFinite(value) && value > 0;
   const unit = fromBase64(String(file.unit), length);
   const sound =
-    positive(file.sigma) && positive(file.measured) && file.kept >= 0 && file.kept <= 1 && Math.abs(norm(unit) - 1) < 1e-3 &&
-    typeof file.label === "string" && Array.isArray(file.counts) && file.counts.length === 2 && file.counts.every(positive) &&
-    (file.auroc === null || (file.auroc >= 0 && file.auroc <= 1)) && Array.isArray(file.apart);
+    positive(file.sigma) &&
+    positive(file.measured) &&
+    file.kept >= 0 &&
+    file.kept <= 1 &&
+    Math.abs(norm(unit) - 1) < 1e-3 &&
+    typeof file.label === "string" &&
+    Array.isArray(file.counts) &&
+    file.counts.length === 2 &&
+    file.counts.every(positive) &&
+    (file.auroc === null || (file.auroc >= 0 && file.auroc <= 1)) &&
+    Array.isArray(file.apart);
   if (!sound) throw new Error("This slider file is damaged.");
   return {
     label: file.label.slice(0, 40),

@@ -1,4 +1,7 @@
-/** A GIF89a encoder: one palette for all frames, so that what does not move does not flicker. */
+/**
+ * A GIF89a encoder: one palette for all frames, so that what does not move does not flicker, and of each
+ * frame but the first only the pixels that differ from the one before.
+ */
 
 /** Bytes of growing length. */
 class Bytes {
@@ -45,7 +48,10 @@ class Bytes {
 const BITS = 5; // of each channel that colours are told apart by while the palette is chosen
 const bin = (r, g, b) => ((r >> (8 - BITS)) << (2 * BITS)) | ((g >> (8 - BITS)) << BITS) | (b >> (8 - BITS));
 
-/** Up to 256 colours for RGB frames by median cut (Heckbert 1982), each box split where its spread-weighted population is largest. */
+/**
+ * Up to 256 colours for RGB frames by median cut (Heckbert 1982), each box split where its spread-weighted
+ * population is largest.
+ */
 export function palette(frames, limit = 256) {
   const sums = new Float64Array(4 << (3 * BITS));
   for (const frame of frames) {
@@ -75,14 +81,20 @@ export function palette(frames, limit = 256) {
     const { box, axis, count } = boxes[worst];
     box.sort((a, b) => a.rgb[axis] - b.rgb[axis]);
     let [cut, seen] = [0, 0];
-    while (cut < box.length - 1 && (seen + box[cut].count <= count / 2 || cut === 0)) seen += box[cut++].count;
+    while (cut < box.length - 1 && (seen + box[cut].count <= count / 2 || cut === 0))
+      seen += box[cut++].count;
     boxes.splice(worst, 1, measure(box.slice(0, cut)), measure(box.slice(cut)));
   }
-  return boxes.map(({ box, count }) => [0, 1, 2].map((c) => Math.round(box.reduce((sum, colour) => sum + colour.count * colour.rgb[c], 0) / count)));
+  return boxes.map(({ box, count }) =>
+    [0, 1, 2].map((c) =>
+      Math.round(box.reduce((sum, colour) => sum + colour.count * colour.rgb[c], 0) / count),
+    ),
+  );
 }
 
 const BAYER = [0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5].map((value) => (value + 0.5) / 16 - 0.5);
-const DITHER = 6; // levels of ordered dithering: hides bands, and unlike error diffusion stands still from frame to frame
+// Levels of ordered dithering: hides bands, and unlike error diffusion stands still from frame to frame
+const DITHER = 6;
 
 const byte = (value) => (value < 0 ? 0 : value > 255 ? 255 : value | 0);
 
@@ -96,11 +108,14 @@ function nearest(r, g, b, colours) {
   return index;
 }
 
-/** Palette indices of an RGB frame (width x height), dithered; `seen` remembers the nearest colour of each bin between frames. */
+/**
+ * Palette indices of an RGB frame (width x height), dithered; `seen` remembers the nearest colour of each bin
+ * between frames.
+ */
 function quantise(frame, width, colours, seen) {
   const out = new Uint8Array(frame.length / 3);
   for (let pixel = 0; pixel < out.length; pixel++) {
-    const shift = DITHER * BAYER[((((pixel / width) | 0) & 3) << 2) | (pixel % width & 3)];
+    const shift = DITHER * BAYER[((((pixel / width) | 0) & 3) << 2) | ((pixel % width) & 3)];
     const r = byte(frame[3 * pixel] + shift);
     const g = byte(frame[3 * pixel + 1] + shift);
     const b = byte(frame[3 * pixel + 2] + shift);
@@ -154,11 +169,13 @@ export function lzw(indices, bits) {
 }
 
 /**
- * A looping GIF. frames: RGB byte arrays of width x height, of which one may come more than once; delay: hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
+ * A looping GIF. frames: RGB byte arrays of width x height, of which one may come more than once; delay:
+ * hundredths of a second per frame, or one for each; comment: ASCII, kept in the file.
  */
 export function encodeGif(frames, width, height, delay, comment) {
-  const colours = palette([...new Set(frames)]);
-  const bits = Math.max(2, Math.ceil(Math.log2(colours.length)));
+  const colours = palette([...new Set(frames)], 255);
+  const same = colours.length; // the index of a pixel that stays as it is
+  const bits = Math.max(2, Math.ceil(Math.log2(same + 1)));
   const out = new Bytes();
   out.text("GIF89a");
   out.short(width);
@@ -171,16 +188,20 @@ export function encodeGif(frames, width, height, delay, comment) {
   out.all([0x21, 0xfe]);
   out.blocks(Uint8Array.from(comment, (char) => char.charCodeAt(0)));
   const seen = new Int16Array(1 << 18).fill(-1);
-  const packed = new Map();
+  const indices = new Map(); // frame -> palette indices, since a frame may come more than once
+  let before = null;
   frames.forEach((frame, i) => {
-    if (!packed.has(frame)) packed.set(frame, lzw(quantise(frame, width, colours, seen), bits));
-    out.all([0x21, 0xf9, 4, 4]);
+    if (!indices.has(frame)) indices.set(frame, quantise(frame, width, colours, seen));
+    const now = indices.get(frame);
+    const shown = before ? now.map((index, pixel) => (index === before[pixel] ? same : index)) : now;
+    before = now;
+    out.all([0x21, 0xf9, 4, 5]); // keep the frame before; there is an index that shows it
     out.short(Array.isArray(delay) ? delay[i] : delay);
-    out.all([0, 0, 0x2c, 0, 0, 0, 0]);
+    out.all([same, 0, 0x2c, 0, 0, 0, 0]);
     out.short(width);
     out.short(height);
     out.all([0, bits]);
-    out.blocks(packed.get(frame));
+    out.blocks(lzw(shown, bits));
   });
   out.push(0x3b);
   return out.done();

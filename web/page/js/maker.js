@@ -1,8 +1,8 @@
 /** Make a slider from pictures with and without something. */
 
 import { newDirection } from "./direction.js";
+import { element } from "./dom.js";
 import { Photo, rgba } from "./photo.js";
-import { element } from "./sliders.js";
 
 const MAX_PICTURES = 60; // a side
 
@@ -11,17 +11,21 @@ export function verdict({ auroc, kept, between, counts }) {
   const told =
     auroc === null
       ? "With one picture on a side, nothing can be held out to test it."
-      : `Pairs held out of it are told apart with an AUROC of ${auroc.toFixed(2)}: 1 is always, 0.5 is chance.`;
-  const apart = kept > 0
-    ? `The two sides lie ${between.toFixed(1)} sigmas apart, after shrinking by ${Math.round(100 * (1 - kept))}% for being few.`
-    : "So few pictures differ no more than chance would have it: treat this slider as a guess, or add pictures.";
+      : `Pairs held out of it are told apart with an AUROC of ${auroc.toFixed(2)}: ` +
+        "1 is always, 0.5 is chance.";
+  const apart =
+    kept > 0
+      ? `The two sides lie ${between.toFixed(1)} sigmas apart, ` +
+        `after shrinking by ${Math.round(100 * (1 - kept))}% for being few.`
+      : "So few pictures differ no more than chance would have it: " +
+        "treat this slider as a guess, or add pictures.";
   return `From ${counts[0]} with and ${counts[1]} without. ${told} ${apart}`;
 }
 
 export class Maker {
   #sides;
 
-  /** hooks: {session, locked() -> [{label, unit}], add(slider), fail(error), say(text)}. */
+  /** hooks: {session, locked() -> [{label, unit}], add(slider), fail(error)}. */
   constructor(root, hooks) {
     this.hooks = hooks;
     this.root = root;
@@ -91,13 +95,27 @@ export class Maker {
     const [withIt, without] = this.#sides.map((side) => side.entries.map((entry) => entry.code));
     const kept = locked();
     try {
-      const made = newDirection(withIt, without, session.bundle.values.std, (unit) => session.bundle.spread(unit), kept.map(({ unit }) => unit));
-      const slider = { ...made, label: this.name.value.trim() || "My slider", counts: [withIt.length, without.length], apart: kept.map(({ label }) => label) };
+      const made = newDirection(
+        withIt,
+        without,
+        session.bundle.values.std,
+        (unit) => session.bundle.spread(unit),
+        kept.map(({ unit }) => unit),
+      );
+      const slider = {
+        ...made,
+        label: this.name.value.trim() || "My slider",
+        counts: [withIt.length, without.length],
+        apart: kept.map(({ label }) => label),
+      };
       add(slider);
       this.result.hidden = false;
       const text = verdict(slider);
       const apart = slider.apart.length ? ` It stays clear of: ${slider.apart.join(", ")}.` : "";
-      this.result.replaceChildren(element("strong", { textContent: `${slider.label} is among your sliders.` }), element("p", { textContent: text + apart }));
+      this.result.replaceChildren(
+        element("strong", { textContent: `${slider.label} is among your sliders.` }),
+        element("p", { textContent: text + apart }),
+      );
       this.name.value = "";
     } catch (error) {
       fail(error);

@@ -29,13 +29,21 @@ function chunk(type, payload) {
   return bytes;
 }
 
+/** The XMP packet that says how a picture came to be. */
 function xmp(source) {
-  return `<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/${source}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>`;
+  return [
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>',
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">',
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">',
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"',
+    ` Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/${source}"/>`,
+    '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>',
+  ].join("");
 }
 
 /**
- * A PNG file (bytes) with the mark put after its header: tEXt Software and Description, and XMP with IPTC's DigitalSourceType.
- * origin: "sample" for a face the model drew, "photo" for an edited photograph.
+ * A PNG file (bytes) with the mark put after its header: tEXt Software and Description, and XMP with IPTC's
+ * DigitalSourceType. origin: "sample" for a face the model drew, "photo" for an edited photograph.
  */
 export function markPng(bytes, origin) {
   if (latin("IHDR").some((byte, i) => bytes[12 + i] !== byte)) throw new Error("not a PNG file");

@@ -1,11 +1,13 @@
 /** Latest wins: one request under way, the newest waiting, everything between them dropped. */
 
 /**
- * work: (item) -> Promise of a result; show: (result, item); fail: (error, item).
- * Every finished result is shown, even where a newer request waits, so that a drag shows each frame there was time for; `cancel` drops both.
+ * work: (item) -> Promise of a result; show: (result, item); fail: (error, item). Every finished result is
+ * shown, even where a newer request waits, so that a drag shows each frame there was time for; `cancel` drops
+ * both.
  */
 export function latestWins(work, show, fail) {
-  let [busy, generation] = [false, 0];
+  let busy = false;
+  let generation = 0;
   let waiting = null;
   async function run(item) {
     busy = true;

@@ -6,13 +6,19 @@
  *   mix       0 (base) to 1 (other)
  *   strengths {name: sigmas}, zeros left out; a slider of one's own is named "own:<number>"
  *   locked    names whose attribute stays where its own slider puts it
+ *   own       names of the sliders of one's own that are in the panel
  *
- * States are never changed, only replaced. Codes of photographs stay in this object, out of states and links.
+ * States are never changed, only replaced. Photographs, their codes and the directions of own sliders stay in
+ * the session, out of states and links, for as long as a state that can be reached names them.
  */
 
+import { weighed, weights } from "./detail.js";
 import { arc } from "./vectors.js";
 
-export const START = Object.freeze({ base: null, other: null, mix: 0, strengths: {}, locked: [] });
+const REMEMBERED = 6; // pictures
+const STEPS = 100; // that can be undone
+
+export const START = Object.freeze({ base: null, other: null, mix: 0, strengths: {}, locked: [], own: [] });
 
 /** States gone by and undone. */
 export class History {
@@ -28,6 +34,7 @@ export class History {
     this.now = state;
     if (JSON.stringify(state) === JSON.stringify(before)) return;
     this.#past.push(before);
+    if (this.#past.length > STEPS) this.#past.shift();
     this.#future = [];
   }
 
@@ -39,14 +46,21 @@ export class History {
     return this.#future.length > 0;
   }
 
-  undo() {
-    this.#future.push(this.now);
-    this.now = this.#past.pop();
+  /** All states that can still be reached, the oldest first, and the place of the one that is shown. */
+  get all() {
+    return { states: [...this.#past, this.now, ...this.#future.toReversed()], place: this.#past.length };
   }
 
-  redo() {
-    this.#past.push(this.now);
-    this.now = this.#future.pop();
+  /** Back or forth to the state at `place` of all. */
+  goTo(place) {
+    while (this.#past.length > place) {
+      this.#future.push(this.now);
+      this.now = this.#past.pop();
+    }
+    while (this.#past.length < place) {
+      this.#past.push(this.now);
+      this.now = this.#future.pop();
+    }
   }
 }
 
@@ -61,14 +75,16 @@ export function withStrength(state, name, strength) {
 /** `state` with one lock turned. */
 export const withLock = (state, name) => ({
   ...state,
-  locked: state.locked.includes(name) ? state.locked.filter((lock) => lock !== name) : [...state.locked, name],
+  locked: state.locked.includes(name)
+    ? state.locked.filter((lock) => lock !== name)
+    : [...state.locked, name],
 });
 
 export class Session {
   #codes = new Map(); // key of a base -> Promise of its code
   #photos = new Map(); // id -> {photo, encoded}
   #nextPhoto = 1;
-  #plain = { key: "", pixels: null };
+  #pictures = new Map(); // key of a state -> Promise of its picture; the last few
   own = new Map(); // "own:<number>" -> slider
 
   constructor(backend) {
@@ -90,6 +106,27 @@ export class Session {
     return base?.kind === "photo" ? this.#photos.get(base.id) : null;
   }
 
+  /**
+   * Keep what `states` name, and of photographs the pixels that the state `now` shows alone: one of 24
+   * megapixels takes 96 MB, and its file is read again where a step back needs it.
+   */
+  keep(states, now) {
+    const photosOf = (some) => some.flatMap(({ base, other }) => [this.photoOf(base), this.photoOf(other)]);
+    const reached = new Set(photosOf(states));
+    const shown = new Set(photosOf([now]).map((held) => held?.photo));
+    for (const [id, held] of this.#photos) {
+      if (!reached.has(held)) this.#photos.delete(id);
+      if (!shown.has(held.photo)) held.photo.release();
+    }
+    const sliders = new Set(states.flatMap(({ own }) => own));
+    for (const name of this.own.keys()) if (!sliders.has(name)) this.own.delete(name);
+  }
+
+  /** A slider of the model's, or of a person's own; undefined where there is none of that name. */
+  slider(name) {
+    return this.bundle.byName.get(name) ?? this.own.get(name);
+  }
+
   /** Promise of the code of a base. */
   code(base) {
     if (base.kind === "photo") return Promise.resolve(this.photoOf(base).encoded.code);
@@ -106,19 +143,28 @@ export class Session {
   /** Promise of the code that edits of a state start from. */
   async start(state) {
     const code = await this.code(state.base);
-    return state.other && state.mix > 0 ? arc(code, await this.code(state.other), this.bundle.values.mean, state.mix) : code;
+    return state.other && state.mix > 0
+      ? arc(code, await this.code(state.other), this.bundle.values.mean, state.mix)
+      : code;
   }
 
   /** Promise of the edit of a state, as backends take it. */
   async edit(state) {
     const strengths = {};
     const custom = [];
-    for (const [name, strength] of Object.entries(state.strengths)) if (this.bundle.byName.has(name)) strengths[name] = strength;
-    for (const [name, { unit, sigma }] of this.own) {
+    for (const [name, strength] of Object.entries(state.strengths))
+      if (this.bundle.byName.has(name)) strengths[name] = strength;
+    for (const name of state.own) {
+      const { unit, sigma } = this.own.get(name);
       const [strength, locked] = [state.strengths[name] ?? 0, state.locked.includes(name)];
       if (strength || locked) custom.push({ direction: unit, sigma, strength, locked });
     }
-    return { code: await this.start(state), strengths, locked: state.locked.filter((name) => this.bundle.byName.has(name)), custom };
+    return {
+      code: await this.start(state),
+      strengths,
+      locked: state.locked.filter((name) => this.bundle.byName.has(name)),
+      custom,
+    };
   }
 
   /** Promise of the model's picture of a state: S * S * 3 numbers. */
@@ -126,10 +172,64 @@ export class Session {
     return this.backend.render(await this.edit(state), fine);
   }
 
-  /** Promise of the model's picture of a state's base, before any edit; the last one is remembered. */
-  async plain({ base }) {
-    const key = JSON.stringify(base);
-    if (this.#plain.key !== key) this.#plain = { key, pixels: await this.render({ ...START, base }, true) };
-    return this.#plain.pixels;
+  /** Promise of render(state, true); the last few are remembered. */
+  #remembered(state) {
+    const key = JSON.stringify(state);
+    const pixels = this.#pictures.get(key) ?? this.render(state, true);
+    this.#pictures.delete(key);
+    this.#pictures.set(key, pixels); // the newest last
+    pixels.catch(() => this.#pictures.delete(key));
+    if (this.#pictures.size > REMEMBERED) this.#pictures.delete(this.#pictures.keys().next().value);
+    return pixels;
+  }
+
+  /** Promise of the model's picture of a state's base, before any edit. */
+  plain({ base }) {
+    return this.#remembered({ ...START, base });
+  }
+
+  /** `state` with all sliders moved on in proportion, until the first is at its end. */
+  #atTheEnd(state) {
+    const moved = Object.entries(state.strengths);
+    const share = Math.max(
+      0,
+      ...moved.map(([name, strength]) => Math.abs(strength) / this.slider(name).reach),
+    );
+    if (share === 0 || share >= 1) return state;
+    const far = moved.map(([name, strength]) => [name, Number((strength / share).toFixed(3))]);
+    return { ...state, strengths: Object.fromEntries(far) };
+  }
+
+  /**
+   * Promise of what a state changes in its photograph: {plain, change (S, S, 3), share, other}.
+   *
+   * plain: the model's picture D(z0) of the photograph. Sliders add what they change of the face D(zt) that
+   * they start from, where they change it at all: that is judged with the sliders at their end
+   * (faces/edits/detail.py), so that the first step of a slider moves the picture. A morph of share t adds
+   * D(zt) - (1 - t) D(z0), and takes away t of the photograph; what the model lost of another photograph,
+   * which is held in `other`, comes in with the same share, so that with t = 1 the other face is there,
+   * whole.
+   */
+  async change(state) {
+    const { size, detail } = this.bundle;
+    const share = state.other ? state.mix : 0;
+    const other = share > 0 ? this.photoOf(state.other) : null;
+    const unmoved = { ...state, strengths: {}, locked: [] };
+    const start = share > 0 ? this.#remembered(unmoved) : this.plain(state);
+    const moves = Object.keys(state.strengths).length > 0;
+    const [plain, from, to, end, target] = await Promise.all([
+      this.plain(state),
+      start,
+      moves ? this.render(state, true) : start,
+      moves ? this.#remembered(this.#atTheEnd(state)) : start,
+      other ? this.plain({ base: state.other }) : null,
+    ]);
+    const change = weighed(from, to, weights(from, end, size, detail));
+    if (share > 0) {
+      for (let i = 0; i < change.length; i++) {
+        change[i] += from[i] - (1 - share) * plain[i] - (target ? share * target[i] : 0);
+      }
+    }
+    return { plain, change, share, other };
   }
 }

@@ -1,8 +1,11 @@
 /**
- * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders and locks; never a photograph or its code.
+ * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders and
+ * locks; never a photograph or its code.
  *
- *   #seed=42&Smiling=1.2&lock=Male,Young&with=7&mix=0.4
+ *   #seed=42&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=0a1b2c3d4e5f
  */
+
+import { sliderSteps } from "./bundle.js";
 
 export const MAX_SEED = 4294967295;
 
@@ -12,35 +15,52 @@ const source = (value) => {
   if (/^\d{1,10}$/.test(value) && Number(value) <= MAX_SEED) return { kind: "seed", seed: Number(value) };
   return null;
 };
-const name = (base) => (base.kind === "seed" ? String(base.seed) : `preset${base.index}`);
+const nameOf = (base) => (base.kind === "seed" ? String(base.seed) : `preset${base.index}`);
 
-/** The link text for a state {base, other, mix, strengths, locked}, "#..."; a photograph leaves out its base, a slider of one's own is left out. */
-export function toHash({ base, other, mix, strengths, locked }, attributes) {
+/**
+ * The link text for a state, "#...", made with the model of `mark`. What cannot be in a link is left out:
+ * photographs and sliders of one's own (`leftOut`).
+ */
+export function toHash({ base, other, mix, strengths, locked }, { attributes, mark }) {
   const known = new Set(attributes.map((attribute) => attribute.name));
   const query = new URLSearchParams();
-  if (base.kind !== "photo") query.set("seed", name(base));
+  if (base.kind !== "photo") query.set("seed", nameOf(base));
   for (const [attribute, strength] of Object.entries(strengths)) {
     if (strength && known.has(attribute)) query.set(attribute, String(Number(strength.toFixed(2))));
   }
-  const locks = [...locked].filter((attribute) => known.has(attribute));
+  const locks = locked.filter((attribute) => known.has(attribute));
   if (locks.length) query.set("lock", locks.join(","));
   if (other && other.kind !== "photo" && mix > 0) {
-    query.set("with", name(other));
+    query.set("with", nameOf(other));
     query.set("mix", String(Number(mix.toFixed(2))));
   }
+  query.set("model", mark);
   return `#${query}`.replaceAll("%2C", ",");
 }
 
-/** What a link says, checked: {base or null, other or null, mix, strengths, locked}; what it cannot mean is left out, strengths are clamped to what a slider reaches. */
-export function fromHash(hash, attributes) {
+/** What a link of this state does not carry, in words. */
+export function leftOut({ base, other, mix, strengths, locked }) {
+  const own = [...Object.keys(strengths), ...locked].some((name) => name.startsWith("own:"));
+  return [
+    base.kind === "photo" && "the photograph",
+    other?.kind === "photo" && mix > 0 && "the morph to a photograph",
+    own && "sliders of your own",
+  ].filter(Boolean);
+}
+
+/**
+ * What a link says, checked: {base or null, other or null, mix, strengths, locked, foreign: whether it names
+ * another model}; what it cannot mean is left out, strengths are clamped to where a slider ends.
+ */
+export function fromHash(hash, { attributes, mark }) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
-  const reaches = new Map(attributes.map((attribute) => [attribute.name, attribute.reach]));
+  const ends = new Map(attributes.map(({ name, reach }) => [name, sliderSteps(reach).end]));
   const strengths = {};
   for (const [key, value] of query) {
     const strength = Number(value);
-    if (reaches.has(key) && value !== "" && Number.isFinite(strength)) {
-      const reach = reaches.get(key);
-      strengths[key] = Math.min(reach, Math.max(-reach, strength));
+    if (ends.has(key) && value !== "" && Number.isFinite(strength)) {
+      const end = ends.get(key);
+      strengths[key] = Math.min(end, Math.max(-end, strength));
     }
   }
   const mix = Number(query.get("mix"));
@@ -49,6 +69,7 @@ export function fromHash(hash, attributes) {
     other: source(query.get("with") ?? ""),
     mix: Number.isFinite(mix) ? Math.min(1, Math.max(0, mix)) : 0,
     strengths,
-    locked: (query.get("lock") ?? "").split(",").filter((attribute) => reaches.has(attribute)),
+    locked: (query.get("lock") ?? "").split(",").filter((attribute) => ends.has(attribute)),
+    foreign: query.has("model") && query.get("model") !== mark,
   };
 }

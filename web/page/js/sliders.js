@@ -1,33 +1,21 @@
-/** The panel of sliders: the telling ones first, the others by group, judgements of looks behind a fold, one's own on top. */
+/**
+ * The panel of sliders: the telling ones first, the others by group, judgements of looks behind a fold, one's
+ * own on top.
+ */
 
-const STEP = 0.05; // sigmas
+import { sliderSteps } from "./bundle.js";
+import { element, icon, labelled } from "./dom.js";
+import { draggable, onStep } from "./drag.js";
+
 const WEAK = 0.7; // a direction that tells held-out faces apart no better than this is called faint
 
 export const signed = (value) => (value ? `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : "0");
 
-export function element(tag, properties = {}, ...children) {
-  const { dataset, ...rest } = properties;
-  const made = Object.assign(document.createElement(tag), rest);
-  Object.assign(made.dataset, dataset);
-  made.append(...children);
-  return made;
+/** The number that a person typed, with any minus sign and comma; null where it is none. */
+export function typed(text) {
+  const plain = text.trim().replace(/^[−–]/, "-").replace(",", ".");
+  return /^[+-]?(\d+\.?\d*|\.\d+)$/.test(plain) ? Number(plain) : null;
 }
-
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#i-${name}`);
-  svg.append(use);
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  return svg;
-}
-
-const labelled = (button, label) => {
-  button.setAttribute("aria-label", label);
-  button.title = label;
-  return button;
-};
 
 /** The bar of a range input, from its zero to its thumb, and its zero mark. */
 export function paint(track, input) {
@@ -39,34 +27,137 @@ export function paint(track, input) {
   track.style.setProperty("--bar-width", Math.abs(at(value) - zero));
 }
 
+/** One slider: its name, its value as a number to type, lock, reset, and the track. */
+class Row {
+  /** slider: {label, meaning, group, reach, auroc_low}; actions as of Sliders. */
+  constructor(name, { label, meaning, group, reach, auroc_low: sure }, actions) {
+    const { step, end } = sliderSteps(reach);
+    const id = `slider-${name.replaceAll(/[^\w-]/g, "-")}`;
+    const limit = end.toFixed(2);
+    Object.assign(this, { name, label, actions });
+    this.words = [label, name.replaceAll("_", " "), meaning, group].join(" ").toLowerCase();
+    this.input = element("input", {
+      type: "range",
+      id,
+      min: `-${limit}`,
+      max: limit,
+      step: String(step),
+      value: "0",
+    });
+    this.input.setAttribute("aria-describedby", "slider-help");
+    this.field = element("input", {
+      className: "value",
+      inputMode: "decimal",
+      autocomplete: "off",
+      value: "0",
+    });
+    this.field.setAttribute("aria-label", `${label}, in sigmas`);
+    this.lock = element("button", { type: "button" });
+    this.reset = labelled(
+      element("button", { type: "button", disabled: true }, icon("reset")),
+      `Reset ${label}`,
+    );
+    this.track = element("div", { className: "track" }, element("span", { className: "zero" }), this.input);
+    const title = element("label", { htmlFor: id, textContent: label });
+    if (meaning) title.title = meaning[0].toUpperCase() + meaning.slice(1);
+    if (sure !== null && sure < WEAK) {
+      const hint = "The model hardly knows this one";
+      title.append(" ", element("span", { className: "weak", textContent: "faint", title: hint }));
+    }
+    const parts = [title, this.field, this.lock, this.reset, this.track];
+    this.element = element("li", { className: "row", dataset: { name } }, ...parts);
+    this.#listen();
+  }
+
+  #listen() {
+    const { name, input, field, actions } = this;
+    const value = () => Number(Number(input.value).toFixed(2));
+    draggable(this.track, input);
+    input.addEventListener("input", () => actions.input(name, value()));
+    input.addEventListener("change", () => actions.change(name, value()));
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "0" || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.stopPropagation(); // which would reset all
+      actions.change(name, 0);
+    });
+    field.addEventListener("focus", () => field.select());
+    field.addEventListener("change", () => {
+      const number = typed(field.value);
+      if (number === null) field.value = signed(value());
+      else actions.change(name, onStep(input, number));
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      field.value = signed(value());
+      input.focus();
+    });
+    this.element.addEventListener("dblclick", (event) => {
+      if (!event.target.closest("button, .value") && !input.disabled) actions.change(name, 0);
+    });
+    this.reset.addEventListener("click", () => {
+      actions.change(name, 0);
+      input.focus();
+    });
+    this.lock.addEventListener("click", () => actions.lock(name));
+  }
+
+  update(value, locked) {
+    const { input, field, lock, element: row } = this;
+    if (Number(input.value) !== value) input.value = String(value);
+    input.setAttribute("aria-valuetext", `${signed(value)} sigma${locked ? ", kept" : ""}`);
+    if (document.activeElement !== field || Number(typed(field.value)) !== value) field.value = signed(value);
+    row.classList.toggle("moved", value !== 0);
+    if (row.classList.contains("locked") !== locked || !lock.hasAttribute("aria-pressed")) {
+      row.classList.toggle("locked", locked);
+      lock.setAttribute("aria-pressed", String(locked));
+      labelled(lock, `Keep ${this.label} as it is`);
+      lock.replaceChildren(icon(locked ? "lock" : "open"));
+    }
+    input.disabled = locked;
+    field.disabled = locked;
+    this.reset.disabled = value === 0 || locked;
+    paint(this.track, input);
+  }
+
+  /** Mark where faces lie, from `low` to `high` in sigmas of this slider. */
+  band(low, high) {
+    const limit = Number(this.input.max);
+    const share = (edge) => `${(100 * (Math.min(limit, Math.max(-limit, edge)) + limit)) / (2 * limit)}%`;
+    this.track.style.setProperty("--band-from", share(low));
+    this.track.style.setProperty("--band-to", share(high));
+  }
+}
+
 export class Sliders {
   #rows = new Map();
   #groups = [];
 
   /** actions: {input(name, value), change(name, value), lock(name), save(name), remove(name)}. */
-  constructor(root, bundle, actions) {
-    this.root = root;
-    this.bundle = bundle;
-    this.actions = actions;
+  constructor(root, session, actions) {
+    const { bundle } = session;
+    Object.assign(this, { session, actions });
     this.own = this.#section("Your own", [], false);
-    this.own.hidden = true;
-    const [looks, rest] = [bundle.attributes.filter((a) => a.judgemental), bundle.attributes.filter((a) => !a.judgemental)];
+    this.own.section.hidden = true;
+    const looks = bundle.attributes.filter((a) => a.judgemental);
+    const rest = bundle.attributes.filter((a) => !a.judgemental);
     const telling = rest.filter((a) => a.telling);
-    root.replaceChildren(this.own);
-    if (telling.length) root.append(this.#section("Most telling", telling, false));
+    root.replaceChildren(this.own.section);
+    if (telling.length) root.append(this.#section("First to try", telling, false).section);
     for (const group of bundle.groups) {
       const members = rest.filter((a) => a.group === group && !a.telling);
-      if (members.length) root.append(this.#section(group, members, telling.length > 0));
+      if (members.length) root.append(this.#section(group, members, telling.length > 0).section);
     }
     if (looks.length) {
-      const fold = this.#section("Judgements of looks and guesses about people", looks, true);
-      fold.querySelector("summary").after(
+      const { section } = this.#section("Judgements of looks and guesses about people", looks, true);
+      section.querySelector("summary").after(
         element("p", {
           className: "note",
-          textContent: "These follow labels that annotators or programs put on strangers’ faces. They say what was labelled, not what anyone is.",
+          textContent:
+            "These follow labels that annotators or programs put on strangers’ faces. " +
+            "They say what was labelled, not what anyone is.",
         }),
       );
-      root.append(fold);
+      root.append(section);
     }
   }
 
@@ -75,99 +166,53 @@ export class Sliders {
     const count = element("span", { className: "count" });
     section.append(fold ? element("summary", {}, title, count) : element("h2", {}, title));
     const list = element("ul", { className: "rows" });
-    list.append(...attributes.map((attribute) => this.#row(attribute)));
+    list.append(...attributes.map((attribute) => this.#row(attribute.name, attribute).element));
     section.append(list);
-    this.#groups.push({ section, list, count, names: attributes.map((a) => a.name), fold, open: false });
-    return section;
+    const group = { section, list, count, names: attributes.map((a) => a.name), fold, open: false };
+    this.#groups.push(group);
+    return group;
   }
 
-  #row({ name, label, meaning, reach, auroc_low: sure }) {
-    const id = `slider-${name.replaceAll(/[^\w-]/g, "-")}`;
-    const limit = Math.max(1, Math.round(reach / STEP) * STEP).toFixed(2);
-    const input = element("input", { type: "range", id, min: `-${limit}`, max: limit, step: String(STEP), value: "0" });
-    input.setAttribute("aria-describedby", "slider-help");
-    const shown = element("span", { className: "value", textContent: "0" });
-    shown.setAttribute("aria-hidden", "true"); // the range says it
-    const lock = element("button", { type: "button" }, icon("open"));
-    const reset = labelled(element("button", { type: "button", disabled: true }, icon("reset")), `Reset ${label}`);
-    const zero = element("span", { className: "zero" });
-    const track = element("div", { className: "track" }, zero, input);
-    const title = element("label", { htmlFor: id, textContent: label, title: meaning ? meaning[0].toUpperCase() + meaning.slice(1) : "" });
-    if (sure !== null && sure < WEAK) title.append(element("span", { className: "weak", textContent: "faint", title: "The model hardly knows this one" }));
-    const row = element("li", { className: "row", dataset: { name } }, title, shown, lock, reset, track);
-
-    let dragging = false;
-    const value = () => {
-      const read = Number(input.value);
-      return dragging && Math.abs(read) < 0.02 * limit ? 0 : Number(read.toFixed(2));
-    };
-    input.addEventListener("pointerdown", () => (dragging = true));
-    input.addEventListener("input", () => this.actions.input(name, value()));
-    input.addEventListener("change", () => {
-      this.actions.change(name, value());
-      dragging = false;
-    });
-    row.addEventListener("dblclick", (event) => {
-      if (!event.target.closest("button") && !input.disabled) this.actions.change(name, 0);
-    });
-    reset.addEventListener("click", () => {
-      this.actions.change(name, 0);
-      input.focus();
-    });
-    lock.addEventListener("click", () => this.actions.lock(name));
-    this.#rows.set(name, { row, input, shown, lock, reset, track, label });
+  #row(name, slider) {
+    const row = new Row(name, slider, this.actions);
+    this.#rows.set(name, row);
     return row;
   }
 
-  /** Put a slider of one's own in, or take it out. */
-  add(name, slider) {
-    const group = this.#groups.find(({ section }) => section === this.own);
-    const row = this.#row({ name, label: slider.label, meaning: slider.text, reach: slider.reach, auroc_low: null });
+  #addOwn(name) {
+    const { label, text, reach } = this.session.own.get(name);
+    const row = this.#row(name, { label, meaning: text, group: "your own", reach, auroc_low: null });
     const save = element("button", { type: "button", textContent: "Save as a file" });
     const remove = element("button", { type: "button", textContent: "Remove" });
-    save.setAttribute("aria-label", `Save ${slider.label} as a file`);
-    remove.setAttribute("aria-label", `Remove ${slider.label}`);
+    save.setAttribute("aria-label", `Save ${label} as a file`);
+    remove.setAttribute("aria-label", `Remove ${label}`);
     save.addEventListener("click", () => this.actions.save(name));
     remove.addEventListener("click", () => this.actions.remove(name));
-    row.append(element("div", { className: "extra" }, element("span", { textContent: slider.text }), element("span", {}, save, remove)));
-    group.list.append(row);
-    group.names.push(name);
-    this.own.hidden = false;
+    const said = element("span", { textContent: text });
+    row.element.append(element("div", { className: "extra" }, said, element("span", {}, save, remove)));
+    this.own.list.append(row.element);
   }
 
-  remove(name) {
-    const group = this.#groups.find(({ section }) => section === this.own);
-    this.#rows.get(name).row.remove();
-    this.#rows.delete(name);
-    group.names.splice(group.names.indexOf(name), 1);
-    this.own.hidden = !group.names.length;
+  /** Show the sliders of one's own of a state, and no others. */
+  #matchOwn(names) {
+    for (const name of this.own.names.filter((shown) => !names.includes(shown))) {
+      this.#rows.get(name).element.remove();
+      this.#rows.delete(name);
+    }
+    for (const name of names) if (!this.#rows.has(name)) this.#addOwn(name);
+    this.own.names = [...names];
+    this.own.section.hidden = names.length === 0;
   }
 
   /** Show a state. standing: Map of name -> sigmas, or null to leave the bands as they are. */
   update(state, standing) {
-    for (const [name, { row, input, shown, lock, reset, track, label }] of this.#rows) {
-      const value = state.strengths[name] ?? 0;
-      const locked = state.locked.includes(name);
-      if (Number(input.value) !== value) input.value = String(value);
-      input.setAttribute("aria-valuetext", `${signed(value)} sigma${locked ? ", kept" : ""}`);
-      shown.textContent = signed(value);
-      row.classList.toggle("moved", value !== 0);
-      if (row.classList.contains("locked") !== locked || !lock.hasAttribute("aria-pressed")) {
-        row.classList.toggle("locked", locked);
-        lock.setAttribute("aria-pressed", String(locked));
-        labelled(lock, `Keep ${label} as it is`);
-        lock.replaceChildren(icon(locked ? "lock" : "open"));
-      }
-      input.disabled = locked;
-      reset.disabled = value === 0 || locked;
-      paint(track, input);
-      const attribute = this.bundle.byName.get(name);
-      if (standing && attribute) {
-        const limit = Number(input.max);
-        const share = (edge) => `${(100 * (Math.min(limit, Math.max(-limit, edge - standing.get(name))) + limit)) / (2 * limit)}%`;
-        track.style.setProperty("--band-from", share(attribute.range[0]));
-        track.style.setProperty("--band-to", share(attribute.range[1]));
-      }
+    this.#matchOwn(state.own);
+    for (const [name, row] of this.#rows) {
+      row.update(state.strengths[name] ?? 0, state.locked.includes(name));
+      const attribute = this.session.bundle.byName.get(name);
+      if (!standing || !attribute) continue;
+      const [low, high] = attribute.range;
+      row.band(low - standing.get(name), high - standing.get(name));
     }
     for (const { count, names } of this.#groups) {
       const moved = names.filter((name) => state.strengths[name]).length;
@@ -176,17 +221,17 @@ export class Sliders {
     }
   }
 
-  /** Show only sliders whose name holds `text`; returns how many. */
+  /** Show only sliders whose name, group or meaning holds `text`; returns how many. */
   filter(text) {
     const wanted = text.trim().toLowerCase();
     let shown = 0;
-    for (const [name, { row, label }] of this.#rows) {
-      row.hidden = wanted !== "" && !label.toLowerCase().includes(wanted) && !name.toLowerCase().replaceAll("_", " ").includes(wanted);
-      if (!row.hidden) shown += 1;
+    for (const row of this.#rows.values()) {
+      row.element.hidden = !row.words.includes(wanted);
+      if (!row.element.hidden) shown += 1;
     }
     for (const group of this.#groups) {
       const { section, names, fold } = group;
-      section.hidden = names.every((name) => this.#rows.get(name).row.hidden);
+      section.hidden = names.every((name) => this.#rows.get(name).element.hidden);
       if (!fold) continue;
       if (wanted && !group.searching) group.open = section.open;
       if (wanted) section.open = true;

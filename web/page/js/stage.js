@@ -1,7 +1,10 @@
-/** The picture: what the model drew, or the photograph with the change in it; compared with the original by holding or by a wipe. */
+/**
+ * The picture: what the model drew, or the photograph with the change in it; compared with the original by
+ * holding or by a wipe.
+ */
 
 import { apply, invert, resize } from "./align.js";
-import { addChange, change } from "./detail.js";
+import { addChange, enlargedChange } from "./detail.js";
 import { canvasOf, rgba } from "./photo.js";
 
 const ENLARGE = 4; // canvas pixels per model pixel, by Lanczos; the browser's smoothing does the rest
@@ -14,7 +17,10 @@ export function enlarged(pixels, size, times = ENLARGE) {
   return resize(picture, size * times, size * times, "lanczos");
 }
 
-/** The part of a photograph that a view shows, [left, top, width, height]. toModel: photograph to model pixels. */
+/**
+ * The part of a photograph that a view shows, [left, top, width, height]. toModel: photograph to model
+ * pixels.
+ */
 export function viewWindow(view, { width, height }, toModel, size) {
   if (view === "whole") return [0, 0, width, height];
   const inverse = invert(toModel);
@@ -28,7 +34,10 @@ export function viewWindow(view, { width, height }, toModel, size) {
   return [left, top, w, h];
 }
 
-/** A window of a photograph at no more than `longest` pixels a side, with the similarity from its pixels to the model's. */
+/**
+ * A window of a photograph at no more than `longest` pixels a side, with the similarity from its pixels to
+ * the model's.
+ */
 export function cut(picture, [left, top, width, height], toModel, longest) {
   const scale = Math.min(1, longest / Math.max(width, height));
   const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
@@ -40,16 +49,40 @@ export function cut(picture, [left, top, width, height], toModel, longest) {
   const step = width / w;
   const shift = [left + step / 2 - 0.5, top + step / 2 - 0.5];
   const [x, y] = apply([a, b, x0, y0], shift);
-  return { picture: { data: context.getImageData(0, 0, w, h).data, width: w, height: h, channels: 4 }, toModel: [a * step, b * step, x, y] };
+  return {
+    picture: { data: context.getImageData(0, 0, w, h).data, width: w, height: h, channels: 4 },
+    toModel: [a * step, b * step, x, y],
+  };
+}
+
+/**
+ * A photograph's part, as `cut` gives it, with a change in it, as a picture. change: what Session.change
+ * gives; other: the face of the photograph that a morph goes to, cut out likewise, or null.
+ */
+export function withChange({ picture, toModel }, { change, share }, other, size) {
+  const towards = share > 0 ? { share, picture: other?.picture ?? null, toModel: other?.toModel } : null;
+  const data = addChange(picture, enlargedChange(change, size), toModel, size, towards);
+  return { ...picture, data };
+}
+
+/** The face of a held photograph with its surroundings, in as many pixels as it takes beside `toModel`. */
+export async function faceBeside({ photo, encoded: { matrix } }, toModel, size) {
+  const picture = await photo.load();
+  const longest = Math.ceil((CLOSE * size) / Math.hypot(toModel[0], toModel[1]));
+  return cut(picture, viewWindow("close", picture, matrix, size), matrix, longest);
 }
 
 function put(canvas, picture) {
-  if (canvas.width !== picture.width || canvas.height !== picture.height) [canvas.width, canvas.height] = [picture.width, picture.height];
+  if (canvas.width !== picture.width || canvas.height !== picture.height) {
+    canvas.width = picture.width;
+    canvas.height = picture.height;
+  }
   canvas.getContext("2d").putImageData(rgba(picture), 0, 0);
 }
 
 export class Stage {
   #cut = { key: "" };
+  #other = { key: "" };
   #plain = null;
 
   /** parts: {frame, after, before, wipe, wipeBox, tagBefore, tagAfter}: elements. */
@@ -59,34 +92,39 @@ export class Stage {
     this.wipe.addEventListener("input", () => this.frame.style.setProperty("--wipe", `${this.wipe.value}%`));
   }
 
-  /** A ready picture (an image element), until the model draws. */
-  preview(image) {
-    this.after.getContext("2d").drawImage(image, 0, 0, this.after.width, this.after.height);
-  }
-
-  /**
-   * plain, pixels: the model's pictures before and after, S * S * 3. shot: null for a face the model drew, else {id, photo, toModel, view}.
-   * Returns what is shown, as a picture.
-   */
-  show(plain, pixels, shot) {
-    if (!shot || shot.view === "model") {
-      if (this.#plain !== plain || this.#cut.key) put(this.before, enlarged(plain, this.size));
-      [this.#plain, this.#cut] = [plain, { key: "" }];
-      put(this.after, enlarged(pixels, this.size));
-      return;
-    }
+  /** Cut out what a shot shows, and the other face of a morph, where they are not there yet. */
+  async prepare(shot, { share, other }) {
     const key = `${shot.id} ${shot.view}`;
     if (this.#cut.key !== key) {
-      const whole = shot.photo.picture;
-      this.#cut = { key, ...cut(whole, viewWindow(shot.view, whole, shot.toModel, this.size), shot.toModel, SIDE) };
+      const whole = await shot.photo.load();
+      const window = viewWindow(shot.view, whole, shot.toModel, this.size);
+      this.#cut = { key, ...cut(whole, window, shot.toModel, SIDE) };
+      this.#other = { key: "" };
       put(this.before, this.#cut.picture);
     }
-    const { picture, toModel } = this.#cut;
-    put(this.after, { ...picture, data: addChange(picture, change(plain, pixels, this.size), toModel, this.size) });
+    if (share === 0 || !other) return;
+    const otherKey = other.encoded.code.join();
+    if (this.#other.key === otherKey) return;
+    this.#other = { key: otherKey, ...(await faceBeside(other, this.#cut.toModel, this.size)) };
+  }
+
+  /** A face that the model drew: its pictures before and after, S * S * 3. */
+  show({ plain, pixels }) {
+    if (this.#plain !== plain || this.#cut.key) put(this.before, enlarged(plain, this.size));
+    this.#plain = plain;
+    this.#cut = { key: "" };
+    put(this.after, enlarged(pixels, this.size));
+  }
+
+  /** A photograph that was prepared, with the change in it. */
+  showChange(changed) {
+    const other = changed.other ? this.#other : null;
+    put(this.after, withChange(this.#cut, changed, other, this.size));
   }
 
   /** While a person holds: the original in place of the edit. */
   hold(on) {
+    this.frame.classList.toggle("holding", on);
     if (this.splitting) return;
     this.before.hidden = !on;
     this.tagBefore.hidden = !on;

@@ -11,7 +11,10 @@ export const norm = (a) => Math.sqrt(dot(a, a));
 /** a + scale * b, a new Float64Array (D). */
 export const plus = (a, b, scale = 1) => Float64Array.from(a, (value, i) => value + scale * b[i]);
 
-/** An orthonormal basis of the span of `vectors` (each D, of any length): Gram-Schmidt, twice for accuracy; what is in the span already is dropped. */
+/**
+ * An orthonormal basis of the span of `vectors` (each D, of any length): Gram-Schmidt, twice for accuracy;
+ * what is in the span already is dropped.
+ */
 export function orthonormal(vectors) {
   const basis = [];
   for (const vector of vectors) {
@@ -33,10 +36,12 @@ export function projectOff(vector, basis) {
 }
 
 /**
- * A code after an edit. steps: [{unit (D), size: code units to move, locked}], in the order in which locked ones span what is kept.
+ * A code after an edit. steps: [{unit (D), size: code units to move, locked}], in the order in which locked
+ * ones span what is kept.
  *
- * A locked step is taken as it is; the sum of all others is projected off the span of the locked directions, so nothing that is moved can move
- * along them (Shen et al., "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section 2.3).
+ * A locked step is taken as it is; the sum of all others is projected off the span of the locked directions,
+ * so nothing that is moved can move along them (Shen et al., "Interpreting the Latent Space of GANs for
+ * Semantic Face Editing", CVPR 2020, section 2.3).
  */
 export function edited(code, steps) {
   const basis = orthonormal(steps.filter((step) => step.locked).map((step) => step.unit));
@@ -49,7 +54,10 @@ export function edited(code, steps) {
   return Float32Array.from(plus(out, projectOff(free, basis)));
 }
 
-/** From code a to code b along an arc about the mean m, t from 0 to 1 (White, "Sampling Generative Networks", 2016): lengths blend, the angle is even. */
+/**
+ * From code a to code b along an arc about the mean m, t from 0 to 1 (White, "Sampling Generative Networks",
+ * 2016): lengths blend, the angle is even.
+ */
 export function arc(from, to, mean, t) {
   const [a, b] = [plus(from, mean, -1), plus(to, mean, -1)];
   const [la, lb] = [norm(a), norm(b)];
@@ -57,18 +65,24 @@ export function arc(from, to, mean, t) {
   const turn = Math.sin(angle);
   if (turn < 1e-4) return Float32Array.from(from, (value, i) => (1 - t) * value + t * to[i]);
   const radius = (1 - t) * la + t * lb;
-  const [wa, wb] = [(radius * Math.sin((1 - t) * angle)) / (turn * la), (radius * Math.sin(t * angle)) / (turn * lb)];
+  const [wa, wb] = [
+    (radius * Math.sin((1 - t) * angle)) / (turn * la),
+    (radius * Math.sin(t * angle)) / (turn * lb),
+  ];
   return Float32Array.from(mean, (value, i) => value + wa * a[i] + wb * b[i]);
 }
 
 /** 32-bit mixer "lowbias32" (Wellons 2018). */
-function mix(x) {
-  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
-  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
-  return (x ^ (x >>> 16)) >>> 0;
+function mix(word) {
+  const once = Math.imul(word ^ (word >>> 16), 0x7feb352d);
+  const twice = Math.imul(once ^ (once >>> 15), 0x846ca68b);
+  return (twice ^ (twice >>> 16)) >>> 0;
 }
 
-/** `count` standard normal numbers of a seed (0 to 2^32 - 1), the same here and on the server: Box-Muller on hashed counters. */
+/**
+ * `count` standard normal numbers of a seed (0 to 2^32 - 1), the same here and on the server: Box-Muller on
+ * hashed counters.
+ */
 export function normals(seed, count) {
   const key = mix(seed ^ 0x9e3779b9);
   const unit = (i) => (mix(mix(i + 1) + key) + 0.5) / 4294967296;

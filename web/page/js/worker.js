@@ -1,10 +1,19 @@
 /** The networks, off the page's thread: ONNX Runtime's plain WebAssembly build, one thread. */
 
-import * as ort from "../ort/ort.wasm.min.mjs";
-import { detectFaces, faceByFrame, faceByPoints, fitsFrame, lookAgain, notices, ordered, threePoints } from "./align.js";
+import * as ort from "../ort/ort.wasm.min.js";
+import {
+  detectFaces,
+  faceByFrame,
+  faceByPoints,
+  fitsFrame,
+  lookAgain,
+  notices,
+  ordered,
+  threePoints,
+} from "./align.js";
 import { INPUT } from "./yunet.js";
 
-const RUNTIME = "ort-wasm-simd-threaded.wasm";
+const RUNTIME = "ort-wasm-simd-threaded";
 const RUNTIME_BYTES = 14239897; // of the pinned release, for the progress bar alone
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
 
@@ -28,9 +37,18 @@ async function read(path, received) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-const session = (bytes) => ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+async function session(bytes) {
+  try {
+    return await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  } catch (error) {
+    if (!/no available backend/.test(error.message)) throw error;
+    throw new Error("This browser cannot run the model: it lacks WebAssembly, or its SIMD instructions.");
+  }
+}
 
-/** What `make` promises, made once for each path; a failure is forgotten, so that the next try makes it again. */
+/**
+ * What `make` promises, made once for each path; a failure is forgotten, so that the next try makes it again.
+ */
 function once(made, path, make) {
   if (!made.has(path)) {
     const promise = make();
@@ -43,7 +61,10 @@ function once(made, path, make) {
 const bytes = (path) => once(files, path, () => read(path, () => {}));
 const network = (path) => once(networks, path, async () => session(await bytes(path)));
 
-/** The index of the face to use: the one asked for, else the largest; null where there is none, or the picture is a frame as in training already. */
+/**
+ * The index of the face to use: the one asked for, else the largest; null where there is none, or the picture
+ * is a frame as in training already.
+ */
 function choose({ width, height }, faces, face) {
   if (!faces.length) return null;
   if (face !== null) {
@@ -64,9 +85,12 @@ const tasks = {
       sum += bytes;
       postMessage({ share: Math.min(1, sum / total) });
     };
-    const [runtime, model] = await Promise.all([read(`ort/${RUNTIME}`, received), read("export/decoder.onnx", received)]);
+    const [runtime, model] = await Promise.all([
+      read(`ort/${RUNTIME}.wasm`, received),
+      read("export/decoder.onnx", received),
+    ]);
     ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmPaths = at("ort/");
+    ort.env.wasm.wasmPaths = { mjs: at(`ort/${RUNTIME}.js`), wasm: at(`ort/${RUNTIME}.wasm`) };
     ort.env.wasm.wasmBinary = runtime;
     decoder = await session(model);
   },
@@ -89,8 +113,16 @@ const tasks = {
     };
     const faces = await detectFaces(picture, run);
     const chosen = points ? null : choose(picture, faces, face);
-    const used = points ? ordered(points) : chosen === null ? null : threePoints(await lookAgain(picture, faces[chosen].points, run));
-    const { matrix, face: crop, points: spots = used } = used ? faceByPoints(picture, used, geometry) : faceByFrame(picture, geometry);
+    const used = points
+      ? ordered(points)
+      : chosen === null
+        ? null
+        : threePoints(await lookAgain(picture, faces[chosen].points, run));
+    const {
+      matrix,
+      face: crop,
+      points: spots = used,
+    } = used ? faceByPoints(picture, used, geometry) : faceByFrame(picture, geometry);
     const images = new ort.Tensor("uint8", Uint8Array.from(crop.data), [1, geometry.size, geometry.size, 3]);
     const { codes } = await (await network("export/encoder.onnx")).run({ images });
     return {
@@ -114,7 +146,7 @@ async function answer({ id, task, request }) {
   }
 }
 
-onmessage = ({ data }) => {
+self.onmessage = ({ data }) => {
   if (data.task === "prepare") answer(data);
   else turn = turn.then(() => answer(data));
 };

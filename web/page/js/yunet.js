@@ -1,8 +1,9 @@
 /**
  * What follows the YuNet network: anchor-free boxes at three strides, then non-maximum suppression.
  *
- * The network (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023; the 2023mar ONNX file) takes one 640 x 640 picture, BGR, 0..255. The
- * arithmetic is that of OpenCV 4's FaceDetectorYN (modules/objdetect/src/face_detect.cpp), on which the server's detector stands.
+ * The network (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023; the 2023mar ONNX file) takes
+ * one 640 x 640 picture, BGR, 0..255. The arithmetic is that of OpenCV 4's FaceDetectorYN
+ * (modules/objdetect/src/face_detect.cpp), on which the server's detector stands.
  */
 
 export const INPUT = 640;
@@ -10,8 +11,9 @@ const STRIDES = [8, 16, 32];
 const clamp01 = (value) => Math.min(1, Math.max(0, value));
 
 /**
- * outputs: {cls_8, obj_8, bbox_8, kps_8, ..., kps_32}, flat Float32Arrays. Returns faces above `threshold`, unsuppressed, in pixels of the input:
- * {box: [left, top, width, height], points: [[x, y] x 5] (image-left eye, image-right eye, nose, mouth's left and right corner), score}.
+ * outputs: {cls_8, obj_8, bbox_8, kps_8, ..., kps_32}, flat Float32Arrays. Returns faces above `threshold`,
+ * unsuppressed, in pixels of the input: {box: [left, top, width, height], points: [[x, y] x 5] (image-left
+ * eye, image-right eye, nose, mouth's left and right corner), score}.
  */
 export function decode(outputs, threshold, side = INPUT) {
   const faces = [];
@@ -27,7 +29,10 @@ export function decode(outputs, threshold, side = INPUT) {
       const y = (row + bbox[4 * cell + 1]) * stride;
       const width = Math.exp(bbox[4 * cell + 2]) * stride;
       const height = Math.exp(bbox[4 * cell + 3]) * stride;
-      const points = [0, 1, 2, 3, 4].map((i) => [(kps[10 * cell + 2 * i] + column) * stride, (kps[10 * cell + 2 * i + 1] + row) * stride]);
+      const points = [0, 1, 2, 3, 4].map((i) => [
+        (kps[10 * cell + 2 * i] + column) * stride,
+        (kps[10 * cell + 2 * i + 1] + row) * stride,
+      ]);
       faces.push({ box: [x - width / 2, y - height / 2, width, height], points, score });
     }
   }

@@ -1,0 +1,1 @@
+"""A conditional flow of codes: counterfactual edits by abduction, action and prediction."""

@@ -1,0 +1,110 @@
+"""data/flow: the flow of codes as an editor, and the readouts that tell the labels of a face without any.
+
+flow.safetensors       the linear map and the velocity's averaged weights (faces/flow/network.py)
+flow.json              attributes, sizes, the integrator's steps, held-out loss of the linear map alone and of the flow
+readouts.safetensors   normals (A, D) and intercepts (A,) of the labels' calibrated log-odds (faces/flow/readouts.py)
+readouts.csv           how well each attribute is read
+exclusive.npy          (R, A) pairs of labels that no face shows together (faces/edits/exclusions.py)
+history.csv            training: step, loss, held-out loss
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+
+from faces.core.batches import batches
+from faces.core.files import write_json
+from faces.edits.editor import Editor
+from faces.flow.editing import counterfactual
+from faces.flow.network import Flow
+from faces.flow.readouts import Readouts
+
+BATCH = 512  # codes at once; speed and memory only
+
+
+class FlowError(ValueError):
+    """The folder is no flow of codes of this version. The message says which file and why."""
+
+
+@dataclass(frozen=True)
+class FlowEditor(Editor):
+    """Counterfactuals by the flow (faces/flow/editing.py)."""
+
+    flow: Flow
+    steps: int  # of the integrator, each way
+    readouts: Readouts
+    soft: float  # share of the readout in the labels that the flow is given
+
+    @classmethod
+    def open(cls, folder: Path, device: torch.device) -> "FlowEditor":
+        """Raises FlowError."""
+        try:
+            about = json.loads((folder / "flow.json").read_text(encoding="utf-8"))
+            attributes = tuple(about["attributes"])
+            flow = Flow(about["code_length"], about["axes"], len(attributes), about["width"], about["blocks"])
+            flow.load_state_dict(load_file(folder / "flow.safetensors"), strict=True)
+            arrays = load_arrays(folder / "readouts.safetensors")
+            exclusive = np.load(folder / "exclusive.npy", allow_pickle=False)
+            readouts = Readouts(attributes, arrays["normals"], arrays["intercepts"])
+            return cls(
+                attributes,
+                exclusive,
+                flow.eval().requires_grad_(False).to(device),
+                about["integration_steps"],
+                readouts,
+                about["soft"],
+            )
+        except FileNotFoundError as error:
+            raise FlowError(f"{error.filename} is missing; run `dvc repro flow`") from None
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise FlowError(
+                f"{folder}: not a flow of this version: {str(error).splitlines()[0]}; run `dvc repro flow`"
+            ) from None
+
+    def save(self, folder: Path, figures: dict[str, float]) -> None:
+        """Write what `open` reads; `figures` go into flow.json."""
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.flow.state_dict().items()}
+        save_file(weights, folder / "flow.safetensors")
+        save_arrays(
+            {"normals": self.readouts.normals, "intercepts": self.readouts.intercepts},
+            folder / "readouts.safetensors",
+        )
+        np.save(folder / "exclusive.npy", self.exclusive)
+        axes, code_length = self.flow.inward.shape
+        about = {
+            "attributes": list(self.attributes),
+            "code_length": code_length,
+            "axes": axes,
+            "width": self.flow.network.enter.out_features,
+            "blocks": len(self.flow.network.blocks),
+            "integration_steps": self.steps,
+            "soft": self.soft,
+        }
+        write_json(folder / "flow.json", about | figures)
+
+    def given(self, codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Labels (F, A) as the flow was trained with them: mixed with what is read off the codes (F, D),
+        where labels are often wrong.
+        """
+        return (1 - self.soft) * labels + self.soft * self.readouts.labels(codes) if self.soft else labels
+
+    @torch.no_grad()
+    def move(
+        self, codes: np.ndarray, labels: np.ndarray, goal: np.ndarray, strength: np.ndarray
+    ) -> np.ndarray:
+        read = self.given(codes, labels)
+        goal = np.where(goal == labels, read, goal)
+        device = self.flow.mean.device
+        found = np.empty_like(codes)
+        for rows in batches(len(codes), BATCH):
+            z, y, new, amount = (
+                torch.from_numpy(np.array(part[rows])).to(device) for part in (codes, read, goal, strength)
+            )
+            found[rows] = counterfactual(self.flow, z, y, new, amount, self.steps).cpu().numpy()
+        return found

@@ -1,0 +1,95 @@
+"""Labels read off codes by logistic regression, cross-fitted and calibrated: for faces that come without
+labels, and for labels that are often wrong.
+
+The train faces are dealt into folds; the readout of each fold is fitted to the others. What the readouts say
+of faces that they have not seen decides scale and shift of their log-odds (Platt 1999), and how well an
+attribute can be read. A new face is read by the mean of the readouts.
+
+A label that is read is 2 p - 1, the expected label: 1 with, -1 without. An attribute with too few faces on a
+side is not read: 0, unknown.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from faces.classifier import calibration_error, platt
+from faces.estimators.linear import Boundary, fit, logistic_loss
+from faces.latents.codes import Codes
+from faces.metrics.auroc import auroc
+
+BINS = 10  # of the calibration error
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """Calibrated log-odds z . normals[a] + intercepts[a] of each attribute."""
+
+    attributes: tuple[str, ...]
+    normals: np.ndarray  # (A, D) float32
+    intercepts: np.ndarray  # (A,) float32
+
+    def labels(self, codes: np.ndarray) -> np.ndarray:
+        """(N, A) float32 the expected labels, in [-1, 1], of codes (N, D)."""
+        return expected(codes @ self.normals.T + self.intercepts)
+
+    def fill(self, codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Labels (N, A), those that are unknown, 0, read off codes (N, D)."""
+        return np.where(labels == 0, self.labels(codes), labels).astype(np.float32)
+
+
+def expected(log_odds: np.ndarray) -> np.ndarray:
+    """2 p - 1 of log-odds: float32."""
+    return np.tanh(log_odds / 2).astype(np.float32)
+
+
+def fit_readouts(
+    attributes: tuple[str, ...],
+    codes: np.ndarray,
+    labels: np.ndarray,
+    folds: int,
+    min_faces: int,
+    boundary: Boundary,
+    seed: int,
+) -> tuple[Readouts, np.ndarray, list[dict[str, float | str]]]:
+    """Readouts from codes (N, D) and labels (N, A), the expected labels (N, A) of these very faces, each by a
+    readout that has not seen it, and a table.
+
+    The table has a row for each attribute: attribute, known faces, and the cross-fitted auroc and
+    calibration_error, None where it is not read.
+    """
+    mean = codes.mean(0, dtype=np.float64)
+    std = codes.std(0, dtype=np.float64)
+    fold = np.random.default_rng(seed).permutation(np.arange(len(codes)) % folds)
+    log_odds = np.zeros(labels.shape)
+    normals = np.zeros((labels.shape[1], codes.shape[1]))
+    intercepts = np.zeros(labels.shape[1])
+    for number in range(folds):
+        train = np.flatnonzero(fold != number)
+        test = fold == number
+        found = fit(Codes(codes, train), labels[train], mean, std, logistic_loss, boundary)
+        log_odds[test] = codes[test] @ found.normals.T + found.intercepts
+        normals += found.normals / folds
+        intercepts += found.intercepts / folds
+    rows = []
+    for a, name in enumerate(attributes):
+        known = labels[:, a] != 0
+        positive = labels[known, a] == 1
+        row = {"attribute": name, "known": int(known.sum()), "auroc": None, "calibration_error": None}
+        scale = 0.0
+        shift = 0.0
+        if min(positive.sum(), (~positive).sum()) >= min_faces:
+            scale, shift = platt(log_odds[known, a], positive)
+        normals[a] *= scale
+        intercepts[a] = scale * intercepts[a] + shift
+        log_odds[:, a] = scale * log_odds[:, a] + shift
+        if scale:
+            row["auroc"] = float(auroc(log_odds[known, a], positive)[0])
+            row["calibration_error"] = calibration_error(expit(log_odds[known, a]), positive, BINS)
+        rows.append(row)
+    return (
+        Readouts(attributes, normals.astype(np.float32), intercepts.astype(np.float32)),
+        expected(log_odds),
+        rows,
+    )

@@ -1,0 +1,158 @@
+"""Train a conditional flow of the codes, given all labels: the editor whose edits are counterfactuals.
+
+in    data/crops/     images.npy; table.csv: labels and splits
+      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
+      is and mirrored
+out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusive.npy, history.csv (faces/flow/editor.py)
+
+Trained on the train split; the valid split says which of the weights are kept.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.edits.exclusions import Exclusive, exclusions
+from faces.estimators.linear import Boundary
+from faces.flow.editor import FlowEditor
+from faces.flow.network import Flow
+from faces.flow.readouts import fit_readouts
+from faces.flow.training import FlowSettings, linear_map, train
+from faces.nn.device import pick_device
+
+PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
+SIDE = 32  # pixels a side at which they are looked at
+
+
+class ReadoutSettings(Group):
+    folds: Annotated[int, Field(ge=2)]
+    min_faces: Annotated[int, Field(ge=2)]
+    ridge: Annotated[float, Field(gt=0)]
+    iterations: Annotated[int, Field(ge=1)]
+
+
+class FlowParams(FlowSettings):
+    soft: Annotated[float, Field(ge=0, le=1)]
+    integration_steps: Annotated[int, Field(ge=1)]
+    readouts: ReadoutSettings
+
+
+class Params(Group):
+    seed: int
+    flow: FlowParams
+    exclusive: Exclusive = Field(alias="vectors.exclusive")
+
+
+def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
+    """Which keys name attributes that the data must have."""
+    return [("vectors.exclusive.sets", params.exclusive.names())]
+
+
+def fit(
+    params: Params, crops: Crops, codes: np.ndarray, mirrored: np.ndarray | None, device: torch.device
+) -> tuple[FlowEditor, list, list]:
+    """The editor, the rows of readouts.csv and those of history.csv, from the codes (N, D) of all faces, and
+    those of their mirror images.
+    """
+    rows = crops.rows("train")
+    held_rows = crops.rows("valid")
+    settings = params.flow
+    labels = crops.labels.astype(np.float32)
+    own = np.ascontiguousarray(codes[rows], np.float32)
+    held = np.ascontiguousarray(codes[held_rows], np.float32)
+    exclusive = exclusions("vectors.exclusive.sets", params.exclusive, crops.attributes, crops.labels[rows])
+    boundary = Boundary(
+        ridge=settings.readouts.ridge, faces=len(rows), iterations=settings.readouts.iterations
+    )
+    readouts, expected, table = fit_readouts(
+        crops.attributes,
+        own,
+        crops.labels[rows],
+        settings.readouts.folds,
+        settings.readouts.min_faces,
+        boundary,
+        params.seed,
+    )
+    given = (1 - settings.soft) * labels[rows] + settings.soft * expected
+    held_given = (1 - settings.soft) * labels[held_rows] + settings.soft * readouts.labels(held)
+    if mirrored is not None:
+        own = np.concatenate([own, np.asarray(mirrored[rows], np.float32)])
+        given = np.concatenate([given, given])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)
+        flow = Flow(
+            own.shape[1],
+            min(settings.axes, *own.shape),
+            len(crops.attributes),
+            settings.width,
+            settings.blocks,
+        )
+    seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
+    linear_map(flow, own, given, seen, small_pictures(crops.images[rows[seen]]), settings.whitening)
+    bar = Progress("flow", settings.steps, "steps")
+    history = train(
+        flow.to(device),
+        tensor(own, device),
+        tensor(given, device),
+        (tensor(held, device), tensor(held_given, device)),
+        settings,
+        params.seed,
+        lambda step, loss: bar.update(step, f"held-out loss {loss:.4f}"),
+    )
+    bar.close()
+    editor = FlowEditor(
+        crops.attributes, exclusive, flow.eval(), settings.integration_steps, readouts, settings.soft
+    )
+    return editor, table, history
+
+
+def small_pictures(images: np.ndarray) -> np.ndarray:
+    """Images uint8 (M, H, W, 3) as float32 (M, P), each channel the mean over squares, at most SIDE pixels a
+    side.
+    """
+    count, side = images.shape[:2]
+    cells = min(side, SIDE)
+    squares = images.reshape(count, cells, side // cells, cells, side // cells, 3)
+    return squares.mean((2, 4), dtype=np.float32).reshape(count, -1) / 255
+
+
+def tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.asarray(array, np.float32)).to(device)
+
+
+def main(crops_folder: Path, latents: Path, out: Path) -> None:
+    try:
+        params = load(Params)
+        crops = Crops.open(crops_folder)
+        codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
+        path = latents / "mirrored.npy"
+        mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+        editor, table, history = fit(params, crops, codes, mirrored, pick_device())
+    except ValueError as error:
+        raise stop(error) from None
+    losses = [row["held_out"] for row in history]
+    with new_folder(out) as folder:
+        editor.save(folder, {"held_out_linear": round(losses[0], 6), "held_out": round(min(losses), 6)})
+        for name, rows in {"readouts": table, "history": history}.items():
+            pd.DataFrame(rows).to_csv(
+                folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g"
+            )
+    unread = [row["attribute"] for row in table if row["auroc"] is None]
+    if unread:
+        say(
+            f"flow: too few labelled faces to read {', '.join(unread)} off codes; without a label they stay unknown"
+        )
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,127 @@
+/** Photographs: brought by button, drop or paste, encoded, and shown as a person chooses. */
+
+import { AlignDialog } from "./align-dialog.js";
+import { $, fail, say, toast } from "./dom.js";
+import { Photo, rgba, unlike } from "./photo.js";
+
+// What is said of a photograph at once; the dialog says more.
+const NOTICES = {
+  none: "No face was found: the middle of the picture was taken. “How it was aligned” puts it right.",
+  several: "Several faces were found, the largest was taken. “How it was aligned” lets you choose.",
+  small: "The face is small: the model sees little of it.",
+  turned: "The face is turned to a side; the model knows faces from the front best.",
+  unlike: "This face is unlike those the model learnt from: edits will be rough.",
+};
+const INSTEAD = "The faces below show what this model does well.";
+
+const said = ({ notices }) => Object.keys(NOTICES).filter((name) => notices.includes(name));
+
+export class PhotoInput {
+  view = "close"; // "close", "whole" or "model": what is shown of a photograph
+
+  constructor(app) {
+    this.app = app;
+    this.alignDialog = new AlignDialog($("align"), {
+      encode: (photo, choice) => this.encode(photo, choice),
+      use: (photo, encoded) => app.commit({ ...app.state, base: app.session.addPhoto(photo, encoded) }),
+      fail,
+    });
+    this.#button("upload", "file", (base) => app.face(base));
+    this.#button("morph-upload", "morph-file", (base) => app.morph.towards(base));
+    $("align-open").addEventListener("click", () => this.openAlign());
+    for (const radio of document.querySelectorAll('input[name="view"]')) {
+      radio.addEventListener("change", () => {
+        this.view = radio.value;
+        app.draw();
+      });
+    }
+    this.#dropAndPaste();
+  }
+
+  #button(button, input, then) {
+    $(button).addEventListener("click", () => $(input).click());
+    $(input).addEventListener("change", () => {
+      this.bring($(input).files[0], then);
+      $(input).value = "";
+    });
+  }
+
+  /** What the encoder makes of a photograph, with what the model draws back. */
+  async encode(photo, choice) {
+    const { backend } = this.app.session;
+    const encoded = await backend.encode(photo, choice);
+    const drawn = await backend.render({ code: encoded.code, strengths: {}, locked: [], custom: [] }, false);
+    const rough = unlike(encoded.crop, drawn, backend.bundle.quality.psnr);
+    return { ...encoded, drawn, notices: rough ? [...encoded.notices, "unlike"] : encoded.notices };
+  }
+
+  /** Read a file and hand its base to `then`. */
+  async bring(file, then) {
+    if (!file) return;
+    const { session, stage } = this.app;
+    stage.frame.setAttribute("aria-busy", "true");
+    say("Reading the photograph.");
+    try {
+      const photo = await Photo.read(file);
+      const encoded = await this.encode(photo, {});
+      then(session.addPhoto(photo, encoded));
+      const notices = said(encoded);
+      if (notices.length) toast(notices.map((name) => NOTICES[name]).join(" "));
+    } catch (error) {
+      fail(error);
+    }
+    stage.frame.removeAttribute("aria-busy");
+  }
+
+  /** Bring the bar under the picture in line with the state. */
+  refresh() {
+    const { session, state } = this.app;
+    const held = session.photoOf(state.base);
+    $("photo-bar").hidden = !held;
+    $("photo-note").hidden = true;
+    if (!held) return;
+    const notices = said(held.encoded);
+    const sentences = notices.map((name) => NOTICES[name]);
+    if (notices.includes("unlike")) sentences.push(INSTEAD);
+    $("photo-note").textContent = sentences.join(" ");
+    $("photo-note").hidden = sentences.length === 0;
+    const { crop } = held.encoded;
+    $("crop").width = crop.width;
+    $("crop").height = crop.height;
+    $("crop").getContext("2d").putImageData(rgba(crop), 0, 0);
+  }
+
+  async openAlign() {
+    const { session, state } = this.app;
+    const held = session.photoOf(state.base);
+    if (!held) return;
+    await held.photo.load();
+    this.alignDialog.open(held.photo, held.encoded, session.bundle);
+  }
+
+  #dropAndPaste() {
+    const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    const busy = () => document.querySelector("dialog[open]") !== null;
+    const take = (file) => this.bring(file, (base) => this.app.face(base));
+    let depth = 0;
+    const cover = (change) => {
+      depth = Math.max(0, depth + change);
+      $("drop-cover").hidden = depth === 0 || busy() || !$("page-make").hidden;
+    };
+    window.addEventListener("dragenter", (event) => carriesFiles(event) && cover(1));
+    window.addEventListener("dragleave", (event) => carriesFiles(event) && cover(-1));
+    window.addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
+    window.addEventListener("drop", () => cover(-depth), true);
+    window.addEventListener("drop", (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      if (busy()) return;
+      if ($("page-make").hidden) take(event.dataTransfer.files[0]);
+      else toast("Drop the pictures on With or on Without.");
+    });
+    window.addEventListener("paste", (event) => {
+      const pasted = [...(event.clipboardData?.files ?? [])];
+      if (!busy()) take(pasted.find(({ type }) => type.startsWith("image/")));
+    });
+  }
+}
