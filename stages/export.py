@@ -5,14 +5,14 @@ in    data/crops/     images.npy, table.csv, geometry.json
       data/latents/   latents.npy, moments.npz
       data/vectors/   vectors.npz, vectors.csv
       data/raw/       source.json, and the size of a picture in images.zip
-      reports/metrics.json
-out   data/export/    encoder.onnx, decoder.onnx, arrays.bin, bundle.json (web/API.md)
+out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md)
 """
 
 import io
 import json
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,7 +35,9 @@ from faces.export.attributes import GROUPS
 from faces.latents.gaussian import Spread
 
 SAMPLE = 8192  # codes from which a covariance is taken where it is not known
-PARITY = 8  # images and codes on which the networks are held against torch
+PARITY = 8  # images and codes on which the networks are compared with torch
+NETWORKS = ("encoder.onnx", "decoder.onnx")
+ARRAYS = "arrays.safetensors"
 
 
 class Export(Group):
@@ -55,11 +57,71 @@ class Params(Group):
     primary: str = Field(alias="vectors.primary")
 
 
-def spread(codes: np.ndarray, rows: np.ndarray, moments: dict[str, np.ndarray], rank: int) -> Spread:
+@dataclass(frozen=True)
+class Run:
+    """What earlier stages left: all that an export is made from."""
+
+    crops: Crops
+    model: torch.nn.Module
+    about: dict[str, Any]  # model.json
+    source: dict[str, Any]  # source.json
+    codes: np.ndarray  # (N, D) memory map
+    moments: dict[str, np.ndarray]
+    directions: Directions
+    measured: pd.DataFrame  # vectors.csv of the primary estimator
+    frame: tuple[int, int]  # width and height of one of the data's pictures
+    made_from: dict[str, str]
+
+    @property
+    def train(self) -> np.ndarray:
+        """Rows of the train split."""
+        return self.crops.rows("train")
+
+    @property
+    def show(self) -> bool:
+        """Whether the data's licence lets faces be shown."""
+        return self.source.get("redistributable") is True
+
+    @classmethod
+    def open(
+        cls, primary: str, crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path
+    ) -> "Run":
+        """Raises ValueError where a folder is not what its stage writes."""
+        crops = Crops.open(crops_folder)
+        model, _ = checkpoints.load(weights)
+        with np.load(latents / "moments.npz", allow_pickle=False) as file:
+            moments = dict(file)
+        table = pd.read_csv(vectors / "vectors.csv")
+        return cls(
+            crops=crops,
+            model=model,
+            about=read_json(weights / "model.json"),
+            source=read_json(raw / "source.json"),
+            codes=np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False),
+            moments=moments,
+            directions=Directions.open(vectors, primary),
+            measured=table[table["estimator"] == primary],
+            frame=frame(raw, crops.table["name"].iloc[0]),
+            made_from=bundle.made_from(weights, vectors),
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def frame(raw: Path, name: str) -> tuple[int, int]:
+    """Width and height of one of the data's pictures."""
+    with zipfile.ZipFile(raw / "images.zip") as archive:
+        with Image.open(io.BytesIO(archive.read(name))) as picture:
+            return picture.size
+
+
+def spread(run: Run, rank: int) -> Spread:
     """The train codes as a Gaussian: from their covariance where that was kept, otherwise from some of the codes."""
-    if "covariance" in moments:
-        return Spread.of_moments(moments["mean"], moments["covariance"], rank)
-    return Spread.of_codes(codes[rows[: SAMPLE // 4]], rank)
+    if "covariance" in run.moments:
+        return Spread.of_moments(run.moments["mean"], run.moments["covariance"], rank)
+    return Spread.of_codes(run.codes[run.train[: SAMPLE // 4]], rank)
 
 
 @torch.no_grad()
@@ -69,147 +131,116 @@ def own_prior(model: torch.nn.Module, seed: int, rank: int) -> Spread:
     return Spread.of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
 
 
-def presets(
-    params: Params, crops: Crops, codes: np.ndarray, prior: Spread, show: bool, folder: Path
-) -> tuple[list[dict], np.ndarray]:
-    """Faces to start from: some of the test split where its licence lets them be shown, otherwise samples. Entries and codes (P, D)."""
-    count, test = params.export.presets, crops.rows("test")
-    if show:
-        rows = np.sort(np.random.default_rng(params.seed).permutation(test)[:count])
-        chosen, pictures = codes[rows], crops.images[rows]
+def presets(params: Params, run: Run, prior: Spread, folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Faces to start from, entries and codes (P, D): test faces where their licence allows it, otherwise samples."""
+    count = params.export.presets
+    if run.show:
+        rows = np.sort(np.random.default_rng(params.seed).permutation(run.crops.rows("test"))[:count])
+        chosen = run.codes[rows]
+        pictures = run.crops.images[rows]
     else:
-        chosen = np.array(
-            [prior.sample(seed, params.export.temperature) for seed in range(1, count + 1)], np.float32
-        )
+        samples = [prior.sample(seed, params.export.temperature) for seed in range(1, count + 1)]
+        chosen = np.array(samples, np.float32).reshape(count, run.codes.shape[1])
         pictures = onnx.run(folder / "decoder.onnx", chosen).round().astype(np.uint8) if count else []
     entries = [
         {"label": f"Face {place}", "picture": bundle.png(picture)}
         for place, picture in enumerate(pictures, 1)
     ]
-    return entries, chosen.reshape(count if not show else len(chosen), codes.shape[1])
+    return entries, chosen
 
 
-def frame(raw: Path, name: str) -> tuple[int, int]:
-    """Width and height of one of the data's pictures."""
-    with (
-        zipfile.ZipFile(raw / "images.zip") as archive,
-        Image.open(io.BytesIO(archive.read(name))) as picture,
-    ):
-        return picture.size
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def main(
-    crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path, metrics_file: Path, out: Path
-) -> None:
-    try:
-        params = load(Params)
-        low, high = params.export.range
-        if not 0 <= low < high <= 1:
-            raise ValueError(
-                f"params.yaml: export.range = {[low, high]}; two shares in ascending order are needed, such as [0.02, 0.98]"
-            )
-        crops = Crops.open(crops_folder)
-        model, _ = checkpoints.load(weights)
-        directions = Directions.open(vectors, params.primary)
-        with new_folder(out) as folder:
-            write(params, crops, model, directions, (weights, latents, vectors, raw, metrics_file), folder)
-    except ValueError as error:
-        raise stop(error) from None
-
-
-def write(
-    params: Params,
-    crops: Crops,
-    model: torch.nn.Module,
-    directions: Directions,
-    places: tuple[Path, ...],
-    folder: Path,
-) -> None:
-    """Fill `folder`. Raises ExportError where the networks do not do what the model does."""
-    weights, latents, vectors, raw, metrics_file = places
-    about, source, metrics = (
-        read_json(weights / "model.json"),
-        read_json(raw / "source.json"),
-        read_json(metrics_file),
-    )
-    codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-    with np.load(latents / "moments.npz", allow_pickle=False) as file:
-        moments = dict(file)
-    train, some = crops.rows("train"), np.resize(crops.rows("test"), PARITY)
-    onnx.networks(model, np.ascontiguousarray(crops.images[some]), np.ascontiguousarray(codes[some]), folder)
-
+def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """The attributes' entries in the order to show, and their unit directions (A, D)."""
+    directions = run.directions
     units = np.stack([directions.unit(name) for name in directions.attributes])
-    ranges = bundle.standing(codes[train], moments["mean"], units, directions.sigma, *params.export.range)
-    table = pd.read_csv(vectors / "vectors.csv")
-    reductions = metrics.get("counterfactual", {}).get("error_reduction", {})
-    entries = bundle.describe_attributes(
-        directions,
-        table[table["estimator"] == params.primary],
-        ranges,
-        reductions,
-        source.get("meanings", {}),
-    )
+    codes = run.codes[run.train]
+    ranges = bundle.standing(codes, run.moments["mean"], units, directions.sigma, *params.export.range)
+    entries = bundle.describe_attributes(directions, run.measured, ranges, run.source.get("meanings", {}))
     telling = bundle.choose_telling(entries, params.export.telling, params.export.telling_auroc)
     entries = [entry | {"telling": entry["name"] in telling} for entry in entries]
     rows = sorted(range(len(entries)), key=lambda row: bundle.order(entries[row]))
+    return [entries[row] for row in rows], units[rows]
 
-    covariance = spread(codes, train, moments, params.export.rank)
-    prior = (
-        covariance if params.export.prior == "train" else own_prior(model, params.seed, params.export.rank)
-    )
-    show = source.get("redistributable") is True
-    faces, face_codes = presets(params, crops, codes, prior, show, folder)
+
+def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
+    """Fill `folder`; what bundle.json says. Raises ExportError where the networks do not do what the model does."""
+    some = np.resize(run.crops.rows("test"), PARITY)
+    images = np.ascontiguousarray(run.crops.images[some])
+    onnx.networks(run.model, images, np.ascontiguousarray(run.codes[some]), folder)
+    entries, units = attributes(params, run)
+    covariance = spread(run, params.export.rank)
     arrays = {
-        "mean": moments["mean"],
-        "std": moments["std"],
-        "directions": units[rows],
+        "mean": run.moments["mean"],
+        "std": run.moments["std"],
+        "directions": units,
         "factor": covariance.factor,
         "residual": covariance.residual,
-        "prior_mean": prior.mean,
-        "prior_factor": prior.factor,
-        "prior_residual": prior.residual,
-        "presets": face_codes,
     }
-    places_of_arrays = bundle.write_arrays(folder / "arrays.bin", arrays)
-    landmarks = crops.table.iloc[train].reindex(columns=LANDMARKS).dropna().to_numpy()
-    write_json(
-        folder / "bundle.json",
-        {
-            "format": bundle.FORMAT,
-            "model": {
-                "name": about["model"],
-                "code_length": codes.shape[1],
-                "size": crops.geometry.size,
-                "config": about["config"],
-            },
-            "geometry": bundle.describe_geometry(
-                crops.geometry, frame(raw, crops.table["name"].iloc[0]), landmarks
-            ),
-            "files": {
-                name: bundle.digest(folder / name) for name in ("encoder.onnx", "decoder.onnx", "arrays.bin")
-            },
-            "arrays": places_of_arrays,
-            "attributes": [entries[row] for row in rows],
-            "groups": [group for group in GROUPS if any(entry["group"] == group for entry in entries)],
-            "detail": params.detail.model_dump(),
-            "prior": {"source": params.export.prior, "temperature": params.export.temperature},
-            "presets": faces,
-            "presets_from": "test" if show else "prior",
-            "data": {
-                "source": source["source"],
-                "licence": source["licence"],
-                "redistributable": show,
-                "faces": {split: len(crops.rows(split)) for split in SPLITS},
-            },
-            "notes": bundle.notes(about, source, codes.shape[1], len(train)),
-            "quality": metrics.get("reconstruction", {}),
+    prior = covariance
+    if params.export.prior == "model":
+        prior = own_prior(run.model, params.seed, params.export.rank)
+        arrays |= {"prior_mean": prior.mean, "prior_factor": prior.factor, "prior_residual": prior.residual}
+    faces, arrays["presets"] = presets(params, run, prior, folder)
+    bundle.write_arrays(folder / ARRAYS, arrays)
+    description = describe(params, run, entries, faces)
+    description["files"] = {name: bundle.digest(folder / name) for name in (*NETWORKS, ARRAYS)}
+    write_json(folder / "bundle.json", description)
+    return description
+
+
+def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -> dict[str, Any]:
+    """bundle.json, all but `files`."""
+    landmarks = run.crops.table.iloc[run.train].reindex(columns=LANDMARKS).dropna().to_numpy()
+    length = run.codes.shape[1]
+    return {
+        "format": bundle.FORMAT,
+        "made_from": run.made_from,
+        "model": {
+            "name": run.about["model"],
+            "code_length": length,
+            "size": run.crops.geometry.size,
+            "config": run.about["config"],
         },
+        "geometry": bundle.describe_geometry(run.crops.geometry, run.frame, landmarks),
+        "attributes": entries,
+        "groups": [group for group in GROUPS if any(entry["group"] == group for entry in entries)],
+        "detail": params.detail.model_dump(),
+        "prior": {"source": params.export.prior, "temperature": params.export.temperature},
+        "presets": faces,
+        "presets_from": "test" if run.show else "prior",
+        "data": {
+            "source": run.source["source"],
+            "licence": run.source["licence"],
+            "redistributable": run.show,
+            "faces": {split: len(run.crops.rows(split)) for split in SPLITS},
+        },
+        "notes": bundle.notes(run.about, run.source, length, len(run.train)),
+    }
+
+
+def run(
+    params: Params, crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path, out: Path
+) -> dict[str, Any]:
+    """Write the export `out`; what its bundle.json says. Raises ValueError."""
+    low, high = params.export.range
+    if not 0 <= low < high <= 1:
+        raise ValueError(
+            f"params.yaml: export.range = {[low, high]}; two shares in ascending order are needed, such as [0.02, 0.98]"
+        )
+    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, raw)
+    with new_folder(out) as folder:
+        return write(params, inputs, folder)
+
+
+def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path, out: Path) -> None:
+    try:
+        about = run(load(Params), crops_folder, weights, latents, vectors, raw, out)
+    except ValueError as error:
+        raise stop(error) from None
+    telling = sum(entry["telling"] for entry in about["attributes"])
+    say(
+        f"export: {telling} telling of {len(about['attributes'])} attributes, {len(about['presets'])} presets"
     )
-    say(f"export: {len(telling)} telling of {len(entries)} attributes, {len(faces)} presets")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ in    data/raw/       source.json
       reports/        metrics.json, plots/, grids/, gifs/
 out   reports/index.html      one page without scripts; its pictures are those of reports/plots, grids and gifs, beside it
       reports/model_card.md   the same numbers in the format of Hugging Face's model cards
+      reports/quality.json    the few that the website shows, and which model they are about
 """
 
 import json
@@ -20,8 +21,9 @@ from pydantic import Field
 from safetensors import safe_open
 
 from faces.core.console import stop
-from faces.core.files import new_file
+from faces.core.files import new_file, write_json
 from faces.core.params import Group, load
+from faces.export import bundle
 from faces.report.view import Evidence, card, page
 
 
@@ -65,6 +67,7 @@ def main(
     gifs: Path,
     page_file: Path,
     card_file: Path,
+    quality_file: Path,
 ) -> None:
     try:
         params = load(Params)
@@ -86,6 +89,7 @@ def main(
     for path, text in ((page_file, page(evidence)), (card_file, card(evidence))):
         with new_file(path) as draft:
             draft.write_text(text, encoding="utf-8")
+    write_json(quality_file, bundle.quality(evidence.metrics, weights, vectors))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from faces.core.files import write_json
 from faces.core.params import read
 from faces.data import annotations
 from faces.data.crops import Geometry
+from faces.export import bundle
 from faces.ingest import decode, writer
 from faces.nn.device import to_device
 from tests.conftest import ROOT
@@ -103,11 +104,10 @@ def inside(folder: Path):
 
 
 def prepare(root: Path, redistributable: bool = True) -> None:
-    """Everything under `root` that the export stage reads: raw, crops, a model that is the faces' principal components, latents, vectors, metrics."""
+    """Everything under `root` that the export stage reads: raw, crops, a model that is the faces' principal components, latents, vectors."""
     rng = np.random.default_rng(7)
     for name in ("raw", "crops", "model"):
         (root / "data" / name).mkdir(parents=True)
-    (root / "reports").mkdir()
     labels = rng.random((FACES, 3)) < 0.5
     members = []
     for number, truth in enumerate(labels, 1):
@@ -143,7 +143,6 @@ def prepare(root: Path, redistributable: bool = True) -> None:
     model = models.find("vae").Model(config, GEOMETRY.size).eval()
     model.prepare(to_device(images[:160], torch.device("cpu")))
     checkpoints.save(root / "data/model", "vae", config, GEOMETRY, model)
-    write_json(root / "reports/metrics.json", METRICS)
     (root / "params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
     with inside(root):
         stages.encode.main(Path("data/crops"), Path("data/model"), Path("data/latents"))
@@ -162,11 +161,15 @@ def export(root: Path, out: str = "data/export") -> Path:
             "data/latents",
             "data/vectors",
             "data/raw",
-            "reports/metrics.json",
             out,
         )
         stages.export.main(*map(Path, paths))
     return root / out
+
+
+def write_quality(root: Path, path: Path) -> None:
+    """quality.json of METRICS, as stage `report` writes it."""
+    write_json(path, bundle.quality(METRICS, root / "data/model", root / "data/vectors"))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
+from safetensors.numpy import save_file
 
 SIZE = 64
 ATTRIBUTES = {  # name: label, group, judgemental, telling
@@ -161,14 +162,10 @@ def write_export(
         "directions": directions,
         "factor": factor,
         "residual": nothing,
-        "prior_mean": codes.mean(0),
-        "prior_factor": factor,
-        "prior_residual": nothing,
         "presets": codes[:presets],
     }
-    stored = {name: value.astype("<f4") for name, value in arrays.items()}
-    offsets = np.cumsum([0] + [value.nbytes for value in stored.values()])
-    (folder / "arrays.bin").write_bytes(b"".join(value.tobytes() for value in stored.values()))
+    stored = {name: np.ascontiguousarray(value, "<f4") for name, value in arrays.items()}
+    save_file(stored, folder / "arrays.safetensors")
 
     def thumbnail(picture: np.ndarray) -> str:
         Image.fromarray(picture).save(buffer := io.BytesIO(), "PNG")
@@ -192,11 +189,11 @@ def write_export(
             "auroc_high": 0.98 - 0.03 * row,
             "positives": int(labels[:, row].sum()),
             "negatives": int((~labels[:, row]).sum()),
-            "error_reduction": None,
         }
 
     bundle = {
-        "format": 1,
+        "format": 2,
+        "made_from": {"model": "0" * 64, "vectors": "0" * 64},
         "model": {"name": "components", "code_length": length, "size": size, "config": {}},
         "geometry": {
             "frame": [178, 218],
@@ -208,12 +205,8 @@ def write_export(
         },
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name in ("encoder.onnx", "decoder.onnx", "arrays.bin")
+            for name in ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
             if (data := (folder / name).read_bytes())
-        },
-        "arrays": {
-            name: {"offset": int(at), "shape": list(value.shape)}
-            for (name, value), at in zip(stored.items(), offsets, strict=False)
         },
         "attributes": [described(row, name) for row, name in enumerate(attributes)],
         "groups": list(dict.fromkeys(group for _, group, _, _ in attributes.values())),
@@ -232,6 +225,11 @@ def write_export(
             "data": "Faces drawn from ellipses.",
             "limits": ["It knows no face but those that ellipses make."],
         },
-        "quality": {"psnr": 24.0},
     }
     (folder / "bundle.json").write_text(json.dumps(bundle, indent=1), encoding="utf-8")
+    quality = {
+        "made_from": bundle["made_from"],
+        "reconstruction": {"psnr": 24.0},
+        "error_reduction": dict.fromkeys(attributes),
+    }
+    (folder / "quality.json").write_text(json.dumps(quality), encoding="utf-8")

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from safetensors.numpy import load_file
 
 from tests import standin
 
@@ -80,11 +81,7 @@ class Model:
         self.decoder = onnxruntime.InferenceSession(str(folder / "decoder.onnx"))
 
     def array(self, name: str) -> np.ndarray:
-        where = self.bundle["arrays"][name]
-        count = int(np.prod(where["shape"]))
-        return np.frombuffer(
-            (self.folder / "arrays.bin").read_bytes(), "<f4", count, where["offset"]
-        ).reshape(where["shape"])
+        return load_file(self.folder / "arrays.safetensors")[name]
 
     @property
     def first(self) -> int:
@@ -887,10 +884,10 @@ def test_a_guessed_template_is_said(visit, built, tmp_path):
 def test_a_broken_site_says_so(visit, built, tmp_path):
     """Without its model the page names the file that is missing and offers to try again."""
     shutil.copytree(built, tmp_path / "site")
-    (tmp_path / "site" / "export" / "arrays.bin").unlink()
+    (tmp_path / "site" / "export" / "arrays.safetensors").unlink()
     with file_server(tmp_path / "site") as (url, _):
         page = visit(url, broken=True)
-        expect(page.locator("#veil-text")).to_contain_text("export/arrays.bin: 404")
+        expect(page.locator("#veil-text")).to_contain_text("export/arrays.safetensors: 404")
         expect(page.locator("#veil-retry")).to_be_visible()
 
 

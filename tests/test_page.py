@@ -133,8 +133,8 @@ def test_no_line_is_longer_than_110_columns():
 
 
 def test_both_backends_compute_alike(export, rng):
-    """Samples, edits with locks and sliders of one's own, morphs, spreads and standings: what web/engine.py computes, to float32 rounding."""
-    engine = pytest.importorskip("web.engine", reason="the server's packages are missing")
+    """Samples, edits with locks and sliders of one's own, morphs, spreads and standings: what facemorph/export.py computes, to float32 rounding."""
+    engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
     server = engine.Export(export)
     codes = rng.normal(size=(2, 16)).astype(np.float32)
     unit = rng.normal(size=16).astype(np.float32)
@@ -159,7 +159,7 @@ def test_both_backends_compute_alike(export, rng):
         """,
         {"bundle.js": "Bundle", "vectors.js": "arc"},
         json=(export / "bundle.json").read_text(),
-        arrays=np.frombuffer((export / "arrays.bin").read_bytes(), np.float32),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
         codes=codes,
         unit=unit,
         strengths=strengths,
@@ -300,7 +300,7 @@ def test_a_slider_file_comes_back_and_a_wrong_one_is_refused():
 
 @pytest.fixture(scope="module")
 def aligner():
-    return pytest.importorskip("web.align", reason="the server's packages are missing")
+    return pytest.importorskip("facemorph.align", reason="the server's packages are missing")
 
 
 GEOMETRY = {

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
+from facemorph.export import Export
 from faces.core.files import write_json
 from ops.retrain import __main__ as retrain
 from ops.retrain import promotion, status
@@ -31,7 +32,7 @@ from tests import standin
 from tests.conftest import ROOT
 from tests.projects import BUILD, Inbox, Project, wait
 from web import server
-from web.engine import Export, Shelf
+from web.shelf import Shelf
 
 pytestmark = pytest.mark.slow
 JUDGED = (0, 10, 11)  # where the verdict does not matter

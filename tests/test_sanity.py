@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from facemorph.export import BadExport, Export
 from faces import checkpoints
 from faces.data.crops import Crops
 from ops.retrain import sanity, smoke
 from tests import exports
-from web.engine import BadExport, Export
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from benchmarks.fuzz_uploads import KINDS, corpus, mutated
+from facemorph.export import Export
 from tests import exports
 from web import server
-from web.engine import Export, Shelf
+from web.shelf import Shelf
 
 CHECKS = [
     not_a_server_error,

@@ -14,10 +14,12 @@ import skimage.data
 from PIL import Image
 from starlette.testclient import TestClient
 
+from facemorph import photos
+from facemorph.export import Export
 from tests import exports
-from web import guard, photos, server
+from web import guard, server
 from web.__main__ import options
-from web.engine import Export, Shelf
+from web.shelf import Shelf
 
 ORIGIN = "http://127.0.0.1:8000"
 
@@ -445,12 +447,27 @@ def test_the_documentation_asks_nobody_else(client):
         assert path in client.get("/openapi.json").json()["paths"] and path in page.text
 
 
+def test_measured_quality_is_shown_where_it_is_of_this_model(page, tmp_path):
+    """Figures of the export that is served; none of another model's, and none where nothing was measured."""
+    root = exports.shared()
+    path = tmp_path / "quality.json"
+    exports.write_quality(root, path)
+    with TestClient(server.create(Shelf(root / "data/export", path), page), base_url=ORIGIN) as client:
+        shown = client.get("/export/quality.json").json()
+        assert shown == {"reconstruction": {"psnr": 24.5, "ssim": 0.8}, "error_reduction": {"Smiling": 0.625}}
+        other = json.loads(path.read_text())
+        other["made_from"]["vectors"] = "0" * 64
+        for text in (json.dumps(other), "[]", "{"):
+            path.write_text(text)
+            assert client.get("/export/quality.json").json() == {}
+
+
 def test_health_and_version(client, export):
     assert client.get("/healthz").json() == {"status": "ok", "model": export.id, "local": False}
     assert client.get("/api/health").json() == client.get("/healthz").json()
     assert client.get("/version").json() == {
         "version": "0.1.0",
-        "format": 1,
+        "format": 2,
         "model": export.id,
         "previous": None,
     }

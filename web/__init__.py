@@ -1,6 +1,1 @@
-"""The website: a page, and a small server over data/export.
-
-Needs onnxruntime, numpy, pillow, opencv, fastapi and uvicorn, and of the library faces/latents/gaussian.py; no torch.
-"""
-
-VERSION = "0.1.0"
+"""The website: a page, and a small server over an export, which the runtime `facemorph` reads. Needs FastAPI and uvicorn; no torch."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import uvicorn
 
-from web import align, guard, server
-from web.engine import BadExport, Shelf
+from facemorph import BadExport, DetectorMissing
+from web import guard, server
+from web.shelf import Shelf
 
 PAGE = Path(__file__).parent / "page"
 
@@ -20,6 +21,12 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         default=Path("data/export"),
         help="an export folder, or a JSON file that points to one",
+    )
+    parser.add_argument(
+        "--quality",
+        type=Path,
+        default=Path("reports/quality.json"),
+        help="measured quality of the model, shown where it is about this export and none lies beside it",
     )
     parser.add_argument("--page", type=Path, default=PAGE, help="folder of the page's files")
     parser.add_argument(
@@ -38,7 +45,8 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     if not guard.is_local(chosen.host) and not chosen.allow_host:
         parser.error(
-            f"--host {chosen.host} opens the site to other machines; say by which name they may call it: --allow-host faces.example.org"
+            f"--host {chosen.host} opens the site to other machines; say by which name they may call it: "
+            "--allow-host faces.example.org"
         )
     return chosen
 
@@ -52,10 +60,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     warnings.filterwarnings(
         "ignore", module=r"PIL\."
-    )  # what Pillow thinks of a broken file is for its sender, not for the log
+    )  # a broken file is its sender's business, not the log's
     try:
-        app = server.create(Shelf(chosen.export), chosen.page, tuple(chosen.allow_host))
-    except (BadExport, align.DetectorMissing) as error:
+        app = server.create(Shelf(chosen.export, chosen.quality), chosen.page, tuple(chosen.allow_host))
+    except (BadExport, DetectorMissing) as error:
         raise SystemExit(f"error: {error}") from None
     name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     print(f"http://{name}:{chosen.port}/   (Ctrl-C ends it)", flush=True)

@@ -1,24 +1,27 @@
 """The HTTP API over an export, and the page. web/API.md is its specification.
 
-Stateless: a code comes with each request and leaves with each answer. Everything that computes runs in one of two small pools of threads, each with
-a bounded queue; what finds no room is told to come back.
+Stateless: a code comes with each request and leaves with each answer. Everything that computes runs in one of two small pools
+of threads, each with a bounded queue; a request that finds no room is told to come back.
 """
 
 import asyncio
 import base64
 import binascii
 import contextlib
+import hashlib
 import html
+import json
 import mimetypes
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from fastapi import FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,14 +29,17 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 
-from web import VERSION, align, photos
-from web.engine import FORMAT, BadValue, Custom, Export, Shelf, levels, straight
+from facemorph import __version__, align, gif, photos
+from facemorph.code_editors import BadValue, Custom, straight
+from facemorph.export import FORMAT, Export, levels
+from facemorph.finding import Found, find
+from facemorph.photos import BadPhoto
 from web.guard import FAILED, PICTURES, Guard, Refusal
-from web.photos import BadPhoto
+from web.shelf import Shelf
 
 T = TypeVar("T")
 DECODERS = 2  # edits computed side by side
-READERS = 1  # photographs read side by side: the largest WebP needs 720 MiB for two seconds, a photograph of 12 megapixels 60
+READERS = 1  # photographs read side by side: the largest WebP needs 720 MiB for two seconds, 12 megapixels 60
 WAITING = 128  # edits that may wait
 READERS_WAITING = 12  # photographs that may wait
 PATIENCE = 15.0  # seconds from asking to answering
@@ -168,14 +174,18 @@ As = Annotated[Literal["raw", "fine", "png"], Query(alias="as")]
 
 
 class Pool:
-    """Threads that compute. `run` refuses with 429 when too many wait already, or when an answer takes too long to come."""
+    """Threads that compute. `run` refuses with 429 when too many wait, or when an answer takes too long to come."""
 
     def __init__(self, workers: int, waiting: int) -> None:
-        self.workers, self.room, self.busy, self.lock = workers, workers + waiting, 0, threading.Lock()
+        self.workers = workers
+        self.room = workers + waiting
+        self.busy = 0
+        self.lock = threading.Lock()
 
     def open(self) -> None:
         """Start over with fresh threads."""
-        self.threads, self.busy = ThreadPoolExecutor(self.workers), 0
+        self.threads = ThreadPoolExecutor(self.workers)
+        self.busy = 0
 
     def close(self) -> None:
         """Let what runs end, and forget what waits."""
@@ -199,151 +209,192 @@ class Pool:
             self.busy -= 1
 
 
-def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
-    """The application: the API over `shelf`, the files under `page`, called by the names `hosts` besides the local ones."""
-    detector = align.Detector()
-    decoders, readers = Pool(DECODERS, WAITING), Pool(READERS, READERS_WAITING)
-    local = (page / "ort").is_dir()
+@dataclass
+class Site:
+    """What every request is answered from."""
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for pool in (decoders, readers):
-            pool.open()
-        watcher = asyncio.create_task(watch(shelf))
-        yield
-        watcher.cancel()
-        for pool in (decoders, readers):
-            pool.close()
+    shelf: Shelf
+    detector: align.Detector
+    decoders: Pool
+    readers: Pool
+    local: bool  # whether the page can run the model itself
 
-    app = FastAPI(
-        title="Facemorph",
-        version=VERSION,
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lifespan,
-        redirect_slashes=False,
-    )
-    app.state.shelf = shelf
-
-    def chosen(wanted: str | None) -> Export:
-        export = shelf.get(wanted)
+    def export(self, wanted: str | None) -> Export:
+        """The export that a request belongs to. Raises Refusal where it is gone."""
+        export = self.shelf.get(wanted)
         if export is None:
             raise Refusal(409, "model_replaced", "the server has a newer model; load the page again")
         return export
 
-    @app.get("/healthz", responses=problems())
-    @app.get("/api/health", responses=problems())
-    async def health() -> Health:
-        return Health(status="ok", model=shelf.current.id, local=local)
+    @contextlib.asynccontextmanager
+    async def life(self, _: FastAPI) -> AsyncIterator[None]:
+        """From start to end of the server: open pools, and a look for a new export now and then."""
+        for pool in (self.decoders, self.readers):
+            pool.open()
+        watcher = asyncio.create_task(watch(self.shelf))
+        yield
+        watcher.cancel()
+        for pool in (self.decoders, self.readers):
+            pool.close()
 
-    @app.get("/version", responses=problems())
-    async def version() -> Version:
-        previous = shelf.previous
-        return Version(
-            version=VERSION, format=FORMAT, model=shelf.current.id, previous=previous.id if previous else None
-        )
 
-    @app.get("/api/status", responses=problems())
-    async def status() -> News:
-        news = await asyncio.to_thread(shelf.news)
-        return News(model=shelf.current.id, late=past(news["due"]), **news)
+async def site_of(request: Request) -> Site:
+    return request.app.state.site
 
-    @app.get(
-        "/api/model",
-        responses={200: {"content": {"application/json": {}}}, **problems(304, 409, 422)},
-        response_class=Response,
+
+Here = Annotated[Site, Depends(site_of)]
+Wanted = Annotated[str | None, Query(max_length=64)]
+routes = APIRouter()
+
+
+def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
+    """The application: the API over `shelf` and the files under `page`, called by the names `hosts` and the local ones."""
+    site = Site(
+        shelf=shelf,
+        detector=align.Detector(),
+        decoders=Pool(DECODERS, WAITING),
+        readers=Pool(READERS, READERS_WAITING),
+        local=(page / "ort").is_dir(),
     )
-    async def about(request: Request, model: Annotated[str | None, Query(max_length=64)] = None) -> Response:
-        export = chosen(model)
-        return unchanged(request, export.id) or JSONResponse(
-            {**export.about, "id": export.id},
-            headers={"etag": f'"{export.id}"', "cache-control": "no-cache", "x-model": export.id},
-        )
-
-    @app.get("/export/{name}", response_class=Response, responses=problems(304, 404, 409, 422))
-    async def file(
-        request: Request,
-        name: Literal["bundle.json", "arrays.bin", "encoder.onnx", "decoder.onnx", "yunet.onnx"],
-        model: Annotated[str | None, Query(max_length=64)] = None,
-    ) -> Response:
-        export = chosen(model)
-        if name == "yunet.onnx":
-            content, tag = detector.path.read_bytes(), align.DETECTOR_SHA256
-        else:
-            content, tag = export.files[name], export.hashes[name]
-        kind = "application/json" if name == "bundle.json" else "application/octet-stream"
-        headers = {"etag": f'"{tag[:32]}"', "cache-control": "no-cache", "x-model": export.id}
-        return unchanged(request, tag[:32]) or Response(content, media_type=kind, headers=headers)
-
-    @app.post("/api/sample", responses=problems(408, 409, 413, 415, 422, 429))
-    async def sample(body: SampleBody) -> Sampled:
-        export = chosen(body.model)
-        temperature = export.about["prior"]["temperature"] if body.temperature is None else body.temperature
-        code = export.sample(body.seed, temperature)
-        return answer(export, {"code": pack(code), "standing": export.standing(code), "model": export.id})
-
-    @app.post(
-        "/api/edit", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)}
+    app = FastAPI(
+        title="Facemorph",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=site.life,
+        redirect_slashes=False,
     )
-    async def edit(body: EditBody, as_: As = "raw") -> Response:
-        export = chosen(body.model)
-        return await decoders.run(lambda: picture(export, edited(export, body), as_))
-
-    @app.post(
-        "/api/morph",
-        response_class=Response,
-        responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)},
-    )
-    async def morph(body: MorphBody, as_: As = "raw") -> Response:
-        export = chosen(body.model)
-        return await decoders.run(
-            lambda: picture(export, export.morph(edited(export, body.a), edited(export, body.b), body.t), as_)
-        )
-
-    @app.post(
-        "/api/render",
-        response_class=Response,
-        responses={
-            200: {"content": {"image/png": {}, "image/gif": {}}},
-            **problems(408, 409, 413, 415, 422, 429),
-        },
-    )
-    async def render(body: RenderBody) -> Response:
-        export = chosen(body.model)
-        return await readers.run(lambda: rendered(export, body))
-
-    @app.post(
-        "/api/encode",
-        responses=problems(408, 409, 413, 415, 422, 429),
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
-            }
-        },
-    )
-    async def encode(
-        request: Request,
-        face: Annotated[int | None, Query(ge=0, lt=align.MOST)] = None,
-        points: Annotated[
-            str | None, Query(max_length=200, description="x,y of left eye, right eye, mouth")
-        ] = None,
-        model: Annotated[str | None, Query(max_length=64)] = None,
-    ) -> Encoded:
-        export = chosen(model)
-        where = read_points(points)
-        content = await request.body()
-        found = await readers.run(lambda: export.find(detector, content, face, where))
-        return answer(export, encoded(export, found))
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(plain(app.openapi()))
-
+    app.state.site = site
+    app.include_router(routes)
     app.router.routes.append(Page("/", StaticFiles(directory=page, html=True)))
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return Guard(app, hosts, photos.MAX_BYTES)
+
+
+@routes.get("/healthz", responses=problems())
+@routes.get("/api/health", responses=problems())
+async def health(site: Here) -> Health:
+    return Health(status="ok", model=site.shelf.current.id, local=site.local)
+
+
+@routes.get("/version", responses=problems())
+async def version(site: Here) -> Version:
+    current = site.shelf.current
+    previous = site.shelf.previous
+    return Version(
+        version=__version__, format=FORMAT, model=current.id, previous=previous.id if previous else None
+    )
+
+
+@routes.get("/api/status", responses=problems())
+async def status(site: Here) -> News:
+    news = await asyncio.to_thread(site.shelf.news)
+    return News(model=site.shelf.current.id, late=past(news["due"]), **news)
+
+
+@routes.get(
+    "/api/model",
+    responses={200: {"content": {"application/json": {}}}, **problems(304, 409, 422)},
+    response_class=Response,
+)
+async def about(request: Request, site: Here, model: Wanted = None) -> Response:
+    export = site.export(model)
+    headers = {"etag": f'"{export.id}"', "cache-control": "no-cache", "x-model": export.id}
+    return unchanged(request, export.id) or JSONResponse({**export.about, "id": export.id}, headers=headers)
+
+
+@routes.get("/export/{name}", response_class=Response, responses=problems(304, 404, 409, 422))
+async def file(
+    request: Request,
+    site: Here,
+    name: Literal[
+        "bundle.json", "quality.json", "arrays.safetensors", "encoder.onnx", "decoder.onnx", "yunet.onnx"
+    ],
+    model: Wanted = None,
+) -> Response:
+    export = site.export(model)
+    if name == "yunet.onnx":
+        content = site.detector.path.read_bytes()
+        tag = align.DETECTOR_SHA256
+    elif name == "quality.json":
+        content = json.dumps(await asyncio.to_thread(site.shelf.quality, export)).encode("ascii")
+        tag = hashlib.sha256(content).hexdigest()
+    else:
+        content = export.files[name]
+        tag = export.hashes[name]
+    kind = "application/json" if name.endswith(".json") else "application/octet-stream"
+    headers = {"etag": f'"{tag[:32]}"', "cache-control": "no-cache", "x-model": export.id}
+    return unchanged(request, tag[:32]) or Response(content, media_type=kind, headers=headers)
+
+
+@routes.post("/api/sample", responses=problems(408, 409, 413, 415, 422, 429))
+async def sample(body: SampleBody, site: Here) -> Sampled:
+    export = site.export(body.model)
+    code = export.sample(body.seed, body.temperature)
+    return answer(export, {"code": pack(code), "standing": export.standing(code), "model": export.id})
+
+
+@routes.post(
+    "/api/edit", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)}
+)
+async def edit(body: EditBody, site: Here, as_: As = "raw") -> Response:
+    export = site.export(body.model)
+    return await site.decoders.run(lambda: picture(export, edited(export, body), as_))
+
+
+@routes.post(
+    "/api/morph", response_class=Response, responses={200: BYTES, **problems(408, 409, 413, 415, 422, 429)}
+)
+async def morph(body: MorphBody, site: Here, as_: As = "raw") -> Response:
+    export = site.export(body.model)
+    return await site.decoders.run(
+        lambda: picture(export, export.morph(edited(export, body.a), edited(export, body.b), body.t), as_)
+    )
+
+
+@routes.post(
+    "/api/render",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/png": {}, "image/gif": {}}},
+        **problems(408, 409, 413, 415, 422, 429),
+    },
+)
+async def render(body: RenderBody, site: Here) -> Response:
+    export = site.export(body.model)
+    return await site.readers.run(lambda: rendered(export, body))
+
+
+@routes.post(
+    "/api/encode",
+    responses=problems(408, 409, 413, 415, 422, 429),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+        }
+    },
+)
+async def encode(
+    request: Request,
+    site: Here,
+    face: Annotated[int | None, Query(ge=0, lt=align.MOST)] = None,
+    points: Annotated[
+        str | None, Query(max_length=200, description="x,y of left eye, right eye, mouth")
+    ] = None,
+    model: Wanted = None,
+) -> Encoded:
+    export = site.export(model)
+    where = read_points(points)
+    content = await request.body()
+    found = await site.readers.run(lambda: encoded(export, site.detector, content, face, where))
+    return answer(export, found)
+
+
+@routes.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    return HTMLResponse(plain(request.app.openapi()))
 
 
 def past(moment: str | None) -> bool:
@@ -355,7 +406,7 @@ def past(moment: str | None) -> bool:
 
 
 class Page(Mount):
-    """The page's files; a path of the API is never one of them, so a wrong method there is 405 and not 404."""
+    """The page's files. A path of the API is never one of them, so a wrong method there is 405 and not 404."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         return (Match.NONE, {}) if scope["path"].startswith(("/api/", "/export/")) else super().matches(scope)
@@ -415,24 +466,27 @@ def picture(export: Export, code: np.ndarray, kind: str) -> Response:
 def rendered(export: Export, body: RenderBody) -> Response:
     """Still, animation or strip from one code to another."""
     if export.size * body.scale > LARGEST[body.kind]:
+        side = export.size * body.scale
         raise BadValue(
-            f"scale: {body.scale} makes {export.size * body.scale} pixels a side; {body.kind} goes up to {LARGEST[body.kind]}"
+            f"scale: {body.scale} makes {side} pixels a side; {body.kind} goes up to {LARGEST[body.kind]}"
         )
     if body.frames > FRAMES.get(body.kind, body.frames):
         raise BadValue(f"frames: {body.frames}; {body.kind} goes up to {FRAMES[body.kind]}")
-    first, last = edited(export, body.start), edited(export, body.to)
+    first = edited(export, body.start)
+    last = edited(export, body.to)
     way = straight if body.path == "straight" else export.morph
     times = [1.0] if body.kind == "png" else np.linspace(0, 1, body.frames)
     frames = [
-        photos.enlarge(levels(image), body.scale)
+        gif.enlarge(levels(image), body.scale)
         for t in times
         for image in export.decode(way(first, last, float(t))[None])
     ]
-    note, headers = photos.MARK + export.id, {"x-model": export.id, "cache-control": "no-store"}
+    note = photos.MARK + export.id
+    headers = {"x-model": export.id, "cache-control": "no-store"}
     if body.kind == "gif":
         turn = frames[-2:0:-1] if body.bounce else []
-        return Response(photos.gif(frames + turn, body.fps, note), media_type="image/gif", headers=headers)
-    return Response(photos.png(np.concatenate(frames, axis=1), note), media_type="image/png", headers=headers)
+        return Response(gif.gif(frames + turn, body.fps, note), media_type="image/gif", headers=headers)
+    return Response(photos.png(gif.strip(frames), note), media_type="image/png", headers=headers)
 
 
 def read_points(text: str | None) -> np.ndarray | None:
@@ -448,29 +502,41 @@ def read_points(text: str | None) -> np.ndarray | None:
     return values.reshape(3, 2)
 
 
-def encoded(export: Export, found: dict[str, Any]) -> dict[str, Any]:
-    """What `Export.find` found, for JSON."""
-
-    def plain_numbers(value: np.ndarray) -> Any:
-        return np.round(value, 3).tolist()
-
+def encoded(
+    export: Export, detector: align.Detector, content: bytes, face: int | None, points: np.ndarray | None
+) -> dict[str, Any]:
+    """*Encoded* of web/API.md of an uploaded picture. Raises BadPhoto, BadValue."""
+    photo = photos.read(content)
+    found = find(export.geometry, detector, photo, face, points)
+    code = export.encode(found.crop)
     return {
-        **found,
-        "code": pack(found["code"]),
-        "standing": export.standing(found["code"]),
+        "code": pack(code),
+        "standing": export.standing(code),
         "model": export.id,
-        "faces": [
-            {
-                "box": plain_numbers(one["box"]),
-                "points": plain_numbers(one["points"]),
-                "score": round(one["score"], 4),
-            }
-            for one in found["faces"]
-        ],
-        "points": plain_numbers(found["points"]),
-        "matrix": found["matrix"].tolist(),
-        "crop": "data:image/png;base64," + base64.b64encode(photos.png(found["crop"])).decode("ascii"),
+        "width": photo.width,
+        "height": photo.height,
+        **described(found),
     }
+
+
+def described(found: Found) -> dict[str, Any]:
+    """A found face, for JSON."""
+    return {
+        "faces": [
+            {"box": rounded(one.box), "points": rounded(one.points), "score": round(one.score, 4)}
+            for one in found.faces
+        ],
+        "face": found.face,
+        "aligned": found.aligned,
+        "points": rounded(found.points),
+        "matrix": found.matrix.tolist(),
+        "crop": "data:image/png;base64," + base64.b64encode(photos.png(found.crop)).decode("ascii"),
+        "notices": found.notices,
+    }
+
+
+def rounded(values: np.ndarray) -> list[Any]:
+    return np.round(values, 3).tolist()
 
 
 def answer(export: Export, values: dict[str, Any]) -> Any:
@@ -498,7 +564,7 @@ def plain(schema: dict[str, Any]) -> str:
 
 
 async def refused(_: Request, error: Exception) -> Response:
-    """Every error as {"error", "detail"}, ASCII alone, without a word of what was sent but the place where it is wrong."""
+    """Every error as {"error", "detail"} in ASCII. Of what was sent it names the place that is wrong, and nothing else."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(str(part)[:40] for part in first["loc"] if part != "body")

@@ -1,31 +1,35 @@
 """python -m web.site data/export OUT: write the website as a folder that any plain file server can serve.
 
-in    data/export/   bundle.json, arrays.bin, encoder.onnx, decoder.onnx
-out   OUT/           the page, ort/ (the browser's ONNX Runtime), export/ (the above and the face detector)
+in    data/export/           bundle.json, arrays.safetensors, encoder.onnx, decoder.onnx; quality.json, if it is there
+      reports/quality.json   otherwise, if it is there; --quality names another file
+out   OUT/                   the page, ort/ (the browser's ONNX Runtime), export/ (the above and the face detector)
 
-The page then runs the model in the browser; no Python and no photograph ever reaches the server. Every link is relative, so OUT may lie under any path.
+The page then runs the model in the browser; no Python and no photograph ever reaches the server. Every link is relative, so
+OUT may lie under any path.
 """
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
-from faces.core.files import new_folder
-from web import align, npm, ort
+from facemorph import BadExport, DetectorMissing
+from facemorph.align import detector_file
+from facemorph.export import Export, quality
+from faces.core.files import new_folder, write_json
+from web import npm, ort
 
 PAGE = Path(__file__).parent / "page"
-EXPORT = ("bundle.json", "arrays.bin", "encoder.onnx", "decoder.onnx")
+EXPORT = ("bundle.json", "arrays.safetensors", "encoder.onnx", "decoder.onnx")
 ROOT = '<html lang="en">'
 
 
-def build(export: Path, out: Path) -> None:
-    """Write the site, in place of an earlier one. Raises FileNotFoundError naming what the export lacks, FileExistsError, NoPackages, DetectorMissing."""
+def build(export: Path, out: Path, quality_file: Path) -> None:
+    """Write the site, in place of an earlier one. Raises BadExport, FileExistsError, NoPackages, DetectorMissing."""
     if out.exists() and not (out / "export" / "bundle.json").is_file():
         raise FileExistsError(f"{out} exists and is no site written by this command; name another folder")
-    for name in EXPORT:
-        if not (export / name).is_file():
-            raise FileNotFoundError(f"{export / name} is missing; dvc repro export")
-    detector, runtime = align.detector_file(), ort.fetch()
+    measured = quality(Export(export), export / "quality.json", quality_file)
+    detector = detector_file()
+    runtime = ort.fetch()
     page = (PAGE / "index.html").read_text(encoding="utf-8")
     if page.count(ROOT) != 1:
         raise ValueError(f"{PAGE / 'index.html'}: expected one {ROOT}")
@@ -38,19 +42,33 @@ def build(export: Path, out: Path) -> None:
         (folder / "export").mkdir()
         for name in EXPORT:
             shutil.copy(export / name, folder / "export" / name)
+        write_json(folder / "export" / "quality.json", measured)
         shutil.copy(detector, folder / "export" / "yunet.onnx")
 
 
-def main(export: Path, out: Path) -> None:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m web.site", description="The website as a folder of plain files."
+    )
+    parser.add_argument("export", type=Path, help="an export folder")
+    parser.add_argument("out", type=Path, help="the folder to write")
+    parser.add_argument(
+        "--quality",
+        type=Path,
+        default=Path("reports/quality.json"),
+        help="measured quality of the model, shown where it is about this export and none lies beside it",
+    )
+    chosen = parser.parse_args(arguments)
     try:
-        build(export, out)
-    except (FileNotFoundError, FileExistsError, npm.NoPackages, align.DetectorMissing) as error:
+        build(chosen.export, chosen.out, chosen.quality)
+    except (BadExport, FileExistsError, npm.NoPackages, DetectorMissing) as error:
         raise SystemExit(f"error: {error}") from None
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in chosen.out.rglob("*") if path.is_file())
     print(
-        f"{out}: {size / 1e6:.1f} MB; look at it with  python -m http.server --directory {out} --bind 127.0.0.1"
+        f"{chosen.out}: {size / 1e6:.1f} MB; look at it with  "
+        f"python -m http.server --directory {chosen.out} --bind 127.0.0.1"
     )
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main()

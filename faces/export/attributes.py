@@ -1,7 +1,8 @@
-"""What people call the attributes: a label, a group, and whether an attribute is a judgement that a person should have to ask for.
+"""How attributes are shown to people: label, group, meaning, and whether the attribute is a judgement, to be shown on request.
 
-CelebA's annotators judged looks (Attractive, Chubby, Big_Nose) and guessed who people are (Male, Young). Such labels train useful directions, but a
-page shows them behind a fold. A name that is not in the table is shown as it is written, in the last group.
+CelebA's annotators judged looks (Attractive, Chubby, Big_Nose) and guessed who people are (Male, Young). Such labels train
+useful directions, but a page shows them behind a fold. A name that is not in the table is shown as it is written, in the
+last group.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""What stands beside the exported networks: numbers in arrays.bin, and bundle.json, which says what everything is (web/API.md).
+"""The export's description of itself, beside the networks. web/API.md is its specification.
 
-arrays.bin     float32 little-endian, row-major, one array after another
-bundle.json    geometry, attributes, prior, presets, licence, quality, hashes
+arrays.safetensors   directions, moments and prior of the codes, codes of the presets; float32
+bundle.json          geometry, attributes, prior, presets, licence, hashes: what all of it is
 """
 
 import base64
@@ -14,54 +14,65 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from safetensors.numpy import save_file
 
-from faces.data.crops import BOX, Geometry
+from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
-FORMAT = 1
-
-# align_face_celeba.m, less one, as MATLAB counts pixels from 1: left eye, right eye, middle of the mouth corners in a picture of 178 x 218
-CELEBA_FRAME, CELEBA_TEMPLATE = (178, 218), np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]])
+FORMAT = 2
 
 
 def standing(
     codes: np.ndarray, mean: np.ndarray, units: np.ndarray, sigma: np.ndarray, low: float, high: float
 ) -> np.ndarray:
-    """(A, 2): between which sigmas from the mean codes (n, D) lie along each unit direction (A, D), by the quantiles `low` and `high`."""
+    """(A, 2): quantiles `low` and `high` of codes (n, D) along each unit direction (A, D), in sigmas from `mean`."""
     return np.quantile((codes - mean) @ units.T / sigma, (low, high), axis=0).T
 
 
 def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray:
     """(3, 2): where left eye, right eye and the middle of the mouth belong in pictures of `frame` (width, height).
 
-    The mean of `landmarks` (n, 10) where the data know them, otherwise CelebA's, scaled to the frame's width about its centre.
+    The mean of `landmarks` (n, 10) where the data have them; otherwise CelebA's, scaled to the frame's width about its
+    centre.
     """
     if landmarks is not None:
         points = landmarks.mean(0, dtype=np.float64).reshape(5, 2)
         return np.stack([points[0], points[1], (points[3] + points[4]) / 2])
-    middle, goal = (np.array(CELEBA_FRAME) - 1) / 2, (np.array(frame) - 1) / 2
-    return (CELEBA_TEMPLATE - middle) * (frame[0] / CELEBA_FRAME[0]) + goal
+    middle = (np.array(FRAME) - 1) / 2
+    goal = (np.array(frame) - 1) / 2
+    return (TEMPLATE - middle) * (frame[0] / FRAME[0]) + goal
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Write `arrays` one after another; an array given under two names is written once. Returns the table of bundle.json."""
-    table: dict[str, Any] = {}
-    seen: dict[bytes, int] = {}
-    with path.open("wb") as file:
-        for name, array in arrays.items():
-            content = np.ascontiguousarray(array, "<f4").tobytes()
-            if content not in seen:
-                seen[content] = file.tell()
-                file.write(content)
-            table[name] = {"offset": seen[content], "shape": list(array.shape)}
-    return table
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write `arrays` as float32 in one safetensors file."""
+    save_file({name: np.ascontiguousarray(array, "<f4") for name, array in arrays.items()}, path)
 
 
 def digest(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file, as bundle.json lists it."""
     content = path.read_bytes()
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def made_from(weights: Path, vectors: Path) -> dict[str, str]:
+    """SHA-256 of the model and the directions behind an export: which figures (quality.json) are about it."""
+    return {
+        "model": digest(weights / "model.safetensors")["sha256"],
+        "vectors": digest(vectors / "vectors.npz")["sha256"],
+    }
+
+
+def quality(metrics: Mapping[str, Any], weights: Path, vectors: Path) -> dict[str, Any]:
+    """quality.json, from metrics.json: what was measured of the model and its edits, and of which model.
+
+    `error_reduction` is the share of the counterfactual error that an edit removes, by attribute.
+    """
+    return {
+        "made_from": made_from(weights, vectors),
+        "reconstruction": metrics.get("reconstruction", {}),
+        "error_reduction": metrics.get("counterfactual", {}).get("error_reduction", {}),
+    }
 
 
 def png(image: np.ndarray) -> str:
@@ -72,23 +83,20 @@ def png(image: np.ndarray) -> str:
 
 
 def describe_attributes(
-    directions: Directions,
-    measured: pd.DataFrame,
-    ranges: np.ndarray,
-    reductions: Mapping[str, float],
-    meanings: Mapping[str, str],
+    directions: Directions, measured: pd.DataFrame, ranges: np.ndarray, meanings: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """The entries of bundle.json in the order of `directions`, all but `telling`.
 
-    `measured` holds the rows of vectors.csv of one estimator, `ranges` (A, 2) where train codes stand on each axis in sigmas, `reductions` the share
-    of the counterfactual error that an edit removes, where it was measured, `meanings` what the data say about their labels.
+    `measured` has the rows of vectors.csv of one estimator, `ranges` (A, 2) the quantiles of the train codes along each
+    direction in sigmas, `meanings` what the data say about their labels.
     """
     rows = measured.set_index("attribute")
     entries = []
     for name, vector, sigma, (low, high) in zip(
         directions.attributes, directions.vectors, directions.sigma, ranges, strict=True
     ):
-        row, shown = rows.loc[name], describe(name)
+        row = rows.loc[name]
+        shown = describe(name)
         entries.append(
             {
                 "name": name,
@@ -102,14 +110,13 @@ def describe_attributes(
                 "reach": number(high - low),
                 **{key: number(row[key]) for key in ("auroc", "auroc_low", "auroc_high")},
                 **{key: int(row[key]) for key in ("positives", "negatives")},
-                "error_reduction": number(reductions.get(name)),
             }
         )
     return entries
 
 
 def choose_telling(entries: Sequence[Mapping[str, Any]], count: int, least_auroc: float) -> list[str]:
-    """Names of the `count` attributes to show first: the best known ones among those whose direction is reliable."""
+    """Names of the `count` attributes to show first: by rank, among those whose direction is reliable."""
     reliable = [
         entry["name"]
         for entry in entries
@@ -119,12 +126,12 @@ def choose_telling(entries: Sequence[Mapping[str, Any]], count: int, least_auroc
 
 
 def number(value: float | None) -> float | None:
-    """`value` for JSON: nothing where it is unknown."""
+    """`value` for JSON: null where it is unknown."""
     return None if value is None or not np.isfinite(value) else round(float(value), 4)
 
 
 def order(entry: Mapping[str, Any]) -> tuple[bool, int, int, str]:
-    """Where an attribute stands on the page: telling ones by rank, then by group."""
+    """Sort key of an attribute on the page: telling ones by rank, then by group."""
     shown = describe(entry["name"])
     return (
         not entry["telling"],
@@ -135,25 +142,23 @@ def order(entry: Mapping[str, Any]) -> tuple[bool, int, int, str]:
 
 
 def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarray) -> dict[str, Any]:
-    """How a photograph becomes a face like those of the data, whose pictures measure `frame` and whose landmarks (n, 10), n >= 0, are known.
+    """The group `geometry`: how a photograph becomes a face like those of the data.
 
-    `guessed`: where eyes and mouth lie in the data's pictures is not known, so CelebA's face is assumed in a frame that is not CelebA's.
+    The data's pictures measure `frame` (width, height), and landmarks (n, 10) of n >= 0 of them are known. `guessed`: eyes
+    and mouth of the data's pictures are not known, so CelebA's face is assumed in a frame that is not CelebA's.
     """
-    if (
-        cut.box == "square"
-    ):  # pictures of any size: no common frame but the square itself, and CelebA's face in it
-        side = CELEBA_FRAME[0]
-        frame, box, points = (
-            (side, side),
-            [0, 0, side, side],
-            CELEBA_TEMPLATE - np.subtract(CELEBA_FRAME, side) / 2,
-        )
+    if cut.box == "square":  # pictures of any size: the square is the common frame, with CelebA's face in it
+        side = FRAME[0]
+        frame = (side, side)
+        box = [0, 0, side, side]
+        points = TEMPLATE - np.subtract(FRAME, side) / 2
     elif cut.box == "auto":  # every face was aligned to CelebA's frame
-        frame = CELEBA_FRAME
+        frame = FRAME
         box = list(BOX)
-        points = CELEBA_TEMPLATE
+        points = TEMPLATE
     else:
-        box, points = list(cut.box), template(landmarks if len(landmarks) else None, frame)
+        box = list(cut.box)
+        points = template(landmarks if len(landmarks) else None, frame)
     return {
         "frame": list(frame),
         "template": points.round(3).tolist(),
@@ -161,22 +166,23 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
         "size": cut.size,
         "filter": cut.filter,
         "guessed": cut.box == "square"
-        or (cut.box != "auto" and not len(landmarks) and tuple(frame) != CELEBA_FRAME),
+        or (cut.box != "auto" and not len(landmarks) and tuple(frame) != FRAME),
     }
 
 
 def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, train: int) -> dict[str, Any]:
-    """Sentences for whoever uses the model: `about` is model.json, `source` source.json, `length` D, `train` the number of train faces."""
+    """Sentences for people: `about` is model.json, `source` source.json, `length` D, `train` the number of train faces."""
     size = about["geometry"]["size"]
+    described = f"{source['description']}. " if "description" in source else ""
     return {
         "model": f"{about['model']}: faces of {size} x {size} pixels as {length} numbers, trained on {train:,} faces.",
-        "data": f"{source['description']}. {source['licence']}"
-        if "description" in source
-        else source["licence"],
+        "data": described + source["licence"],
         "limits": [
             f"A face is seen at {size} x {size} pixels; finer detail is the photograph's own or is lost.",
-            "A slider moves what its label went with in the training faces; what is correlated there moves along unless it is locked.",
-            "Faces unlike the training faces are encoded worse. Labels are the annotators' view, not facts about a person.",
+            "A slider moves what its label went with in the training faces; what is correlated there moves along "
+            "unless it is locked.",
+            "Faces unlike the training faces are encoded worse. "
+            "Labels are the annotators' view, not facts about a person.",
             "Use photographs of yourself or of people who agreed, and say that a picture was edited.",
         ],
     }

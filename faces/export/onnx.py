@@ -2,7 +2,7 @@
 
 encoder.onnx   `images` uint8 (B, S, S, 3)  -> `codes` float32 (B, D)
 decoder.onnx   `codes` float32 (B, D)       -> `images` float32 (B, S, S, 3) in [0, 255], clamped, not rounded
-arrays.bin     float32 little-endian, row-major, one array after another
+arrays.safetensors   directions, moments and prior of the codes (faces/export/bundle.py)
 bundle.json    what all of it is
 """
 

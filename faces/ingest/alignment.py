@@ -15,7 +15,7 @@ import numpy as np
 from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.ingest import decode
 from faces.ingest.decode import BadPicture
-from web import align
+from facemorph import align
 
 SAMPLE = 64  # pictures that are looked at before all are cut
 SIDE = 1024  # pixels; longer side of a picture in which a face is looked for, at least

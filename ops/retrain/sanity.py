@@ -3,7 +3,7 @@
 weights_finite   no NaN or infinity among the weights
 parity           largest difference between torch and the exported decoder, in levels of 255; null where torch's picture is not finite
 latency          ms in which the exported decoder draws one face on one thread, median
-spread           levels of 255 by which the pictures of SAMPLES different samples differ: standard deviation over samples, mean over pixels
+spread           levels of 255 by which SAMPLES samples differ: standard deviation over samples, mean over pixels
 leaked           faces of the exam's test split that are among the faces it was trained on
 """
 
@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
+from facemorph.code_editors import BadValue
+from facemorph.export import BadExport, Export, levels
 from faces import checkpoints
 from faces.core.files import write_json
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
-from web.engine import BadExport, BadValue, Export, levels
 
 SAMPLES, ROUNDS = 16, 20
 
@@ -76,9 +77,7 @@ def inspect(
     model, _ = checkpoints.load(weights)
     try:
         export = Export(folder)
-        codes = np.stack(
-            [export.sample(seed, export.about["prior"]["temperature"]) for seed in range(1, SAMPLES + 1)]
-        )
+        codes = np.stack([export.sample(seed) for seed in range(1, SAMPLES + 1)])
         pictures = export.decode(codes)
     except (BadExport, BadValue) as error:
         return found | {"parity": None, "latency": None, "spread": None, "trouble": str(error)}

@@ -1,19 +1,23 @@
-"""python -m ops.retrain.smoke EXPORT: load an export as the website does and render one edit. Prints its id; fails with one line where anything is wrong."""
+"""python -m ops.retrain.smoke EXPORT: load an export as the website does and render one edit.
+
+Prints its id; fails with one line where anything is wrong.
+"""
 
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from web.engine import BadExport, BadValue, Export, levels
+from facemorph.code_editors import BadValue
+from facemorph.export import BadExport, Export, levels
 
 
 def smoke(folder: Path) -> str:
     """The id of an export that works. Raises BadExport or BadValue."""
     export = Export(folder)
-    code = export.sample(1, export.about["prior"]["temperature"])
+    code = export.sample(1)
     plain = levels(export.decode(code[None]))
-    edited = levels(export.decode(export.edit(code, {export.names[0]: 2.0}, [], [])[None]))
+    edited = levels(export.decode(export.edit(code, {export.names[0]: 2.0})[None]))
     if np.array_equal(plain, edited):
         raise BadExport(f"{folder}: an edit of {export.names[0]} by two sigmas changes no pixel")
     if not np.isfinite(export.encode(plain[0])).all():

@@ -45,7 +45,7 @@ export class HttpBackend {
   name = "http";
 
   static async open() {
-    const bundle = await Bundle.open("api/model", "export/arrays.bin");
+    const bundle = await Bundle.open("api/model", "export/arrays.safetensors");
     return new HttpBackend(bundle);
   }
 

@@ -29,7 +29,7 @@ export class LocalBackend {
 
   /** progress: (share from 0 to 1) while the networks load. */
   static async open(progress) {
-    const bundle = await Bundle.open("export/bundle.json", "export/arrays.bin");
+    const bundle = await Bundle.open("export/bundle.json", "export/arrays.safetensors");
     const backend = new LocalBackend(bundle, progress);
     await backend.#ask("open", { files: bundle.files, geometry: bundle.geometry, length: bundle.length });
     return backend;

@@ -23,26 +23,40 @@ export const sliderSteps = (reach) => ({
   end: Number(Math.max(1, Math.round(reach / STEP) * STEP).toFixed(2)),
 });
 
+/**
+ * The arrays of a safetensors file (ArrayBuffer), all of float32: {name: Float32Array}. The file is a length
+ * (u64), that many bytes of JSON that say where each array lies, and the arrays.
+ */
+export function tensors(bytes) {
+  const start = 8 + Number(new DataView(bytes).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, start - 8)));
+  delete header.__metadata__;
+  return Object.fromEntries(
+    Object.entries(header).map(([name, { data_offsets: [from, to] }]) => [
+      name,
+      new Float32Array(bytes, start + from, (to - from) / 4),
+    ]),
+  );
+}
+
 export class Bundle {
-  /** description: bundle.json; bytes: ArrayBuffer of arrays.bin. Throws on another format. */
-  constructor(description, bytes) {
-    if (description.format !== 1)
-      throw new Error(`This page reads exports of format 1, this one is ${description.format}.`);
-    if (!description.detail) throw new Error("bundle.json has no `detail`: make the export anew.");
-    Object.assign(this, description);
+  /**
+   * description: bundle.json; bytes: ArrayBuffer of arrays.safetensors; quality: quality.json, {} where nothing
+   * was measured. Throws on another format.
+   */
+  constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {} } = {}) {
+    if (description.format !== 2)
+      throw new Error(`This page reads exports of format 2, this one is ${description.format}.`);
+    Object.assign(this, description, { quality: reconstruction });
+    this.attributes = description.attributes.map((one) => ({
+      ...one,
+      error_reduction: removed[one.name] ?? null,
+    }));
     this.length = description.model.code_length;
     this.size = description.model.size;
     this.decoder = description.files["decoder.onnx"].sha256;
-    this.values = Object.fromEntries(
-      Object.entries(description.arrays).map(([name, { offset, shape }]) => [
-        name,
-        new Float32Array(
-          bytes,
-          offset,
-          shape.reduce((a, b) => a * b, 1),
-        ),
-      ]),
-    );
+    this.values = tensors(bytes);
+    for (const name of ["mean", "factor", "residual"]) this.values[`prior_${name}`] ??= this.values[name];
     this.byName = new Map(
       this.attributes.map((attribute, row) => [
         attribute.name,
@@ -52,11 +66,12 @@ export class Bundle {
   }
 
   static async open(json, arrays) {
-    const [description, bytes] = await Promise.all([
+    const [description, bytes, quality] = await Promise.all([
       get(json).then((answer) => answer.json()),
       get(arrays).then((answer) => answer.arrayBuffer()),
+      get("export/quality.json").then((answer) => answer.json()),
     ]);
-    return new Bundle(description, bytes);
+    return new Bundle(description, bytes, quality);
   }
 
   /**

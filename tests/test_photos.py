@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from web import photos
-from web.photos import BadPhoto
+from facemorph import gif, photos
+from facemorph.photos import BadPhoto
 
 
 def scene(width=60, height=40):
@@ -171,11 +171,11 @@ def test_pictures_out_say_that_they_were_made_here():
     still = Image.open(io.BytesIO(photos.png(scene(), "Edited by a test")))
     assert still.text["Comment"] == "Edited by a test" and still.text["Software"] == "Facemorph"
     np.testing.assert_array_equal(np.asarray(still), scene())
-    film = Image.open(io.BytesIO(photos.gif([scene(), scene()[::-1], scene()], 20, "Edited by a test")))
+    film = Image.open(io.BytesIO(gif.gif([scene(), scene()[::-1], scene()], 20, "Edited by a test")))
     assert film.info["comment"] == b"Edited by a test"
     assert film.n_frames == 3 and film.info["duration"] == 50 and film.info["loop"] == 0
 
 
 def test_enlarging_keeps_a_flat_colour_and_the_shape():
     flat = np.full((8, 8, 3), (10, 200, 30), np.uint8)
-    assert (photos.enlarge(flat, 4) == (10, 200, 30)).all() and photos.enlarge(flat, 4).shape == (32, 32, 3)
+    assert (gif.enlarge(flat, 4) == (10, 200, 30)).all() and gif.enlarge(flat, 4).shape == (32, 32, 3)

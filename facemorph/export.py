@@ -1,0 +1,180 @@
+"""An exported model at work: its description and arrays, its networks in onnxruntime, and the arithmetic of web/API.md.
+
+Codes are float32 (D,), pictures uint8 (S, S, 3) unless a docstring says otherwise.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from safetensors.numpy import load
+
+from facemorph.align import Geometry
+from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
+from faces.latents.gaussian import Spread
+
+FORMAT = 2
+FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
+PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ before them of another prior
+
+
+class BadExport(ValueError):
+    """The folder is no export of this version, or its files do not match their hashes. The message names the file."""
+
+
+class Export:
+    """One export, loaded whole: what is used is what was checked, whatever becomes of the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises BadExport."""
+        self.folder = folder
+        try:
+            self.about, self.files, self.hashes = read(folder)
+            self.id = self.hashes["bundle.json"][:16]
+            self.length: int = self.about["model"]["code_length"]
+            self.size: int = self.about["model"]["size"]
+            self.geometry = Geometry.of(self.about["geometry"])
+            self.detail: dict[str, Any] = self.about["detail"]
+            self.arrays = load(self.files["arrays.safetensors"])
+            for part in PRIOR:
+                self.arrays.setdefault(f"prior_{part}", self.arrays[part])
+            self.names = tuple(attribute["name"] for attribute in self.about["attributes"])
+            self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
+            self.units = self.arrays["directions"].astype(np.float64)
+            self.mean = self.arrays["mean"].astype(np.float64)
+            self.prior = Spread(*(self.arrays[f"prior_{part}"] for part in PRIOR))
+            self.editor: CodeEditor = LinearEditor(self.names, self.units, self.sigma)
+            self.encoder = session(self.files["encoder.onnx"])
+            self.decoder = session(self.files["decoder.onnx"])
+            self.decode(self.mean.astype(np.float32)[None])  # warm, and proof that both halves fit
+            self.encode(np.zeros((self.size, self.size, 3), np.uint8))
+        except BadExport:
+            raise
+        except FileNotFoundError as error:
+            raise BadExport(f"{error.filename} is missing; run `dvc repro export`") from None
+        except (
+            Exception
+        ) as error:  # onnxruntime's types are its own; whatever it is, the folder cannot be used
+            words = " ".join(str(error).split())[:200]
+            raise BadExport(
+                f"{folder}: not an export of this version: {words}; run `dvc repro export`"
+            ) from None
+
+    def encode(self, face: np.ndarray) -> np.ndarray:
+        """The code of a face uint8 (S, S, 3)."""
+        return self.encoder.run(None, {"images": face[None]})[0][0]
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (B, D) as pictures float32 (B, S, S, 3) in [0, 255].
+
+        Raises BadValue where a code is so far out that the picture is not finite.
+        """
+        images = self.decoder.run(None, {"codes": np.ascontiguousarray(codes, np.float32)})[0]
+        if not np.isfinite(images).all():
+            raise BadValue("code: lies too far from every face to be decoded")
+        return images
+
+    def standing(self, code: np.ndarray) -> dict[str, float]:
+        """Projection of a code on each attribute's direction, in sigmas from the mean of the train codes."""
+        values = self.units @ (code.astype(np.float64) - self.mean) / self.sigma
+        return {name: round(float(value), 4) for name, value in zip(self.names, values, strict=True)}
+
+    def edit(
+        self,
+        code: np.ndarray,
+        strengths: Mapping[str, float],
+        locked: Collection[str] = (),
+        custom: Sequence[Custom] = (),
+    ) -> np.ndarray:
+        """The edited code, by the export's own editor. Raises BadValue naming an unknown attribute."""
+        return self.editor.edit(code, strengths, locked, custom)
+
+    def morph(self, first: np.ndarray, second: np.ndarray, t: float) -> np.ndarray:
+        """The code at `t` in [0, 1] on an arc about the mean of the train codes."""
+        return arc(first, second, t, self.mean)
+
+    def sample(self, seed: int, temperature: float | None = None) -> np.ndarray:
+        """The code of a seed, 0 to 2^32 - 1, from the prior; at the export's own temperature where none is given."""
+        if temperature is None:
+            temperature = self.about["prior"]["temperature"]
+        return self.prior.sample(seed, temperature).astype(np.float32)
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:
+    """bundle.json, and every file's bytes and SHA-256, checked against it. Raises BadExport, or KeyError where it lacks one."""
+    path = folder / "bundle.json"
+    text = path.read_bytes()
+    about = json.loads(text)
+    if about["format"] != FORMAT:
+        raise BadExport(
+            f"{path}: format {about['format']}, this version reads {FORMAT}; run `dvc repro export`"
+        )
+    files = {name: (folder / name).read_bytes() for name in FILES}
+    hashes = {name: about["files"][name]["sha256"] for name in FILES}
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != hashes[name]:
+            raise BadExport(
+                f"{folder / name} is not the file that bundle.json lists; run `dvc repro export`, or `dvc checkout`"
+            )
+    files["bundle.json"] = text
+    hashes["bundle.json"] = hashlib.sha256(text).hexdigest()
+    return about, files, hashes
+
+
+def session(network: bytes) -> onnxruntime.InferenceSession:
+    """A network on one thread of the CPU: whoever has several pictures runs them side by side."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+def located(place: Path) -> tuple[Path, str | None]:
+    """The folder of an export and the id that it must have: `place` itself, or what the JSON file `place` points to.
+
+    A pointer is {"export": "folder, relative to the file", "id": "first 16 hex digits of the SHA-256 of its
+    bundle.json", or absent}. Raises BadExport.
+    """
+    if place.suffix != ".json":
+        return place, None
+    try:
+        pointer = json.loads(place.read_text(encoding="utf-8"))
+        return place.parent / pointer["export"], pointer.get("id")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadExport(
+            f'{place}: expected {{"export": "folder"}}: {type(error).__name__}: {error}'
+        ) from None
+
+
+def open_export(place: Path) -> Export:
+    """The export at `place`, a folder or a pointer. Raises BadExport, also where it is not the one that is pointed to."""
+    folder, expected = located(place)
+    export = Export(folder)
+    if expected is not None and export.id != expected:
+        raise BadExport(f"{folder}: is {export.id}, but {place} asks for {expected}")
+    return export
+
+
+def quality(export: Export, *paths: Path) -> dict[str, Any]:
+    """The measured quality of an export: the first of `paths` that exists and is about the same model and directions.
+
+    {"reconstruction": {"psnr": ...}, "error_reduction": {attribute: ...}} of quality.json; {} where none is.
+    """
+    for path in paths:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["made_from"] == export.about["made_from"]:
+                return {name: found[name] for name in ("reconstruction", "error_reduction")}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return {}
+
+
+def levels(images: np.ndarray) -> np.ndarray:
+    """Decoded float pictures as uint8, rounded to nearest, ties to even."""
+    return np.rint(images).astype(np.uint8)
