@@ -288,6 +288,31 @@ def test_two_tables_side_by_side_are_refused(tmp_path):
         fetch(config(path.parent), tmp_path / "raw")
 
 
-def test_a_name_with_a_line_break_is_refused(tmp_path):
-    with pytest.raises(SourceError, match=r"column 'Ha\\nt' has a line break"):
-        fetch(config(lay(tmp_path / "set", 'name,"Ha\nt"\na.jpg,1\n')), tmp_path / "raw")
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("hat/cap", "hat_cap"),
+        ("hat\\cap", "hat_cap"),
+        ("v1.2", "v1_2"),
+        ("mean", "mean_attribute"),
+        ("Smiling?", "Smiling"),
+        ("-beard", "beard"),
+        ('"Ha\nt"', "Ha_t"),
+        ("long hair", "long_hair"),
+        ("\N{GRINNING FACE}", "\N{GRINNING FACE}"),
+        ("Stra\u00dfe", "Stra\u00dfe"),
+        ("...", "attribute"),
+        ("a" * 300, "a" * 51 + "_89971909"),
+    ],
+)
+def test_attribute_names_are_made_safe_and_that_is_said(tmp_path, name, safe):
+    settings = config(lay(tmp_path / "set", f"name,{name},Hat\na.jpg,1,0\nc.webp,0,1\n"))
+    assert folder.attributes(settings) == (safe, "Hat")
+    read, _, about = fetch(settings, tmp_path / "raw")
+    assert read[safe].tolist() == [1, -1] and about["attributes"] == [safe, "Hat"]
+    assert len(about["assumed"]) == (safe != name)
+
+
+def test_two_names_that_become_one_are_kept_apart(tmp_path):
+    settings = config(lay(tmp_path / "set", "name,hat/cap,hat_cap,Hat.Cap\na.jpg,1,0,1\nc.webp,0,1,1\n"))
+    assert folder.attributes(settings) == ("hat_cap", "hat_cap_2", "Hat_Cap_3")

@@ -1,29 +1,39 @@
-"""Attribute names, which are people's own words, as names of files and as keys of metrics."""
+"""Attribute names that are safe everywhere: as parts of file names, keys of metrics.json and words of params.yaml.
+
+Tables hold people's own words. They are made safe once, where a table is read, so that nothing behind needs to care.
+"""
 
 import re
 import zlib
+from collections.abc import Sequence
 
-LONGEST = 60  # characters of a file name that come from the attribute's
+from faces.data.annotations import FIXED
+
+LONGEST = 60  # characters
 RESERVED = ("mean",)  # keys of metrics.json that stand beside the attributes
+UNSAFE = (
+    r"""[\s/\\:*?"<>|.,;%#&=$'`~(){}\[\]]+"""  # to file systems, DVC's keys, spreadsheets or a page's address
+)
 
 
-def file_name(attribute: str) -> str:
-    """The attribute as part of a file name: itself where it is letters, digits, _ and -, otherwise cleaned, with a checksum behind.
+def safe_names(names: Sequence[str]) -> list[str]:
+    """`names` with `_` for every unsafe character, no `-` in front, not too long, not reserved, and no two alike but for capitals.
 
-    >>> file_name("Wearing_Hat"), file_name("hat/cap")
-    ('Wearing_Hat', 'hat_cap-74eca6c7')
+    >>> safe_names(["Wearing_Hat", "hat/cap", "Hat.cap", "mean", "old?", "\N{GRINNING FACE}"])
+    ['Wearing_Hat', 'hat_cap', 'Hat_cap_2', 'mean_attribute', 'old', '\N{GRINNING FACE}']
     """
-    if re.fullmatch(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}", attribute):
-        return attribute
-    clean = re.sub(r"[^A-Za-z0-9_-]+", "_", attribute).strip("_")[:LONGEST]
-    return f"{clean or 'attribute'}-{zlib.crc32(attribute.encode()):08x}"
-
-
-def metric_key(attribute: str) -> str:
-    """The attribute as a key of metrics.json: itself, but without dots, which DVC and the gates read as a step down, and never reserved.
-
-    >>> metric_key("Smiling"), metric_key("mean")
-    ('Smiling', 'mean (attribute)')
-    """
-    key = attribute.replace(".", "\N{ONE DOT LEADER}")
-    return f"{key} (attribute)" if key in RESERVED else key
+    found: list[str] = []
+    for name in names:
+        safe = re.sub(UNSAFE, "_", name).strip("_-") if re.search(UNSAFE + "|^-", name) else name
+        if len(safe) > LONGEST:
+            safe = f"{safe[: LONGEST - 9]}_{zlib.crc32(name.encode()):08x}"
+        if not safe or safe.casefold() in RESERVED or (safe != name and safe in FIXED):
+            safe = f"{safe}_attribute".lstrip("_")
+        taken = {other.casefold() for other in found}
+        count = 2
+        unique = safe
+        while unique.casefold() in taken:
+            unique = f"{safe}_{count}"
+            count += 1
+        found.append(unique)
+    return found

@@ -19,6 +19,7 @@ from facemorph import align
 
 SAMPLE = 64  # pictures that are looked at before all are cut
 SIDE = 1024  # pixels; longer side of a picture in which a face is looked for, at least
+SURE = 0.88  # score of a face from which on no other turn of the picture is tried
 MOST = 0.5  # share of the sample from which on it speaks for all
 ALIKE = 0.01  # relative difference of width over height up to which a picture has the frame's shape
 
@@ -69,7 +70,9 @@ def look(name: str, content: bytes, marked: np.ndarray | None) -> Look | None:
     except BadPicture:
         return None
     seen = detector().find(pixels)
-    return Look(name, size, _of_picture(seen[0].anchors, pixels, size) if seen else None, marked)
+    if not seen:
+        return Look(name, size, None, marked)
+    return Look(name, size, _of_picture(seen[0].anchors, pixels, size), marked)
 
 
 def plan(looks: Sequence[Look], geometry: Geometry) -> Plan:
@@ -109,11 +112,26 @@ def face(
     pixels, size = decode.decode_whole(content, SIDE)
     if plan.by_table and marked is not None:
         return by_points(pixels, _of_pixels(marked, pixels, size), geometry), False
-    for quarters in range(4):  # a photograph may lie on its side
+    upright, seen = found_face(pixels)
+    return by_points(upright, detector().look_again(upright, seen).anchors, geometry), False
+
+
+def found_face(pixels: np.ndarray) -> tuple[np.ndarray, align.Face]:
+    """The largest face, and the picture in the quarter turn in which it is seen best. Raises BadPicture where there is none.
+
+    A photograph may lie on its side without a mark that says so. The detector sees such a face too, less surely and with wrong points.
+    """
+    best: tuple[np.ndarray, align.Face] | None = None
+    for quarters in range(4):
         turned = np.ascontiguousarray(np.rot90(pixels, quarters))
-        if seen := detector().find(turned):
-            return by_points(turned, detector().look_again(turned, seen[0]).anchors, geometry), False
-    raise BadPicture("no face found")
+        seen = detector().find(turned)
+        if seen and (best is None or seen[0].score > best[1].score):
+            best = (turned, seen[0])
+        if best is not None and best[1].score >= SURE:
+            break
+    if best is None:
+        raise BadPicture("no face found")
+    return best
 
 
 def by_points(pixels: np.ndarray, anchors: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -27,10 +27,10 @@ KINDS = {
     b"Rar!": "a rar archive",
     b"PK\x03\x04": "a zip archive without its end (the download was cut short)",
     b"\x28\xb5\x2f\xfd": "a zst archive",
-    b"\x1f\x8b": "a gzip file that is no tar",
+    b"\x1f\x8b": "a gzip file that holds no tar or is damaged",
     b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
 }
-UNPACK = ("a 7z archive", "a rar archive", "a zst archive", "a gzip file that is no tar")
+UNPACK = ("a 7z archive", "a rar archive", "a zst archive", "a gzip file that holds no tar or is damaged")
 METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 98: "PPMd", 99: "AES encryption"}
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 UTF8 = 0x800  # flag bit of a zip member whose name is UTF-8

@@ -7,6 +7,8 @@ orientation, a colour profile, another format, transparency) takes Pillow's slow
 import functools
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pi_heif
@@ -30,7 +32,6 @@ SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange width and height
 PLAIN_PROFILES = (b"sRGB", b"c2ci", b"s\0R\0G\0B")  # names that stand in the description of an sRGB profile
 
 pi_heif.register_heif_opener(thumbnails=False)
-Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is checked here, with a reason
 
 
 class BadPicture(ValueError):
@@ -88,7 +89,7 @@ def size_of(content: bytes) -> tuple[int, int] | None:
     if size := _plain_jpeg(content):
         return size
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with _any_size(), Image.open(io.BytesIO(content)) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
             return picture.size[::-1] if turned else picture.size
     except Exception:  # decoding says what is wrong
@@ -117,7 +118,7 @@ def read(content: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
     A JPEG that is much longer than `side`, or larger than MAX_PIXELS, is shrunk while it is decoded. Raises BadPicture.
     """
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with _any_size(), Image.open(io.BytesIO(content)) as opened:
             size = opened.size
             profile = opened.info.get("icc_profile")
             if isinstance(opened, JpegImagePlugin.JpegImageFile):
@@ -141,6 +142,17 @@ def read(content: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
         Exception
     ) as error:  # a decoder of a dozen formats: whatever it raises on a broken file is the file's fault
         raise BadPicture(f"unreadable: {_stable(error)}") from None
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Pillow's own limit lifted: MAX_PIXELS is checked here, with a reason, before anything is decoded."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _plain_jpeg(content: bytes) -> tuple[int, int] | None:

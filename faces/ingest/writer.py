@@ -38,11 +38,6 @@ def write_labels(path: Path, table: pd.DataFrame) -> None:
     names = attributes(table)
     if not names:
         raise RawError(f"{path.name}: no attribute column; at least one is needed to compute a direction")
-    for name in names:
-        if not name.isprintable():
-            raise RawError(
-                f"{path.name}: column {name!r} has a line break or a control character in its name; rename it"
-            )
     if twice := table["name"][table["name"].duplicated()].tolist():
         raise RawError(
             f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; a name is an image's identity here"

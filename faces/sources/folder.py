@@ -22,6 +22,7 @@ from pydantic import Field
 from faces.core.params import Group
 from faces.data import annotations
 from faces.data.annotations import LANDMARKS, RawError
+from faces.data.attribute_names import safe_names
 from faces.ingest import tables, writer
 from faces.ingest.archives import Files, Lookup, Report, is_picture, open_files
 from faces.sources import SourceError
@@ -125,9 +126,8 @@ def find_sheet(files: Files) -> Sheet:
     pictures = frozenset(
         name.removeprefix(root) for name in files.names if is_picture(name) and name.startswith(root)
     )
-    return Sheet(
-        place, root, _resolved(table, Lookup(pictures, str((files.path / root).absolute()))), pictures
-    )
+    table = _resolved(_safe(table), Lookup(pictures, str((files.path / root).absolute())))
+    return Sheet(place, root, table, pictures)
 
 
 def read_table(sheet: Sheet, valid: float, test: float) -> pd.DataFrame:
@@ -152,6 +152,15 @@ def read_table(sheet: Sheet, valid: float, test: float) -> pd.DataFrame:
         name: "float64" for name in LANDMARKS if name in values
     }
     return pd.DataFrame(values).astype(kinds)
+
+
+def _safe(table: tables.Table) -> tables.Table:
+    """`table` with attribute names that are safe as file names and keys of metrics."""
+    own = [name for name in table.header if name not in annotations.FIXED]
+    renamed = {name: safe for name, safe in zip(own, safe_names(own), strict=True) if safe != name}
+    table.notes.extend(f"column {name!r} is called {safe!r} here" for name, safe in renamed.items())
+    header = [renamed.get(name, name) for name in table.header]
+    return tables.Table(table.place, header, table.rows, table.notes)
 
 
 def _resolved(table: tables.Table, lookup: Lookup) -> tables.Table:
