@@ -12,10 +12,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from facemorph import align
 from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.ingest import decode
 from faces.ingest.decode import BadPicture
-from facemorph import align
 
 SAMPLE = 64  # pictures that are looked at before all are cut
 SIDE = 1024  # pixels; longer side of a picture in which a face is looked for, at least
