@@ -13,7 +13,7 @@ from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor
 from faces.nn.device import to_device, to_uint8
-from faces.viz.interpolation import WAYS, blend_detail
+from faces.viz.interpolation import PATHS, blend_detail
 from faces.viz.selection import Absent, cast, matching, unlike
 
 
@@ -87,7 +87,7 @@ class Studio:
     def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
         """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""
         codes = self.codes[pair]
-        decoded = self.decode(np.concatenate((codes, WAYS[way](*codes, positions, self.directions.mean))))
+        decoded = self.decode(np.concatenate((codes, PATHS[way](*codes, positions, self.directions.mean))))
         return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
 
     def cast(
