@@ -21,7 +21,7 @@ from pydantic import Field
 
 from faces import checkpoints
 from faces.core.console import Progress, say, stop
-from faces.core.files import new_folder
+from faces.core.files import new_folder, open_npy
 from faces.core.params import Group, load, present
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
@@ -61,18 +61,22 @@ def statistics(folder: Path, crops: Crops) -> None:
     charts.correlation(phi(crops.labels), crops.attributes, folder / "data_correlation.png")
 
 
-def main(
-    crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids_out: Path, gifs_out: Path
+def run(
+    params: Params,
+    crops_folder: Path,
+    weights: Path,
+    latents: Path,
+    vectors: Path,
+    grids_out: Path,
+    gifs_out: Path,
 ) -> None:
-    try:
-        params = load(Params)
-        crops, device = Crops.open(crops_folder), pick_device()
-        model, _ = checkpoints.load(weights)
-        directions = Directions.open(vectors, params.primary)
-        attributes = present("render.attributes", params.render.attributes, crops.attributes)
-    except ValueError as error:
-        raise stop(error) from None
-    codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
+    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    crops = Crops.open(crops_folder)
+    device = pick_device()
+    model, _ = checkpoints.load(weights)
+    directions = Directions.open(vectors, params.primary)
+    attributes = present("render.attributes", params.render.attributes, crops.attributes)
+    codes = open_npy(latents / "latents.npy")
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
     show = params.render
     studio = Studio(
@@ -103,6 +107,14 @@ def main(
                 say(f"render: {name} is left out: {reason}")
             bar.update(done)
     bar.close()
+
+
+def main(*paths: Path) -> None:
+    """As dvc.yaml calls it."""
+    try:
+        run(load(Params), *paths)
+    except ValueError as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

@@ -141,9 +141,11 @@ def importances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What DCI needs: importance (D, A) of each code number in telling each attribute, and the determination (A,) on `held_out` codes and labels.
 
-    Importances are the absolute weights of a lasso on codes of unit variance, one of the paper's two regressors: linear, as are the steps that edit a face, and
-    cheap for hundreds of numbers where boosted trees are not. `penalty` is a share of the smallest one that leaves no weight at all. The determination
-    (R^2, at most 1, below 0 for worse than the mean) is DCI's informativeness; NaN where either side does not vary.
+    Importances are the absolute weights of a lasso on codes and labels of unit variance, one of the paper's two
+    regressors: linear, as are the steps that edit a face, and cheap for hundreds of numbers where boosted trees are
+    not. Of two equal code numbers it takes one, so completeness does not see duplicates. `penalty` is a share of the
+    smallest one that leaves no weight at all. The determination (R^2, at most 1, below 0 for worse than the mean) is
+    DCI's informativeness; NaN where either side does not vary.
     """
     table, told = np.zeros((codes.shape[1], labels.shape[1])), np.full(labels.shape[1], np.nan)
     for a, (column, truth) in enumerate(zip(labels.T, held_out[1].T, strict=True)):
@@ -153,15 +155,18 @@ def importances(
             continue
         mean, std = x.mean(0), x.std(0)
         scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
-        x, middle = (x - mean) * scale, y.mean()
-        strongest = np.abs(x.T @ (y - middle)).max() / len(y)
+        x = (x - mean) * scale
+        middle = y.mean()
+        deviation = y.std()
+        y = (y - middle) / deviation
+        strongest = np.abs(x.T @ y).max() / len(y)
         if strongest == 0:
             continue
-        lasso = Lasso(alpha=penalty * strongest, fit_intercept=False).fit(x, y - middle)
+        lasso = Lasso(alpha=penalty * strongest, fit_intercept=False).fit(x, y)
         table[:, a] = np.abs(lasso.coef_)
         if asked.any() and truth[asked].std() > 0:
-            missed = truth[asked] - middle - (held_out[0][asked] - mean) * scale @ lasso.coef_
-            told[a] = 1 - np.square(missed).mean() / truth[asked].var()
+            fitted = middle + deviation * ((held_out[0][asked] - mean) * scale @ lasso.coef_)
+            told[a] = 1 - np.square(truth[asked] - fitted).mean() / truth[asked].var()
     return table, told
 
 

@@ -1,6 +1,6 @@
 """The page and the model card: one view of what a run found, and two templates (report.html, model_card.md) that say it.
 
-A group of figures that the run lacks (no counterfactuals, no judge, no sheet of an attribute) is left out with a sentence that says so. Figures are
+A group of figures that the run lacks (no counterfactuals, no classifier, no sheet of an attribute) is left out with a sentence that says so. Figures are
 shown to three digits, with units. Nothing here depends on the day or the machine.
 """
 
@@ -28,7 +28,12 @@ CORRELATED = (
 WEAK = 0.8  # AUROC below which a direction tells its attribute badly
 ABSENT = "\N{EN DASH}"
 
-KINDS = {"plain": "decoded", "detail": "detail-preserving"}
+KINDS = {"plain": "decoded", "detail": "detail-preserving", "truth": "true pictures"}
+EDITORS = {  # rows of the table of edits that are no estimators -> their names
+    "flow": "Flow of codes",
+    "oracle": "Oracle: the best direction, taken from the truth",
+    "floor": "Floor: the truth, one half against the other",
+}
 PRIORS = {
     "standard": "the model's own prior",
     "gaussian": "a Gaussian fitted to the train codes",
@@ -41,23 +46,34 @@ SETS = {
     "reconstruction": "Reconstructions of test faces",
     **{name: f"New faces: {words}" for name, words in PRIORS.items()},
 }
-COMPARED = {  # metric of an estimator's edits -> its heading, and whether it is a share
-    "reached": ("Attributes that reach it", True),
-    "reached_visible": ("Of those that a picture shows", True),
-    "confounded": ("Moved along, correlated attributes", True),
-    "confounded_ratio": ("That, against the first", False),
-    "unrelated": ("Moved along, the others", True),
-    "unrelated_ratio": ("That, against the first", False),
-    "carried": ("Correlation carried along", True),
-    "leakage": ("Leakage in all, SD", False),
-    "kept": ("Other attributes kept", True),
-    "same_person": ("Still the same person", True),
-    "error_reduction": ("Error removed", True),
-    "psnr_outside": ("PSNR of the rest, dB", False),
+COMPARED = {  # metric of an editor's edits -> its heading, and its form: share, count or number
+    "attributes": ("Attributes compared", "count"),
+    "reached_visible": ("Reached, of those that a picture shows", "share"),
+    "confounded": ("Moved along, correlated attributes", "share"),
+    "confounded_ratio": ("That, against the first", "number"),
+    "unrelated": ("Moved along, the others", "share"),
+    "carried": ("Correlation carried along", "share"),
+    "dependency": ("Attribute Dependency", "share"),
+    "dependency_max": ("The same, largest", "share"),
+    "leakage": ("Leakage, SD", "number"),
+    "kept": ("Other attributes kept", "share"),
+    "same_person": ("Still the same person", "share"),
+    "error_reduction": ("Error removed", "share"),
+    "psnr_outside": ("PSNR of the rest, dB", "number"),
+    "reversibility": ("PSNR after taking it back, dB", "number"),
 }
-NETWORKS = {  # what sets of faces are compared by -> headings of its distances
-    "lite0": ("Frechet distance, Lite0", "Kernel distance, Lite0"),
-    "inception": ("FID, Inception", "KID, Inception"),
+NETWORKS = {
+    "lite1": "Lite1",
+    "lite0": "Lite0",
+    "inception": "Inception",
+}  # feature networks, the headline's first
+DISTANCES = {"kernel": "KID", "frechet_inf": "FD, extrapolated"}  # start of a column of priors.csv -> heading
+SUPPORT = {  # further columns of priors.csv -> heading; of the first network where they are of one
+    "recall": "Recall",
+    "coverage": "Coverage",
+    "variance": "Variance of the codes",
+    "nearest_01": "Nearest train face, 1% quantile",
+    "sharpness": "Sharpness",
 }
 CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_faces.png": "Some of the faces, as the model sees them",
@@ -72,10 +88,11 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "plots/history.png": "Loss on train and on valid faces, and reconstruction of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
     "plots/counterfactuals.png": "Edits against the truth: PSNR inside the region that really changes",
-    "plots/effect_leakage.png": "What an edit does to its attribute against what it does to all others, estimator by estimator",
-    "plots/effect_identity.png": "What an edit does to its attribute against how far it goes from the person",
-    "plots/frechet_lite0.png": "Frechet distance of several sets of faces to real test faces, with 95% intervals",
-    "plots/kernel_lite0.png": "Kernel distance of the same sets",
+    "plots/effect_leakage.png": "Change of all other attributes over the share of faces that flip, editor by editor",
+    "plots/effect_identity.png": "Distance from the original face over the share of faces that flip, editor by editor",
+    "plots/kernel_lite1.png": "Kernel distance (KID) of several sets of faces to real test faces, with 95% intervals",
+    "plots/frechet_inf_lite1.png": "Fréchet distance of the same sets, extrapolated to sets without end",
+    "plots/kernel_lite0.png": "Kernel distance of the same sets, on the features of another network",
     "gifs/training.gif": "The same valid faces, reconstructed as training went on",
 }
 GALLERIES = (  # start of a file name -> heading; the first that fits
@@ -174,7 +191,7 @@ def pictures(evidence: Evidence, *paths: str) -> list[dict[str, Any]]:
 
 
 def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
-    """The line of levels.csv of the first judge, the primary estimator and the last level; empty where there is none."""
+    """The line of levels.csv of the first classifier, the primary estimator and the last level; empty where there is none."""
     table = evidence.levels
     if table.empty:
         return {}
@@ -186,14 +203,14 @@ def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
 
 
 def same_person(evidence: Evidence, attribute: str) -> float | None:
-    """The distance within which 95% of the pairs of pictures of one person lie, as the first judge measures it."""
+    """The distance within which 95% of the pairs of pictures of one person lie, as the first classifier measures it."""
     table = evidence.identity
     rows = table[(table["judge"] == 0) & (table["attribute"] == attribute)] if len(table) else table
     return float(rows["same_95"].iloc[0]) if len(rows) else None
 
 
 def judged(evidence: Evidence, attribute: str) -> dict[str, Any]:
-    """What the first judge is worth on an attribute; empty where there is no judge."""
+    """The first classifier's own figures on an attribute; empty where there is no classifier."""
     rows = evidence.judge
     rows = (
         rows[(rows["width"] == rows["width"].iloc[0]) & (rows["attribute"] == attribute)]
@@ -236,12 +253,12 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append("An annotator's judgement of looks, not a fact about a person.")
     if (judge := judged(evidence, name)) and not judge["usable"]:
         found.append(
-            f"Not judged: the judge itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
+            f"Not scored: the classifier itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
         )
     elif (
         judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"])
     ):
-        found.append("Not judged: on too few test faces does the judge agree with the label before the edit.")
+        found.append("Not scored: the classifier reads too few test faces as labelled before the edit.")
     elif edit and not known(edit["strength"]):
         found.append(f"At no strength tried do {percent(evidence.level)} of the faces flip.")
     elif edit and known(limit := same_person(evidence, name)) and edit["identity"] > limit:
@@ -276,17 +293,18 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         share = percent(evidence.level)
         facts.append((f"Strength at which {share} flip, sigma", both(plain, detail, "strength", digits)))
         facts.append((f"Leakage at {share} flips, SD", both(plain, detail, "leakage", digits)))
-        facts.append(("Other attributes judged as before", both(plain, detail, "kept", percent)))
+        facts.append(("Attribute Dependency", both(plain, detail, "dependency", percent)))
+        facts.append(("Other attributes read as before", both(plain, detail, "kept", percent)))
         limit = same_person(evidence, name)
-        facts.append(
-            (
-                "Distance from the person",
-                digits(plain["identity"])
-                + (f" (same person: up to {digits(limit)})" if known(limit) else ""),
+        if known(limit):
+            near = f"{digits(plain['identity'])} (same person: up to {digits(limit)})"
+            facts.append(("Distance from the person", near))
+        if known(plain.get("psnr_outside")):
+            facts.append(
+                ("PSNR where the truth did not change, dB", both(plain, detail, "psnr_outside", digits))
             )
-        )
     if judge := judged(evidence, name):
-        facts.append(("AUROC of the judge itself", area(judge["auroc"])))
+        facts.append(("AUROC of the classifier itself", area(judge["auroc"])))
     meaning = evidence.source.get("meanings", {}).get(name, about.meaning)
     return {
         "name": name,
@@ -299,12 +317,16 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)
         if known(row["auroc"])
         else "not measured",
-        "removed": percent(removed["plain"]) if known(removed["plain"]) else "no pairs",
+        "removed": percent(removed["plain"])
+        if known(removed["plain"])
+        else "not reached"
+        if name in (evidence.metric("counterfactual", "error_reduction") or {})
+        else "no pairs",
         "strength": digits(plain["strength"])
         if known(plain.get("strength"))
         else "not reached"
         if plain
-        else "not judged",
+        else "not scored",
         "leakage": digits(plain.get("leakage")),
     }
 
@@ -345,17 +367,17 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """What the judge found of the primary estimator's decoded edits; a sentence instead where it found nothing."""
+    """What the classifier found of the primary estimator's decoded edits; a sentence instead where it found nothing."""
     edits, share = evidence.metric("edits", evidence.primary, "plain"), percent(evidence.level)
     if not evidence.metrics.get("edits"):
-        return [], ["No judge scored the edits, so flips, leakage and identity are not known."]
+        return [], ["No classifier scored the edits, so flips and leakage are not known."]
     if not edits:
         return [], [
             f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."
         ]
     visible = edits.get("reached_visible")
     of = "of those that a picture shows" if known(visible) else "of those whose edits could be scored"
-    sentence = f"{of}: {share} of the faces flip in the eyes of the judge."
+    sentence = f"{of}: {share} of the faces flip at one strength, in the eyes of the classifier."
     found = [
         tile(
             "Attributes that can be edited",
@@ -415,17 +437,21 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """New faces against real ones: the best prior."""
-    found = {name: evidence.metric("generation", name, "frechet_lite0") for name in PRIORS}
-    found = {name: value for name, value in found.items() if known(value)}
-    if not found:
+    for network in NETWORKS:
+        found = {name: evidence.metric("generation", name, f"kernel_{network}") for name in PRIORS}
+        found = {name: value for name, value in found.items() if known(value)}
+        if found:
+            break
+    else:
         return [], ["New faces were not measured against real ones."]
     best = min(found, key=found.__getitem__)
-    own = (
-        f" With the model's own prior: {digits(found['standard'])}."
-        if best != "standard" and "standard" in found
-        else ""
+    own = ""
+    if best != "standard" and "standard" in found:
+        own = f" With the model's own prior: {digits(found['standard'])}."
+    sentence = (
+        f"Kernel distance (KID) of new faces ({PRIORS[best]}) to real ones, on features of {NETWORKS[network]}; "
+        f"less is better.{own}"
     )
-    sentence = f"Frechet distance of new faces ({PRIORS[best]}) to real ones, on EfficientNet-Lite0 features; less is better.{own}"
     return [tile("New faces", digits(found[best]), sentence)], []
 
 
@@ -438,7 +464,7 @@ def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
-    """A table per judge: what the edits of each estimator cost, all at the same share of flipped faces. Columns without figures are left out."""
+    """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without figures go."""
     tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
         name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
@@ -457,11 +483,18 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
         columns = [key for key in COMPARED if any(known(figures.get(key)) for _, _, figures in rows)]
         tables.append(
             {
-                "caption": f"Edits where {percent(evidence.level)} of the faces have flipped; a dash where no attribute gets there"
-                + ("" if group == "edits" else f", in the eyes of judge {group.rsplit('_', 1)[1]}"),
+                "caption": (
+                    f"Edits where {percent(evidence.level)} of the faces are flipped, on the attributes that all "
+                    "editors reach; a dash where nothing is known"
+                    + ("" if group == "edits" else f", in the eyes of classifier {group.rsplit('_', 1)[1]}")
+                ),
                 "head": ["Estimator", "Kind of edit", *(COMPARED[key][0] for key in columns)],
                 "rows": [
-                    [words(estimator), KINDS.get(kind, kind), *(compared(figures, key) for key in columns)]
+                    [
+                        EDITORS.get(estimator, words(estimator)),
+                        KINDS.get(kind, kind),
+                        *(compared(figures, key) for key in columns),
+                    ]
                     for estimator, kind, figures in rows
                 ],
             }
@@ -471,16 +504,14 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
 
 def compared(figures: dict[str, Any], key: str) -> str:
     """A cell of the table of estimators, with its interval where it has one."""
-    return interval(
-        figures.get(key),
-        figures.get(f"{key}_low"),
-        figures.get(f"{key}_high"),
-        percent if COMPARED[key][1] else digits,
-    )
+    form = {"share": percent, "number": digits, "count": "{:.0f}".format}[COMPARED[key][1]]
+    if not known(figures.get(key)):
+        return ABSENT
+    return interval(figures[key], figures.get(f"{key}_low"), figures.get(f"{key}_high"), form)
 
 
 def judges_agree(evidence: Evidence) -> str:
-    """A sentence on how far two judges say the same; empty where there is one."""
+    """A sentence on how far two classifiers say the same; empty where there is one."""
     agree = evidence.metrics.get("judges_agree")
     if not agree or not known(agree["leakage"]):
         return ""
@@ -489,29 +520,43 @@ def judges_agree(evidence: Evidence) -> str:
         if known(agree["order"])
         else ""
     )
-    return f"Two judges of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
+    return f"Two classifiers of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
+
+
+def networks(evidence: Evidence) -> list[str]:
+    """The feature networks that sets of faces were compared by, the headline's first."""
+    return [name for name in NETWORKS if f"kernel_{name}" in evidence.priors]
 
 
 def distances(evidence: Evidence) -> dict[str, Any] | None:
-    """The table of sets of faces and their distances to real ones."""
+    """The table of sets of faces against real ones."""
     if evidence.priors.empty:
         return None
     rows = [row for row in evidence.priors.to_dict("records") if row["set"] in SETS]
-    networks = [name for name in NETWORKS if f"frechet_{name}" in evidence.priors]
+    found = networks(evidence)
     measures = {
-        f"{kind}_{name}": title
-        for name in networks
-        for kind, title in zip(("frechet", "kernel"), NETWORKS[name], strict=True)
+        f"{kind}_{name}": f"{title}, {NETWORKS[name]}"
+        for name in found
+        for kind, title in DISTANCES.items()
+        if f"{kind}_{name}" in evidence.priors
     }
-    caution = "" if "inception" in networks else " These are not Inception FID or KID."
+    for key, title in SUPPORT.items():
+        column = next((name for name in (f"{key}_{found[0]}", key) if name in evidence.priors), None)
+        if column:
+            measures[column] = title
+    caution = "" if "inception" in found else " These are not Inception FID or KID."
     return {
-        "caption": f"Distance to real test faces, with 95% intervals; less is better. Lite0: on EfficientNet-Lite0 features.{caution}",
+        "caption": (
+            "Sets of faces against real test faces, with 95% intervals. KID and FD: less is better. Recall and "
+            "coverage: shares of the real faces that the set reaches. Variance, nearest train face and sharpness: "
+            f"over those of real faces, 1 is right. Lite1, Lite0: on EfficientNet-Lite features.{caution}"
+        ),
         "head": ["Set of faces", "Faces", *measures.values()],
         "rows": [
             [
                 SETS[row["set"]],
                 f"{row['faces']:,.0f}",
-                *(interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in measures),
+                *(interval(row[key], row.get(f"{key}_low"), row.get(f"{key}_high")) for key in measures),
             ]
             for row in rows
         ],
@@ -668,11 +713,15 @@ def front_matter(evidence: Evidence) -> dict[str, Any]:
             "Share of the error against true counterfactuals removed",
             evidence.metric("counterfactual", "mean", "error_reduction_edit"),
         ),
-        ("leakage", "Leakage of edits, SD", evidence.metric("edits", evidence.primary, "plain", "leakage")),
         (
-            "frechet_lite0",
-            "Frechet distance of reconstructions, EfficientNet-Lite0",
-            evidence.metric("generation", "reconstruction", "frechet_lite0"),
+            "leakage",
+            "Leakage of edits beyond the truth, SD",
+            evidence.metric("edits", evidence.primary, "plain", "leakage"),
+        ),
+        (
+            "kernel_lite1",
+            "Kernel distance (KID) of reconstructions, EfficientNet-Lite1",
+            evidence.metric("generation", "reconstruction", "kernel_lite1"),
         ),
     ]
     name = evidence.model["model"]
