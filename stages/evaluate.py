@@ -55,7 +55,9 @@ class Params(Group):
 
 
 class Scores(NamedTuple):
-    """data/scores: tables by name, the code's figures, each edit's changes, and the shown faces of each set."""
+    """data/scores: tables by name, the code's figures, each edit's changes, and the shown faces
+    of each set.
+    """
 
     tables: dict[str, pd.DataFrame]
     code: dict[str, int]

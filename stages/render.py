@@ -4,12 +4,14 @@ in    data/crops/      the faces and their labels
       data/model/      the trained model, and its reconstructions as training advanced
       data/latents/    the code of every face
       data/vectors/    the directions
-out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute and along
-                          principal components of the codes, feature grids, interpolations
-      reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space, the training
+out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute
+                            and along principal components of the codes, feature grids, interpolations
+      reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space,
+                            the training
 
-Faces come from the test split, drawn by the seed among those with the labels asked for. Every edit stands beside its detail-keeping form,
-x + D(z + s v) - D(z) where that is more than noise. What the data lack (an attribute, a face with such labels) is left out, with a line that says so.
+Faces come from the test split, drawn by the seed among those with the labels asked for. Every edit stands
+beside its detail-keeping form, x + D(z + s v) - D(z) where that is more than noise. What the data lack (an
+attribute, a face with such labels) is left out, with a line that says so.
 """
 
 import sys

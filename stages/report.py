@@ -1,10 +1,11 @@
-"""Write the page and the model card that say what was trained, how good it is and where it fails, from what the other stages found.
+"""Write the page and the model card that say what was trained, how good it is and where it fails, from what
+the other stages found.
 
 in    data/raw/       source.json
       data/model/     model.json, history.csv, the shapes in model.safetensors
       data/vectors/   vectors.csv, phi.csv
       reports/        metrics.json, plots/, grids/, gifs/
-out   reports/index.html      one page without scripts; its pictures are those of reports/plots, grids and gifs, beside it
+out   reports/index.html      one page without scripts; its pictures lie beside it in plots, grids and gifs
       reports/model_card.md   the same numbers in the format of Hugging Face's model cards
       reports/quality.json    the few that the website shows, and which model they are about
 """
@@ -43,7 +44,9 @@ def weights_of(path: Path) -> int:
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Width and height of every picture of a folder, by the name by which a page beside the folder finds it."""
+    """Width and height of every picture of a folder, by the name by which a page beside the
+    folder finds it.
+    """
     found = {}
     for path in sorted(path for path in folder.glob("*") if path.suffix in (".png", ".gif")):
         with Image.open(path) as picture:

@@ -1,4 +1,5 @@
-"""Run the networks on reconstructions, edits and samples of test faces. All that is costly is here; `evaluate` sums up.
+"""Run the networks on reconstructions, edits and samples of test faces. All that is costly is here;
+`evaluate` sums up.
 
 in    data/crops/        images.npy, table.csv, and counterfactuals where the source draws them
       data/model/        the trained model
@@ -8,19 +9,19 @@ in    data/crops/        images.npy, table.csv, and counterfactuals where the so
       data/classifier/   the attribute classifiers
 out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM, and PSNR after further rounds
                          code.json           length of the code, units in use
-                         curves.csv          per classifier, editor, kind, attribute and strength: flips, effect, side effects
-                         levels.csv          the same where a share of the faces is flipped; at the last such level drawn anew
-                         changes.npz         at the last level: what each edit, and the truth, changed in each face
+                         curves.csv          per classifier, editor, kind, attribute and strength
+                         levels.csv          the same where a share of the faces is flipped
+                         changes.npz         at the last level: what each edit, and the truth, changed
                          counterfactuals.csv the same edits against the true pictures, pixel by pixel
                          truth_cosine.csv    each editor's displacement of the codes against the true one
                          identity.csv        marks of the scale of likeness, by classifier and attribute
                          priors.csv          reconstructions and samples against real faces
                          new_faces.npz       some faces of each of these sets
 
-An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what cannot stay
-(faces/edits/exclusions.py). `plain` is the decoded edit, `detail` the original plus what the edit changed. A face
-counts where the classifier reads it, before the edit, as its label says. Beside the estimators stands the `oracle`,
-the mean displacement of true counterfactuals, where there are enough of them.
+An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what
+cannot stay (faces/edits/exclusions.py). `plain` is the decoded edit, `detail` the original plus what the edit
+changed. A face counts where the classifier reads it, before the edit, as its label says. Beside the
+estimators stands the `oracle`, the mean displacement of true counterfactuals, where there are enough of them.
 """
 
 import sys
@@ -85,7 +86,9 @@ def opened(
     flow: Path | None,
     classifier: Path,
 ) -> Inputs:
-    """Every input; without a `flow` none is scored. Raises ValueError where one is missing or does not fit."""
+    """Every input; without a `flow` none is scored. Raises ValueError where one is missing or
+    does not fit.
+    """
     device = pick_device()
     crops = Crops.open(crops_folder)
     model, _ = checkpoints.load(weights)
@@ -208,7 +211,9 @@ def run(
     classifier: Path,
     out: Path,
 ) -> None:
-    """The stage with these params; without a `flow` none is scored. Raises ValueError where an input is missing or does not fit."""
+    """The stage with these params; without a `flow` none is scored. Raises ValueError where an input is
+    missing or does not fit.
+    """
     inputs = opened(params, crops_folder, weights, latents, vectors, flow, classifier)
     crops = inputs.crops
     codes = inputs.codes

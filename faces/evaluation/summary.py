@@ -1,4 +1,6 @@
-"""Editors side by side, from the tables of data/scores: what did each cost where the same share of faces is flipped?"""
+"""Editors side by side, from the tables of data/scores: what did each cost where the same share of faces is
+flipped?
+"""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -39,7 +41,9 @@ def last_level(levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def common_sets(levels: pd.DataFrame, attributes: tuple[str, ...], visible: set[str]) -> Common:
-    """The attributes on which editors are compared, by classifier and kind of edit (confounding.common_set)."""
+    """The attributes on which editors are compared, by classifier and kind of edit
+    (confounding.common_set).
+    """
     found = {}
     for (judge, kind), group in last_level(levels).groupby(["judge", "kind"], sort=False):
         reached = {
@@ -53,10 +57,11 @@ def common_sets(levels: pd.DataFrame, attributes: tuple[str, ...], visible: set[
 def detailed(
     levels: pd.DataFrame, counterfactuals: pd.DataFrame, changes: Changes, common: Common
 ) -> pd.DataFrame:
-    """levels.csv with three more columns at the last level: leakage, error_reduction and psnr_outside; and `common`.
+    """levels.csv with three more columns at the last level: leakage, error_reduction and psnr_outside; and
+    `common`.
 
-    leakage is the excess over the truth where there is one (edit_effects.leakage), the whole where there is none.
-    common: whether the attribute is among those on which editors are compared.
+    leakage is the excess over the truth where there is one (edit_effects.leakage), the whole where there is
+    none. common: whether the attribute is among those on which editors are compared.
     """
     places = {name: place for place, name in enumerate(changes.attributes)}
     excess = []
@@ -85,16 +90,17 @@ def detailed(
 def compare(
     levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame, visible: set[str]
 ) -> dict[str, Any]:
-    """`detailed` levels, confounding.table and identity.csv of one classifier -> editor -> kind -> figures at the last level.
+    """`detailed` levels, confounding.table and identity.csv of one classifier -> editor -> kind -> figures at
+    the last level.
 
     attributes     how many of the common set the editor reaches; every figure below is a mean over these
-    scored         share of the labelled faces that the classifier reads as labelled: the others are in no figure
-    reached        share of all scored attributes whose faces flip, at one strength, as often as the level asks
-    reached_visible, reached_hidden  the same of attributes that a picture shows (`visible`), and of those that draw
-                   nothing: whoever reaches one of these has moved something else
+    scored         share of the labelled faces that the classifier reads as labelled: others do not count
+    reached        share of all scored attributes whose faces flip, at one strength, as the level asks
+    reached_visible, reached_hidden  the same of attributes that a picture shows (`visible`), and of those
+                   that draw nothing: whoever reaches one of these has moved something else
     psnr_gain      psnr_outside less that of the decoded edit
-    same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs of pictures
-                   of one person; None where that scale cannot tell people apart
+    same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs
+                   of pictures of one person; None where that scale cannot tell people apart
     realism_faces  faces behind `realism`, over all attributes
     and MEANS, and the columns of confounding.table with 95% intervals (_low, _high)
     """
@@ -129,7 +135,9 @@ def compare(
 
 
 def same_person(ours: pd.DataFrame, marks: pd.DataFrame) -> float:
-    """Share of the edits nearer than 95% of one person's pairs; NaN where the scale's two kinds of pairs overlap."""
+    """Share of the edits nearer than 95% of one person's pairs; NaN where the scale's two kinds of pairs
+    overlap.
+    """
     apart = marks["same_95"] < marks["different_05"]
     known = ours.index[apart.reindex(ours.index, fill_value=False).to_numpy(bool)]
     if not len(known):
@@ -138,7 +146,9 @@ def same_person(ours: pd.DataFrame, marks: pd.DataFrame) -> float:
 
 
 def truth_cosine(table: pd.DataFrame, common: tuple[str, ...], primary: str) -> dict[str, Any]:
-    """truth_cosine.csv -> its mean on the common set by editor, the ceiling, and the primary's by attribute."""
+    """truth_cosine.csv -> its mean on the common set by editor, the ceiling, and the primary's by
+    attribute.
+    """
     chosen = table[table["attribute"].isin(common)] if common else table
     first = chosen[chosen["estimator"] == chosen["estimator"].iloc[0]]
     own = table[table["estimator"] == primary].set_index("attribute")["cosine"]
@@ -153,7 +163,8 @@ def truth_cosine(table: pd.DataFrame, common: tuple[str, ...], primary: str) -> 
 
 
 def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
-    """counterfactuals.csv -> the primary's error reduction by attribute, decoded and with detail kept, and means.
+    """counterfactuals.csv -> the primary's error reduction by attribute, decoded and with detail kept, and
+    means.
 
     None where the edit does not reach the last level: the truth is only compared at equal effect.
     """
@@ -179,7 +190,7 @@ def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
 def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | None]:
     """How far two classifiers say the same of edits.
 
-    strength, leakage   rank correlation (Spearman 1904) over attributes, editors and kinds that both see reached
+    strength, leakage   rank correlation (Spearman 1904) over attributes, editors and kinds reached for both
     order               share of the pairs of editors that both put in one order by `confounded`
     """
     where = ["estimator", "kind", "attribute"]
@@ -207,10 +218,11 @@ def matrix(changes: Changes, classifier: int, editor: str, kind: str) -> pd.Data
 
 
 def trade(curves: pd.DataFrame, levels: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """What edits cost as they work: mean of `cost` over the common set, at PLACES of the share of flipped faces.
+    """What edits cost as they work: mean of `cost` over the common set, at PLACES of the share of flipped
+    faces.
 
-    curves.csv and `detailed` levels of one classifier -> columns estimator, kind, flips, and `cost`. Each attribute's
-    cost is read at the least strength at which the share is flipped.
+    curves.csv and `detailed` levels of one classifier -> columns estimator, kind, flips, and `cost`. Each
+    attribute's cost is read at the least strength at which the share is flipped.
     """
     known = set(levels.loc[levels["common"], ["kind", "attribute"]].itertuples(index=False, name=None))
     lines = []

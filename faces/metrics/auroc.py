@@ -21,8 +21,8 @@ def resamples(count: int, times: int, rng: np.random.Generator) -> np.ndarray:
 def auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """P(score of a positive > score of a negative), ties counting half (Hanley & McNeil 1982).
 
-    scores (n,), positive (n,) bool, weights (R, n) for R weighted versions at once. Returns (R,), or (1,) without
-    weights; NaN where a class is empty.
+    scores (n,), positive (n,) bool, weights (R, n) for R weighted versions at once. Returns (R,), or (1,)
+    without weights; NaN where a class is empty.
     """
     order = np.argsort(scores, kind="stable")
     scores = scores[order]
@@ -46,7 +46,8 @@ def auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None =
 
 
 def roc_curve(scores: np.ndarray, positive: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """ROC curve: false and true positive rates at `points` thresholds, even in false positive rate, each (points,).
+    """ROC curve: false and true positive rates at `points` thresholds, even in false positive rate, each
+    (points,).
 
     Equal scores pass the threshold together: a straight line, under which lies the area that `auroc` gives.
     """

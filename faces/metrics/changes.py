@@ -1,8 +1,9 @@
-"""What each edit changed in each face, in the eyes of each classifier: the array behind leakage and confounding.
+"""What each edit changed in each face, in the eyes of each classifier: the array behind leakage and
+confounding.
 
-changes.npz   attributes (A,), and row by row: classifier, editor, kind, attribute (the edited one), row (of the face
-              in the data), change (N, A) float32 in standard deviations (faces/metrics/edit_effects.py). Rows of
-              editor and kind "truth" are those of true counterfactuals.
+changes.npz   attributes (A,), and row by row: classifier, editor, kind, attribute (the edited one), row (of
+              the face in the data), change (N, A) float32 in standard deviations. Rows of editor and kind
+              "truth" are those of true counterfactuals.
 """
 
 from dataclasses import dataclass

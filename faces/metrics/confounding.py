@@ -1,8 +1,9 @@
 """What each editor's edits bring along, on one common set of attributes, with 95% intervals.
 
-An editor that reaches an attribute which nobody else reaches must not be charged for it, nor one that fails there be
-spared: figures are compared on the attributes that all reach. Intervals resample faces and attributes together
-(bootstrap, Efron 1979); what another training seed would change is not in them (python -m ops.retrain.noise).
+An editor that reaches an attribute which nobody else reaches must not be charged for it, nor one that fails
+there be spared: figures are compared on the attributes that all reach. Intervals resample faces and
+attributes together (bootstrap, Efron 1979); what another training seed would change is not in them (python -m
+ops.retrain.noise).
 """
 
 from collections.abc import Container
@@ -33,7 +34,9 @@ Edits = dict[str, tuple[np.ndarray, np.ndarray]]  # edited attribute -> rows (F,
 
 @dataclass(frozen=True)
 class Means:
-    """Means over faces, once for each of R weightings of the faces; row t is the edit of attribute `targets[t]`."""
+    """Means over faces, once for each of R weightings of the faces; row t is the edit of attribute
+    `targets[t]`.
+    """
 
     targets: np.ndarray  # (T,)
     signed: np.ndarray  # (R, T, A) mean changes
@@ -68,7 +71,9 @@ class Means:
 
 
 def figures(means: Means, truth: Means, expected: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Every figure for each weighting: weights (R, A) say how much each edited attribute counts. Values (R,)."""
+    """Every figure for each weighting: weights (R, A) say how much each edited attribute counts.
+    Values (R,).
+    """
     targets = means.targets
     counted = weights[:, targets]
     along = truth.at(targets)
@@ -98,10 +103,11 @@ def _mean(table: np.ndarray) -> np.ndarray:
 
 
 def common_set(reached: dict[str, set[str]], names: tuple[str, ...], visible: set[str]) -> tuple[str, ...]:
-    """The attributes on which editors are compared: those that all of them reach, and that a picture can show.
+    """The attributes on which editors are compared: those that all of them reach, and that a picture can
+    show.
 
-    reached: by editor. `visible` are the attributes with a truth, empty where there is none. An editor that reaches
-    fewer than half of what the best one does, such as a random direction, has no say.
+    reached: by editor. `visible` are the attributes with a truth, empty where there is none. An editor that
+    reaches fewer than half of what the best one does, such as a random direction, has no say.
     """
     candidates = {name: found & visible if visible else found for name, found in reached.items()}
     most = max(map(len, candidates.values()), default=0)
@@ -117,11 +123,12 @@ def table(
     times: int,
     seed: int,
 ) -> pd.DataFrame:
-    """A row for each classifier, editor and kind, over `common` (by classifier and kind) where the editor reaches it.
+    """A row for each classifier, editor and kind, over `common` (by classifier and kind) where the editor
+    reaches it.
 
-    expected (A, A) holds the correlations of the labels. `_low` and `_high` bound 95% of `times` resamples, the same
-    ones for every editor. Ratios are to the first editor, on the attributes that both reach. The row `floor` holds each half of the true pictures
-    against the other half: what a perfect edit would score.
+    expected (A, A) holds the correlations of the labels. `_low` and `_high` bound 95% of `times` resamples,
+    the same ones for every editor. Ratios are to the first editor, on the attributes that both reach. The row
+    `floor` holds each half of the true pictures against the other half: what a perfect edit would score.
     """
     rows = []
     names = changes.attributes
@@ -165,7 +172,9 @@ def _bounded(
     weights: dict[int, np.ndarray],
     attributes: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Every figure (1 + R,): of all faces and attributes, then of the resamples. Empty where there is no edit."""
+    """Every figure (1 + R,): of all faces and attributes, then of the resamples. Empty where there is no
+    edit.
+    """
     if not edits:
         return {}
     whole = figures(
@@ -195,7 +204,9 @@ def _floor(
 def _row(
     found: dict[str, np.ndarray], ours: dict[str, np.ndarray], base: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """Figures, the ratios of `ours` to `base` (both on the attributes that the two reach), and their bounds."""
+    """Figures, the ratios of `ours` to `base` (both on the attributes that the two reach), and
+    their bounds.
+    """
     row = {}
     ratios = {
         f"{name}_ratio": np.divide(

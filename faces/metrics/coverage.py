@@ -1,4 +1,6 @@
-"""Whether samples cover a distribution: precision, recall, density, coverage, variance, and nearest train faces."""
+"""Whether samples cover a distribution: precision, recall, density, coverage, variance, and nearest train
+faces.
+"""
 
 import numpy as np
 
@@ -17,10 +19,10 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def support(samples: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
     """Precision, recall, density and coverage of samples (n, K) against real ones (m, K), in shares.
 
-    A picture's ball reaches to its k-th nearest neighbour in its own set. Precision: samples inside a real ball;
-    recall: real ones inside a sample's ball (Kynkäänniemi et al., NeurIPS 2019, eq. 1 and 2). Density: how many real
-    balls hold a sample, over k; coverage: real balls that hold one (Naeem et al., ICML 2020, eq. 3 and 4). Coverage of
-    two samples of one distribution is about 1 - 2^-k.
+    A picture's ball reaches to its k-th nearest neighbour in its own set. Precision: samples inside a real
+    ball; recall: real ones inside a sample's ball (Kynkäänniemi et al., NeurIPS 2019, eq. 1 and 2). Density:
+    how many real balls hold a sample, over k; coverage: real balls that hold one (Naeem et al., ICML 2020,
+    eq. 3 and 4). Coverage of two samples of one distribution is about 1 - 2^-k.
     """
     between = squared_distances(samples, real)
     of_real = _radii(squared_distances(real, real), neighbours)
@@ -56,7 +58,8 @@ def nearest(codes: np.ndarray, train: np.ndarray) -> np.ndarray:
 def nearness(samples: np.ndarray, held_out: np.ndarray, train: np.ndarray) -> dict[str, float]:
     """Low quantiles of the samples' distance to the nearest train code, over those of held-out real codes.
 
-    Copies of train faces show as quantiles far below 1. The median is left out: it falls with the variance alone.
+    Copies of train faces show as quantiles far below 1. The median is left out: it falls with the variance
+    alone.
     """
     ours = nearest(samples, train)
     theirs = nearest(held_out, train)

@@ -1,10 +1,11 @@
-"""Effects of an edit: on its attribute, on the others, and how far the face goes. Pure functions of what a classifier saw.
+"""Effects of an edit: on its attribute, on the others, and how far the face goes. Pure functions of what a
+classifier saw.
 
-Letters: S strengths, the first of which is 0; F faces; A attributes; K features. `side` (F,) is +1 where the edit
-adds the attribute, -1 where it removes it. Evidence is a classifier's log-odds ratio, above 0 where the picture
-speaks for the attribute (faces/classifier.py). Changes count in its standard deviation over real faces (A,), so that
-attributes compare. Editors are compared at equal effect, where the same share of faces has flipped (the DT curve of
-Han et al., IJCAI 2021): an edit that does nothing leaks nothing.
+Letters: S strengths, the first of which is 0; F faces; A attributes; K features. `side` (F,) is +1 where the
+edit adds the attribute, -1 where it removes it. Evidence is a classifier's log-odds ratio, above 0 where the
+picture speaks for the attribute (faces/classifier.py). Changes count in its standard deviation over real
+faces (A,), so that attributes compare. Editors are compared at equal effect, where the same share of faces
+has flipped (the DT curve of Han et al., IJCAI 2021): an edit that does nothing leaks nothing.
 """
 
 import math
@@ -26,7 +27,9 @@ def flipped(evidence: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def strength_for(strengths: np.ndarray, shares: np.ndarray, level: float) -> float:
-    """The least strength at which the curve of shares (S,) reaches `level`, linear between strengths; else infinity."""
+    """The least strength at which the curve of shares (S,) reaches `level`, linear between strengths; else
+    infinity.
+    """
     reached = np.flatnonzero(shares >= level - 1e-9)
     if not len(reached):
         return math.inf
@@ -48,9 +51,11 @@ def at(strengths: np.ndarray, curve: np.ndarray, strength: float) -> np.ndarray:
 
 
 def changes(before: np.ndarray, after: np.ndarray, side: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Change of every attribute in standard deviations, counted in the direction in which the edit's own was to go.
+    """Change of every attribute in standard deviations, counted in the direction in which the edit's own was
+    to go.
 
-    Evidence (..., F, A) before and after -> (..., F, A). InterFaceGAN's re-scoring (Shen et al. 2020, section 4.3).
+    Evidence (..., F, A) before and after -> (..., F, A). InterFaceGAN's re-scoring (Shen et al. 2020, section
+    4.3).
     """
     return (after - before) * side[:, None] / deviation
 
@@ -58,8 +63,8 @@ def changes(before: np.ndarray, after: np.ndarray, side: np.ndarray, deviation: 
 def leakage(mean: np.ndarray, target: int, entailed: np.ndarray | None = None) -> np.ndarray:
     """Mean size of the mean changes (..., A) of the other attributes: (...,), 0 where there are no others.
 
-    With `entailed` (A,), what the true edit changes per unit of its own change, the excess over the truth counts:
-    an edit must not pay for what truly goes along, as black hair goes when blond comes.
+    With `entailed` (A,), what the true edit changes per unit of its own change, the excess over the truth
+    counts: an edit must not pay for what truly goes along, as black hair goes when blond comes.
     """
     if entailed is not None:
         mean = mean - mean[..., target : target + 1] * entailed
@@ -68,10 +73,11 @@ def leakage(mean: np.ndarray, target: int, entailed: np.ndarray | None = None) -
 
 
 def dependency(change: np.ndarray, target: int) -> tuple[float, float]:
-    """Attribute Dependency: mean size of each other attribute's change over the target's; (mean, largest) over others.
+    """Attribute Dependency: mean size of each other attribute's change over the target's; (mean, largest)
+    over others.
 
-    change (F, A). Side effects that differ from face to face count in full, where `leakage` averages them first.
-    Wu, Lischinski, Shechtman, "StyleSpace Analysis", CVPR 2021, section 5.
+    change (F, A). Side effects that differ from face to face count in full, where `leakage` averages them
+    first. Wu, Lischinski, Shechtman, "StyleSpace Analysis", CVPR 2021, section 5.
     """
     sizes = np.delete(np.abs(change).mean(0), target)
     own = change[:, target].mean()
@@ -81,19 +87,24 @@ def dependency(change: np.ndarray, target: int) -> tuple[float, float]:
 
 
 def kept(before: np.ndarray, after: np.ndarray, target: int) -> np.ndarray:
-    """Share of the other attributes, over all faces, that are read as before: evidence (..., F, A) -> (...,)."""
+    """Share of the other attributes, over all faces, that are read as before: evidence (..., F,
+    A) -> (...,).
+    """
     same = np.delete((after > 0) == (before > 0), target, axis=-1)
     return same.mean((-1, -2)) if same.shape[-1] else np.ones(after.shape[:-2])
 
 
 def own_change(mean: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The change of each edit's own attribute, NaN where it is 0: mean changes (..., T, A) of `targets` (T,) -> (..., T)."""
+    """The change of each edit's own attribute, NaN where it is 0: mean changes (..., T, A) of `targets` (T,)
+    -> (..., T).
+    """
     own = mean[..., np.arange(len(targets)), targets]
     return np.where(own == 0, np.nan, own)
 
 
 def entailed(truth: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """What the truth brings along per unit of its own change: mean changes (..., T, A) of `targets` (T,) -> the same.
+    """What the truth brings along per unit of its own change: mean changes (..., T, A) of `targets` (T,) ->
+    the same.
 
     Rows of NaN, where there is no truth, become 0: nothing is known to come along.
     """
@@ -107,12 +118,12 @@ def carried(
 ) -> dict[str, np.ndarray]:
     """What edits bring along beyond the truth, where labels are correlated and where they are not.
 
-    mean (..., T, A) holds in row r the mean changes made by the edit of attribute `targets[r]`, truth (..., T, A)
-    those of the true counterfactuals (NaN where there is none), expected (A, A) the correlations of the labels;
-    weights (..., T) say how much each edit counts. All is divided by the change of the edit's own attribute. Pairs of
-    which the truth moves one with the other (colours of hair) are left out.
+    mean (..., T, A) holds in row r the mean changes made by the edit of attribute `targets[r]`, truth (...,
+    T, A) those of the true counterfactuals (NaN where there is none), expected (A, A) the correlations of the
+    labels; weights (..., T) say how much each edit counts. All is divided by the change of the edit's own
+    attribute. Pairs of which the truth moves one with the other (colours of hair) are left out.
 
-    confounded  mean size of the change of attributes whose labels correlate with the edited one's (CORRELATED)
+    confounded  mean size of the change of attributes whose labels correlate with the edited one's
     unrelated   the same of all the others
     carried     slope of the changes on the correlations, by least squares over the correlated pairs: a mean
                 difference in ideal codes carries 1, a perfect edit 0
@@ -150,8 +161,8 @@ def _ratio(above: np.ndarray, below: np.ndarray, chosen: np.ndarray, weights: np
 def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
     """Euclidean distances between features a and b (n, K), less their difference along `without` (K,): (n,).
 
-    A classifier reads an attribute off one axis of its features. An edit is to move a face along that axis; whether
-    it is still the same face shows in the others.
+    A classifier reads an attribute off one axis of its features. An edit is to move a face along that axis;
+    whether it is still the same face shows in the others.
     """
     difference = a - b
     if without is not None:
@@ -163,8 +174,9 @@ def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -
 def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:
     """Scale of likeness: 0 is the same picture, 1 the median distance between two different people.
 
-    same and different hold distances of pairs of pictures. `unit` is what a distance is divided by to stand on the
-    scale; `different_05` below `same_95` means that the two overlap, and the scale cannot tell people apart.
+    same and different hold distances of pairs of pictures. `unit` is what a distance is divided by to stand
+    on the scale; `different_05` below `same_95` means that the two overlap, and the scale cannot tell people
+    apart.
     """
     unit = float(np.median(different))
     marks = {

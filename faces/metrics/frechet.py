@@ -1,7 +1,7 @@
 """Fréchet and kernel distance (FID, KID) between two sets of pictures, from features (n, F) of each.
 
-Everything is computed from inner products between pictures, never from an F x F matrix: hundreds of pictures in
-thousands of features cost what hundreds cost. Sets need not be equally large.
+Everything is computed from inner products between pictures, never from an F x F matrix: hundreds of pictures
+in thousands of features cost what hundreds cost. Sets need not be equally large.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,21 @@ Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
 def grams(a: np.ndarray, b: np.ndarray) -> Grams:
-    """Inner products of features a (n, F) and b (m, F), in float64, about their common mean against rounding."""
+    """Inner products of features a (n, F) and b (m, F), in float64, about their common mean
+    against rounding.
+    """
     centre = (a.mean(0, dtype=np.float64) + b.mean(0, dtype=np.float64)) / 2
     a, b = a - centre, b - centre
     return a @ a.T, a @ b.T, b @ b.T
 
 
 def frechet(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
-    """Squared Frechet distance |m - m'|^2 + tr(C + C' - 2 (C C')^1/2) of the Gaussians with the sets' means and covariances.
+    """Squared Frechet distance |m - m'|^2 + tr(C + C' - 2 (C C')^1/2) of the Gaussians with the sets' means
+    and covariances.
 
-    Dowson & Landau 1982, eq. 4; Heusel et al. 2017, eq. 6. With C = A^T A and C' = B^T B the trace of the root is the
-    sum of the singular values of A B^T. Small sets bias it upwards (Binkowski et al. 2018): at 500 pictures most of it
-    can be bias. Compare only sets of one size, and see `frechet_infinity`.
+    Dowson & Landau 1982, eq. 4; Heusel et al. 2017, eq. 6. With C = A^T A and C' = B^T B the trace of the
+    root is the sum of the singular values of A B^T. Small sets bias it upwards (Binkowski et al. 2018): at
+    500 pictures most of it can be bias. Compare only sets of one size, and see `frechet_infinity`.
     """
     n, m = ab.shape
     means = aa.mean() + bb.mean() - 2 * ab.mean()
@@ -38,11 +41,12 @@ def frechet(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
 
 
 def frechet_infinity(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
-    """The Fréchet distance extrapolated to sets without end: twice that of the sets less the mean of their halves'.
+    """The Fréchet distance extrapolated to sets without end: twice that of the sets less the mean of their
+    halves'.
 
-    The bias of n pictures goes as 1 / n (Chong & Forsyth, CVPR 2020, section 3), so the line through both meets n =
-    infinity there. With fewer pictures than features the bias grows more slowly at first, and some of it stays: real
-    faces against real ones, 500 each in 1,280 features, are 232 apart before and 88 after.
+    The bias of n pictures goes as 1 / n (Chong & Forsyth, CVPR 2020, section 3), so the line through both
+    meets n = infinity there. With fewer pictures than features the bias grows more slowly at first, and some
+    of it stays: real faces against real ones, 500 each in 1,280 features, are 232 apart before and 88 after.
     """
     halves = []
     for start in (0, 1):
@@ -73,10 +77,11 @@ def polynomial(a: np.ndarray, b: np.ndarray) -> Grams:
 
 
 def with_interval(distance: Distance, products: Grams, groups: int) -> tuple[float, float, float]:
-    """The distance and its 95% interval, +- 1.96 standard errors of the delete-a-group jackknife over both sets.
+    """The distance and its 95% interval, +- 1.96 standard errors of the delete-a-group jackknife over both
+    sets.
 
-    Efron & Stein 1981. Not the bootstrap, whose repeated pictures lower the rank of a covariance and count as pairs at
-    distance zero. The interval of a biased distance covers the biased value.
+    Efron & Stein 1981. Not the bootstrap, whose repeated pictures lower the rank of a covariance and count as
+    pairs at distance zero. The interval of a biased distance covers the biased value.
     """
     aa, ab, bb = products
     whole = distance(aa, ab, bb)

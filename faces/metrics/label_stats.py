@@ -1,4 +1,5 @@
-"""Statistics of binary labels: rates, correlations (phi), variance inflation, counts. Labels are 1, -1, and 0 for unknown.
+"""Statistics of binary labels: rates, correlations (phi), variance inflation, counts. Labels are 1, -1, and 0
+for unknown.
 
 Every figure of a pair of attributes is over the faces on which both are known.
 """
@@ -19,20 +20,23 @@ def rates(labels: np.ndarray) -> np.ndarray:
 
 
 def phi(labels: np.ndarray) -> np.ndarray:
-    """Correlation of each two attributes of `labels` (N, A), over the rows that know both: (A, A), NaN where undefined.
+    """Correlation of each two attributes of `labels` (N, A), over the rows that know both: (A, A), NaN where
+    undefined.
 
-    The mean square contingency coefficient: Pearson's correlation of two binary variables (Yule 1912). It is undefined
-    where one of them never varies.
+    The mean square contingency coefficient: Pearson's correlation of two binary variables (Yule 1912). It is
+    undefined where one of them never varies.
     """
     return LabelStatistics.of(labels).correlations()
 
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """Moments of the labels, counted as 0 (without) and 1 (with), over `together` (A, A) faces with both known.
+    """Moments of the labels, counted as 0 (without) and 1 (with), over `together` (A, A) faces with both
+    known.
 
-    covariance (A, A), and variance (A, A): entry [a, b] is the variance of label a over the faces on which b is known
-    too. Where two labels are never known together, nothing says that they are related, and their covariance is 0.
+    covariance (A, A), and variance (A, A): entry [a, b] is the variance of label a over the faces on which b
+    is known too. Where two labels are never known together, nothing says that they are related, and their
+    covariance is 0.
     """
 
     together: np.ndarray
@@ -76,8 +80,8 @@ class LabelStatistics:
     def inflation(self) -> np.ndarray:
         """(A,) variance inflation factor 1 / (1 - R^2) of each label regressed on all others.
 
-        1 where it stands alone, infinite where they fix it. The diagonal of the inverse correlation matrix (Belsley,
-        Kuh, Welsch 1980, section 3.1).
+        1 where it stands alone, infinite where they fix it. The diagonal of the inverse correlation matrix
+        (Belsley, Kuh, Welsch 1980, section 3.1).
         """
         values, vectors = np.linalg.eigh(self.phi())
         inflation = (vectors**2 / np.maximum(values, 1e-12)).sum(1)
@@ -93,10 +97,11 @@ def counts(labels: np.ndarray) -> np.ndarray:
 
 
 def extremes(scores: np.ndarray, count: int) -> np.ndarray:
-    """Labels from scores (N, A): 1 for the `count` highest of each column, -1 for the lowest, 0 else: int8 (N, A).
+    """Labels from scores (N, A): 1 for the `count` highest of each column, -1 for the lowest, 0 else: int8
+    (N, A).
 
-    The faces between which InterFaceGAN draws its boundaries (Shen et al., CVPR 2020, section 3.1). NaN is 0. Raises
-    ValueError where there are too few scores.
+    The faces between which InterFaceGAN draws its boundaries (Shen et al., CVPR 2020, section 3.1). NaN is 0.
+    Raises ValueError where there are too few scores.
     """
     labels = np.zeros(scores.shape, np.int8)
     for attribute, column in enumerate(scores.T):
@@ -111,7 +116,9 @@ def extremes(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 def sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Keep the labels of `count` faces with and without each attribute, or all there are; others become unknown: (N, A)."""
+    """Keep the labels of `count` faces with and without each attribute, or all there are; others become
+    unknown: (N, A).
+    """
     kept = np.zeros_like(labels)
     for attribute in range(labels.shape[1]):
         for value in (1, -1):

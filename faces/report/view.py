@@ -1,7 +1,9 @@
-"""The page and the model card: one view of what a run found, and two templates (report.html, model_card.md) that say it.
+"""The page and the model card: one view of what a run found, and two templates (report.html, model_card.md)
+that say it.
 
-A group of figures that the run lacks (no counterfactuals, no classifier, no sheet of an attribute) is left out with a sentence that says so. Figures are
-shown to three digits, with units. Nothing here depends on the day or the machine.
+A group of figures that the run lacks (no counterfactuals, no classifier, no sheet of an attribute) is left
+out with a sentence that says so. Figures are shown to three digits, with units. Nothing here depends on the
+day or the machine.
 """
 
 import math
@@ -80,17 +82,17 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_rates.png": "Share of the faces with each attribute",
     "grids/data_correlation.png": "Which attributes go together in the data: correlation of the labels",
     "grids/reconstructions.png": "Test faces above, and what the model makes of them below",
-    "grids/samples.png": "New faces that belong to nobody, drawn from the model's prior at several temperatures",
+    "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
-    "grids/features_native.png": "Every edit at once: each row a face, each column an attribute moved by the plain difference of the means",
+    "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
     "grids/features_calibrated.png": "The same in sigmas, the unit that is alike for every attribute",
-    "plots/new_faces.png": "Real faces, reconstructions of test faces, and new faces from each prior: not chosen, the first of each set",
-    "plots/history.png": "Loss on train and on valid faces, and reconstruction of valid faces, over the images seen",
+    "plots/new_faces.png": "Real faces, reconstructions, new faces from each prior: the first of each set",
+    "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
     "plots/counterfactuals.png": "Edits against the truth: PSNR inside the region that really changes",
-    "plots/effect_leakage.png": "Change of all other attributes over the share of faces that flip, editor by editor",
-    "plots/effect_identity.png": "Distance from the original face over the share of faces that flip, editor by editor",
-    "plots/kernel_lite1.png": "Kernel distance (KID) of several sets of faces to real test faces, with 95% intervals",
+    "plots/effect_leakage.png": "Change of all other attributes over the share of flipped faces, by editor",
+    "plots/effect_identity.png": "Distance from the original face over the share of flipped faces, by editor",
+    "plots/kernel_lite1.png": "Kernel distance (KID) of sets of faces to real test faces, with 95% intervals",
     "plots/frechet_inf_lite1.png": "Fréchet distance of the same sets, extrapolated to sets without end",
     "plots/kernel_lite0.png": "Kernel distance of the same sets, on the features of another network",
     "gifs/training.gif": "The same valid faces, reconstructed as training went on",
@@ -191,7 +193,9 @@ def pictures(evidence: Evidence, *paths: str) -> list[dict[str, Any]]:
 
 
 def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
-    """The line of levels.csv of the first classifier, the primary estimator and the last level; empty where there is none."""
+    """The line of levels.csv of the first classifier, the primary estimator and the last level; empty where
+    there is none.
+    """
     table = evidence.levels
     if table.empty:
         return {}
@@ -203,7 +207,9 @@ def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
 
 
 def same_person(evidence: Evidence, attribute: str) -> float | None:
-    """The distance within which 95% of the pairs of pictures of one person lie, as the first classifier measures it."""
+    """The distance within which 95% of the pairs of pictures of one person lie, as the first classifier
+    measures it.
+    """
     table = evidence.identity
     rows = table[(table["judge"] == 0) & (table["attribute"] == attribute)] if len(table) else table
     return float(rows["same_95"].iloc[0]) if len(rows) else None
@@ -230,7 +236,9 @@ def companions(evidence: Evidence, attribute: str) -> list[str]:
 
 
 def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> list[str]:
-    """What to keep in mind about one attribute, one sentence each. `row` is its line of vectors.csv, `edit` its line of levels.csv."""
+    """What to keep in mind about one attribute, one sentence each. `row` is its line of vectors.csv, `edit`
+    its line of levels.csv.
+    """
     name, found = row["attribute"], []
     if isinstance(row.get("note"), str) and row["note"]:
         found.append(f"{row['note'][0].upper()}{row['note'][1:]}.")
@@ -253,7 +261,8 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append("An annotator's judgement of looks, not a fact about a person.")
     if (judge := judged(evidence, name)) and not judge["usable"]:
         found.append(
-            f"Not scored: the classifier itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
+            f"Not scored: the classifier itself reaches an AUROC of only {area(judge['auroc'])} here, "
+            "too low to score edits."
         )
     elif (
         judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"])
@@ -263,7 +272,8 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append(f"At no strength tried do {percent(evidence.level)} of the faces flip.")
     elif edit and known(limit := same_person(evidence, name)) and edit["identity"] > limit:
         found.append(
-            f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of pictures of one person."
+            f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of "
+            "pictures of one person."
         )
     return found
 
@@ -345,7 +355,9 @@ def tile(title: str, value: str, sentence: str) -> dict[str, str]:
 
 
 def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """How well faces come back and how well directions tell faces apart; and a sentence for each of the two that is missing."""
+    """How well faces come back and how well directions tell faces apart; and a sentence for each of the two
+    that is missing.
+    """
     found, missing, metric = [], [], evidence.metric
     if known(metric("reconstruction", "psnr")):
         ssim = (
@@ -359,7 +371,10 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
         missing.append("Reconstruction was not measured.")
     if known(metric("auroc", "mean")):
         count = len(evidence.metrics["auroc"]) - 1
-        sentence = f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute lies further along. 0.5 is chance."
+        sentence = (
+            f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute "
+            "lies further along. 0.5 is chance."
+        )
         found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
     else:
         missing.append("No attribute has enough test faces to measure its direction.")
@@ -367,13 +382,16 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """What the classifier found of the primary estimator's decoded edits; a sentence instead where it found nothing."""
+    """What the classifier found of the primary estimator's decoded edits; a sentence instead where it found
+    nothing.
+    """
     edits, share = evidence.metric("edits", evidence.primary, "plain"), percent(evidence.level)
     if not evidence.metrics.get("edits"):
         return [], ["No classifier scored the edits, so flips and leakage are not known."]
     if not edits:
         return [], [
-            f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."
+            f"Edits by {evidence.primary} were not scored; "
+            f"score.estimators names {listed(evidence.metrics['edits'])}."
         ]
     visible = edits.get("reached_visible")
     of = "of those that a picture shows" if known(visible) else "of those whose edits could be scored"
@@ -395,7 +413,10 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     ):
         if known(edits.get(name)):
             bounds = (edits.get(f"{name}_low"), edits.get(f"{name}_high"))
-            sentence = f"How far an edit moves {others}, as a share of what it does to its own, where {share} flip.{against(evidence, edits, name)}"
+            sentence = (
+                f"How far an edit moves {others}, as a share of what it does to its own, where {share} flip."
+                f"{against(evidence, edits, name)}"
+            )
             found.append(
                 tile(
                     title,
@@ -409,13 +430,18 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
                 )
             )
     if known(edits.get("same_person")):
-        sentence = "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of pictures of one person."
+        sentence = (
+            "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of "
+            "pictures of one person."
+        )
         found.append(tile("Still the same person", percent(edits["same_person"]), sentence))
     return found, []
 
 
 def against(evidence: Evidence, edits: dict[str, Any], name: str) -> str:
-    """A sentence on how many times as much a figure is as with the first estimator; empty where that is the primary one."""
+    """A sentence on how many times as much a figure is as with the first estimator; empty where that is the
+    primary one.
+    """
     first, ratio = evidence.levels["estimator"].iloc[0], edits.get(f"{name}_ratio")
     return (
         f" That is {digits(ratio)} times as much as with {first}."
@@ -429,9 +455,13 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
     if not known(removed):
         return [], [
-            "The data hold no true counterfactuals, so no edit was held against the picture that it should have made."
+            "The data hold no true counterfactuals, so no edit was compared with the picture that it should "
+            "have made."
         ]
-    sentence = "of the squared difference to the truth, inside the region that truly changes, is gone after a decoded edit. 100%: the true picture."
+    sentence = (
+        "of the squared difference to the truth, inside the region that truly changes, is gone after a "
+        "decoded edit. 100%: the true picture."
+    )
     return [tile("Nearness to the truth", percent(removed), sentence)], []
 
 
@@ -449,14 +479,16 @@ def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]
     if best != "standard" and "standard" in found:
         own = f" With the model's own prior: {digits(found['standard'])}."
     sentence = (
-        f"Kernel distance (KID) of new faces ({PRIORS[best]}) to real ones, on features of {NETWORKS[network]}; "
-        f"less is better.{own}"
+        f"Kernel distance (KID) of new faces ({PRIORS[best]}) to real ones, on {NETWORKS[network]}'s "
+        f"features; less is better.{own}"
     )
     return [tile("New faces", digits(found[best]), sentence)], []
 
 
 def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """The few numbers that tell how good the run is, and a sentence for each group of figures that it lacks."""
+    """The few numbers that tell how good the run is, and a sentence for each group of figures
+    that it lacks.
+    """
     parts = [part(evidence) for part in (model_figures, edit_figures, truth_figures, sample_figures)]
     return [figure for figures, _ in parts for figure in figures], [
         sentence for _, sentences in parts for sentence in sentences
@@ -464,7 +496,9 @@ def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
-    """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without figures go."""
+    """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without
+    figures go.
+    """
     tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
         name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
@@ -484,8 +518,8 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
         tables.append(
             {
                 "caption": (
-                    f"Edits where {percent(evidence.level)} of the faces are flipped, on the attributes that all "
-                    "editors reach; a dash where nothing is known"
+                    f"Edits where {percent(evidence.level)} of the faces are flipped, on the attributes that "
+                    "all editors reach; a dash where nothing is known"
                     + ("" if group == "edits" else f", in the eyes of classifier {group.rsplit('_', 1)[1]}")
                 ),
                 "head": ["Estimator", "Kind of edit", *(COMPARED[key][0] for key in columns)],
@@ -520,7 +554,10 @@ def judges_agree(evidence: Evidence) -> str:
         if known(agree["order"])
         else ""
     )
-    return f"Two classifiers of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
+    return (
+        "Two classifiers of different shape and seed agree on the leakage of edits with a rank correlation "
+        f"of {agree['leakage']:.2f}{order}."
+    )
 
 
 def networks(evidence: Evidence) -> list[str]:
@@ -547,9 +584,9 @@ def distances(evidence: Evidence) -> dict[str, Any] | None:
     caution = "" if "inception" in found else " These are not Inception FID or KID."
     return {
         "caption": (
-            "Sets of faces against real test faces, with 95% intervals. KID and FD: less is better. Recall and "
-            "coverage: shares of the real faces that the set reaches. Variance, nearest train face and sharpness: "
-            f"over those of real faces, 1 is right. Lite1, Lite0: on EfficientNet-Lite features.{caution}"
+            "Sets of faces against real test faces, with 95% intervals. KID and FD: less is better. Recall "
+            "and coverage: shares of the real faces that the set reaches. Variance, nearest train face and "
+            f"sharpness: over those of real faces, 1 is right. Lite1, Lite0: on EfficientNet-Lite.{caution}"
         ),
         "head": ["Set of faces", "Faces", *measures.values()],
         "rows": [
@@ -611,7 +648,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
             ("Weights", f"{evidence.weights:,} numbers"),
             (
                 "Code",
-                f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} of them in use",
+                f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} in use",
             ),
             ("Budget", f"{evidence.images_seen:,} images seen"),
             ("Data", source["source"]),

@@ -1,4 +1,5 @@
-"""Everything needed to score edits and samples: the model, attribute classifiers, feature networks, and the test faces.
+"""Everything needed to score edits and samples: the model, attribute classifiers, feature networks, and the
+test faces.
 
 Images are float (n, 3, H, W) in [-1, 1]; pixels are uint8 (n, H, W, 3).
 """
@@ -125,7 +126,9 @@ class Context:
 
     @property
     def deviations(self) -> np.ndarray:
-        """(J, A) standard deviation of the evidence over test faces: the unit in which changes are counted."""
+        """(J, A) standard deviation of the evidence over test faces: the unit in which changes
+        are counted.
+        """
         return self.ensemble.deviation
 
     def axes(self, number: int) -> np.ndarray:
@@ -144,7 +147,9 @@ class Context:
 
 @dataclass(frozen=True)
 class Sample:
-    """Test faces before any edit. A plain edit starts at the decoded face, a detail-preserving one at the original."""
+    """Test faces before any edit. A plain edit starts at the decoded face, a detail-preserving one at the
+    original.
+    """
 
     rows: np.ndarray  # (F,) row numbers in the data
     codes: np.ndarray  # (F, D)

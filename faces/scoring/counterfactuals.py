@@ -1,8 +1,9 @@
-"""Edits against true counterfactuals: the same face drawn again with one attribute flipped, where the source can.
+"""Edits against true counterfactuals: the same face drawn again with one attribute flipped, where the source
+can.
 
 data/crops/counterfactuals.npy   uint8 (M, H, W, 3)
-data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value (its new
-                                 label, 1 or -1)
+data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value
+                                 (its new label, 1 or -1)
 """
 
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ def changed_region(original: Tensor, truth: Tensor, threshold: float) -> Tensor:
 
 
 def squared_error(image: Tensor, truth: Tensor, region: Tensor) -> tuple[float, float]:
-    """Sum of squared errors inside and outside `region` (B, 1, H, W), in squares of the range, over all pictures.
+    """Sum of squared errors inside and outside `region` (B, 1, H, W), in squares of the range, over all
+    pictures.
 
     Images (B, 3, H, W) in [-1, 1].
     """
@@ -98,10 +100,11 @@ def against_truth(
     editors: dict[str, ScoredEditor],
     reached: pd.DataFrame,
 ) -> pd.DataFrame:
-    """counterfactuals.csv: every edit at its strength in `reached` (estimator, kind, attribute, strength), at equal effect.
+    """counterfactuals.csv: every edit at its strength in `reached` (estimator, kind, attribute, strength), at
+    equal effect.
 
-    error_reduction: by how much the squared error inside the truly changed region falls below that of doing nothing.
-    Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
+    error_reduction: by how much the squared error inside the truly changed region falls below that of doing
+    nothing. Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
     """
     lines = []
     labels = {name: labels_for(editor, crops) for name, editor in editors.items()}
@@ -155,7 +158,9 @@ def labels_for(editor: ScoredEditor, crops: Crops) -> np.ndarray:
 def true_changes(
     context: Context, crops: Crops, pairs: Counterfactuals
 ) -> dict[Key, tuple[np.ndarray, np.ndarray]]:
-    """What each classifier sees change in the true pictures, as rows of changes.npz (faces/metrics/changes.py)."""
+    """What each classifier sees change in the true pictures, as rows of changes.npz
+    (faces/metrics/changes.py).
+    """
     found = {}
     for attribute in context.attributes:
         chosen = pairs.of(attribute, context.params.faces)
@@ -171,7 +176,9 @@ def true_changes(
 
 
 def displacements(codec: Codec, pairs: Counterfactuals, codes: np.ndarray) -> np.ndarray:
-    """(M, D) from each face's code to that of its true counterfactual, counted towards having the attribute."""
+    """(M, D) from each face's code to that of its true counterfactual, counted towards having the
+    attribute.
+    """
     found = np.empty((len(pairs.rows), codes.shape[1]), np.float32)
     for where in batches(len(pairs.rows), 8 * codec.batch):
         truth = codec.encode(codec.pictures(pairs.images[where]))
@@ -180,7 +187,9 @@ def displacements(codec: Codec, pairs: Counterfactuals, codes: np.ndarray) -> np
 
 
 def oracle_changes(context: Context, pairs: Counterfactuals, moved: np.ndarray) -> dict[str, np.ndarray]:
-    """By attribute the true displacements (P, D) that an oracle may learn from: of pairs on which it is not scored."""
+    """By attribute the true displacements (P, D) that an oracle may learn from: of pairs on which it is not
+    scored.
+    """
     found = {}
     for attribute in context.attributes:
         held_out = pairs.of(attribute)[context.params.faces :]
@@ -198,8 +207,9 @@ def truth_cosines(
 ) -> pd.DataFrame:
     """truth_cosine.csv: the cosine of each editor's mean displacement with the true one, by attribute.
 
-    No classifier and no strength has a say. `halves` is the cosine between the means of two halves of the pairs;
-    `ceiling`, the square root of their Spearman-Brown reliability, is what the true direction itself would score.
+    No classifier and no strength has a say. `halves` is the cosine between the means of two halves of the
+    pairs; `ceiling`, the square root of their Spearman-Brown reliability, is what the true direction itself
+    would score.
     """
     lines = []
     for name, editor in editors.items():

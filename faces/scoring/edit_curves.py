@@ -1,4 +1,6 @@
-"""Score one edit: effect and side effects along the strengths, and at the strength where a share of the faces flip."""
+"""Score one edit: effect and side effects along the strengths, and at the strength where a share of the faces
+flip.
+"""
 
 import math
 from collections.abc import Iterable
@@ -84,7 +86,9 @@ def trials(context: Context, sample: Sample, target: int) -> list[Trial]:
 def walk(
     context: Context, sample: Sample, editor: ScoredEditor, labels: np.ndarray, attempts: list[Trial]
 ) -> dict[tuple[int, str], list[tuple[float, np.ndarray, np.ndarray]]]:
-    """Strength, evidence (F, A) and features (F, K) of each trial, at strengths that rise until the last level is reached."""
+    """Strength, evidence (F, A) and features (F, K) of each trial, at strengths that rise until the last
+    level is reached.
+    """
     seen = {(trial.number, trial.kind): [(0.0, *trial.before)] for trial in attempts}
     waiting = list(attempts)
     for strength in editor.strengths:
@@ -124,8 +128,8 @@ def score_edit(
 ) -> Scores:
     """The edit of attribute number `target` by the editor called `name`.
 
-    labels (F, A) are the sample's, in the order of the editor's attributes; real (n, K) are features of real faces
-    with the attribute.
+    labels (F, A) are the sample's, in the order of the editor's attributes; real (n, K) are features of real
+    faces with the attribute.
     """
     scores = Scores()
     attribute = context.attributes[target]
@@ -177,10 +181,12 @@ def look(
     strength: float,
     real: np.ndarray,
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Changes (F, A) and figures of the edit drawn anew at the found `strength`: curves between strengths are read off lines.
+    """Changes (F, A) and figures of the edit drawn anew at the found `strength`: curves between strengths are
+    read off lines.
 
-    Pictures are looked at for the first classifier alone: `perceptual` distance to the unedited, `realism` (kernel
-    distance to real faces with the attribute) of faces to which it was added, and `reversibility` of the decoded edit.
+    Pictures are looked at for the first classifier alone: `perceptual` distance to the unedited, `realism`
+    (kernel distance to real faces with the attribute) of faces to which it was added, and `reversibility` of
+    the decoded edit.
     """
     which = trial.which
     attribute = context.attributes[trial.target]
@@ -216,10 +222,11 @@ def reversibility(
     attribute: str,
     strength: float,
 ) -> float:
-    """PSNR in dB between the unedited faces and edited ones that are encoded and edited back, mean over faces.
+    """PSNR in dB between the unedited faces and edited ones that are encoded and edited back, mean over
+    faces.
 
-    Monteiro et al., "Measuring axiomatic soundness of counterfactual image models", ICLR 2023, section 4. An edit that
-    leaves what the encoder knows is not taken back.
+    Monteiro et al., "Measuring axiomatic soundness of counterfactual image models", ICLR 2023, section 4. An
+    edit that leaves what the encoder knows is not taken back.
     """
     codes = editor.returned(context.codec.encode(edited), labels, attribute, strength)
     back = context.codec.decode(codes)
@@ -234,7 +241,9 @@ def score_editors(
     labels: dict[str, np.ndarray],
     real: dict[str, np.ndarray],
 ) -> Scores:
-    """Every edit of every editor. labels (F, A), by editor, and real (n, K), by attribute, are those of `score_edit`."""
+    """Every edit of every editor. labels (F, A), by editor, and real (n, K), by attribute, are those of
+    `score_edit`.
+    """
     total = Scores()
     jobs = [
         (name, target)

@@ -1,4 +1,6 @@
-"""The scale of likeness: how far apart a classifier's features put two pictures of one person, and two people."""
+"""The scale of likeness: how far apart a classifier's features put two pictures of one person, and two
+people.
+"""
 
 from typing import Any
 
@@ -19,8 +21,8 @@ def same_person(
 ) -> tuple[str, np.ndarray, np.ndarray | None]:
     """Pairs of test faces of one person: how they were found, and the pixels of both.
 
-    Pictures with one known identity; otherwise `copies`, which are to be made from the first (None). Where faces are
-    `drawn`, identity is known pixel by pixel (psnr_outside) and none of this is needed: `none`.
+    Pictures with one known identity; otherwise `copies`, which are to be made from the first (None). Where
+    faces are `drawn`, identity is known pixel by pixel (psnr_outside) and none of this is needed: `none`.
     """
     test = crops.rows("test")
     if drawn:
@@ -34,9 +36,11 @@ def same_person(
 def identity_scales(
     context: Context, crops: Crops, drawn: bool, real: Tensor, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """identity.csv, and the units of the scales (J, A). real (n, 3, H, W) are test faces, nearly all of different people.
+    """identity.csv, and the units of the scales (J, A). real (n, 3, H, W) are test faces, nearly all of
+    different people.
 
-    The features are trained to tell attributes, so the scale says little of a person where same_95 > different_05.
+    The features are trained to tell attributes, so the scale says little of a person where same_95 >
+    different_05.
     """
     source, left, right = same_person(crops, drawn, context.params.samples, rng)
     rows: list[dict[str, Any]] = []

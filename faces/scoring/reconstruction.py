@@ -19,7 +19,8 @@ def reconstruction(
     """reconstruction.csv: a line for each of `rows` of images (N, H, W, 3) and codes (N, D).
 
     psnr_k is that of the k-th round of encoding and decoding, against the picture itself, up to k = `rounds`:
-    composition (Monteiro et al., ICLR 2023, section 4), where an edit that changes nothing must change nothing.
+    composition (Monteiro et al., ICLR 2023, section 4), where an edit that changes nothing must change
+    nothing.
     """
     columns = [*QUALITIES, *(f"psnr_{k}" for k in range(2, rounds + 1))]
     found = []

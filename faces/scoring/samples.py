@@ -1,4 +1,6 @@
-"""New faces, prior by prior: distance to real faces, coverage, sharpness, and how even the way between faces is."""
+"""New faces, prior by prior: distance to real faces, coverage, sharpness, and how even the way between faces
+is.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Images (n, 3, H, W), and the codes (n, D) that they were decoded from, None for real faces and reconstructions."""
+    """Images (n, 3, H, W), and the codes (n, D) that they were decoded from, None for real faces and
+    reconstructions.
+    """
 
     images: Tensor
     codes: np.ndarray | None = None
@@ -73,9 +77,11 @@ def sets(
     rows: np.ndarray,
     seed: int,
 ) -> dict[str, FaceSet]:
-    """As many faces of each kind as there are `rows` of the test split: train faces, those rows rebuilt, and samples.
+    """As many faces of each kind as there are `rows` of the test split: train faces, those rows rebuilt, and
+    samples.
 
-    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and valid split.
+    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and valid
+    split.
     """
     count = len(rows)
     rng = np.random.default_rng(seed)
@@ -101,8 +107,8 @@ def score_sets(
 ) -> list[dict[str, Any]]:
     """Rows of priors.csv: each set against `real` test faces, with 95% intervals where they are cheap.
 
-    Distances and coverage are told by each network's features. Codes of samples are held against the train codes
-    (N, D), beside the real faces' codes (n, D).
+    Distances and coverage are told by each network's features. Codes of samples are held against the train
+    codes (N, D), beside the real faces' codes (n, D).
     """
     wanted = {name: features(real) for name, features in networks.items()}
     reference = to_uint8(real)
@@ -126,7 +132,9 @@ def score_sets(
 
 
 def distances_of(found: np.ndarray, wanted: np.ndarray, network: str, groups: int) -> dict[str, float]:
-    """KID, FD extrapolated to sets without end, both with intervals, and the plain FD, of features (n, K) and (m, K)."""
+    """KID, FD extrapolated to sets without end, both with intervals, and the plain FD, of features (n, K) and
+    (m, K).
+    """
     products = grams(found, wanted)
     row = {f"frechet_{network}": frechet(*products)}
     for name, distance, values in (
@@ -139,10 +147,11 @@ def distances_of(found: np.ndarray, wanted: np.ndarray, network: str, groups: in
 
 
 def score_interpolation(codec: Codec, features: Features, codes: np.ndarray, scale: float) -> dict[str, Any]:
-    """Row of priors.csv: perceptual path length of the straight lines from each of codes (n, D) to the one before it.
+    """Row of priors.csv: perceptual path length of the straight lines from each of codes (n, D) to the one
+    before it.
 
-    Karras et al. 2019, section 4.1: the mean squared speed along paths of length one, from features EPSILON apart, in
-    units of `scale`.
+    Karras et al. 2019, section 4.1: the mean squared speed along paths of length one, from features EPSILON
+    apart, in units of `scale`.
     """
     starts = codes
     ends = np.roll(codes, 1, 0)
@@ -165,7 +174,9 @@ def score_priors(
     networks: dict[str, Features],
     scale: float,
 ) -> pd.DataFrame:
-    """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n, D)."""
+    """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n,
+    D).
+    """
     rows = score_sets(faces, real, codes, train, networks, params)
     first = next(iter(networks.values()))
     return pd.DataFrame([*rows, score_interpolation(codec, first, codes, scale)])

@@ -1,4 +1,6 @@
-"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a PNG."""
+"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a
+PNG.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +44,9 @@ def history(table: pd.DataFrame, path: Path) -> None:
 
 
 def auroc(table: pd.DataFrame, path: Path) -> None:
-    """Held-out AUROC of every attribute with its interval, best first. `table` holds rows of vectors.csv of one estimator."""
+    """Held-out AUROC of every attribute with its interval, best first. `table` holds rows of vectors.csv of
+    one estimator.
+    """
     table = table.sort_values("auroc")
     figure, axes = plt.subplots(figsize=(6, 0.26 * len(table) + 1))
     places = range(len(table))
@@ -63,7 +67,8 @@ def auroc(table: pd.DataFrame, path: Path) -> None:
 
 
 def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
-    """PSNR inside the truly changed region, by attribute: of doing nothing, of the primary's edits, of the truth rebuilt.
+    """PSNR inside the truly changed region, by attribute: of doing nothing, of the primary's edits, of the
+    truth rebuilt.
 
     `table` is counterfactuals.csv. Edits that do not reach the level of flips are absent.
     """
@@ -88,7 +93,9 @@ def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
 
 
 def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Path) -> None:
-    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where unknown."""
+    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where
+    unknown.
+    """
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
     places, thick = np.arange(len(attributes)), 0.8 / len(shares)
     for number, (split, values) in enumerate(shares.items()):
@@ -110,7 +117,9 @@ def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Pat
 
 
 def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> None:
-    """Heat map of the attributes' correlations (A, A), in -1 to 1, written into the cells; NaN is left blank."""
+    """Heat map of the attributes' correlations (A, A), in -1 to 1, written into the cells; NaN is
+    left blank.
+    """
     side = 0.4 * len(attributes) + 2
     figure, axes = plt.subplots(figsize=(side + 1, side))
     image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
@@ -134,7 +143,9 @@ def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> No
 
 
 def leakage(matrix: pd.DataFrame, path: Path) -> None:
-    """Heat map of one editor: row, the edited attribute; column, the change of each attribute, at equal effect."""
+    """Heat map of one editor: row, the edited attribute; column, the change of each attribute, at equal
+    effect.
+    """
     side = 0.3 * len(matrix.columns) + 2
     figure, axes = plt.subplots(figsize=(side + 0.8, 0.3 * len(matrix) + 1.6))
     image = axes.imshow(matrix.to_numpy(), cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
@@ -148,7 +159,8 @@ def leakage(matrix: pd.DataFrame, path: Path) -> None:
 
 
 def trade(table: pd.DataFrame, cost: str, label: str, path: Path) -> None:
-    """Cost of edits over the share of faces that flip, a line for each editor; the kinds of edit side by side.
+    """Cost of edits over the share of faces that flip, a line for each editor; the kinds of edit side by
+    side.
 
     `table` has columns estimator, kind, flips, and `cost` (faces/evaluation/summary.trade).
     """
@@ -169,7 +181,9 @@ def trade(table: pd.DataFrame, cost: str, label: str, path: Path) -> None:
 
 
 def distances(table: pd.DataFrame, distance: str, path: Path) -> None:
-    """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets that have none."""
+    """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets
+    that have none.
+    """
     figure, axes = plt.subplots(figsize=(6, 0.4 * len(table) + 1))
     places = range(len(table))
     axes.hlines(

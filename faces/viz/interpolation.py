@@ -1,4 +1,5 @@
-"""Ways through the code space, and the one that keeps what a decoder loses. Plain arrays in, plain arrays out.
+"""Ways through the code space, and the one that keeps what a decoder loses. Plain arrays in, plain arrays
+out.
 
 eased, there_and_back     how an edit advances in time
 lerp, slerp               from one code to another
@@ -10,12 +11,16 @@ import numpy as np
 
 
 def eased(count: int) -> np.ndarray:
-    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is at least 2."""
+    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is
+    at least 2.
+    """
     return (1 - np.cos(np.linspace(0, np.pi, count))) / 2
 
 
 def there_and_back(count: int) -> np.ndarray:
-    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice in a row."""
+    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice
+    in a row.
+    """
     return np.concatenate((np.arange(count), np.arange(count - 2, 0, -1)))
 
 
@@ -28,8 +33,9 @@ def lerp(first: np.ndarray, second: np.ndarray, positions: np.ndarray) -> np.nda
 def slerp(first: np.ndarray, second: np.ndarray, positions: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """The arc from `first` (D,) to `second` (D,) around `centre` (D,), at `positions` (T,) in [0, 1]: (T, D).
 
-    White, "Sampling Generative Networks", 2016, section 2.1: the length of the codes changes steadily instead of dipping in the middle. Where there
-    is no one arc (a code at the centre, two codes in one line with it) the way is the straight line.
+    White, "Sampling Generative Networks", 2016, section 2.1: the length of the codes changes steadily instead
+    of dipping in the middle. Where there is no one arc (a code at the centre, two codes in one line with it)
+    the way is the straight line.
     """
     a, b = (first - centre).astype(np.float64), (second - centre).astype(np.float64)
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
@@ -45,10 +51,12 @@ WAYS = {"line": lambda first, second, positions, centre: lerp(first, second, pos
 
 
 def closed_walk(anchors: np.ndarray, count: int, centre: np.ndarray) -> np.ndarray:
-    """A smooth loop through `anchors` (K, D), K >= 3, in `count` steps, the same number from each to the next if K divides `count`: (count, D).
+    """A smooth loop through `anchors` (K, D), K >= 3, in `count` steps, the same number from each to the next
+    if K divides `count`: (count, D).
 
-    A closed uniform Catmull-Rom spline (Catmull & Rom 1974) about `centre` (D,), pushed back to the anchors' own distance from the centre, which
-    is splined likewise: between two codes in unrelated directions the bare spline would fall towards the mean face.
+    A closed uniform Catmull-Rom spline (Catmull & Rom 1974) about `centre` (D,), pushed back to the anchors'
+    own distance from the centre, which is splined likewise: between two codes in unrelated directions the
+    bare spline would fall towards the mean face.
     """
     offsets = (anchors - centre).astype(np.float64)  # (K, D)
     radii = np.linalg.norm(offsets, axis=1, keepdims=True)  # (K, 1)
@@ -74,9 +82,11 @@ def _catmull_rom(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
 def blend_detail(
     originals: np.ndarray, reconstructions: np.ndarray, between: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:
-    """Detail kept on the way from one face to another: what the decoder lost of each, faded over, on the faces `between`.
+    """Detail kept on the way from one face to another: what the decoder lost of each, faded over, on the
+    faces `between`.
 
-    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] -> uint8 (T, H, W, 3).
+    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] ->
+    uint8 (T, H, W, 3).
     """
     first, second = originals.astype(np.float32) - reconstructions
     t = positions[:, None, None, None].astype(np.float32)

@@ -1,11 +1,14 @@
-"""The exam that champion and challenger both sit: the same frozen test faces, the same classifier, the same code.
+"""The exam that champion and challenger both sit: the same frozen test faces, the same classifier, the same
+code.
 
-    python -m ops.retrain.exam build CROPS CLASSIFIER TRAIN_FACES OUT      copy what the exam needs out of a finished pipeline
-    python -m ops.retrain.exam score EXAM MODEL VECTORS PRIMARY OUT        figures of one model, as JSON in the layout of reports/metrics.json
+    python -m ops.retrain.exam build CROPS CLASSIFIER TRAIN_FACES OUT   copy what the exam needs
+    python -m ops.retrain.exam score EXAM MODEL VECTORS PRIMARY OUT     figures of one model, as JSON
 
-An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only priors
-and label correlations are read, and classifier/. Figures come from the stages `encode`, `score` and `evaluate` run on
-it, with the params of the working directory; `edits` holds the primary estimator alone, under the name "primary".
+
+An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only
+priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `score` and
+`evaluate` run on it, with the params of the working directory; `edits` holds the primary estimator alone,
+under the name "primary".
 """
 
 import shutil
@@ -101,7 +104,8 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
 
 
 def read_off(crops: Crops, codes: np.ndarray, directions: Directions) -> dict[str, float]:
-    """AUROC of test codes projected on each direction, where the attribute has test faces on both sides; and their mean.
+    """AUROC of test codes projected on each direction, where the attribute has test faces on both sides; and
+    their mean.
 
     codes (N, D) are those of all faces.
     """
