@@ -86,7 +86,8 @@ def squared_correlations(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     table = np.zeros((codes.shape[1], labels.shape[1]))
     for a, column in enumerate(labels.T):
         known = column != 0
-        x, y = codes[known] - codes[known].mean(0, dtype=np.float64), column[known] - column[known].mean()
+        x = codes[known] - codes[known].mean(0, dtype=np.float64)
+        y = column[known] - column[known].mean()
         below = np.square(x).sum(0) * np.square(y).sum()
         table[:, a] = np.divide(np.square(y @ x), below, out=np.zeros(len(below)), where=below > 1e-12)
     return table
@@ -103,11 +104,13 @@ def mig(codes: np.ndarray, labels: np.ndarray, bins: int) -> float:
 
 def mutual_information(codes: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """I(z_i; y_j) (D, A) and H(y_j) (A,) in nats, over the faces that know the label."""
-    low, high = codes.min(0), codes.max(0)
+    low = codes.min(0)
+    high = codes.max(0)
     width = np.where(high > low, high - low, 1)
     cut = np.minimum(((codes - low) / width * bins).astype(np.int64), bins - 1)  # (N, D)
     places = cut + bins * np.arange(codes.shape[1])
-    table, entropies = np.zeros((codes.shape[1], labels.shape[1])), np.zeros(labels.shape[1])
+    table = np.zeros((codes.shape[1], labels.shape[1]))
+    entropies = np.zeros(labels.shape[1])
     for a, column in enumerate(labels.T):
         values = np.unique(column[column != 0])
         if len(values):
@@ -163,13 +166,17 @@ def importances(
     is a share of the smallest one that leaves no weight at all. The determination (R^2, at most 1, below 0
     for worse than the mean) is DCI's informativeness; NaN where either side does not vary.
     """
-    table, told = np.zeros((codes.shape[1], labels.shape[1])), np.full(labels.shape[1], np.nan)
+    table = np.zeros((codes.shape[1], labels.shape[1]))
+    told = np.full(labels.shape[1], np.nan)
     for a, (column, truth) in enumerate(zip(labels.T, held_out[1].T, strict=True)):
-        known, asked = column != 0, truth != 0
-        x, y = codes[known].astype(np.float64), column[known].astype(np.float64)
+        known = column != 0
+        asked = truth != 0
+        x = codes[known].astype(np.float64)
+        y = column[known].astype(np.float64)
         if not len(y) or y.std() == 0:
             continue
-        mean, std = x.mean(0), x.std(0)
+        mean = x.mean(0)
+        std = x.std(0)
         scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
         x = (x - mean) * scale
         middle = y.mean()
@@ -201,10 +208,13 @@ def single_aurocs(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(D, A) AUROC of each code number for each attribute, of the two signs the better: at least 1/2; 1/2
     where a class is empty.
     """
-    table, cached = np.full((codes.shape[1], labels.shape[1]), 0.5), {}
+    table = np.full((codes.shape[1], labels.shape[1]), 0.5)
+    cached = {}
     for a, column in enumerate(labels.T):
-        known, positive = column != 0, column == 1
-        cases, others = int(positive.sum()), int((column == -1).sum())
+        known = column != 0
+        positive = column == 1
+        cases = int(positive.sum())
+        others = int((column == -1).sum())
         if not cases or not others:
             continue
         if (key := known.tobytes()) not in cached:  # most attributes are known on the same faces

@@ -44,7 +44,8 @@ class Changes:
     def open(cls, path: Path) -> "Changes":
         """Read changes.npz."""
         with np.load(path, allow_pickle=False) as file:
-            rows, change = file["row"], file["change"].astype(np.float64)
+            rows = file["row"]
+            change = file["change"].astype(np.float64)
             columns = [file[name].tolist() for name in ("classifier", "editor", "kind", "attribute")]
             attributes = tuple(file["attributes"].tolist())
         places: dict[Key, list[int]] = {}

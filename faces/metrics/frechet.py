@@ -19,7 +19,8 @@ def grams(a: np.ndarray, b: np.ndarray) -> Grams:
     against rounding.
     """
     centre = (a.mean(0, dtype=np.float64) + b.mean(0, dtype=np.float64)) / 2
-    a, b = a - centre, b - centre
+    a = a - centre
+    b = b - centre
     return a @ a.T, a @ b.T, b @ b.T
 
 
@@ -72,7 +73,8 @@ def polynomial(a: np.ndarray, b: np.ndarray) -> Grams:
 
     Binkowski et al., "Demystifying MMD GANs", 2018.
     """
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    a = a.astype(np.float64)
+    b = b.astype(np.float64)
     return tuple((x @ y.T / a.shape[1] + 1) ** 3 for x, y in ((a, a), (a, b), (b, b)))
 
 

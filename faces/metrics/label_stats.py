@@ -111,7 +111,8 @@ def extremes(scores: np.ndarray, count: int) -> np.ndarray:
                 f"{count} extremes on either side of {len(known)} scores: ask for {len(known) // 2} or fewer"
             )
         order = known[np.argsort(column[known], kind="stable")]
-        labels[order[:count], attribute], labels[order[len(order) - count :], attribute] = -1, 1
+        labels[order[:count], attribute] = -1
+        labels[order[len(order) - count :], attribute] = 1
     return labels
 
 

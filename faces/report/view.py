@@ -239,7 +239,8 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
     """What to keep in mind about one attribute, one sentence each. `row` is its line of vectors.csv, `edit`
     its line of levels.csv.
     """
-    name, found = row["attribute"], []
+    name = row["attribute"]
+    found = []
     if isinstance(row.get("note"), str) and row["note"]:
         found.append(f"{row['note'][0].upper()}{row['note'][1:]}.")
     if not known(row["length"]):
@@ -288,8 +289,10 @@ def both(plain: dict[str, Any], detail: dict[str, Any], key: str, form: Any) -> 
 def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
     """All that is said of one attribute; `row` is its line of vectors.csv."""
     name = row["attribute"]
-    about, edits = describe(name), {kind: level_row(evidence, name, kind) for kind in KINDS}
-    plain, detail = edits["plain"], edits["detail"]
+    about = describe(name)
+    edits = {kind: level_row(evidence, name, kind) for kind in KINDS}
+    plain = edits["plain"]
+    detail = edits["detail"]
     facts = [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
     if known(row["auroc"]):
         facts.append(
@@ -358,7 +361,9 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """How well faces come back and how well directions tell faces apart; and a sentence for each of the two
     that is missing.
     """
-    found, missing, metric = [], [], evidence.metric
+    found = []
+    missing = []
+    metric = evidence.metric
     if known(metric("reconstruction", "psnr")):
         ssim = (
             f" SSIM {area(metric('reconstruction', 'ssim'))}, where 1 is identical."
@@ -385,7 +390,8 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """What the classifier found of the primary estimator's decoded edits; a sentence instead where it found
     nothing.
     """
-    edits, share = evidence.metric("edits", evidence.primary, "plain"), percent(evidence.level)
+    edits = evidence.metric("edits", evidence.primary, "plain")
+    share = percent(evidence.level)
     if not evidence.metrics.get("edits"):
         return [], ["No classifier scored the edits, so flips and leakage are not known."]
     if not edits:
@@ -442,7 +448,8 @@ def against(evidence: Evidence, edits: dict[str, Any], name: str) -> str:
     """A sentence on how many times as much a figure is as with the first estimator; empty where that is the
     primary one.
     """
-    first, ratio = evidence.levels["estimator"].iloc[0], edits.get(f"{name}_ratio")
+    first = evidence.levels["estimator"].iloc[0]
+    ratio = edits.get(f"{name}_ratio")
     return (
         f" That is {digits(ratio)} times as much as with {first}."
         if known(ratio) and first != evidence.primary
@@ -499,7 +506,8 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
     """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without
     figures go.
     """
-    tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
+    tables = []
+    order = list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
         name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
     ):
@@ -612,7 +620,8 @@ def galleries(evidence: Evidence) -> list[dict[str, Any]]:
 
 def settings(evidence: Evidence) -> list[tuple[str, str]]:
     """The params that decide most, as key and value."""
-    name, geometry = evidence.model["model"], evidence.model["geometry"]
+    name = evidence.model["model"]
+    geometry = evidence.model["geometry"]
     rows = [
         ("data.source", evidence.source["source"]),
         ("model", name),
@@ -628,9 +637,12 @@ def settings(evidence: Evidence) -> list[tuple[str, str]]:
 
 def view(evidence: Evidence) -> dict[str, Any]:
     """All that the templates say."""
-    source, counts, size = evidence.source, evidence.source["counts"], evidence.model["geometry"]["size"]
+    source = evidence.source
+    counts = evidence.source["counts"]
+    size = evidence.model["geometry"]["size"]
     splits = {split: counts["splits"].get(split, 0) for split in SPLITS}
-    entries, (figures, missing) = attributes(evidence), key_figures(evidence)
+    entries = attributes(evidence)
+    figures, missing = key_figures(evidence)
     length = int(evidence.metrics["code"]["length"])
     paths = sorted(evidence.pictures)
     leakage = f"plots/leakage_{evidence.primary}_plain.png"

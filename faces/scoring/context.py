@@ -183,7 +183,8 @@ class Sample:
             if kind == "plain":
                 found[kind] = decoded
             else:
-                original, before = self.base["detail"][chosen], self.base["plain"][chosen]
+                original = self.base["detail"][chosen]
+                before = self.base["plain"][chosen]
                 found[kind] = keep_detail(original, before, decoded, context.detail)
         return found
 

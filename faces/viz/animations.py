@@ -38,7 +38,8 @@ def every(studio: Studio, show: Render, snapshots: np.ndarray) -> Iterator[tuple
 
 def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     """One face with an attribute added or removed, there and back."""
-    key, known = f"render.edits.{edit.name}", studio.crops.attributes
+    key = f"render.edits.{edit.name}"
+    known = studio.crops.attributes
     (attribute,) = conditions(key, (edit.attribute,), known)
     if attribute not in studio.directions.attributes:
         raise Absent(f"{attribute} has no direction: too few faces on one side")

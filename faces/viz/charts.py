@@ -97,7 +97,8 @@ def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Pat
     unknown.
     """
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
-    places, thick = np.arange(len(attributes)), 0.8 / len(shares)
+    places = np.arange(len(attributes))
+    thick = 0.8 / len(shares)
     for number, (split, values) in enumerate(shares.items()):
         axes.barh(
             places + (number - (len(shares) - 1) / 2) * thick,

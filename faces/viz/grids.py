@@ -16,7 +16,8 @@ from faces.viz.selection import conditions
 CHUNK = (
     2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
 )
-MODEL, DETAIL = "model: D(z + s v)", "detail kept: x + D(z + s v) - D(z)"
+MODEL = "model: D(z + s v)"
+DETAIL = "detail kept: x + D(z + s v) - D(z)"
 
 
 def every(
@@ -130,7 +131,8 @@ def features(
 
 def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
     """One attribute: faces without it, then faces with it, moved both ways."""
-    rows, labels = [], []
+    rows = []
+    labels = []
     for sign, label in ((-1, "without"), (1, "with")):
         chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
         rows.extend(chosen)
@@ -154,7 +156,8 @@ def swept(
     """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where
     it is, or all from the mean code.
     """
-    codes, moved = studio.codes[rows][:, None], []  # (R, 1, D)
+    codes = studio.codes[rows][:, None]  # (R, 1, D)
+    moved = []
     for code, step in zip(codes, steps, strict=True):
         sigma = np.linalg.norm(step)
         if show.stepping == "absolute":

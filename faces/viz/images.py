@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-PAPER, INK = (255, 255, 255), (40, 40, 40)
+PAPER = (255, 255, 255)
+INK = (40, 40, 40)
 GAP = 4  # pixels between two faces
 MARGIN = 8  # pixels around a sheet
 PALETTE_STEP = 3  # of the pixels of each row and column, one in so many decides about the palette
@@ -46,7 +47,8 @@ def sheet(
     page = np.full((top + count_rows * pitch - GAP + MARGIN, width, 3), PAPER, np.uint8)
     for row, faces in enumerate(resize(images, side)):
         for column, face in enumerate(faces):
-            y, x = top + row * pitch, left + column * pitch
+            y = top + row * pitch
+            x = left + column * pitch
             page[y : y + side, x : x + side] = face
 
     picture = Image.fromarray(page)

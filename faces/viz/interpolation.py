@@ -37,12 +37,14 @@ def slerp(first: np.ndarray, second: np.ndarray, positions: np.ndarray, centre: 
     of dipping in the middle. Where there is no one arc (a code at the centre, two codes in one line with it)
     the way is the straight line.
     """
-    a, b = (first - centre).astype(np.float64), (second - centre).astype(np.float64)
+    a = (first - centre).astype(np.float64)
+    b = (second - centre).astype(np.float64)
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     cosine = np.clip(a @ b / lengths, -1, 1) if lengths > 0 else 1.0
     if 1 - abs(cosine) < 1e-9:
         return lerp(first, second, positions)
-    angle, t = np.arccos(cosine), positions[:, None]
+    angle = np.arccos(cosine)
+    t = positions[:, None]
     arc = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)  # (T, D)
     return (arc + centre).astype(first.dtype)
 

@@ -4,7 +4,6 @@ that every picture does with them.
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from faces.core.batches import batches
 from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
+from faces.models import Model
 from faces.nn.device import to_device, to_uint8
 from faces.viz.interpolation import WAYS, blend_detail
 from faces.viz.selection import Absent, cast, matching, unlike
@@ -24,7 +24,7 @@ class Studio:
 
     crops: Crops
     codes: np.ndarray  # (N, D)
-    model: Any
+    model: Model
     device: torch.device
     directions: Directions
     detail: Detail

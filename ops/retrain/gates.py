@@ -70,7 +70,8 @@ def compare(
     key: str, champion: float | None, challenger: float | None, gates: Gates, noise: Mapping[str, float]
 ) -> Figure:
     """One metric: None is a figure that a run does not have."""
-    metric, floor = metric_table.of(key), gates.floors.get(key)
+    metric = metric_table.of(key)
+    floor = gates.floors.get(key)
     critical = metric is not None and metric.critical
     gain = (
         metric_table.gain(key, champion, challenger)

@@ -58,8 +58,10 @@ def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str
         raise NoExam(
             f"{ledger.home}: nobody serves yet, so there is no exam; run python -m ops.retrain first"
         )
-    run, exam = ledger.new_run(), ledger.exams / champion["exam"]
-    runner, figures = Runner(run / "log.txt", project.lock), []
+    run = ledger.new_run()
+    exam = ledger.exams / champion["exam"]
+    runner = Runner(run / "log.txt", project.lock)
+    figures = []
     clone = challenger.prepare(project, ledger.work, champion["revision"]).folder
     challenger.share_cache(project.folder, clone)
     for pointer in sorted((clone / challenger.SNAPSHOTS).glob("*.dvc")):
