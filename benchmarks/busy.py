@@ -29,9 +29,9 @@ SETTLED = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
 
 def work(seconds: float) -> float:
     """Training steps a second of a small convolutional autoencoder, 64 pixels, 16 faces a step."""
-    import torch
+    import torch  # noqa: PLC0415
 
-    from faces.nn.layers import strided_encoder, upsampling_decoder
+    from faces.nn.layers import strided_encoder, upsampling_decoder  # noqa: PLC0415
 
     torch.manual_seed(0)
     network = torch.nn.Sequential(strided_encoder(64, 8, 32), upsampling_decoder(64, 8, 32))

@@ -83,7 +83,9 @@ def samples(studio: Studio, show: Render) -> np.ndarray:
 
 
 def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:
-    """Mean faces without and with each attribute, and what the attribute adds: of pixels, and decoded from mean codes."""
+    """Mean faces without and with each attribute, and what the attribute adds: of pixels, and decoded from
+    mean codes.
+    """
     train = studio.crops.rows("train")
     labels = studio.crops.labels[np.ix_(train, [studio.crops.attributes.index(name) for name in attributes])]
     pixels = class_means(studio.crops.images, train, labels)
@@ -147,7 +149,8 @@ def feature_grid(
 
 def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
     """One attribute: faces without it, then faces with it, moved both ways."""
-    rows, labels = [], []
+    rows = []
+    labels = []
     for sign, label in ((-1, "without"), (1, "with")):
         chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
         rows.extend(chosen)
@@ -159,7 +162,9 @@ def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
 
 
 def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
-    """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what it means is for the eye to say."""
+    """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what
+    it means is for the eye to say.
+    """
     rows = studio.cast("components", {}, show.faces)
     return swept(studio, show, rows, (), np.tile(step, (len(rows), 1)), f"Principal component {number}")
 
@@ -167,7 +172,9 @@ def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np
 def swept(
     studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str
 ) -> np.ndarray:
-    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where it is, or all from the mean code."""
+    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where
+    it is, or all from the mean code.
+    """
     codes = studio.codes[rows][:, None]  # (R, 1, D)
     moved = []
     for code, step in zip(codes, steps, strict=True):
@@ -221,13 +228,16 @@ def couple(studio: Studio, key: str, pair: Pair) -> np.ndarray:
 
 
 def _in_rows(faces: np.ndarray, columns: int) -> np.ndarray:
-    """Faces (N, H, W, 3) in rows of `columns`; what does not fill a row is left out: (R, columns, H, W, 3)."""
+    """Faces (N, H, W, 3) in rows of `columns`; what does not fill a row is left out: (R, columns,
+    H, W, 3).
+    """
     columns = min(columns, len(faces))
     return faces[: len(faces) // columns * columns].reshape(-1, columns, *faces.shape[1:])
 
 
 def class_means(values: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The means of `values` (N, ...) over `rows` (M,), without and with each attribute of those rows' `labels` (M, A).
+    """The means of `values` (N, ...) over `rows` (M,), without and with each attribute of those rows'
+    `labels` (M, A).
 
     Two float64 (A, ...), NaN for an empty class. One pass over `values`, which may be a memory map.
     """

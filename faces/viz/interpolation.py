@@ -13,12 +13,16 @@ SMALLEST_SINE = 1e-4  # of the angle between two directions below which there is
 
 
 def eased(count: int) -> np.ndarray:
-    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is at least 2."""
+    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is
+    at least 2.
+    """
     return (1 - np.cos(np.linspace(0, np.pi, count))) / 2
 
 
 def there_and_back(count: int) -> np.ndarray:
-    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice in a row."""
+    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice
+    in a row.
+    """
     return np.concatenate((np.arange(count), np.arange(count - 2, 0, -1)))
 
 
@@ -86,7 +90,8 @@ def blend_detail(
 ) -> np.ndarray:
     """Faces `between` two others with detail kept: what the decoder lost of each of the two, cross-faded.
 
-    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] -> uint8 (T, H, W, 3).
+    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] ->
+    uint8 (T, H, W, 3).
     """
     lost = originals.astype(np.float32) - reconstructions
     t = positions[:, None, None, None].astype(np.float32)

@@ -1,8 +1,9 @@
-"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things that every picture does with them."""
+"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things
+that every picture does with them.
+"""
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor
+from faces.models import Model
 from faces.nn.device import to_device, to_uint8
 from faces.viz.interpolation import PATHS, blend_detail
 from faces.viz.selection import Absent, cast, matching, unlike
@@ -23,7 +25,7 @@ class Studio:
 
     crops: Crops
     codes: np.ndarray  # (N, D)
-    model: Any
+    model: Model
     device: torch.device
     directions: Directions
     editor: Editor
@@ -77,7 +79,9 @@ class Studio:
         return decoded[:, 1:], np.stack(kept)
 
     def _keep(self, original: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S, H, W, 3)."""
+        """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S,
+        H, W, 3).
+        """
         return to_uint8(
             keep_detail(
                 *(to_device(faces, self.device) for faces in (original[None], before, after)), self.detail
@@ -85,7 +89,9 @@ class Studio:
         )
 
     def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
-        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""
+        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T,
+        H, W, 3) both.
+        """
         codes = self.codes[pair]
         decoded = self.decode(np.concatenate((codes, PATHS[way](*codes, positions, self.directions.mean))))
         return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
@@ -93,8 +99,9 @@ class Studio:
     def cast(
         self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None
     ) -> np.ndarray:
-        """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its own random stream, so that adding one
-        leaves the others as they are. None of them shows a person of the rows `strangers_to`. Raises Absent where there is no such face.
+        """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its
+        own random stream, so that adding one leaves the others as they are. None of them shows a person of
+        the rows `strangers_to`. Raises Absent where there is no such face.
         """
         rows = self.crops.rows("test")
         rows = rows[matching(self.crops.labels[rows], self.crops.attributes, wanted)]
@@ -117,7 +124,9 @@ class Studio:
         )
 
     def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
-        """Test faces (2,) of two people, the first with the labels `first`, the second with those of `second`. Raises Absent."""
+        """Test faces (2,) of two people, the first with the labels `first`, the second with those of
+        `second`. Raises Absent.
+        """
         one = self.cast(f"{name} first", first, 1)
         return np.concatenate((one, self.cast(f"{name} second", second, 1, strangers_to=one)))
 
