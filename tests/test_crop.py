@@ -379,9 +379,8 @@ def matrix_profile(red, green, blue) -> bytes:
     table = b""
     body = b""
     for name, content in tags.items():
-        content += bytes(-len(content) % 4)
         table += name + pack(">II", place + len(body), len(content))
-        body += content
+        body += content + bytes(-len(content) % 4)
     head = (
         pack(">I", place + len(body))
         + bytes(4)
