@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 something could not be done (one line says what), 2 the co
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -41,7 +43,7 @@ def change(text: str) -> tuple[str, float]:
     return name, value
 
 
-def whole(low: int, high: int):
+def whole(low: int, high: int) -> Callable[[str], int]:
     """A whole number of an option, from `low` to `high`."""
 
     def read(text: str) -> int:
@@ -50,6 +52,9 @@ def whole(low: int, high: int):
         return int(text)
 
     return read
+
+
+SEED = whole(0, 2**32 - 1)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=SIGMAS",
-        help="move an attribute, in standard deviations of the training faces; repeatable. `facemorph attributes` lists the names",
+        help="move an attribute, in standard deviations of the training faces; repeatable. "
+        "`facemorph attributes` lists the names",
     )
     group.add_argument(
         "--lock", action="append", default=[], metavar="NAME", help="an attribute that is to stay; repeatable"
@@ -95,9 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
     of_motion = argparse.ArgumentParser(add_help=False)
     of_motion.add_argument("photo", type=Path, nargs="?", metavar="PHOTO", help="a JPEG, PNG or WebP file")
-    of_motion.add_argument(
-        "--seed", type=whole(0, 2**32 - 1), help="instead of a photograph: the new face of this seed"
-    )
+    of_motion.add_argument("--seed", type=SEED, help="instead of a photograph: the new face of this seed")
     of_motion.add_argument(
         "--to", type=Path, metavar="PHOTO", help="end at the face of another photograph (drawn)"
     )
@@ -105,61 +109,54 @@ def parser() -> argparse.ArgumentParser:
     outer = argparse.ArgumentParser(
         prog="facemorph",
         description="Edit faces with an exported model.",
-        epilog='Example: facemorph edit me.jpg --set Smiling=2 --out smiling.jpg   ("facemorph COMMAND --help" says more)',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example:  facemorph edit me.jpg --set Smiling=2 --out smiling.jpg\n"
+        "facemorph COMMAND --help says more of a command.",
     )
     commands = outer.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    one = commands.add_parser(
-        "edit", parents=[of_edit, of_export], help="edit a photograph, or every photograph of a folder"
-    )
+    one = command(commands, "edit", "edit a photograph, or every photograph of a folder", of_edit, of_export)
     one.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help="photographs, or folders of them")
-    one.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        required=True,
-        help="a .jpg or .png file, or a folder for several photographs",
-    )
+    out(one, "a .jpg or .png file, or a folder for several photographs")
 
-    one = commands.add_parser(
-        "gif", parents=[of_motion, of_edit, of_export], help="an animation of an edit, there and back"
-    )
-    one.add_argument("--frames", type=whole(2, 64), default=16, help="one way; default: 16")
-    one.add_argument("--fps", type=whole(1, 30), default=20, help="frames a second; default: 20")
+    one = command(commands, "gif", "an animation of an edit, there and back", of_motion, of_edit, of_export)
+    one.add_argument("--frames", type=whole(2, 64), default=16, metavar="N", help="one way; default: 16")
+    one.add_argument("--fps", type=whole(1, 30), default=20, metavar="N", help="frames a second; default: 20")
     one.add_argument("--once", action="store_true", help="there, and not back")
-    one.add_argument("-o", "--out", type=Path, required=True, help="a .gif file")
+    out(one, "a .gif file")
 
-    one = commands.add_parser(
-        "strip", parents=[of_motion, of_edit, of_export], help="the steps of an edit side by side"
-    )
-    one.add_argument(
-        "--frames",
-        type=whole(2, 16),
-        default=7,
-        help="pictures, the first and the last among them; default: 7",
-    )
-    one.add_argument("-o", "--out", type=Path, required=True, help="a .jpg or .png file")
+    one = command(commands, "strip", "the steps of an edit side by side", of_motion, of_edit, of_export)
+    one.add_argument("--frames", type=whole(2, 16), default=7, metavar="N", help="pictures; default: 7")
+    out(one, "a .jpg or .png file")
 
-    one = commands.add_parser("sample", parents=[of_export], help="draw new faces")
+    one = command(commands, "sample", "draw new faces", of_export)
     one.add_argument(
-        "--seed",
-        type=whole(0, 2**32 - 1),
-        default=1,
-        help="of the first face; one seed is one face; default: 1",
+        "--seed", type=SEED, default=1, help="of the first face; one seed is one face; default: 1"
     )
     one.add_argument(
-        "--count", type=whole(1, 10000), default=8, help="faces, of consecutive seeds; default: 8"
+        "--count", type=whole(1, 10000), default=8, metavar="N", help="consecutive seeds; default: 8"
     )
     one.add_argument(
-        "--temperature", type=float, help="0 to 2: low is plain, high is varied; default: the export's"
+        "--temperature", type=float, metavar="T", help="0 plain to 2 varied; default: the export's"
     )
-    one.add_argument(
-        "-o", "--out", type=Path, required=True, help="a .jpg or .png file for all side by side, or a folder"
-    )
+    out(one, "a .jpg or .png file for all side by side, or a folder")
 
-    one = commands.add_parser("attributes", parents=[of_export], help="list what can be changed")
+    one = command(commands, "attributes", "list what can be changed", of_export)
     one.add_argument("--json", action="store_true", help="as JSON, for programs")
     return outer
+
+
+def command(
+    commands: Any, name: str, words: str, *parents: argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    """A command with its own help."""
+    described = f"{words[0].upper()}{words[1:]}."
+    return commands.add_parser(name, parents=parents, help=words, description=described)
+
+
+def out(parser: argparse.ArgumentParser, words: str) -> None:
+    """Where the result goes."""
+    parser.add_argument("-o", "--out", type=Path, required=True, help=words)
 
 
 def main(arguments: list[str] | None = None) -> int:

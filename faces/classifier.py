@@ -1,225 +1,311 @@
-"""data/classifier: the judge, an attribute classifier in image space that knows nothing of the face model whose edits it judges.
+"""data/classifier: attribute classifiers that look at pictures and know nothing of the face model.
 
-judge.safetensors   the weights of every judge (a second one, of another width and seed, shows whether a conclusion hangs on one network)
-judge.json          attributes, which of them can be judged, widths, and per judge and attribute its figures on the test split
-scores.csv          the same figures as a table
-history.csv         loss and mean valid AUROC at each report
+classifier.safetensors   the weights of every classifier (a second one, of another width and seed, shows
+                         whether a conclusion hangs on one network)
+classifier.json          attributes, widths, and per classifier and attribute its scores on the test split
+scores.csv               the same scores as a table
+history.csv              loss and mean valid AUROC at each report
 
-What a judge says about an attribute is its evidence: the calibrated log-odds minus the log-odds of the attribute among the valid faces, that is the
-logarithm of a likelihood ratio. Above zero the picture speaks for the attribute; that is where balanced accuracy is highest, however rare it is.
+What a classifier says about an attribute is a log-odds ratio: the calibrated log-odds of the attribute, minus
+its log-odds among the valid faces; the logarithm of a likelihood ratio. Above zero the picture speaks for the
+attribute; there balanced accuracy is highest, however rare the attribute is.
 """
 
-import json
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from safetensors.torch import load_file
+from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor, nn
 
 from faces.core.batches import batches
-from faces.core.console import Unfit
+from faces.core.console import Progress, Unfit
+from faces.core.files import read_json
+from faces.core.params import Group
+from faces.data.crops import Crops
 from faces.metrics.auroc import auroc
-from faces.nn.device import to_device
-from faces.nn.layers import Residual, convolution
+from faces.nn.device import fast_arithmetic, to_device
+from faces.nn.layers import Residual, convolution, widths
+from faces.nn.optim import learning_rate
+
+DROPOUT = 0.3  # share of the numbers before the features that are set to zero in training
+WARM_UP = 0.05  # share of the budget over which the learning rate rises
+BATCH = 256  # faces at once where nothing is trained
 
 
-class JudgeError(ValueError):
-    """The judge cannot be read, or can judge nothing. The message says why and what to do."""
+class Settings(Group):
+    """The group `classifier` of params.yaml."""
+
+    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    features: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(gt=0)]
+    batch: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    class_weight: Annotated[float, Field(ge=1)]
+    reports: Annotated[int, Field(ge=1)]
+    min_auroc: Annotated[float, Field(ge=0, le=1)]
+    bins: Annotated[int, Field(ge=1)]
 
 
-class NothingToJudge(JudgeError, Unfit):
-    """The data's labels cannot be told from its faces."""
+class ClassifierError(ValueError):
+    """The classifiers cannot be read, or are of no use. The message says why and what to do."""
 
 
-class Judge(nn.Module):
-    """Residual network: image (B, 3, H, W) in [-1, 1] -> logits (B, A), features (B, K), the layer before the logits."""
+class NoUsableAttribute(ClassifierError, Unfit):
+    """No attribute can be read from the pictures well enough to score edits."""
+
+
+class AttributeClassifier(nn.Module):
+    """Residual network: image (B, 3, H, W) in [-1, 1] -> logits (B, A), features (B, K), the layer before."""
 
     def __init__(self, size: int, attributes: int, width: int, features: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(int(math.log2(size)) - 2)]  # at size / 2, ..., 4
+        channels = widths(size, width)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip([3, *widths], widths, strict=False):
+        for inputs, outputs in zip([3, *channels], channels, strict=False):
             layers += [convolution(inputs, outputs, 4, 2)] + ([Residual(outputs)] if inputs > 3 else [])
         self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(widths[-1] * 16, features), nn.SiLU()
+            *layers, nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(channels[-1] * 16, features), nn.SiLU()
         )
         self.head = nn.Linear(features, attributes)
-        self.register_buffer("scale", torch.ones(attributes))  # evidence = scale * logit + shift
+        self.register_buffer("scale", torch.ones(attributes))  # log-odds ratio = scale * logit + shift
         self.register_buffer("shift", torch.zeros(attributes))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.body(images)
         return self.head(features).float(), features.float()
 
-    def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence (B, A) and features (B, K)."""
+    def log_odds(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-odds ratios (B, A) and features (B, K)."""
         logits, features = self(images)
         return logits * self.scale + self.shift, features
 
 
 @dataclass(frozen=True)
-class Panel:
-    """The opened judges. They speak of the attributes (A,) that every one of them can judge, in the order of `attributes`."""
+class Ensemble:
+    """The trained classifiers J, opened, and the attributes (A,) that every one of them reads well enough."""
 
-    judges: tuple[Judge, ...]
+    classifiers: tuple[AttributeClassifier, ...]
     attributes: tuple[str, ...]
-    columns: tuple[int, ...]  # of these attributes among a judge's outputs
-    spread: (
-        np.ndarray
-    )  # (J, A) standard deviation of the evidence over the test faces: the unit in which changes are counted
+    columns: tuple[int, ...]  # of these attributes among a classifier's outputs
+    deviation: np.ndarray  # (J, A) of the log-odds ratios over the test faces: the unit of changes
 
     @classmethod
-    def open(cls, folder: Path) -> "Panel":
-        """The judges, in evaluation mode on the CPU. Raises JudgeError where there is none, or none that can judge anything."""
+    def open(cls, folder: Path) -> "Ensemble":
+        """In evaluation mode on the CPU. Raises ClassifierError where there is none, or none of use."""
         try:
-            about = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
+            about = read_json(folder / "classifier.json")
         except FileNotFoundError as error:
-            raise JudgeError(f"{error.filename} is missing; run `dvc repro classifier`") from None
-        judges = nn.ModuleList(
-            Judge(about["size"], len(about["attributes"]), width, about["features"])
+            raise ClassifierError(f"{error.filename} is missing; run `dvc repro classifier`") from None
+        classifiers = nn.ModuleList(
+            AttributeClassifier(about["size"], len(about["attributes"]), width, about["features"])
             for width in about["widths"]
         )
-        judges.load_state_dict(load_file(folder / "judge.safetensors"), strict=True)
-        names = tuple(
-            name
-            for name in about["attributes"]
-            if all(figures[name]["judges"] for figures in about["judges"])
-        )
+        classifiers.load_state_dict(load_file(folder / "classifier.safetensors"), strict=True)
+        scores = about["classifiers"]
+        names = tuple(name for name in about["attributes"] if all(each[name]["usable"] for each in scores))
         if not names:
-            raise NothingToJudge(
-                f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be judged; train longer or lower it"
+            raise NoUsableAttribute(
+                f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be scored; "
+                "train longer or lower it"
             )
-        spread = np.array([[figures[name]["spread"] for name in names] for figures in about["judges"]])
+        deviation = np.array([[each[name]["deviation"] for name in names] for each in scores])
         columns = tuple(about["attributes"].index(name) for name in names)
-        return cls(tuple(judges.eval().requires_grad_(False)), names, columns, spread)
+        return cls(tuple(classifiers.eval().requires_grad_(False)), names, columns, deviation)
 
-    def to(self, device: torch.device) -> "Panel":
-        """Move the judges; returns itself."""
-        for judge in self.judges:
-            judge.to(device, memory_format=torch.channels_last)
+    def to(self, device: torch.device) -> "Ensemble":
+        """Move the classifiers; returns itself."""
+        for classifier in self.classifiers:
+            classifier.to(device, memory_format=torch.channels_last)
         return self
 
-    def axes(self, judge: int) -> np.ndarray:
-        """(A, K): the axis of its features along which a judge reads each attribute."""
-        return self.judges[judge].head.weight[list(self.columns)].cpu().numpy()
+    def axes(self, number: int) -> np.ndarray:
+        """(A, K): the axis of the features along which classifier `number` reads each attribute."""
+        return self.classifiers[number].head.weight[list(self.columns)].cpu().numpy()
 
     @torch.no_grad()
-    def look(self, judge: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """images (B, 3, H, W) in [-1, 1] -> evidence (B, A), features (B, K), float32."""
-        evidence, features = self.judges[judge].evidence(images)
-        return evidence[:, list(self.columns)].cpu().numpy(), features.cpu().numpy()
+    def predict(self, number: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """What classifier `number` reads in images (B, 3, H, W) in [-1, 1]: log-odds ratios (B, A), features (B, K)."""
+        log_odds, features = self.classifiers[number].log_odds(images)
+        return log_odds[:, list(self.columns)].cpu().numpy(), features.cpu().numpy()
+
+
+def train(
+    settings: Settings, seed: int, width: int, crops: Crops, device: torch.device
+) -> tuple[AttributeClassifier, list[dict[str, float]]]:
+    """A calibrated classifier with the weights of its best report by mean valid AUROC, and its history."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = AttributeClassifier(crops.geometry.size, len(crops.attributes), width, settings.features)
+    model.to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
+    )
+    train_rows = crops.rows("train")
+    valid_rows = crops.rows("valid")
+    valid_labels = crops.labels[valid_rows]
+    positive, negative = (
+        torch.from_numpy(side).to(device)
+        for side in class_weights(crops.labels[train_rows], settings.class_weight)
+    )
+    steps = math.ceil(settings.images / settings.batch)
+    reports = {math.ceil(steps * (k + 1) / settings.reports) for k in range(settings.reports)}
+    order = np.empty(0, np.int64)
+    losses: list[float] = []  # since the last report
+    history: list[dict[str, float]] = []
+    best_area = -1.0
+    note = ""
+    bar = Progress(f"classifier of width {width}", steps * settings.batch, "images")
+    for step in range(1, steps + 1):
+        while len(order) < settings.batch:
+            order = np.r_[order, rng.permutation(train_rows)]
+        rows, order = order[: settings.batch], order[settings.batch :]
+        rate = learning_rate((step - 1) / steps, settings.learning_rate, WARM_UP, "cosine")
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        model.train()
+        with fast_arithmetic(device):
+            logits, _ = model(augment(to_device(crops.images[rows], device)))
+        loss = masked_loss(logits, torch.from_numpy(crops.labels[rows]).to(device), positive, negative)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        if step in reports:
+            area = mean_auroc(logits_of(model, crops.images, valid_rows, device), valid_labels)
+            row = {"width": width, "images": step * settings.batch, "train_loss": sum(losses) / len(losses)}
+            history.append(row | {"valid_auroc": area})
+            losses = []
+            note = f"valid AUROC {area:.4f}"
+            if area > best_area:
+                best_area = area
+                best = copy.deepcopy(model.state_dict())
+        bar.update(step * settings.batch, note)
+    bar.close()
+    model.load_state_dict(best)
+    calibrate(model, logits_of(model, crops.images, valid_rows, device), valid_labels)
+    return model, history
+
+
+def measure(
+    settings: Settings, model: AttributeClassifier, crops: Crops, device: torch.device
+) -> dict[str, dict[str, float | bool | None]]:
+    """The scores of every attribute on the test split, by name."""
+    test = crops.rows("test")
+    valid = crops.labels[crops.rows("valid")]
+    logits = logits_of(model, crops.images, test, device)
+    log_odds = logits * model.scale.cpu().numpy() + model.shift.cpu().numpy()
+    scores = {}
+    for column, name in enumerate(crops.attributes):
+        known = valid[:, column] != 0
+        prior = prior_log_odds(valid[known, column] == 1)
+        labels = crops.labels[test, column]
+        scores[name] = attribute_scores(log_odds[:, column], labels, prior, settings.min_auroc, settings.bins)
+    return scores
 
 
 @torch.no_grad()
 def logits_of(
-    judge: Judge, images: np.ndarray, rows: np.ndarray, batch: int, device: torch.device
+    model: AttributeClassifier, images: np.ndarray, rows: np.ndarray, device: torch.device
 ) -> np.ndarray:
     """Raw logits of `rows` of images (N, H, W, 3) uint8: float64 (n, A)."""
-    judge.eval()
-    return np.concatenate(
-        [
-            judge(to_device(images[rows[where]], device))[0].cpu().numpy()
-            for where in batches(len(rows), batch)
-        ]
-    ).astype(np.float64)
+    model.eval()
+    logits = [
+        model(to_device(images[rows[where]], device))[0].cpu().numpy() for where in batches(len(rows), BATCH)
+    ]
+    return np.concatenate(logits).astype(np.float64)
 
 
 def class_weights(labels: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of positives and negatives, each (A,), that give both sides of an attribute the same say: n / (2 n_side), at most `highest`.
+    """Class weights of positives and negatives, each (A,): n / (2 n_side), at most `highest`.
 
-    labels (N, A) of 1, -1, 0 for unknown. An empty side gets the highest weight, which nothing is multiplied with.
+    Both sides of an attribute then count the same. labels (N, A) of 1, -1, 0 for unknown. An empty side gets
+    the highest weight, which nothing is multiplied with.
     """
     known = (labels != 0).sum(0)
-    return tuple(
-        np.minimum(highest, known / np.maximum(2 * (labels == side).sum(0), 1e-9)).astype(np.float32)
-        for side in (1, -1)
+    positives = (labels == 1).sum(0)
+    negatives = (labels == -1).sum(0)
+    return (
+        np.minimum(highest, known / np.maximum(2 * positives, 1e-9)).astype(np.float32),
+        np.minimum(highest, known / np.maximum(2 * negatives, 1e-9)).astype(np.float32),
     )
 
 
 def masked_loss(logits: Tensor, labels: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """Weighted binary cross-entropy (B, A) -> scalar, averaged over the known labels; labels are 1, -1, 0 for unknown."""
+    """Weighted binary cross-entropy (B, A) -> scalar, mean over known labels; labels are 1, -1, 0 for unknown."""
     weights = torch.where(labels > 0, positive, negative) * (labels != 0)
     losses = F.binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
     return (losses * weights).sum() / (labels != 0).sum().clamp_min(1)
 
 
 def augment(images: Tensor) -> Tensor:
-    """Mirror, move, turn, zoom, relight and soften each image a little, from torch's random state. (B, 3, H, W) -> (B, 3, H, W).
+    """Random blur, rotation, zoom, mirroring, shift, contrast and brightness, (B, 3, H, W) -> (B, 3, H, W).
 
-    Softening matters most: decoded faces are softer than photographs, and a judge that reads sharpness would misread every edit.
+    Drawn from torch's global random state. The blur matters most: decoded faces are softer than photographs,
+    and a classifier that reads sharpness would misread every edit.
     """
-    count, device = len(images), images.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, device=images.device)
+
+    count = len(images)
     soft = F.interpolate(F.avg_pool2d(images, 2), images.shape[-2:], mode="bilinear")
-    images = torch.lerp(images, soft, torch.rand(count, 1, 1, 1, device=device))
-    turn, zoom = (
-        (torch.rand(count, device=device) - 0.5) * 0.15,
-        1 + (torch.rand(count, device=device) - 0.5) * 0.1,
-    )  # radians; ratio
-    mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
-    move = (torch.rand(count, 2, device=device) - 0.5) * 0.12  # of half the picture's side
-    rows = torch.stack(
-        [
-            zoom * mirror * turn.cos(),
-            -zoom * turn.sin(),
-            move[:, 0],
-            zoom * mirror * turn.sin(),
-            zoom * turn.cos(),
-            move[:, 1],
-        ],
-        1,
-    )
+    images = torch.lerp(images, soft, uniform(count, 1, 1, 1))
+    angle = (uniform(count) - 0.5) * 0.15  # radians
+    zoom = 1 + (uniform(count) - 0.5) * 0.1
+    mirror = torch.where(uniform(count) < 0.5, -1.0, 1.0)
+    shift = (uniform(count, 2) - 0.5) * 0.12  # of half the picture's side
+    cosine = zoom * angle.cos()
+    sine = zoom * angle.sin()
+    rows = torch.stack([mirror * cosine, -sine, shift[:, 0], mirror * sine, cosine, shift[:, 1]], 1)
     grid = F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    contrast, light = (
-        1 + (torch.rand(count, 1, 1, 1, device=device) - 0.5) * 0.2,
-        (torch.rand(count, 1, 1, 1, device=device) - 0.5) * 0.2,
-    )
-    return images * contrast + light
+    contrast = 1 + (uniform(count, 1, 1, 1) - 0.5) * 0.2
+    brightness = (uniform(count, 1, 1, 1) - 0.5) * 0.2
+    return images * contrast + brightness
 
 
 def platt(logits: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    """Scale and shift that make logits (n,) calibrated log-odds of `positive` (n,) bool.
+    """Platt scaling: scale and shift that make logits (n,) calibrated log-odds of `positive` (n,) bool.
 
-    Platt, "Probabilistic outputs for support vector machines", 1999, with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which keep a perfect
-    separation finite; by Newton steps that are halved until they help (Lin, Lin, Weng 2007).
+    Platt, "Probabilistic outputs for support vector machines", 1999, with his targets (n+ + 1) / (n+ + 2) and
+    1 / (n- + 2), which keep a perfect separation finite.
     """
     target = np.where(positive, (positive.sum() + 1) / (positive.sum() + 2), 1 / ((~positive).sum() + 2))
-    design = np.stack([logits, np.ones_like(logits)], 1)
 
-    def loss(solution: np.ndarray) -> float:
-        odds = design @ solution
-        return float((np.logaddexp(0, odds) - target * odds).sum())
+    def cross_entropy(solution: np.ndarray) -> tuple[float, np.ndarray]:
+        odds = solution[0] * logits + solution[1]
+        error = expit(odds) - target
+        gradient = np.array([(error * logits).mean(), error.mean()])
+        return float((np.logaddexp(0, odds) - target * odds).mean()), gradient
 
-    best = np.array([0.0, math.log((positive.sum() + 1) / ((~positive).sum() + 1))])
-    for _ in range(100):
-        chance = 1 / (1 + np.exp(-np.clip(design @ best, -500, 500)))
-        gradient = design.T @ (chance - target)
-        hessian = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-9 * np.eye(2)
-        step, size = np.linalg.solve(hessian, gradient), 1.0
-        while loss(best - size * step) > loss(best) and size > 1e-10:
-            size /= 2
-        best = best - size * step
-        if np.abs(size * step).max() < 1e-10:
-            break
-    return float(best[0]), float(best[1])
+    start = np.array([0.0, prior_log_odds(positive)])
+    found = minimize(cross_entropy, start, jac=True, method="BFGS", options={"gtol": 1e-9}).x
+    return float(found[0]), float(found[1])
 
 
 def calibration_error(chance: np.ndarray, positive: np.ndarray, bins: int) -> float:
-    """Expected calibration error: mean distance between stated and observed frequency over equal bins of [0, 1], weighted by their faces.
+    """Expected calibration error: mean |stated - observed frequency| over equal bins of [0, 1], by their faces.
 
     Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
     places = np.minimum((chance * bins).astype(int), bins - 1)
-    stated, observed = np.bincount(places, chance, bins), np.bincount(places, positive, bins)
+    stated = np.bincount(places, chance, bins)
+    observed = np.bincount(places, positive, bins)
     return float(np.abs(stated - observed).sum() / len(chance))
 
 
 def mean_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Over the attributes whose known labels have both sides; chance where there is none."""
+    """Mean AUROC of the attributes whose known labels have both sides; 0.5 where there is none. Both (n, A)."""
     areas = [
         float(auroc(scores[known != 0], known[known != 0] == 1)[0])
         for scores, known in zip(logits.T, labels.T, strict=True)
@@ -227,46 +313,47 @@ def mean_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.nanmean(areas)) if np.isfinite(areas).any() else 0.5
 
 
-def calibrate(judge: Judge, logits: np.ndarray, labels: np.ndarray) -> None:
-    """Set scale and shift from the valid split: logits (n, A), labels (n, A). An attribute with one side only keeps its raw logits."""
-    for attribute in range(labels.shape[1]):
-        known = labels[:, attribute] != 0
-        positive = labels[known, attribute] == 1
+def calibrate(model: AttributeClassifier, logits: np.ndarray, labels: np.ndarray) -> None:
+    """Set scale and shift from the valid split: logits (n, A), labels (n, A).
+
+    An attribute whose known labels have one side only keeps its raw logits.
+    """
+    for column in range(labels.shape[1]):
+        known = labels[:, column] != 0
+        positive = labels[known, column] == 1
         if positive.any() and not positive.all():
-            scale, shift = platt(logits[known, attribute], positive)
-            judge.scale[attribute], judge.shift[attribute] = scale, shift - prior_odds(positive)
+            scale, shift = platt(logits[known, column], positive)
+            model.scale[column] = scale
+            model.shift[column] = shift - prior_log_odds(positive)
 
 
-def prior_odds(positive: np.ndarray) -> float:
+def prior_log_odds(positive: np.ndarray) -> float:
     """Log-odds of the positives among (n,) bool, smoothed as Platt's targets are."""
     return math.log((positive.sum() + 1) / ((~positive).sum() + 1))
 
 
-def figures(
-    evidence: np.ndarray, labels: np.ndarray, prior: float, min_auroc: float, bins: int
+def attribute_scores(
+    log_odds: np.ndarray, labels: np.ndarray, prior: float, min_auroc: float, bins: int
 ) -> dict[str, float | bool | None]:
-    """How well one attribute is judged on the test split: evidence (n,), labels (n,), `prior` the log-odds among the valid faces.
+    """Test scores of one attribute from log-odds ratios (n,) and labels (n,); `prior`: its log-odds in valid.
 
-    AUROC, balanced accuracy (at evidence 0), expected calibration error, spread of the evidence, and whether AUROC reaches `min_auroc`; figures
-    are None where the known labels have one side only, and such an attribute is not judged.
+    AUROC, balanced accuracy (threshold 0), expected calibration error, standard deviation of the log-odds
+    ratio, and whether it is usable, that is whether AUROC reaches `min_auroc`. Where the known labels have one
+    side only the scores are None and the attribute is not usable.
     """
     known = labels != 0
-    positive, seen = labels[known] == 1, evidence[known]
-    spread = max(float(evidence.std()), 1e-6)
+    positive = labels[known] == 1
+    seen = log_odds[known]
+    deviation = max(float(log_odds.std()), 1e-6)
     if positive.all() or not positive.any():
-        return {
-            "auroc": None,
-            "balanced_accuracy": None,
-            "calibration_error": None,
-            "spread": spread,
-            "judges": False,
-        }
+        missing = dict.fromkeys(("auroc", "balanced_accuracy", "calibration_error"))
+        return {**missing, "deviation": deviation, "usable": False}
     area = float(auroc(seen, positive)[0])
-    chance = 1 / (1 + np.exp(-np.clip(seen + prior, -500, 500)))
+    accuracy = ((seen[positive] > 0).mean() + (seen[~positive] <= 0).mean()) / 2
     return {
         "auroc": area,
-        "balanced_accuracy": float(((seen[positive] > 0).mean() + (seen[~positive] <= 0).mean()) / 2),
-        "calibration_error": calibration_error(chance, positive, bins),
-        "spread": spread,
-        "judges": area >= min_auroc,
+        "balanced_accuracy": float(accuracy),
+        "calibration_error": calibration_error(expit(seen + prior), positive, bins),
+        "deviation": deviation,
+        "usable": area >= min_auroc,
     }

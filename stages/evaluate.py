@@ -170,8 +170,8 @@ def judged(judges: Path, plots: Path) -> dict[str, Any]:
     table = pd.read_csv(judges / "scores.csv")
     table.to_csv(plots / "judge.csv", index=False, lineterminator="\n")
     first = table[table["width"] == table["width"].iloc[0]]
-    means = numbers(first[first["judges"]][["auroc", "balanced_accuracy", "calibration_error"]].mean())
-    return {"judge": {"attributes": int(first["judges"].sum()), **means}}
+    means = numbers(first[first["usable"]][["auroc", "balanced_accuracy", "calibration_error"]].mean())
+    return {"judge": {"attributes": int(first["usable"].sum()), **means}}
 
 
 def scored(scores: Path, plots: Path) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""Draw new faces from the model's prior and let a judge score them: labelled codes without a labelled face, InterFaceGAN's own way to its boundaries.
+"""Draw new faces from the model's prior and label them by a classifier, as InterFaceGAN does: codes and labels.
 
 in    data/crops/        table.csv: the attributes
       data/model/        the trained model
-      data/classifier/   the judges
+      data/classifier/   the classifiers
 out   data/imagined/     codes.npy    float32 (M, D), from the prior at temperature 1
-                         labels.npy   int8 (M, A) in the order of table.csv: 1 and -1 for the extremes of the judge's score, 0 between them
+                         labels.npy   int8 (M, A) in the order of table.csv: 1 and -1 for the extremes of the
+                                      classifier's score, 0 between them
       an empty folder where imagine.faces is 0: directions are then those of the data's own faces and labels
 
-Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section 3.1. The last judge scores: with two of them
-(classifier.widths) the first, who rates edits, has not drawn the directions.
+Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section 3.1.
+The last classifier labels: with two of them (classifier.widths) the first, which scores edits, has not labelled
+the faces that the directions come from.
 """
 
 import sys
@@ -20,13 +22,14 @@ import torch
 from pydantic import Field
 
 from faces import checkpoints
-from faces.classifier import Panel
+from faces.classifier import Ensemble
 from faces.core.batches import batches
 from faces.core.console import Progress, stop
 from faces.core.files import new_folder
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.metrics.label_stats import extremes
+from faces.models import Model
 from faces.nn.device import pick_device
 
 
@@ -42,35 +45,45 @@ class Params(Group):
 
 
 @torch.no_grad()
-def imagine(
-    model: torch.nn.Module, panel: Panel, params: Imagine, seed: int, codes: np.ndarray
-) -> np.ndarray:
-    """Fill `codes` (M, D) from the prior; the evidence (M, A) that the last judge finds in the faces they decode to."""
-    device, generator, evidence = next(model.parameters()).device, torch.Generator().manual_seed(seed), []
+def imagine(model: Model, ensemble: Ensemble, params: Imagine, seed: int, codes: np.ndarray) -> np.ndarray:
+    """Fill `codes` (M, D) from the prior; log-odds ratios (M, A) that the last classifier reads in their faces."""
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    last = len(ensemble.classifiers) - 1
+    log_odds = []
     bar = Progress("imagine", len(codes), "faces")
     for rows in batches(len(codes), params.batch):
         drawn = model.sample(rows.stop - rows.start, generator, 1.0)
         codes[rows] = drawn.cpu().numpy()
-        evidence.append(panel.look(len(panel.judges) - 1, model.decode(drawn.to(device)).clamp(-1, 1))[0])
+        faces = model.decode(drawn.to(device)).clamp(-1, 1)
+        log_odds.append(ensemble.predict(last, faces)[0])
         bar.update(rows.stop)
     bar.close()
-    return np.concatenate(evidence)
+    return np.concatenate(log_odds)
 
 
-def main(crops_folder: Path, weights: Path, judges: Path, out: Path) -> None:
+def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> None:
+    """Write codes and labels of `imagine.faces` faces, or an empty folder where that is 0. Raises ValueError."""
+    crops = Crops.open(crops_folder)
+    with new_folder(out) as folder:
+        if not params.imagine.faces:
+            return
+        device = pick_device()
+        model = checkpoints.load(weights)[0].to(device)
+        ensemble = Ensemble.open(classifiers).to(device)
+        shape = (params.imagine.faces, model.code_length)
+        codes = np.lib.format.open_memmap(folder / "codes.npy", "w+", np.float32, shape)
+        log_odds = imagine(model, ensemble, params.imagine, params.seed, codes)
+        labels = np.zeros((len(codes), len(crops.attributes)), np.int8)
+        columns = [crops.attributes.index(name) for name in ensemble.attributes]
+        labels[:, columns] = extremes(log_odds, round(params.imagine.extremes * len(codes)))
+        codes.flush()
+        np.save(folder / "labels.npy", labels)
+
+
+def main(crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> None:
     try:
-        params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
-        with new_folder(out) as folder:
-            if params.imagine.faces:
-                model, panel = checkpoints.load(weights)[0].to(device), Panel.open(judges).to(device)
-                shape = (params.imagine.faces, model.code_length)
-                codes = np.lib.format.open_memmap(folder / "codes.npy", "w+", np.float32, shape)
-                evidence = imagine(model, panel, params.imagine, params.seed, codes)
-                labels = np.zeros((len(codes), len(crops.attributes)), np.int8)
-                columns = [crops.attributes.index(name) for name in panel.attributes]
-                labels[:, columns] = extremes(evidence, round(params.imagine.extremes * len(codes)))
-                codes.flush()
-                np.save(folder / "labels.npy", labels)
+        run(load(Params), crops_folder, weights, classifiers, out)
     except ValueError as error:
         raise stop(error) from None
 

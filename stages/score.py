@@ -29,7 +29,7 @@ from pydantic import Field
 from torch import Tensor
 
 from faces import checkpoints
-from faces.classifier import Panel
+from faces.classifier import Ensemble
 from faces.core.console import Progress, stop
 from faces.core.files import new_folder
 from faces.core.params import Group, load, one_of
@@ -152,7 +152,7 @@ def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges
         model, _ = checkpoints.load(weights)
         names = [one_of("score.estimators", name, params.estimators) for name in params.score.estimators]
         directions = {name: Directions.open(vectors, name) for name in names}
-        panel, network = Panel.open(judges).to(device), perceptual.load("efficientnet_lite0", "", device)
+        panel, network = Ensemble.open(judges).to(device), perceptual.load("efficientnet_lite0", "", device)
         pairs = Counterfactuals.open(crops_folder, crops.table["name"])
         bench = Bench(
             params.score,

@@ -55,9 +55,10 @@ PARAMS = {
 VAE = {
     "code_length": 12,
     "width": 8,
-    "blocks": 0,
+    "encoder_blocks": 0,
+    "decoder_blocks": 0,
     "linear_in": 32,
-    "linear_out": 32,
+    "linear_out": 16,
     "finish": 0.0,
     "features": 0.0,
     "contrast": 0.0,

@@ -1,4 +1,4 @@
-"""The flow of codes against worlds whose counterfactuals are known, and the contract that both editors keep."""
+"""The flow of codes in worlds whose counterfactuals are known, and the contract that both editors keep."""
 
 import dataclasses
 from dataclasses import dataclass

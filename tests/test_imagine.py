@@ -1,4 +1,4 @@
-"""InterFaceGAN's route: what a judge reads in invented faces becomes labels of their codes."""
+"""Imagined faces: what a classifier reads in decoded samples becomes labels of their codes."""
 
 import json
 
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from faces import checkpoints, models
-from faces.classifier import Judge, Panel
+from faces.classifier import AttributeClassifier, Ensemble
 from faces.core.params import parse
 from faces.data.crops import read_geometry
 from faces.ingest import writer
@@ -37,26 +37,26 @@ class Painter(nn.Module):
         return codes[:, 2, None, None, None] * self.brush
 
 
-class Brightness(Judge):
-    """A judge that sees brightness, `sign` times."""
+class Brightness(AttributeClassifier):
+    """Reads brightness, `sign` times."""
 
     def __init__(self, sign: float) -> None:
         nn.Module.__init__(self)
         self.sign = sign
 
-    def evidence(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def log_odds(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.sign * images.mean((1, 2, 3))[:, None], images.flatten(1)
 
 
-def test_codes_are_labelled_by_what_the_last_judge_sees_in_their_faces():
-    panel = Panel((Brightness(-1.0), Brightness(1.0)), ("Bright",), (0,), np.ones((2, 1)))
+def test_codes_are_labelled_by_what_the_last_classifier_reads_in_their_faces():
+    ensemble = Ensemble((Brightness(-1.0), Brightness(1.0)), ("Bright",), (0,), np.ones((2, 1)))
     codes = np.empty((200, 4), np.float32)
-    evidence = imagine.imagine(Painter(), panel, parse(imagine.Imagine, SETTINGS), 7, codes)
-    np.testing.assert_allclose(evidence[:, 0], 0.1 * codes[:, 2], rtol=1e-5)
+    log_odds = imagine.imagine(Painter(), ensemble, parse(imagine.Imagine, SETTINGS), 7, codes)
+    np.testing.assert_allclose(log_odds[:, 0], 0.1 * codes[:, 2], rtol=1e-5)
     np.testing.assert_array_equal(
         codes[:64], Painter().sample(64, torch.Generator().manual_seed(7), 1.0).numpy()
     )
-    labels = extremes(evidence, 20)[:, 0]
+    labels = extremes(log_odds, 20)[:, 0]
     assert (codes[labels == 1, 2].min() >= np.sort(codes[:, 2])[-20]) and (
         codes[labels == -1, 2].max() <= np.sort(codes[:, 2])[19]
     )
@@ -64,9 +64,9 @@ def test_codes_are_labelled_by_what_the_last_judge_sees_in_their_faces():
 
 @pytest.fixture
 def project(tmp_path, monkeypatch, params):
-    """A table of two attributes, a small model, and a judge that can judge the second only."""
+    """A table of two attributes, a small model, and a classifier that reads only the second well enough."""
     monkeypatch.chdir(tmp_path)
-    for name in ("crops", "model", "judges"):
+    for name in ("crops", "model", "classifiers"):
         (tmp_path / name).mkdir()
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(8)], "split": "train", "Rare": -1, "Smiling": 1})
     writer.write_labels(tmp_path / "crops/table.csv", table)
@@ -80,20 +80,29 @@ def project(tmp_path, monkeypatch, params):
     checkpoints.save(
         tmp_path / "model", "vae", config, read_geometry(tmp_path / "crops/geometry.json"), model
     )
-    save_file(nn.ModuleList([Judge(32, 2, 4, 8)]).state_dict(), tmp_path / "judges/judge.safetensors")
-    figures = {"Rare": {"judges": False, "spread": 1.0}, "Smiling": {"judges": True, "spread": 1.0}}
-    about = {"attributes": ["Rare", "Smiling"], "size": 32, "widths": [4], "features": 8, "judges": [figures]}
-    (tmp_path / "judges/judge.json").write_text(json.dumps(about))
+    save_file(
+        nn.ModuleList([AttributeClassifier(32, 2, 4, 8)]).state_dict(),
+        tmp_path / "classifiers/classifier.safetensors",
+    )
+    figures = {"Rare": {"usable": False, "deviation": 1.0}, "Smiling": {"usable": True, "deviation": 1.0}}
+    about = {
+        "attributes": ["Rare", "Smiling"],
+        "size": 32,
+        "widths": [4],
+        "features": 8,
+        "classifiers": [figures],
+    }
+    (tmp_path / "classifiers/classifier.json").write_text(json.dumps(about))
 
     def run(**changes):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "imagine": SETTINGS | changes}))
-        imagine.main(*(tmp_path / name for name in ("crops", "model", "judges", "out")))
+        imagine.main(*(tmp_path / name for name in ("crops", "model", "classifiers", "out")))
         return tmp_path / "out"
 
     return run
 
 
-def test_the_stage_labels_the_attributes_that_can_be_judged(project):
+def test_the_stage_labels_the_attributes_that_can_be_read(project):
     out = project()
     codes, labels = np.load(out / "codes.npy"), np.load(out / "labels.npy")
     assert codes.shape == (200, 6) and labels.shape == (200, 2)

@@ -13,7 +13,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from skimage import data
 from torchvision.models import vgg
 
-from faces.classifier import Judge
+from faces.classifier import AttributeClassifier
 from faces.ingest import writer
 from faces.nn import perceptual
 from faces.nn.perceptual import WeightsError
@@ -181,7 +181,7 @@ def test_weights_that_cannot_be_used_are_named(tmp_path, monkeypatch):
 def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     """The features are what leaves the classifier's first convolution and its first two residual blocks."""
     torch.manual_seed(0)
-    critic = Judge(32, 3, perceptual.ClassifierTrunk.WIDTH, 8).eval()
+    critic = AttributeClassifier(32, 3, perceptual.ClassifierTrunk.WIDTH, 8).eval()
     network = perceptual.load(
         "classifier", named_by_hash(tmp_path, "classifier", train_features.state_dict()), CPU
     )
@@ -203,7 +203,7 @@ def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"python -m ops\.train_features data/crops FOLDER"):
         perceptual.load("classifier", "", CPU)
-    judge = Judge(32, 1, params["classifier"]["widths"][0], 8)
+    judge = AttributeClassifier(32, 1, params["classifier"]["widths"][0], 8)
     with pytest.raises(WeightsError, match="not the weights of classifier"):
         perceptual.load("classifier", named_by_hash(tmp_path, "judge", judge.state_dict()), CPU)
     crops = tmp_path / "crops"

@@ -333,42 +333,6 @@ def test_compare_is_zero_for_equals_and_the_pyramid_by_hand(model):
     assert features.min() > 0
 
 
-def test_refine_lowers_the_loss_of_each_image_and_never_raises_it(model):
-    images = pictures(4)
-    codes = model.encode(images).detach()
-
-    def loss(codes: Tensor) -> Tensor:
-        with torch.no_grad():
-            pixels, features = model.compare(model.smooth(codes, 2, 1.0), images)
-        return pixels + 0.1 * features
-
-    found = model.refine(images, codes, 40, 0.05)
-    assert (loss(found) < 0.95 * loss(codes)).all()
-    assert (loss(model.refine(images, codes, 3, 50.0)) <= loss(codes) + 1e-6).all()  # steps far too long
-    assert torch.allclose(model.refine(images, codes, 0, 0.05), codes, atol=1e-6)
-    assert all(weight.grad is None for weight in model.parameters())
-
-
-def test_refine_treats_each_image_as_if_it_were_alone(model):
-    images = pictures(4)
-    codes = model.encode(images).detach()
-    together = model.refine(
-        images, codes, 10, 0.05
-    )  # by 40 steps Adam has magnified the rounding that differs with the batch
-    for row in range(4):
-        alone = model.refine(images[row : row + 1], codes[row : row + 1], 10, 0.05)
-        assert torch.allclose(alone, together[row : row + 1], atol=1e-5)
-    assert not torch.allclose(together, codes, atol=0.1)
-
-
-def test_refine_works_on_a_frozen_model_without_gradients(model):
-    images, codes = pictures(2), torch.randn(2, 16)
-    expected = model.refine(images, codes, 5, 0.05)
-    model.requires_grad_(False)
-    with torch.no_grad():
-        assert torch.equal(model.refine(images, codes, 5, 0.05), expected)
-
-
 def test_save_and_load_half_grown(model, tmp_path):
     train(model, pictures(8), 0.2, 2)  # in the fade to level 1, at 8x8
     torch.save(model.state_dict(), tmp_path / "model.pt")

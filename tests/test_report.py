@@ -134,7 +134,7 @@ def full() -> Evidence:
                 "width": 16,
                 "attribute": ["Smiling", "Male", "Bald"],
                 "auroc": [0.99, 0.61, 0.93],
-                "judges": [True, False, True],
+                "usable": [True, False, True],
             }
         ),
         levels=pd.DataFrame(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from faces.core.console import UNFIT
 from faces.core.files import write_json
 from faces.ingest import writer
-from stages.train import average, learning_rate, rows_of_step
+from stages.train import rows_of_step
 from tests.conftest import ROOT
 
 SMALL = {"code_length": 8, "width": 4, "linear_in": 16, "linear_out": 16, "batch": 8}
@@ -164,24 +164,3 @@ def test_every_epoch_sees_every_row_once():
         np.testing.assert_array_equal(np.sort(seen[50 * epoch : 50 * epoch + 50]), rows)
     assert not np.array_equal(seen[:50], seen[50:100])
     assert not np.array_equal(seen[:8], rows_of_step(rows, 2, 0, 8))
-
-
-def test_the_learning_rate_rises_then_falls():
-    assert learning_rate(0.0, 1.0, 0.1, "cosine") == 0
-    assert learning_rate(0.1, 1.0, 0.1, "cosine") == pytest.approx(0.9755, abs=1e-4)
-    assert learning_rate(0.5, 1.0, 0.1, "cosine") == pytest.approx(0.5)
-    assert learning_rate(1.0, 1.0, 0.1, "cosine") == pytest.approx(0)
-    assert learning_rate(0.9, 1.0, 0.0, "none") == 1
-    assert [
-        learning_rate(progress, 2.0, 0.1, "late") for progress in (0.05, 0.1, 0.7, 0.85, 1.0)
-    ] == pytest.approx([1, 2, 2, 1, 0])
-
-
-def test_the_average_moves_weights_and_takes_buffers():
-    kept, current = torch.nn.BatchNorm2d(1), torch.nn.BatchNorm2d(1)
-    with torch.no_grad():
-        current.weight.fill_(3.0)
-        current.running_mean.fill_(5.0)
-    average(kept, current, 0.25)
-    assert kept.weight.item() == pytest.approx(1 + 0.25 * 2)
-    assert kept.running_mean.item() == 5.0

@@ -34,32 +34,53 @@ def test_calibrated_likelihood_is_that_of_the_best_variance():
     )
 
 
-def test_the_flagship_begins_as_principal_components(params):
-    """Pictures of rank 5 plus noise: after `prepare`, decode(encode(x)) is the projection on the principal components, and codes have unit variance."""
+def rank_five() -> torch.Tensor:
+    """256 pictures of 32 pixels: five factors and noise."""
     torch.manual_seed(0)
-    config = models.config(
-        "vae", {"vae": {**params["models"]["vae"], "code_length": 5, "linear_in": 32, "linear_out": 32}}
-    )
     axes = torch.linalg.qr(torch.randn(3 * 32 * 32, 5)).Q
-    images = (
-        torch.randn(256, 5) * torch.tensor([9.0, 7.0, 5.0, 4.0, 3.0]) @ axes.T + 0.2 * torch.randn(256, 3072)
-    ).view(-1, 3, 32, 32)
-    model = models.find("vae").Model(config, 32)
+    factors = torch.randn(256, 5) * torch.tensor([9.0, 7.0, 5.0, 4.0, 3.0])
+    return (factors @ axes.T + 0.2 * torch.randn(256, 3072)).view(-1, 3, 32, 32)
+
+
+def closed_form(images: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best linear VAE by singular values: rebuilt images, codes' variance (count,), posterior variance (count,)."""
+    flat = images.flatten(1)
+    centred = flat - flat.mean(0)
+    _, values, v = torch.linalg.svd(centred, full_matrices=False)
+    eigenvalues = values[:count].square() / len(flat)
+    noise = (centred.square().sum() / len(flat) - eigenvalues.sum()) / (flat.shape[1] - count)
+    shrunk = 1 - noise / eigenvalues
+    rebuilt = centred @ v[:count].T * shrunk @ v[:count] + flat.mean(0)
+    return rebuilt.view_as(images), shrunk, noise / eigenvalues
+
+
+def begun(params, images: torch.Tensor, code_length: int, linear_out: int) -> tuple[torch.Tensor, ...]:
+    """What the model of 64 pixels makes of images just after `prepare`: codes, log-variances, linear pictures, decodings."""
+    changes = {"code_length": code_length, "linear_in": 32, "linear_out": linear_out}
+    model = models.find("vae").Model(
+        models.config("vae", {"vae": {**params["models"]["vae"], **changes}}), 64
+    )
     model.prepare(images)
     model.eval()
     with torch.no_grad():
         mean, logvar = model.posterior(images)
-        rebuilt = model.decode(mean)
-    flat = images.flatten(1)
-    centred = flat - flat.mean(0)
-    _, _, v = torch.linalg.svd(centred, full_matrices=False)
-    eigenvalues = torch.linalg.svdvals(centred)[:5].square() / 256
-    noise = (centred.square().sum() / 256 - eigenvalues.sum()) / (3072 - 5)
-    shrunk = 1 - noise / eigenvalues
-    projected = centred @ v[:5].T * shrunk @ v[:5] + flat.mean(0)
-    torch.testing.assert_close(rebuilt.flatten(1), projected, atol=2e-3, rtol=0)
-    torch.testing.assert_close(mean.var(0, correction=0), shrunk, atol=1e-3, rtol=0)
-    torch.testing.assert_close(logvar[0], torch.log(noise / eigenvalues), atol=0.01, rtol=0)
+        return (
+            mean,
+            logvar,
+            model.decoder.linear(mean).view(-1, 3, linear_out, linear_out),
+            model.decode(mean),
+        )
+
+
+def test_the_flagship_begins_as_principal_components(params):
+    """Pictures of rank 5 plus noise, at 32 pixels and doubled: the posterior and the picture are those of the best linear VAE."""
+    small = rank_five()
+    mean, logvar, picture, decoded = begun(params, F.interpolate(small, (64, 64)), 5, 32)
+    rebuilt, spread, variance = closed_form(small, 5)
+    torch.testing.assert_close(picture, rebuilt, atol=2e-3, rtol=0)
+    torch.testing.assert_close(decoded, F.interpolate(picture, (64, 64), mode="bilinear"))
+    torch.testing.assert_close(mean.var(0, correction=0), spread, atol=1e-3, rtol=0)
+    torch.testing.assert_close(logvar[0], variance.log(), atol=0.01, rtol=0)
 
 
 def test_the_soft_bound_of_a_log_variance_can_be_undone():
@@ -86,45 +107,46 @@ def test_an_equalised_layer_begins_as_a_plain_one_and_moves_less():
     torch.testing.assert_close(near, far / 8)
 
 
-def test_a_linear_map_sees_whole_squares_of_pixels(params):
-    config = models.config("vae", {"vae": {**params["models"]["vae"], "linear_in": 24, "linear_out": 24}})
+def test_the_linear_maps_fit_the_picture(params):
+    def build(**changes):
+        return models.find("vae").Model(
+            models.config("vae", {"vae": {**params["models"]["vae"], **changes}}), 32
+        )
+
     with pytest.raises(
-        ParamsError, match=r"models.vae.linear_in = 24 does not divide 32 pixels, allowed: 1, 2, 4, 8, 16, 32"
+        ParamsError, match=r"linear_in = 24 does not suit 32 pixels, allowed: 1, 2, 4, 8, 16, 32"
     ):
-        models.find("vae").Model(config, 32)
-    model = models.find("vae").Model(config.model_copy(update={"linear_in": 8}), 32)
-    assert model.decode(torch.zeros(1, model.code_length)).shape == (1, 3, 32, 32), (
-        "what is drawn is stretched, whatever its size"
-    )
+        build(linear_in=24)
+    with pytest.raises(ParamsError, match=r"linear_out = 12 does not suit 32 pixels, allowed: 4, 8, 16"):
+        build(linear_out=12)
+    for linear_out in (4, 8, 16, 64):
+        model = build(linear_out=linear_out)
+        assert model.decode(torch.zeros(1, model.code_length)).shape == (1, 3, 32, 32)
 
 
 def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(params):
-    """It begins as the same principal components, seen from further away: what it draws is the larger rebuilt picture, shrunk."""
+    """It begins as the same principal components, seen from further away."""
+    small = rank_five()
+    _, _, picture, _ = begun(params, F.interpolate(small, (64, 64)), 5, 16)
+    expected = F.interpolate(closed_form(small, 5)[0], (16, 16), mode="bilinear", antialias=True)
+    torch.testing.assert_close(picture, expected, atol=2e-3, rtol=0)
+
+
+def test_the_convolutions_see_the_linear_picture(params):
+    """With nothing from the code itself, a change of the linear picture changes what they draw, only near it."""
     torch.manual_seed(0)
-    images = F.interpolate(torch.randn(64, 3, 4, 4), (32, 32), mode="bicubic")
-
-    def begun(linear_out: int) -> torch.Tensor:
-        torch.manual_seed(1)  # of the random projection that finds the components
-        config = models.config(
-            "vae",
-            {
-                "vae": {
-                    **params["models"]["vae"],
-                    "code_length": 12,
-                    "linear_in": 32,
-                    "linear_out": linear_out,
-                }
-            },
-        )
-        model = models.find("vae").Model(config, 32)
-        torch.manual_seed(2)
-        model.prepare(images)
-        model.eval()
-        with torch.no_grad():
-            return model.decoder.linear(model.encode(images)).view(64, 3, linear_out, linear_out)
-
-    small = F.interpolate(begun(32), (16, 16), mode="bilinear", antialias=True)
-    torch.testing.assert_close(begun(16), small, atol=1e-4, rtol=1e-4)
+    model = models.find("vae").Model(models.config("vae", params["models"]), 32).eval()
+    picture = torch.randn(1, 3, 16, 16)
+    changed = picture.clone()
+    changed[..., 0, 0] += 1
+    grown = torch.zeros(1, params["models"]["vae"]["width"], 16, 16)
+    with torch.no_grad():
+        plain, other = (model.decoder.draw(torch.cat([grown, x], 1)) for x in (picture, changed))
+    moved = (plain != other).any(1)[0]
+    reach = 2 * (
+        1 + 2 * params["models"]["vae"]["decoder_blocks"] + 1 + 1
+    )  # pixels of the image, by 3 x 3 kernels
+    assert moved[0, 0] and not moved[reach:].any() and not moved[:, reach:].any()
 
 
 def finishing(params, images: torch.Tensor, decoded: torch.Tensor, features: float, contrast: float) -> float:
@@ -145,6 +167,16 @@ def test_the_last_phase_weighs_pixels_features_and_contrast(params):
     assert finishing(params, images, decoded, 0.0, 0.0) == pytest.approx(pixels, rel=1e-6)
     expected = 0.5 * pixels + 0.25 * features + 0.25 * contrast
     assert finishing(params, images, decoded, 0.25, 0.25) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("features", "contrast"), [(0.9, 0.2), (0.5, 0.5)])
+def test_shares_that_leave_nothing_to_the_pixels_are_refused(features, contrast, params):
+    """Before any work: with a negative share, training would reward wrong pixels."""
+    values = {**params["models"]["vae"], "features": features, "contrast": contrast}
+    with pytest.raises(
+        ParamsError, match=r"^params\.yaml: models\.vae\.features \+ models\.vae\.contrast = 1"
+    ):
+        models.config("vae", {"vae": values})
 
 
 def test_contrast_of_stripes():

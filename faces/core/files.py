@@ -1,4 +1,7 @@
-"""Writing so that nothing is ever seen half-written: beside the goal under a temporary name, then renamed into place."""
+"""Files and folders: written under a temporary name and renamed into place, so nothing is ever half-written.
+
+One format each for JSON and CSV, so that the same values are the same bytes.
+"""
 
 import hashlib
 import json
@@ -8,7 +11,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -40,7 +48,10 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def fingerprint(settings: Any, paths: Iterable[Path]) -> str:
-    """16 hexadecimal digits of what unfinished work depends on: plain settings, the content of `paths`, and every file of ours that is loaded."""
+    """Key of unfinished work, 16 hexadecimal digits: a hash of all that it depends on.
+
+    That is plain `settings`, the content of `paths`, and every file of faces/ and stages/ that is loaded.
+    """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     ours = [
         module.__file__
@@ -53,9 +64,24 @@ def fingerprint(settings: Any, paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def read_json(path: Path) -> Any:
+    """The values in a JSON file. Raises FileNotFoundError, or ValueError where it is not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_json(path: Path, values: Any) -> None:
-    """Sorted keys, two spaces, one newline at the end: the same values are the same bytes. NaN and infinity are refused."""
+    """JSON with sorted keys, two spaces, one newline at the end. NaN and infinity raise ValueError."""
+    text = json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n"
     with new_file(path) as draft:
-        draft.write_text(
-            json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """CSV without the index, floats to six significant digits."""
+    with new_file(path) as draft:
+        table.to_csv(draft, index=False, lineterminator="\n", float_format="%.6g")
+
+
+def open_npy(path: Path) -> np.ndarray:
+    """A .npy file as a read-only memory map; pickled objects are refused."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)

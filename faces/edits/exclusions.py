@@ -63,7 +63,7 @@ def switched(attribute: int, values: np.ndarray, labels: np.ndarray, pairs: np.n
 
 
 def goals(labels: np.ndarray, wanted: np.ndarray, pairs: np.ndarray, locked: np.ndarray | None) -> np.ndarray:
-    """The labels of faces after an edit: labels (F, A) in [-1, 1] become wanted (F, A), 1 or -1, wherever that is not 0. (F, A) float32.
+    """The labels of faces after an edit: labels (F, A) in [-1, 1] become wanted (F, A), 1 or -1, where that is not 0.
 
     What one of the exclusions `pairs` (R, A) rules out beside a wanted label goes, unless it is wanted itself, locked (A,), or unknown, 0.
     """

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.edits.directions import Directions
@@ -46,7 +46,7 @@ def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write `arrays` as float32 in one safetensors file."""
-    save_file({name: np.ascontiguousarray(array, "<f4") for name, array in arrays.items()}, path)
+    path.write_bytes(save({name: np.ascontiguousarray(array, "<f4") for name, array in arrays.items()}))
 
 
 def digest(path: Path) -> dict[str, Any]:

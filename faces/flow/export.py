@@ -1,7 +1,8 @@
 """The flow of codes as ONNX, integrator included: what the website's sliders run.
 
 abduct.onnx    codes (B, D), labels (B, A) -> noise (B, K): once for a face
-predict.onnx   codes (B, D), noise (B, K), labels (B, A), goal (B, A), strength (B,) -> edited (B, D): once for each step of a slider
+predict.onnx   codes (B, D), noise (B, K), labels (B, A), goal (B, A), strength (B,) -> edited (B, D):
+               once for each step of a slider
 
 All are float32. faces/flow/editing.py says what they compute.
 """

@@ -136,7 +136,7 @@ def train(
     """
     rest = flow.rest(codes, labels)
     held_rest = flow.rest(*held)
-    weight = flow.visible**settings.weighting
+    weight = (flow.visible * flow.variance.sqrt()) ** settings.weighting / flow.variance
     weight = weight / (weight * flow.variance).mean()
     generator = torch.Generator().manual_seed(seed)
     average = copy.deepcopy(flow)

@@ -8,29 +8,27 @@ Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Network
 Samples come from a Gaussian fitted to the codes during training (faces/nn/layers.py, CodeNorm).
 """
 
-from collections.abc import Iterator
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.nn import layers as bricks
-from faces.nn.layers import Autoencoder, convolution
+from faces import models
+from faces.nn.layers import convolution, upsampling_decoder, widths
 
 
-class Config(bricks.Config):
+class Config(models.Config):
     code_length: int  # D
     width: int  # channels at the image's size; each halving doubles them
 
 
-class Model(Autoencoder):
+class Model(models.Autoencoder):
     def __init__(self, config: Config, size: int) -> None:
         super().__init__(config.code_length)
-        channels = bricks.widths(size, config.width)
+        channels = widths(size, config.width)
         layers: list[nn.Module] = []
         for inputs, outputs in zip([3, *channels], channels, strict=False):
             layers += [convolution(inputs, outputs), nn.MaxPool2d(2)]
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, config.code_length))
-        self.decoder = bricks.upsampling_decoder(size, config.width, config.code_length)
+        self.decoder = upsampling_decoder(size, config.width, config.code_length)
 
     def encode(self, images: Tensor) -> Tensor:
         return self.norm(self.encoder(images))
@@ -38,6 +36,6 @@ class Model(Autoencoder):
     def decode(self, codes: Tensor) -> Tensor:
         return self.decoder(codes).float()
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> models.Losses:
         loss = F.mse_loss(self.decode(self.encode(images)), images)
         yield "autoencoder", loss, {"loss": loss, "mse": loss}

@@ -12,9 +12,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces.nn import layers as bricks
 from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussian
-from faces.nn.layers import Fold
+from faces.nn.layers import Fold, strided_encoder, widths
 
 
 class Config(TextbookConfig):
@@ -25,7 +24,7 @@ class Config(TextbookConfig):
 
 def transposed_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
     """(B, inputs) -> (B, 3, size, size) in [-1, 1]."""
-    channels = bricks.widths(size, width)[::-1]
+    channels = widths(size, width)[::-1]
     layers: list[nn.Module] = []
     for wide, narrow in pairwise(channels):
         layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
@@ -43,7 +42,7 @@ def transposed_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
 
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
-        encoder = bricks.strided_encoder(size, config.width, 2 * config.code_length)
+        encoder = strided_encoder(size, config.width, 2 * config.code_length)
         super().__init__(
             config, config.code_length, encoder, transposed_decoder(size, config.width, config.code_length)
         )

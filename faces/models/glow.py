@@ -14,7 +14,6 @@ The flow computes in the precision of its weights whatever autocast does around 
 """
 
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -22,13 +21,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from faces import models
 from faces.core.params import FILE, ParamsError
 from faces.nn import distributed
-from faces.nn import layers as bricks
 from faces.nn.device import double
 
 
-class Config(bricks.Config):
+class Config(models.Config):
     """The flow's shape, and the depth of colour that its likelihood is about."""
 
     levels: int = Field(ge=1)  # L: times the image is halved; the size must be a multiple of 2^L
@@ -245,7 +244,7 @@ class Level(nn.Module):
         return mean, 3 * (log_std / 3).tanh()
 
 
-class Model(nn.Module):
+class Model(models.Model):
     """The flow between images and codes. `initialised` says whether actnorm has seen its first images; it is saved with the weights."""
 
     def __init__(self, config: Config, size: int) -> None:
@@ -273,9 +272,6 @@ class Model(nn.Module):
             self.flow(dequantised(images[:256], self.config.n_bits), fit=True)
             self.initialised.fill_(True)
 
-    def phase(self, progress: float) -> int:
-        return 0
-
     def encode(self, images: Tensor) -> Tensor:
         """A value of 256 stands for the middle of its bin, whatever n_bits: nothing is rounded, so that `decode` gives the image back."""
         return self.flow(((images + 1) * 127.5 + 0.5) / 256 - 0.5)[0]
@@ -290,7 +286,7 @@ class Model(nn.Module):
             count, self.code_length, generator=generator, device=generator.device
         ).to(self.levels[-1].top)
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> models.Losses:
         if self.training:
             self.prepare(images)
         eps, log_det = self.flow(dequantised(images, self.config.n_bits))

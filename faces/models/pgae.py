@@ -13,7 +13,6 @@ decoding are sums without a branch, at full size from the first step on.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -21,16 +20,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from faces.nn import layers as bricks
+from faces import models
 from faces.nn import perceptual
 from faces.nn.gaussian_vae import calibrated_gaussian
-from faces.nn.layers import Autoencoder, Fold, convolution
+from faces.nn.layers import Fold, convolution
 
 SMALLEST = 8  # pixels a side at the first level
 SEEING = 32  # pixels a side from which features are compared
 
 
-class Config(bricks.Config):
+class Config(models.Config):
     code_length: int  # D
     width: int  # channels at the image's size; each halving doubles them
     growing: Annotated[
@@ -71,7 +70,7 @@ def faded(below: Tensor, here: Tensor, alpha: Tensor) -> Tensor:
     return (1 - alpha) * below + alpha * here
 
 
-class Model(Autoencoder):
+class Model(models.Autoencoder):
     def __init__(self, config: Config, size: int) -> None:
         super().__init__(config.code_length)
         self.config, self.size = config, size
@@ -109,7 +108,7 @@ class Model(Autoencoder):
     def decode(self, codes: Tensor) -> Tensor:
         return self._decode(codes, self.levels - 1)
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> models.Losses:
         level = self.grow(progress)
         side = SMALLEST * 2**level
         images = F.avg_pool2d(images, self.size // side)

@@ -45,14 +45,15 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from faces import models
 from faces.core.params import FILE, ParamsError
-from faces.nn import distributed, layers
+from faces.nn import distributed
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Config(layers.Config):
+class Config(models.Config):
     latent: Count  # D
     maps: Count  # feature maps of a layer, at most
     maps_by_side: Count  # and at most this number divided by the layer's side in pixels
@@ -263,7 +264,7 @@ def with_buffers(module: nn.Module) -> nn.Module:
     return module
 
 
-class Model(nn.Module):
+class Model(models.Model):
     second_order = True  # the critic pays for its gradient
 
     def __init__(self, config: Config, size: int):
@@ -325,7 +326,7 @@ class Model(nn.Module):
             torch.randn(count, self.config.latent, generator=generator, device=generator.device)
         )
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> models.Losses:
         """The growth and the average generator move on in training mode only."""
         phase = self.phase(progress)
         if phase > self.top:
@@ -403,29 +404,6 @@ class Model(nn.Module):
             difference = pool(difference)
             pixels.append(difference.square().flatten(1).mean(1))
         return torch.stack(pixels).mean(0), features.mean(0)
-
-    def refine(self, images: Tensor, codes: Tensor, steps: int, learning_rate: float) -> Tensor:
-        """Codes (B, D) that reproduce `images` (B, 3, size, size) better: Adam on each code, from `codes`.
-
-        Never worse than `codes`: each image keeps the best of its steps. Codes so found leave the places that the inverter knows: they
-        are for showing a face, not for measuring directions.
-        """
-        best = pixel_norm(codes)
-        lowest = torch.full((len(images),), torch.inf, device=images.device)
-        moving = best.clone().requires_grad_()
-        optimiser = torch.optim.Adam([moving], lr=learning_rate)
-        for step in range(steps + 1):
-            with torch.enable_grad():
-                pixels, features = self.compare(self.smooth(moving, self.top, 1.0), images)
-                loss = pixels + self.config.feature_weight * features  # (B)
-                (moving.grad,) = torch.autograd.grad(loss.sum(), moving)
-            with torch.no_grad():
-                better = loss < lowest
-                lowest = torch.where(better, loss, lowest)
-                best = torch.where(better[:, None], pixel_norm(moving), best)
-            if step < steps:
-                optimiser.step()
-        return best
 
 
 def load_generator(generator: Generator, path: Path) -> None:

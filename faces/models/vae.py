@@ -3,11 +3,11 @@
 Kingma & Welling 2014; the decoder's variance is the best for each batch (Rybkin et al. 2021), so the KL weight is not a magic number: 1 is the bound.
 
     encoder   mean = linear(picture) + convolutions(picture)      log-variance = convolutions(picture)
-    decoder   image = linear(code) + convolutions(code)
+    decoder   image = linear(code) + convolutions(code, linear(code))
 
 The best linear VAE is principal component analysis (Tipping & Bishop 1999; Lucas et al. 2019), and for aligned faces it is a strong one. `prepare` sets the
 two linear maps to it, so the first step starts where convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves
-stay trainable. Upsampling followed by a convolution leaves no checkerboard and exports to plain operators.
+stay trainable.
 
 Squared errors alone leave outlines soft: where the code does not say to the pixel where an edge runs, the best answer is its mean over all places.
 So the last share of the budget, `finish`, is for the decoder alone. The encoder rests, and codes stay what they are; the reconstruction term becomes a
@@ -19,17 +19,17 @@ weighted mean of three likelihoods of one unit, each with its own best variance:
 """
 
 import math
-from collections.abc import Iterator
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, NoReturn
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from faces import models
 from faces.core.params import FILE, ParamsError
 from faces.nn import distributed, perceptual
-from faces.nn import layers as bricks
 from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl, unbounded
 from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
@@ -38,10 +38,13 @@ WINDOW = 8  # pixels a side over which contrast is measured
 FLOOR = 1e-6  # of a mean squared difference of contrasts, so that its logarithm is finite for equal pictures
 
 
-class Config(bricks.Config):
+class Config(models.Config):
     code_length: int  # D
     width: int  # channels at half the image's size; each halving doubles them
-    blocks: int  # residual blocks per level, but for the finest
+    encoder_blocks: int  # residual blocks at each size, but for the finest
+    decoder_blocks: (
+        int  # residual blocks at linear_out pixels, and at each size from there to half the image's
+    )
     linear_in: Annotated[int, Field(ge=1)]  # pixels a side of the picture that the encoder's linear map sees
     linear_out: Annotated[
         int, Field(ge=1)
@@ -52,6 +55,20 @@ class Config(bricks.Config):
     ]  # share of the reconstruction term that then compares features; 0: no network is needed
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
 
+    @model_validator(mode="after")
+    def pixels_count(self) -> "Config":
+        """What is left of the reconstruction term compares pixels: a share of nothing or less would reward errors."""
+        if self.features + self.contrast >= 1:
+            raise ParamsError(
+                f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; must be below 1"
+            )
+        return self
+
+
+def refuse(key: str, side: int, size: int, allowed: list[int]) -> NoReturn:
+    sides = ", ".join(map(str, sorted(allowed)))
+    raise ParamsError(f"{FILE}: models.vae.{key} = {side} does not suit {size} pixels, allowed: {sides}")
+
 
 class Encoder(nn.Module):
     """image (B, 3, H, W) -> mean and log-variance (B, 2 D)."""
@@ -61,7 +78,7 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip([3, *widths], widths, strict=False):
             layers += [convolution(inputs, outputs, 4, 2)]
-            layers += [Residual(outputs) for _ in range(config.blocks if inputs > 3 else 0)]
+            layers += [Residual(outputs) for _ in range(config.encoder_blocks if inputs > 3 else 0)]
         self.convolutions = nn.Sequential(
             *layers, nn.Flatten(), EqualisedLinear(widths[-1] * 16, 2 * config.code_length)
         )
@@ -77,23 +94,34 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """code (B, D) -> image (B, 3, H, W)."""
+    """code (B, D) -> image (B, 3, H, W).
+
+    The convolutions see the linear picture, at its own size, as three more channels: to sharpen it, and to take the ghosts of other faces' outlines
+    out of it, is local work that few small kernels learn at once. They draw at half the image's size, four places of the image at each.
+    """
 
     def __init__(self, config: Config, widths: list[int], size: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Linear(config.code_length, widths[-1] * 16), Fold(widths[-1], 4)]
-        for inputs, outputs in zip(widths[::-1], [*widths[-2::-1], widths[0]], strict=True):
-            layers += [Residual(inputs) for _ in range(config.blocks)]
-            layers += [nn.Upsample(scale_factor=2), convolution(inputs, outputs)]
-        self.convolutions = nn.Sequential(*layers, nn.Conv2d(widths[0], 3, 3, 1, 1))
-        self.size, self.side = size, config.linear_out
+        self.size = size
+        self.side = config.linear_out
         self.linear = EqualisedLinear(config.code_length, 3 * self.side**2)
+        wide = widths[::-1]  # at 4, 8, ..., size / 2 pixels
+        level = int(math.log2(self.side)) - 2
+        grow: list[nn.Module] = [nn.Linear(config.code_length, wide[0] * 16), Fold(wide[0], 4)]
+        for inputs, outputs in pairwise(wide[: level + 1]):
+            grow += [nn.Upsample(scale_factor=2), convolution(inputs, outputs)]
+        draw: list[nn.Module] = [convolution(wide[level] + 3, wide[level])]
+        draw += [Residual(wide[level]) for _ in range(config.decoder_blocks)]
+        for inputs, outputs in pairwise(wide[level:]):
+            draw += [nn.Upsample(scale_factor=2), convolution(inputs, outputs)]
+            draw += [Residual(outputs) for _ in range(config.decoder_blocks)]
+        self.grow = nn.Sequential(*grow)  # (B, D) -> (B, C, side, side)
+        self.draw = nn.Sequential(*draw, nn.Conv2d(wide[-1], 12, 3, 1, 1), nn.PixelShuffle(2))
 
     def forward(self, codes: Tensor) -> Tensor:
         picture = self.linear(codes).float().view(-1, 3, self.side, self.side)
-        if self.size > self.side:
-            picture = F.interpolate(picture, (self.size, self.size), mode="bilinear")
-        return picture + self.convolutions(codes).float()
+        detail = self.draw(torch.cat([self.grow(codes), picture], 1))
+        return F.interpolate(picture, (self.size, self.size), mode="bilinear") + detail.float()
 
 
 def contrast(images: Tensor) -> Tensor:
@@ -118,14 +146,14 @@ def calibrated_contrast(images: Tensor, decoded: Tensor) -> Tensor:
 class Model(GaussianVAE):
     def __init__(self, config: Config, size: int) -> None:
         widths = [config.width * 2**level for level in range(int(math.log2(size)) - 2)]  # at size / 2, ..., 4
-        config = config.model_copy(
-            update={"linear_in": min(config.linear_in, size), "linear_out": min(config.linear_out, size)}
-        )
-        if size % config.linear_in:
-            allowed = ", ".join(str(side) for side in range(1, size + 1) if size % side == 0)
-            raise ParamsError(
-                f"{FILE}: models.vae.linear_in = {config.linear_in} does not divide {size} pixels, allowed: {allowed}"
-            )
+        sides = [size // 2**level for level in range(1, len(widths) + 1)]
+        linear_in = min(config.linear_in, size)
+        linear_out = min(config.linear_out, size // 2)
+        if size % linear_in:
+            refuse("linear_in", linear_in, size, [side for side in range(1, size + 1) if size % side == 0])
+        if linear_out not in sides:
+            refuse("linear_out", linear_out, size, sides)
+        config = config.model_copy(update={"linear_in": linear_in, "linear_out": linear_out})
         super().__init__(config, config.code_length, Encoder(config, widths), Decoder(config, widths, size))
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
@@ -142,7 +170,7 @@ class Model(GaussianVAE):
             loss = loss + config.contrast * calibrated_contrast(images, decoded)
         return loss
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> models.Losses:
         if progress < 1 - self.config.finish:
             yield from super().losses(images, progress)
             return
@@ -184,6 +212,6 @@ class Model(GaussianVAE):
         logvar = torch.zeros(self.code_length).to(rest)
         logvar[:count] = unbounded(torch.log(rest / kept))
         head.assign(torch.zeros_like(head.weight), torch.cat([torch.zeros_like(logvar), logvar]))
-        last = self.decoder.convolutions[-1]
+        last = self.decoder.draw[-2]
         last.weight.zero_()
         last.bias.zero_()

@@ -9,17 +9,16 @@ encoder and decoder, and says nothing else.
 The log-variance is bounded softly to [-12, 4], where float32 cannot overflow and a unit cannot switch itself off for good.
 """
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from faces.models import Config, Losses, Model
 from faces.nn import distributed
-from faces.nn.layers import Config, strided_encoder, upsampling_decoder
+from faces.nn.layers import strided_encoder, upsampling_decoder
 
 
-class GaussianVAE(nn.Module):
+class GaussianVAE(Model):
     """A VAE with a diagonal Gaussian posterior and a standard normal prior, made of the two halves it is given."""
 
     def __init__(self, config: Config, code_length: int, encoder: nn.Module, decoder: nn.Module) -> None:
@@ -29,12 +28,6 @@ class GaussianVAE(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         return {"vae": self}
-
-    def phase(self, progress: float) -> int:
-        return 0
-
-    def prepare(self, images: Tensor) -> None:
-        pass
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), in float32 whatever the layers computed in."""
@@ -62,7 +55,7 @@ class GaussianVAE(nn.Module):
         """What is paid for `kl`, a scalar in nats per image."""
         return kl
 
-    def losses(self, images: Tensor, progress: float) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    def losses(self, images: Tensor, progress: float) -> Losses:
         mean, logvar = self.posterior(images)
         decoded = self.decode(self.draw(mean, logvar))
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear

@@ -1,24 +1,12 @@
-"""What several models share, identical: the keys that every model's group holds, and a few bricks."""
+"""Layers that several models share."""
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.core.params import Group
 from faces.nn import distributed
-
-
-class Config(Group):
-    """How a model is stepped. A published system's own settings stand in its group, so they belong to the model and not to the loop."""
-
-    batch: int  # images per step, over all devices
-    learning_rate: float  # of Adam, at its highest
-    betas: tuple[float, float]  # of Adam
-    decay: Literal["cosine", "late", "none"]  # of the learning rate over the budget (stages/train.py)
-    clip: float  # gradients are scaled down to this norm; 0: never
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -143,24 +131,3 @@ class CodeNorm(nn.Module):
             covariance + 1e-4 * torch.eye(len(covariance), dtype=torch.float64)
         ).float()
         return temperature * torch.randn(count, len(factor), generator=generator) @ factor.T
-
-
-class Autoencoder(nn.Module):
-    """What deterministic autoencoders share: a normalised code (B, D), drawn from where its training faces lie, and one optimiser throughout."""
-
-    def __init__(self, code_length: int) -> None:
-        super().__init__()
-        self.code_length = code_length
-        self.norm = CodeNorm(code_length)
-
-    def parts(self) -> dict[str, nn.Module]:
-        return {"autoencoder": self}
-
-    def phase(self, progress: float) -> int:
-        return 0
-
-    def prepare(self, images: Tensor) -> None:
-        pass
-
-    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
-        return self.norm.sample(count, generator, temperature)

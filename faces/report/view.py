@@ -234,7 +234,7 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append("Draws nothing itself: an edit can only move what goes with it.")
     if describe(name).judgemental and evidence.source["source"] != "avatars":
         found.append("An annotator's judgement of looks, not a fact about a person.")
-    if (judge := judged(evidence, name)) and not judge["judges"]:
+    if (judge := judged(evidence, name)) and not judge["usable"]:
         found.append(
             f"Not judged: the judge itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
         )
@@ -625,7 +625,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
         "unjudged": [
-            entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("judges", True)
+            entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("usable", True)
         ],
         "settings": settings(evidence),
         "images_seen": evidence.images_seen,

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from faces.classifier import Panel
+from faces.classifier import Ensemble
 from faces.core.batches import batches
 from faces.core.params import Group
 from faces.edits.detail import Detail, keep_detail
@@ -53,7 +53,7 @@ class Bench:
     params: Score
     detail: Detail
     model: Any
-    panel: Panel
+    panel: Ensemble
     network: Any  # EfficientNet-Lite0
     device: torch.device
 
@@ -71,7 +71,7 @@ class Bench:
 
     def judge(self, judge: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Evidence (n, A) and features (n, K)."""
-        seen = [self.panel.look(judge, images[where]) for where in batches(len(images), self.params.batch)]
+        seen = [self.panel.predict(judge, images[where]) for where in batches(len(images), self.params.batch)]
         return np.concatenate([evidence for evidence, _ in seen]), np.concatenate(
             [features for _, features in seen]
         )

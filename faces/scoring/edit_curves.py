@@ -20,7 +20,7 @@ def trace(
     moved = (sample.edited(bench, strength * step, which) for strength in bench.params.strengths)
     for pictures in chain([sample.unedited(bench, which)], moved):
         for kind, images in pictures.items():
-            for judge in range(len(bench.panel.judges)):
+            for judge in range(len(bench.panel.classifiers)):
                 seen.setdefault((judge, kind), []).append(bench.judge(judge, images))
     return {
         key: (np.stack([e for e, _ in views]), np.stack([f for _, f in views])) for key, views in seen.items()
@@ -48,7 +48,7 @@ def score_edit(
             continue
         seen, towards, axis = evidence[:, agree], side[agree], bench.panel.axes(judge)[target]
         flips = edit_effects.flip_strengths(strengths, seen[:, :, target], towards)
-        change = edit_effects.changes(seen, towards, bench.panel.spread[judge])
+        change = edit_effects.changes(seen, towards, bench.panel.deviation[judge])
         moved = np.array(
             [edit_effects.distances(now, features[0, agree], axis).mean() for now in features[:, agree]]
         )

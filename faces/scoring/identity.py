@@ -36,7 +36,7 @@ def identity_scales(
     first = bench.pictures(left)
     second = augment(first) if right is None else bench.pictures(right)
     rows = []
-    for judge in range(len(bench.panel.judges)):
+    for judge in range(len(bench.panel.classifiers)):
         (_, one), (_, other), (_, faces) = (bench.judge(judge, images) for images in (first, second, real))
         for name, axis in zip(bench.panel.attributes, bench.panel.axes(judge), strict=True):
             marks = edit_effects.identity_scale(
@@ -44,4 +44,4 @@ def identity_scales(
                 edit_effects.distances(faces, np.roll(faces, 1, 0), axis),
             )
             rows.append({"judge": judge, "attribute": name, "same_person": source, **marks})
-    return rows, np.array([row["unit"] for row in rows]).reshape(len(bench.panel.judges), -1)
+    return rows, np.array([row["unit"] for row in rows]).reshape(len(bench.panel.classifiers), -1)

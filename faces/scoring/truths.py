@@ -67,7 +67,7 @@ def true_changes(
 ) -> tuple[Rows, dict[int, np.ndarray]]:
     """What each judge sees change in the true counterfactuals: rows of leakage.csv, and per judge a matrix (A, A), zero where there is no truth."""
     names, rows = bench.panel.attributes, []
-    matrices = {judge: np.zeros((len(names), len(names))) for judge in range(len(bench.panel.judges))}
+    matrices = {judge: np.zeros((len(names), len(names))) for judge in range(len(bench.panel.classifiers))}
     for target, name in enumerate(names if pairs is not None else ()):
         chosen = np.flatnonzero(pairs.attribute == name)[: bench.params.faces]
         if len(chosen) < bench.params.min_faces:
@@ -75,7 +75,9 @@ def true_changes(
         images = [bench.pictures(crops.images[pairs.rows[chosen]]), bench.pictures(pairs.images[chosen])]
         for judge, matrix in matrices.items():
             evidence = np.stack([bench.judge(judge, each)[0] for each in images])
-            matrix[target] = edit_effects.changes(evidence, pairs.value[chosen], bench.panel.spread[judge])[1]
+            matrix[target] = edit_effects.changes(
+                evidence, pairs.value[chosen], bench.panel.deviation[judge]
+            )[1]
             where = {
                 "judge": judge,
                 "estimator": "truth",

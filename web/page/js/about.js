@@ -78,7 +78,7 @@ export function about(body, bundle, backend) {
             ? "in this browser; nothing is sent anywhere"
             : "on the server that this page came from",
         ],
-        ["Identity", bundle.decoder.slice(0, 16)],
+        ["Decoder", `SHA-256 ${bundle.decoder.slice(0, 16)}`],
       ]),
     ),
     section(

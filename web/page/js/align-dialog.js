@@ -3,7 +3,7 @@
  * several faces.
  */
 
-import { apply, invert } from "./align.js";
+import { apply, invert, similarity } from "./align.js";
 import { element, openDialog } from "./dom.js";
 import { canvasOf, rgba } from "./photo.js";
 import { enlarged, viewWindow } from "./stage.js";
@@ -244,6 +244,7 @@ export class AlignDialog {
     this.photoBox.setAttribute("aria-busy", "true");
     const photo = this.photo;
     try {
+      if (choice.points) similarity(choice.points, choice.points); // throws where they coincide
       const encoded = await this.encode(photo, choice);
       if (photo !== this.photo) return;
       this.#show(encoded, choice.points ? undefined : this.closer);

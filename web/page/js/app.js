@@ -23,6 +23,15 @@ const MERGE = 1000; // milliseconds within which moves of one slider are one ste
 const SURPRISES = 3; // sliders that are moved at once
 const RANDOM_SEEDS = 100000; // random faces have short numbers, which people can read out
 
+/** Scroll a list sideways, and nothing else, until `item` is in view. */
+function inView(item) {
+  const list = item.closest("ul");
+  const [box, seen] = [item.getBoundingClientRect(), list.getBoundingClientRect()];
+  const margin = box.width / 4;
+  if (box.left < seen.left) list.scrollLeft -= seen.left - box.left + margin;
+  else if (box.right > seen.right) list.scrollLeft += box.right - seen.right + margin;
+}
+
 export class App {
   #dragFrom = null; // the state before a drag, while one lasts
   #last = { name: "", at: 0 }; // the slider of the last step, and when
@@ -181,6 +190,7 @@ export class App {
       .forEach((button, index) => {
         const pressed = state.base.kind === "preset" && state.base.index === index;
         button.setAttribute("aria-pressed", String(pressed));
+        if (pressed) inView(button);
       });
     this.stage.describe(this.describe(state));
     this.historyStrip.refresh();
@@ -267,7 +277,10 @@ export class App {
     const chosen = free.toSorted(() => Math.random() - 0.5).slice(0, SURPRISES);
     const strengths = chosen.map(({ name, reach, range: [low, high] }) => {
       const { step, end } = sliderSteps(reach);
-      const goal = low + Math.random() * (high - low) - standing.get(name);
+      const at = standing.get(name);
+      const half = (high - low) / 2;
+      // In the half where it is not
+      const goal = (at < low + half ? low + half : low) + Math.random() * half - at;
       const steps = Math.round(Math.min(end, Math.max(-end, goal)) / step);
       return [name, Number((steps * step).toFixed(2))];
     });

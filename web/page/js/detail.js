@@ -143,8 +143,8 @@ function readBetween({ data, width, height }, x, y) {
  * The photograph (RGBA picture) with the change added, as new RGBA bytes. toModel: similarity from the
  * photograph to the model's pixels (align.js); size: the model's. Pixels outside the crop are copied.
  *
- * towards: null, or {share, picture, toModel} of a morph: within the crop that share of the photograph gives
- * way to another photograph's face, or, where `picture` is null, to what the change holds of a drawn one.
+ * towards: null, or {share, picture (RGBA), toModel} of a morph: within the crop that share of the photograph
+ * gives way to another face.
  */
 export function addChange(photo, { field, side }, toModel, size, towards = null) {
   const out = new Uint8ClampedArray(photo.data);
@@ -161,7 +161,7 @@ export function addChange(photo, { field, side }, toModel, size, towards = null)
   const top = Math.max(0, Math.floor(Math.min(...ys)));
   const bottom = Math.min(photo.height - 1, Math.ceil(Math.max(...ys)));
   const [a, b, x0, y0] = toModel;
-  const back = towards?.picture ? invert(towards.toModel) : null;
+  const back = towards && invert(towards.toModel);
   const enlarged = (value) => (value + 0.5) * ENLARGE - 0.5;
   const across = (value) => (2 * value + 1) / size - 1;
   for (let y = top; y <= bottom; y++) {

@@ -85,6 +85,7 @@ export class Session {
   #photos = new Map(); // id -> {photo, encoded}
   #nextPhoto = 1;
   #pictures = new Map(); // key of a state -> Promise of its picture; the last few
+  #weight = {}; // what counts of a change from one picture to another: {from, end, weight}, of the last
   own = new Map(); // "own:<number>" -> slider
 
   constructor(backend) {
@@ -201,35 +202,33 @@ export class Session {
   }
 
   /**
-   * Promise of what a state changes in its photograph: {plain, change (S, S, 3), share, other}.
+   * Promise of what a state changes in its photograph: {change (S, S, 3), share, other}, where `other` is the
+   * face that a morph goes to, {drawn: the model's picture, held: the photograph or null}, or null without
+   * one.
    *
-   * plain: the model's picture D(z0) of the photograph. Sliders add what they change of the face D(zt) that
-   * they start from, where they change it at all: that is judged with the sliders at their end
-   * (faces/edits/detail.py), so that the first step of a slider moves the picture. A morph of share t adds
-   * D(zt) - (1 - t) D(z0), and takes away t of the photograph; what the model lost of another photograph,
-   * which is held in `other`, comes in with the same share, so that with t = 1 the other face is there,
-   * whole.
+   * Sliders add what they change of the face D(zt) that they start from, where they change it at all: that is
+   * judged with the sliders at their end (faces/edits/detail.py), so that the first step of a slider moves
+   * the picture. A morph of share t adds D(zt) - (1 - t) D(z0) - t D(z1), and lets t of the photograph give
+   * way to the other face itself, so that with t = 1 that one is there, whole.
    */
   async change(state) {
     const { size, detail } = this.bundle;
     const share = state.other ? state.mix : 0;
-    const other = share > 0 ? this.photoOf(state.other) : null;
-    const unmoved = { ...state, strengths: {}, locked: [] };
-    const start = share > 0 ? this.#remembered(unmoved) : this.plain(state);
+    const start = share > 0 ? this.#remembered({ ...state, strengths: {}, locked: [] }) : this.plain(state);
     const moves = Object.keys(state.strengths).length > 0;
-    const [plain, from, to, end, target] = await Promise.all([
+    const [plain, from, to, end, drawn] = await Promise.all([
       this.plain(state),
       start,
       moves ? this.render(state, true) : start,
       moves ? this.#remembered(this.#atTheEnd(state)) : start,
-      other ? this.plain({ base: state.other }) : null,
+      share > 0 ? this.plain({ base: state.other }) : null,
     ]);
-    const change = weighed(from, to, weights(from, end, size, detail));
-    if (share > 0) {
-      for (let i = 0; i < change.length; i++) {
-        change[i] += from[i] - (1 - share) * plain[i] - (target ? share * target[i] : 0);
-      }
+    if (this.#weight.from !== from || this.#weight.end !== end) {
+      this.#weight = { from, end, weight: weights(from, end, size, detail) };
     }
-    return { plain, change, share, other };
+    const change = weighed(from, to, this.#weight.weight);
+    if (share === 0) return { change, share, other: null };
+    for (let i = 0; i < change.length; i++) change[i] += from[i] - (1 - share) * plain[i] - share * drawn[i];
+    return { change, share, other: { drawn, held: this.photoOf(state.other) } };
   }
 }

@@ -56,18 +56,26 @@ export function cut(picture, [left, top, width, height], toModel, longest) {
 }
 
 /**
- * A photograph's part, as `cut` gives it, with a change in it, as a picture. change: what Session.change
- * gives; other: the face of the photograph that a morph goes to, cut out likewise, or null.
+ * A photograph's part, as `cut` gives it, with what Session.change gives in it, as a picture. other: the face
+ * that a morph goes to, as `faceBeside` gives it.
  */
 export function withChange({ picture, toModel }, { change, share }, other, size) {
-  const towards = share > 0 ? { share, picture: other?.picture ?? null, toModel: other?.toModel } : null;
+  const towards = share > 0 ? { share, ...other } : null;
   const data = addChange(picture, enlargedChange(change, size), toModel, size, towards);
   return { ...picture, data };
 }
 
-/** The face of a held photograph with its surroundings, in as many pixels as it takes beside `toModel`. */
-export async function faceBeside({ photo, encoded: { matrix } }, toModel, size) {
-  const picture = await photo.load();
+/**
+ * Promise of the face that a morph goes to, as `cut` gives it: of a photograph the face with its surroundings
+ * in as many pixels as it takes beside `toModel`, else what the model draws.
+ */
+export async function faceBeside({ drawn, held }, toModel, size) {
+  if (!held) {
+    const [scale, shift] = [1 / ENLARGE, 0.5 / ENLARGE - 0.5];
+    return { picture: rgba(enlarged(drawn, size)), toModel: [scale, 0, shift, shift] };
+  }
+  const { matrix } = held.encoded;
+  const picture = await held.photo.load();
   const longest = Math.ceil((CLOSE * size) / Math.hypot(toModel[0], toModel[1]));
   return cut(picture, viewWindow("close", picture, matrix, size), matrix, longest);
 }
@@ -82,7 +90,7 @@ function put(canvas, picture) {
 
 export class Stage {
   #cut = { key: "" };
-  #other = { key: "" };
+  #other = {}; // {drawn: the model's picture of it, face: as `faceBeside` gives it}
   #plain = null;
 
   /** parts: {frame, after, before, wipe, wipeBox, tagBefore, tagAfter}: elements. */
@@ -93,19 +101,17 @@ export class Stage {
   }
 
   /** Cut out what a shot shows, and the other face of a morph, where they are not there yet. */
-  async prepare(shot, { share, other }) {
+  async prepare(shot, { other }) {
     const key = `${shot.id} ${shot.view}`;
     if (this.#cut.key !== key) {
       const whole = await shot.photo.load();
       const window = viewWindow(shot.view, whole, shot.toModel, this.size);
       this.#cut = { key, ...cut(whole, window, shot.toModel, SIDE) };
-      this.#other = { key: "" };
+      this.#other = {};
       put(this.before, this.#cut.picture);
     }
-    if (share === 0 || !other) return;
-    const otherKey = other.encoded.code.join();
-    if (this.#other.key === otherKey) return;
-    this.#other = { key: otherKey, ...(await faceBeside(other, this.#cut.toModel, this.size)) };
+    if (!other || this.#other.drawn === other.drawn) return;
+    this.#other = { drawn: other.drawn, face: await faceBeside(other, this.#cut.toModel, this.size) };
   }
 
   /** A face that the model drew: its pictures before and after, S * S * 3. */
@@ -118,8 +124,7 @@ export class Stage {
 
   /** A photograph that was prepared, with the change in it. */
   showChange(changed) {
-    const other = changed.other ? this.#other : null;
-    put(this.after, withChange(this.#cut, changed, other, this.size));
+    put(this.after, withChange(this.#cut, changed, this.#other.face, this.size));
   }
 
   /** While a person holds: the original in place of the edit. */

@@ -20,7 +20,8 @@
     ({ target }) => {
       if (!(target instanceof HTMLScriptElement) || location.protocol === "file:") return;
       tell(
-        "The page’s program could not be loaded: its server refuses the files in js/, or sends them as text.",
+        "The page’s program could not be loaded: " +
+          "its server refuses the files in js/, or sends them as text.",
       );
     },
     true,

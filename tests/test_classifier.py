@@ -1,4 +1,4 @@
-"""The judge: weights, calibration and figures against known answers; the stage on faces that can and cannot be judged."""
+"""Attribute classifiers: class weights, calibration and scores with known answers; the stage on small pictures."""
 
 import contextlib
 import io
@@ -16,6 +16,8 @@ from faces import classifier
 from faces.core.files import write_json
 from faces.data import annotations
 from faces.ingest import writer
+from faces.metrics.auroc import auroc
+from faces.nn.device import to_device
 from stages import classifier as stage
 from tests.conftest import ROOT
 
@@ -60,23 +62,26 @@ def test_calibration_error_of_known_frequencies():
     assert classifier.calibration_error(chance, positive, 10) == pytest.approx(0.5 * 0.0 + 0.5 * 0.2)
 
 
-def test_figures_of_two_gaussians(rng):
-    """Evidence N(-d^2/2, d^2) and N(d^2/2, d^2) is an exact log-likelihood ratio: AUROC Phi(d / sqrt 2), balanced accuracy Phi(d / 2), no calibration error."""
+def test_scores_of_two_gaussians(rng):
+    """N(-d^2/2, d^2) and N(d^2/2, d^2) are exact log-likelihood ratios, so the scores are known.
+
+    AUROC is Phi(d / sqrt 2), balanced accuracy Phi(d / 2), calibration error 0.
+    """
     d, n, share = 1.5, 40_000, 0.1
     labels = np.where(rng.random(n) < share, 1, -1)
-    evidence = labels * d**2 / 2 + d * rng.normal(0, 1, n)
-    found = classifier.figures(evidence, labels, np.log(share / (1 - share)), 0.8, 10)
+    log_odds = labels * d**2 / 2 + d * rng.normal(0, 1, n)
+    found = classifier.attribute_scores(log_odds, labels, np.log(share / (1 - share)), 0.8, 10)
     assert found["auroc"] == pytest.approx(NormalDist().cdf(d / 2**0.5), abs=0.01)
     assert found["balanced_accuracy"] == pytest.approx(NormalDist().cdf(d / 2), abs=0.01)
     assert found["calibration_error"] < 0.01
-    assert found["judges"]
-    assert not classifier.figures(evidence, labels, 0.0, 0.9, 10)["judges"]
+    assert found["usable"]
+    assert not classifier.attribute_scores(log_odds, labels, 0.0, 0.9, 10)["usable"]
 
 
 def test_one_side_only_is_not_judged():
-    found = classifier.figures(np.arange(4.0), np.array([1, 1, 0, 1]), 0.0, 0.0, 10)
+    found = classifier.attribute_scores(np.arange(4.0), np.array([1, 1, 0, 1]), 0.0, 0.0, 10)
     assert found["auroc"] is None
-    assert not found["judges"]
+    assert not found["usable"]
 
 
 def test_augmented_faces_stay_faces():
@@ -94,8 +99,11 @@ def test_augmented_faces_stay_faces():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The stage run twice over 300 small pictures: A brightens the upper half, Rare the lower (4%), Noise is a coin, Absent never varies."""
-    place, rng = tmp_path_factory.mktemp("judge"), np.random.default_rng(0)
+    """The stage run twice over 300 small pictures.
+
+    A brightens the upper half, Rare the lower one (8%), Noise is a coin, Absent never varies.
+    """
+    place, rng = tmp_path_factory.mktemp("classifier"), np.random.default_rng(0)
     folder, count = place / "data" / "crops", 300
     folder.mkdir(parents=True)
     labels = np.stack([np.where(rng.random(count) < p, 1, -1) for p in (0.5, 0.08, 0.5, 0.0)], 1)
@@ -131,12 +139,12 @@ def run(tmp_path_factory):
 
 def test_noise_is_refused_and_what_can_be_seen_is_judged(run):
     place, said = run
-    panel = classifier.Panel.open(place / "data" / "classifier")
-    assert panel.attributes == ("A", "Rare")
-    assert len(panel.judges) == 2
-    assert panel.spread.shape == (2, 2)
-    assert "Noise cannot be judged (AUROC 0." in said
-    assert "Absent cannot be judged (one side only in the test split)" in said
+    ensemble = classifier.Ensemble.open(place / "data" / "classifier")
+    assert ensemble.attributes == ("A", "Rare")
+    assert len(ensemble.classifiers) == 2
+    assert ensemble.deviation.shape == (2, 2)
+    assert "Noise cannot be read (AUROC 0." in said
+    assert "Absent cannot be read (one side only in the test split)" in said
 
 
 def test_rare_attributes_are_found_as_often_as_common_ones(run):
@@ -148,23 +156,21 @@ def test_rare_attributes_are_found_as_often_as_common_ones(run):
 
 
 def test_the_panel_says_what_the_figures_say(run):
-    """Read back, the judge's evidence of the test faces has the AUROC and the spread that were written down."""
+    """Read back, log-odds ratios of the test faces have the AUROC and the deviation that were written down."""
     place, _ = run
     folder = place / "data" / "classifier"
-    panel, table = (
-        classifier.Panel.open(folder),
+    ensemble, table = (
+        classifier.Ensemble.open(folder),
         annotations.read_labels(place / "data" / "crops" / "table.csv"),
     )
     rows = np.flatnonzero(table["split"] == "test")
-    images = classifier.to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
-    evidence, features = panel.look(0, images)
+    images = to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
+    log_odds, features = ensemble.predict(0, images)
     assert features.shape == (len(rows), 12)
-    np.testing.assert_allclose(evidence.std(0), panel.spread[0], rtol=1e-3)
-    written = json.loads((folder / "judge.json").read_text())["judges"][0]["A"]["auroc"]
+    np.testing.assert_allclose(log_odds.std(0), ensemble.deviation[0], rtol=1e-3)
+    written = json.loads((folder / "classifier.json").read_text())["classifiers"][0]["A"]["auroc"]
     known = table["A"].to_numpy()[rows]
-    assert classifier.auroc(evidence[known != 0, 0], known[known != 0] == 1)[0] == pytest.approx(
-        written, abs=1e-6
-    )
+    assert auroc(log_odds[known != 0, 0], known[known != 0] == 1)[0] == pytest.approx(written, abs=1e-6)
 
 
 def test_the_stage_twice_is_the_same_bytes(run):
@@ -173,22 +179,22 @@ def test_the_stage_twice_is_the_same_bytes(run):
         for name in ("classifier", "again")
     )
     assert first == second
-    assert sorted(first) == ["history.csv", "judge.json", "judge.safetensors", "scores.csv"]
+    assert sorted(first) == ["classifier.json", "classifier.safetensors", "history.csv", "scores.csv"]
 
 
-def test_a_missing_judge_names_the_stage(tmp_path):
-    with pytest.raises(classifier.JudgeError, match="run `dvc repro classifier`"):
-        classifier.Panel.open(tmp_path)
+def test_missing_classifiers_name_the_stage(tmp_path):
+    with pytest.raises(classifier.ClassifierError, match="run `dvc repro classifier`"):
+        classifier.Ensemble.open(tmp_path)
 
 
-def test_a_judge_of_nothing_is_refused(tmp_path, run):
-    about = json.loads((run[0] / "data" / "classifier" / "judge.json").read_text())
-    for figures in about["judges"]:
+def test_classifiers_of_no_use_are_refused(tmp_path, run):
+    about = json.loads((run[0] / "data" / "classifier" / "classifier.json").read_text())
+    for figures in about["classifiers"]:
         for row in figures.values():
-            row["judges"] = False
-    write_json(tmp_path / "judge.json", about)
-    (tmp_path / "judge.safetensors").write_bytes(
-        (run[0] / "data" / "classifier" / "judge.safetensors").read_bytes()
+            row["usable"] = False
+    write_json(tmp_path / "classifier.json", about)
+    (tmp_path / "classifier.safetensors").write_bytes(
+        (run[0] / "data" / "classifier" / "classifier.safetensors").read_bytes()
     )
-    with pytest.raises(classifier.NothingToJudge, match="no attribute reaches"):
-        classifier.Panel.open(tmp_path)
+    with pytest.raises(classifier.NoUsableAttribute, match="no attribute reaches"):
+        classifier.Ensemble.open(tmp_path)

@@ -1,0 +1,126 @@
+"""The stage of the flow on planted codes, and labels read off codes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from faces.estimators.linear import Boundary
+from faces.flow.editor import FlowEditor
+from faces.flow.readouts import fit_readouts
+from stages import flow
+
+ATTRIBUTES = ["Male", "Rare", "Smiling"]
+SPLITS = {"train": 1200, "valid": 300, "test": 300}
+BOUNDARY = Boundary(ridge=1e-2, faces=1000, iterations=100)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, params, rng):
+    """Codes (1800, 6):
+
+    Male adds 3 to number 0, Smiling turns the sign of number 1; Rare is on three faces. Returns a runner.
+    """
+    count = sum(SPLITS.values())
+    male = rng.random(count) < 0.5
+    smiling = rng.random(count) < 0.5
+    labels = np.where(np.stack([male, np.arange(count) < 3, smiling], 1), 1, -1)
+    codes = rng.standard_normal((count, 6)).astype(np.float32)
+    codes[:, 0] += 3 * male
+    codes[:, 1] = (np.abs(codes[:, 1]) + 1) * np.where(smiling, 1, -1)
+    table = pd.DataFrame(
+        {
+            "name": [f"{i:04}.jpg" for i in range(count)],
+            "split": np.repeat(list(SPLITS), list(SPLITS.values())),
+            "identity": -1,
+        }
+    )
+    for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth"):
+        table[[f"{name}_x", f"{name}_y"]] = np.nan
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "latents").mkdir()
+    table = pd.concat([table, pd.DataFrame(labels, columns=ATTRIBUTES)], axis=1)
+    table.to_csv(tmp_path / "crops/table.csv", index=False)
+    np.save(tmp_path / "crops/images.npy", rng.integers(0, 255, (count, 4, 4, 3), np.uint8))
+    geometry = {"box": [15, 35, 163, 183], "size": 64, "filter": "lanczos"}
+    (tmp_path / "crops/geometry.json").write_text(json.dumps(geometry))
+    np.save(tmp_path / "latents/latents.npy", codes)
+    monkeypatch.chdir(tmp_path)
+
+    def run(**changes):
+        small = {"steps": 40, "width": 16, "blocks": 1, "reports": 2}
+        values = {
+            "seed": 1,
+            "flow": params["flow"] | small | changes,
+            "vectors": {"exclusive": params["vectors"]["exclusive"]},
+        }
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+        flow.main(tmp_path / "crops", tmp_path / "latents", tmp_path / "out")
+        return tmp_path / "out"
+
+    return run, codes, labels
+
+
+def test_what_the_stage_leaves_behind(world, capsys):
+    run, codes, labels = world
+    out = run()
+    editor = FlowEditor.open(out, torch.device("cpu"))
+    assert editor.attributes == tuple(ATTRIBUTES)
+    history = pd.read_csv(out / "history.csv")
+    assert history["step"].tolist() == [0, 20, 40]
+    about = json.loads((out / "flow.json").read_text())
+    assert about["held_out_linear"] == pytest.approx(history["held_out"][0], rel=1e-4)
+    assert about["held_out"] == pytest.approx(history["held_out"].min(), rel=1e-4)
+    test = slice(1500, None)
+    moved = editor.switch("Male", codes[test], labels[test], -labels[test, 0], 1.0) - codes[test]
+    assert (moved[:, 0] * -labels[test, 0]).mean() == pytest.approx(3, abs=0.4)
+    table = pd.read_csv(out / "readouts.csv").set_index("attribute")
+    assert table["auroc"].isna().tolist() == [False, True, False]
+    assert "too few labelled faces to read Rare" in capsys.readouterr().err
+
+
+def test_the_same_params_leave_the_same_bytes(world):
+    run = world[0]
+    out = run()
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    run()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_labels_are_read_off_codes(world):
+    """AUROC of Male is Phi(3 / sqrt 2) = .983, its log-odds rise by 3 a unit; Rare stays unknown.
+
+    What is known stays as it is.
+    """
+    _, codes, labels = world
+    readouts, expected, table = fit_readouts(
+        tuple(ATTRIBUTES), codes[:1200], labels[:1200], 5, 20, BOUNDARY, 1
+    )
+    assert table[0]["auroc"] == pytest.approx(0.983, abs=0.01)
+    assert table[0]["calibration_error"] < 0.03
+    assert table[1]["auroc"] is None
+    read = readouts.labels(codes[1500:])
+    assert ((read[:, 0] > 0) == (labels[1500:, 0] > 0)).mean() > 0.9
+    assert (read[:, 1] == 0).all()
+    assert (expected[:, 1] == 0).all()
+    assert readouts.normals[0, 0] == pytest.approx(3, abs=0.4)
+    hidden = labels[1500:].copy()
+    hidden[:, 0] = 0
+    np.testing.assert_array_equal(
+        readouts.fill(codes[1500:], hidden), np.stack([read[:, 0], *hidden[:, 1:].T], 1)
+    )
+    np.testing.assert_array_equal(readouts.fill(codes[1500:], labels[1500:]), labels[1500:])
+
+
+def test_labels_drawn_by_chance_tell_nothing(rng):
+    """60 numbers and 200 faces would fit any labels, yet the expected labels of random ones
+    stay near 0.
+    """
+    codes = rng.standard_normal((200, 60)).astype(np.float32)
+    labels = np.where(rng.random((200, 1)) < 0.5, 1, -1)
+    _, expected, table = fit_readouts(("a",), codes, labels, 5, 20, BOUNDARY, 1)
+    assert table[0]["auroc"] < 0.65
+    assert np.abs(expected).mean() < 0.25
