@@ -379,14 +379,8 @@ def matrix_profile(red, green, blue) -> bytes:
     table = b""
     body = b""
     for name, content in tags.items():
-<<<<<<< HEAD
-        padded = content + bytes(-len(content) % 4)
-        table += name + pack(">II", place + len(body), len(padded))
-        body += padded
-=======
         table += name + pack(">II", place + len(body), len(content))
         body += content + bytes(-len(content) % 4)
->>>>>>> bring
     head = (
         pack(">I", place + len(body))
         + bytes(4)
