@@ -1,16 +1,22 @@
-"""Our `vae` beside two networks that one would otherwise reach for, each trained for the same time on the same faces and measured by the same code.
+"""Our `vae` beside two networks that one would otherwise reach for, each trained for the same time on the
+same faces and measured by the same code.
 
     python -m benchmarks.anchors data/crops --seconds 900 --threads 2 [--only NAME]
 
-antixk_vanilla   PyTorch-VAE's VanillaVAE with configs/vae.yaml: strided convolutions, batch norm; mean squared error + 0.00025 KL; Adam 5e-3, 0.95 an epoch
-pythae_resnet    pythae's Encoder_ResNet_VAE_CELEBA and Decoder_ResNet_AE_CELEBA with configs/celeba: 0.5 sum of squares + KL; Adam 1e-3, 64 numbers
-vae              ours, with the params of params.yaml; its budget in images is what the time allows, from the rate of its first steps
+antixk_vanilla   PyTorch-VAE's VanillaVAE with configs/vae.yaml: strided convolutions, batch norm; mean
+                 squared error + 0.00025 KL; Adam 5e-3, 0.95 an epoch
+pythae_resnet    pythae's Encoder_ResNet_VAE_CELEBA and Decoder_ResNet_AE_CELEBA with configs/celeba: 0.5 sum
+                 of squares + KL; Adam 1e-3, 64 numbers
+vae              ours, with the params of params.yaml; its budget in images is what the time allows, from the
+                 rate of its first steps
 
-Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast arithmetic, so that only the networks and
-their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances, extrapolated to sets without end, on EfficientNet-Lite1 features between as many test
-faces as `score.samples` and their reconstructions, samples from the model's prior, and samples from the best prior fitted to its train codes; held-out AUROC of
-mean differences and of logistic boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces
-differ from the literature's: compare within the table only.
+Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast
+arithmetic, so that only the networks and their losses differ. On standard output, a table: PSNR and SSIM of
+test reconstructions; Frechet distances, extrapolated to sets without end, on EfficientNet-Lite1 features
+between as many test faces as `score.samples` and their reconstructions, samples from the model's prior, and
+samples from the best prior fitted to its train codes; held-out AUROC of mean differences and of logistic
+boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces differ
+from the literature's: compare within the table only.
 """
 
 import argparse
@@ -184,7 +190,9 @@ def train_anchor(
 
 
 def train_ours(crops: Crops, params: Params, seconds: float, device: torch.device) -> tuple[nn.Module, int]:
-    """The same of ours: its schedule ends where the time does, as well as its first steps can tell; the time decides."""
+    """The same of ours: its schedule ends where the time does, as well as its first steps can tell; the time
+    decides.
+    """
     config, end = models.config("vae", params.models), time.monotonic() + seconds
 
     def begin(images: int) -> train.Run:
@@ -211,7 +219,9 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
 def separation(
     codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: linear.Boundary
 ) -> dict[str, dict[str, float]]:
-    """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
+    """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute
+    whose test labels have both sides.
+    """
     test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
     labels, moments = (
         np.tile(labels, (len(known) // len(labels), 1)),

@@ -1,8 +1,11 @@
-"""Compute the direction of every attribute, by every estimator, from the train split; judge them on the test split.
+"""Compute the direction of every attribute, by every estimator, from the train split; judge them on the test
+split.
 
 in    data/crops/     table.csv: labels and splits
-      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it is and mirrored
-      data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those (stages/imagine.py)
+      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
+                      is and mirrored
+      data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those
+                      (stages/imagine.py)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
 """
 
@@ -87,7 +90,9 @@ def invented(imagined: Path) -> tuple[Codes, np.ndarray] | None:
 
 
 def examples(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops) -> tuple[Codes, np.ndarray]:
-    """The codes of the train split (N, D) and its labels (N, A). With `mirrored` ones codes are (2 N, D): of all faces, then of all their mirror images."""
+    """The codes of the train split (N, D) and its labels (N, A). With `mirrored` ones codes are (2 N, D): of
+    all faces, then of all their mirror images.
+    """
     train = crops.rows("train")
     if mirrored is None:
         return Codes(codes, train), crops.labels[train]
@@ -102,7 +107,8 @@ def compute(
     codes: np.ndarray,
     crops: Crops,
 ) -> tuple[dict, pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A); judged on the faces of `crops` and their `codes`.
+    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A);
+    judged on the faces of `crops` and their `codes`.
 
     With more codes than labels, all faces are there several times over.
     """

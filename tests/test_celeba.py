@@ -446,7 +446,9 @@ def test_huggingface_without_a_shard(tmp_path, small_celeba, server, monkeypatch
 
 @pytest.fixture
 def drive(server, monkeypatch):
-    """Google Drive with the official files: the archive behind the page that says it is too large to scan. Returns the replies by name."""
+    """Google Drive with the official files: the archive behind the page that says it is too large to scan.
+    Returns the replies by name.
+    """
     files = {name: LAYOUTS["official"][name] for name in celeba_mirrors.DRIVE_FILES}
     monkeypatch.setattr(celeba_mirrors, "DRIVE", f"{server.url}/download")
     monkeypatch.setattr(

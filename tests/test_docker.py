@@ -1,4 +1,6 @@
-"""The images, as far as they can be checked without an engine: what a linter would say of the files, and whether the served list is the lock's."""
+"""The images, as far as they can be checked without an engine: what a linter would say of the files, and
+whether the served list is the lock's.
+"""
 
 import ast
 import importlib.metadata
@@ -164,7 +166,9 @@ def distributions(names: set[str]) -> set[str]:
 
 
 def test_the_served_list_is_what_the_server_needs_as_the_lock_has_it():
-    """Every import of the server and all behind it, at the versions of requirements.txt; torch, DVC and the rest of the lock stay out."""
+    """Every import of the server and all behind it, at the versions of requirements.txt; torch, DVC and the
+    rest of the lock stay out.
+    """
     owners = importlib.metadata.packages_distributions()
     roots = (
         {name.split(".")[0] for path in served() for name in modules(path)}

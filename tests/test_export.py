@@ -1,4 +1,6 @@
-"""The export: networks that do what the model does, the same bytes every time, and a description that tells the truth."""
+"""The export: networks that do what the model does, the same bytes every time, and a description that tells
+the truth.
+"""
 
 import base64
 import io

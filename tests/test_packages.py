@@ -1,4 +1,6 @@
-"""What is declared in pyproject.toml, against what is imported, what is locked, and what the runtime may need."""
+"""What is declared in pyproject.toml, against what is imported, what is locked, and what the runtime may
+need.
+"""
 
 import importlib.metadata
 import re

@@ -72,7 +72,9 @@ def run(place: Path, *command: str) -> str:
 
 
 def checkout(place: Path) -> Path:
-    """A fresh Git checkout of the project as it stands here, with params for a run of seconds; no output, no cache."""
+    """A fresh Git checkout of the project as it stands here, with params for a run of seconds; no output, no
+    cache.
+    """
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -155,7 +157,9 @@ def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_
 
 @pytest.mark.slow
 def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed, tmp_path):
-    """On its own test split, by the same stages: the same figures, to the last digit, but for ratios to an estimator that the exam leaves out."""
+    """On its own test split, by the same stages: the same figures, to the last digit, but for ratios to an
+    estimator that the exam leaves out.
+    """
     primary = yaml.safe_load((undisturbed / "params.yaml").read_text(encoding="utf-8"))["vectors"]["primary"]
     run(
         undisturbed,
@@ -212,7 +216,9 @@ def test_a_rendering_param_reruns_render_alone(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturbed, tmp_path):
-    """SIGKILL to the whole process group while each stage runs, in turn; then to the end: every output equals that of the undisturbed run."""
+    """SIGKILL to the whole process group while each stage runs, in turn; then to the end: every output equals
+    that of the undisturbed run.
+    """
     place = checkout(tmp_path / "killed")
     killed = []
     for stage in STAGES:

@@ -1,4 +1,6 @@
-"""The page and the model card say what the numbers say, stay whole when numbers are missing, and open without a network."""
+"""The page and the model card say what the numbers say, stay whole when numbers are missing, and open without
+a network.
+"""
 
 import hashlib
 import json
