@@ -2,9 +2,10 @@
 
     python -m benchmarks.fuzz_uploads data/export --count 5000
 
-Small pictures of every kind that the server reads are damaged in one to a few ways each: bits flipped, bytes made extreme, pieces cut out, repeated,
-exchanged with another picture, lengths and dimensions forged. Ends with status 1 if any answer was 5xx, a connection broke, memory grew beyond the
-bound, or the server does not serve a healthy picture afterwards.
+Small pictures of every kind that the server reads are damaged in one to a few ways each: bits flipped, bytes
+made extreme, pieces cut out, repeated, exchanged with another picture, lengths and dimensions forged. Ends
+with status 1 if any answer was 5xx, a connection broke, memory grew beyond the bound, or the server does not
+serve a healthy picture afterwards.
 """
 
 import argparse
@@ -75,7 +76,9 @@ def corpus() -> list[bytes]:
 
 
 def damage(content: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """`content` with one way of damage. Half of the places are in the first 64 bytes, where formats keep what matters."""
+    """`content` with one way of damage. Half of the places are in the first 64 bytes, where formats keep what
+    matters.
+    """
     data = bytearray(content)
     place = int(rng.integers(min(64, len(data)) if rng.random() < 0.5 else len(data)))
     length = int(rng.integers(1, 1 + min(200, len(data))))

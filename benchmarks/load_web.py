@@ -2,8 +2,9 @@
 
     python -m benchmarks.load_web data/export --clients 32 --seconds 60
 
-Each client draws a face of its own and then moves one slider to and fro, as the page does: the next request leaves when the last frame has come, at
-most 60 times a second. A frame is the whole way, from sending the sliders to holding the pixels. Ends with status 1 if any answer was not 200.
+Each client draws a face of its own and then moves one slider to and fro, as the page does: the next request
+leaves when the last frame has come, at most 60 times a second. A frame is the whole way, from sending the
+sliders to holding the pixels. Ends with status 1 if any answer was not 200.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""How fast each system trains here at the settings of `make systems`, and how long its budget therefore takes.
+"""How fast each system trains here at the settings of `make systems`, and how long its budget therefore
+takes.
 
     python -m benchmarks.pace --threads 2 [NAME ...]
 
-Pictures are noise: the pace does not depend on them. A progressive model's steps cost more as it grows, so steps are timed at several points of the
-budget.
+Pictures are noise: the pace does not depend on them. A progressive model's steps cost more as it grows, so
+steps are timed at several points of the budget.
 """
 
 import argparse

@@ -1,8 +1,11 @@
-"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, how long it took, and every request that failed.
+"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, how long
+it took, and every request that failed.
 
-In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new faces come and a second takes over while the
-website is asked for edits all the time; a challenger with labels of other faces, one with NaN weights and one trained for less time are turned down; a
-rollback; two jobs at once; SIGKILL at instants spread over a run. A run at the default scale trains four models; see --set for smaller ones.
+In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new
+faces come and a second takes over while the website is asked for edits all the time; a challenger with labels
+of other faces, one with NaN weights and one trained for less time are turned down; a rollback; two jobs at
+once; SIGKILL at instants spread over a run. A run at the default scale trains four models; see --set for
+smaller ones.
 """
 
 import argparse

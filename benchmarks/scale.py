@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.scale
 
-Seconds are those of one core at work, whatever else runs beside, at the default params (64 pixels, `vae`); memory and storage are bytes per face. Cost
-that does not grow with the number of faces (imports, training's budget) is left out: vectors is the slope between two sizes. docs/scale.md says what
-follows.
+Seconds are those of one core at work, whatever else runs beside, at the default params (64 pixels, `vae`);
+memory and storage are bytes per face. Cost that does not grow with the number of faces (imports, training's
+budget) is left out: vectors is the slope between two sizes. docs/scale.md says what follows.
 """
 
 import hashlib
@@ -68,7 +68,9 @@ def pixels(folder: Path) -> dict[str, tuple[float, float]]:
 
 
 def directions() -> tuple[float, float, float]:
-    """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of resident memory and of table.csv, per face more."""
+    """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of resident memory
+    and of table.csv, per face more.
+    """
     found = []
     for count in VECTORS:
         with tempfile.TemporaryDirectory() as temporary:

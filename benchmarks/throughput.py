@@ -1,13 +1,19 @@
-"""How fast faces are cut, trained on and encoded, against what one would write first, and against the ceiling.
+"""How fast faces are cut, trained on and encoded, against what one would write first, and against the
+ceiling.
 
     python -m benchmarks.throughput crop train encode
 
-crop     ours: archive -> array, in processes.     reference: torch DataLoader over the same archive, PIL decode and torchvision transforms per item
-train    ours: steps of stages/train.py.           reference: the same model and step, fed by that loader, NCHW, eager float32
-                                                   ceiling: ours with the batch already on the device, so that input costs nothing
-encode   ours: stages/encode.py's loop.            reference: the same model on items one by one through that loader
+crop     ours: archive -> array, in processes.     reference: torch DataLoader over the same archive, PIL
+         decode and torchvision transforms per item
+train    ours: steps of stages/train.py.           reference: the same model and step, fed by that loader,
+         NCHW, eager float32
+                                                   ceiling: ours with the batch already on the device, so that
+                                                   input costs nothing
+encode   ours: stages/encode.py's loop.            reference: the same model on items one by one through that
+         loader
                                                    ceiling: the same network on one tensor again and again
-Pictures are synthesised: 178 x 218 JPEG, quality 92. Each figure is the best of three rounds; rounds of the contestants alternate.
+Pictures are synthesised: 178 x 218 JPEG, quality 92. Each figure is the best of three rounds; rounds of the
+contestants alternate.
 """
 
 import io
@@ -85,7 +91,9 @@ def synthesise(folder: Path) -> None:
 
 
 def best(contestants: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Images per second of each, the best of ROUNDS; a contestant returns how many images it did. One unmeasured warm-up each."""
+    """Images per second of each, the best of ROUNDS; a contestant returns how many images it did. One
+    unmeasured warm-up each.
+    """
     rates: dict[str, float] = {}
     for round_number in range(ROUNDS + 1):
         for name, run in contestants.items():

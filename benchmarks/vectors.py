@@ -1,9 +1,10 @@
-"""How fast and how large: mean differences and held-out AUROC of 40 attributes from CelebA's number of codes, beside a plain loop over faces.
+"""How fast and how large: mean differences and held-out AUROC of 40 attributes from CelebA's number of codes,
+beside a plain loop over faces.
 
     python -m benchmarks.vectors
 
-Then ten thousand, two hundred thousand and a million codes, 5,000 of which are held out: the memory held beyond the labels should not grow, but for the
-8 bytes that a face's row number takes.
+Then ten thousand, two hundred thousand and a million codes, 5,000 of which are held out: the memory held
+beyond the labels should not grow, but for the 8 bytes that a face's row number takes.
 """
 
 import tempfile
@@ -26,7 +27,9 @@ Result = tuple[np.ndarray, list[float]]
 
 
 def write(path: Path, count: int) -> None:
-    """Random codes (count, LENGTH) and, beside them, labels (count, ATTRIBUTES) that each move one number of the code."""
+    """Random codes (count, LENGTH) and, beside them, labels (count, ATTRIBUTES) that each move one number of
+    the code.
+    """
     rng = np.random.default_rng(0)
     codes = np.lib.format.open_memmap(path / "codes.npy", "w+", np.float32, (count, LENGTH))
     labels = np.lib.format.open_memmap(path / "labels.npy", "w+", np.int8, (count, ATTRIBUTES))
@@ -45,7 +48,9 @@ def ours(codes: np.ndarray, labels: np.ndarray, train: int) -> Result:
 
 
 def plain(codes: np.ndarray, labels: np.ndarray, train: int) -> Result:
-    """The same as most scripts do it: for each attribute, gather the codes with and without, and compare their means; scikit-learn's AUROC."""
+    """The same as most scripts do it: for each attribute, gather the codes with and without, and compare
+    their means; scikit-learn's AUROC.
+    """
     found, scores = np.empty((ATTRIBUTES, LENGTH)), []
     for a in range(ATTRIBUTES):
         with_, without = labels[:train, a] == 1, labels[:train, a] == -1
@@ -55,7 +60,9 @@ def plain(codes: np.ndarray, labels: np.ndarray, train: int) -> Result:
 
 
 def timed(method: Callable[..., Result], path: Path, train: int) -> tuple[float, Result]:
-    """Seconds, and what `method` finds in the codes at `path`. The codes are in the disk's cache, and libraries are warm, when the clock starts."""
+    """Seconds, and what `method` finds in the codes at `path`. The codes are in the disk's cache, and
+    libraries are warm, when the clock starts.
+    """
     codes, labels = np.load(path / "codes.npy", mmap_mode="r"), np.load(path / "labels.npy")
     method(codes[:3000], labels[:3000], 2000)
     start = time.perf_counter()

@@ -1,6 +1,7 @@
 """Read params.yaml whole, before any work: a typo three stages down must not cost a training.
 
 in    params.yaml         every group is checked by the code that will read it
+      data/inputs.json    what the source reads outside of the project is as it was
 out   data/checked.json   the chosen source and the attributes that it offers
 """
 
@@ -68,7 +69,7 @@ def run(values: dict[str, Any], out: Path) -> None:
     write_json(out, {"source": values["data"]["source"], "attributes": list(offered)})
 
 
-def main(file: Path, out: Path) -> None:
+def main(file: Path, inputs: Path, out: Path) -> None:
     try:
         run(params.read(file), out)
     except (params.ParamsError, sources.SourceError) as error:

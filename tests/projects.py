@@ -1,4 +1,6 @@
-"""A miniature of the project (tests/miniature): the same doors, a pipeline of principal components that takes half a second, and no torch."""
+"""A miniature of the project (tests/miniature): the same doors, a pipeline of principal components that takes
+half a second, and no torch.
+"""
 
 import csv
 import os
@@ -115,7 +117,9 @@ class Inbox:
         self.write(self.rows)
 
     def spoil(self) -> None:
-        """Add what must be refused: a picture that was copied by half (half.png), and one that is there already (twice.png)."""
+        """Add what must be refused: a picture that was copied by half (half.png), and one that is there
+        already (twice.png).
+        """
         first = self.place / self.rows[0][0]
         (self.place / "half.png").write_bytes(first.read_bytes()[:200])
         (self.place / "twice.png").write_bytes(first.read_bytes())

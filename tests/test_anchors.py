@@ -57,7 +57,9 @@ def test_antixks_rate_falls_by_a_twentieth_an_epoch():
 
 @pytest.mark.parametrize("name", anchors.CONTESTANTS)
 def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatch, params, rng):
-    """Forty faces of which half are light: what is trained in four seconds tells them apart, and has seen as many images as it says."""
+    """Forty faces of which half are light: what is trained in four seconds tells them apart, and has seen as
+    many images as it says.
+    """
     labels = np.tile([1, -1], 20)
     table = pd.DataFrame(
         {"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8, "Light": labels}

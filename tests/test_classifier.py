@@ -1,4 +1,6 @@
-"""Attribute classifiers: class weights, calibration and scores with known answers; the stage on small pictures."""
+"""Attribute classifiers: class weights, calibration and scores with known answers; the stage on small
+pictures.
+"""
 
 import contextlib
 import io

@@ -39,7 +39,9 @@ def test_the_strongest_channel_speaks_for_all():
 
 
 def test_a_place_is_told_by_what_is_around_it():
-    """A lone pixel of 0.9 among nine: strength 0.05 of the range each, half the noise: gone. A block of nine stands."""
+    """A lone pixel of 0.9 among nine: strength 0.05 of the range each, half the noise: gone. A block of nine
+    stands.
+    """
     lone, block = torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 9, 9)
     lone[..., 4, 4], block[..., 3:6, 3:6] = 0.9, 0.9
     settings = Detail(noise=0.1, reach=1)

@@ -71,7 +71,9 @@ def test_steps(rng, units):
 
 
 def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
-    """A face with b to which a comes, a and b exclusive, takes the step v_a - v_b; its sigma is the codes' deviation along that."""
+    """A face with b to which a comes, a and b exclusive, takes the step v_a - v_b; its sigma is the codes'
+    deviation along that.
+    """
     codes, vectors = rng.standard_normal((4000, 6)) * np.arange(1, 7), rng.standard_normal((3, 6))
     along = codes @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
     covariance = np.cov(along.T, bias=True)

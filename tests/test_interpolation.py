@@ -64,7 +64,9 @@ def test_closed_walk_passes_its_anchors(rng):
 
 
 def test_closed_walk_is_closed_and_smooth(rng):
-    """Steps shrink with their number, also over the seam, and so do the changes of step: by n and n^2, as those of a smooth loop do."""
+    """Steps shrink with their number, also over the seam, and so do the changes of step: by n and n^2, as
+    those of a smooth loop do.
+    """
     anchors, centre = rng.normal(size=(6, 32)), np.full(32, 0.3)
 
     def largest(count, order):

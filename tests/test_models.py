@@ -1,6 +1,7 @@
 """One test over every model of faces/models: the contract. A new file there is tested the moment it exists.
 
-Models are built from the project's own params, at narrow widths where a group offers them, so that the test is about the code and not about patience.
+Models are built from the project's own params, at narrow widths where a group offers them, so that the test
+is about the code and not about patience.
 """
 
 import copy
@@ -59,7 +60,9 @@ def test_a_face_is_encoded_alike_alone_and_in_company(name, params, faces):
 
 @pytest.mark.parametrize("name", models.names())
 def test_every_parameter_learns(name, params, faces):
-    """At some point of the budget each parameter gets a gradient, every loss is finite, and each part named exists."""
+    """At some point of the budget each parameter gets a gradient, every loss is finite, and each part named
+    exists.
+    """
     model, images = build(name, 32, params).train(), at(faces, 32)
     model.prepare(images)
     touched = set()
@@ -104,7 +107,9 @@ def test_saved_and_loaded_is_the_same_model(name, params, faces, tmp_path):
 
 @pytest.mark.parametrize("name", models.names())
 def test_eight_faces_can_be_learnt(name, params, faces):
-    """A few steps of the training loop's own kind, on the same noise, lower the loss of the part that makes pictures."""
+    """A few steps of the training loop's own kind, on the same noise, lower the loss of the part that makes
+    pictures.
+    """
     config = models.config(name, params["models"])
     model, images = build(name, 32, params).train(), at(faces, 32)
     model.prepare(images)

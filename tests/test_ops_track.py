@@ -1,4 +1,6 @@
-"""Runs handed to MLflow: what is sent, in which portions, and that nothing is sent twice. A real store is used where MLflow is installed."""
+"""Runs handed to MLflow: what is sent, in which portions, and that nothing is sent twice. A real store is
+used where MLflow is installed.
+"""
 
 import sys
 from types import ModuleType, SimpleNamespace

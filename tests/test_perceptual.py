@@ -66,7 +66,9 @@ def test_lite_computes_what_its_package_computes(number, file, side):
 
 @pytest.mark.parametrize(("picture", "kind", "chance"), [("coffee", 967, 0.9), ("chelsea", 285, 0.38)])
 def test_lite0_recognises_what_it_is_shown(lite, picture, kind, chance):
-    """An espresso and an Egyptian cat. With ImageNet's mean and deviation, which this network was not trained on, the chances are 0.82 and 0.36."""
+    """An espresso and an Egyptian cat. With ImageNet's mean and deviation, which this network was not trained
+    on, the chances are 0.82 and 0.36.
+    """
     with torch.no_grad():
         chances = lite.logits(square(getattr(data, picture)())).softmax(1)[0]
     assert chances.argmax() == kind and chances[kind] > chance
@@ -83,7 +85,9 @@ def test_stages_of_lite0(lite):
 
 
 def test_vgg_stages_are_torchvisions(tmp_path):
-    """Random weights by path: what comes out after relu1_1, relu2_1 and relu3_1 of torchvision's own layers, fed ImageNet's normalisation."""
+    """Random weights by path: what comes out after relu1_1, relu2_1 and relu3_1 of torchvision's own layers,
+    fed ImageNet's normalisation.
+    """
     torch.manual_seed(0)
     layers = vgg.make_layers(vgg.cfgs["E"], batch_norm=False)[:12]
     path = named_by_hash(
@@ -107,7 +111,9 @@ def test_vgg_stages_are_torchvisions(tmp_path):
 
 
 def test_frozen_but_transparent(lite):
-    """The gradient reaches the image, at every pixel that a stage sees, and nothing of the network moves: no gradient, no statistics."""
+    """The gradient reaches the image, at every pixel that a stage sees, and nothing of the network moves: no
+    gradient, no statistics.
+    """
     before = {key: value.clone() for key, value in lite.state_dict().items()}
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     decoded = (images * 0.8).requires_grad_()
@@ -147,7 +153,9 @@ def test_calibrated_features_by_hand():
 
 
 def test_loading_leaves_the_random_state_alone():
-    """A run that goes on from a checkpoint loads the network at another step than the run that was never stopped."""
+    """A run that goes on from a checkpoint loads the network at another step than the run that was never
+    stopped.
+    """
     torch.manual_seed(5)
     before = torch.get_rng_state()
     perceptual.load.__wrapped__(LITE, "", CPU)

@@ -95,7 +95,9 @@ def test_schedule(progress, expected):
 
 
 def test_the_published_schedule_at_128_pixels():
-    """12 million images: 600 thousand at 4x4, then 600 of fading and 600 of stabilising for each of 8, 16, 32, 64, and 128 from 5,400 on."""
+    """12 million images: 600 thousand at 4x4, then 600 of fading and 600 of stabilising for each of 8, 16,
+    32, 64, and 128 from 5,400 on.
+    """
     at = {thousands: schedule(thousands / 12000, 5, 0.5) for thousands in (599, 900, 1500, 5100, 5700, 6001)}
     assert [level for level, _ in at.values()] == [0, 1, 1, 4, 5, 5]
     assert [alpha for _, alpha in at.values()] == pytest.approx([1, 0.5, 1, 1, 0.5, 1])
@@ -118,7 +120,9 @@ def test_phases_are_the_levels_then_pairs_then_real_images(model):
 
 
 def test_equal_convolution_keeps_the_variance_of_noise():
-    """Gain 1: N(0, 1) in, standard deviation 1 out; gain sqrt 2, the default, makes up for a rectifier. Weights are unit, unscaled."""
+    """Gain 1: N(0, 1) in, standard deviation 1 out; gain sqrt 2, the default, makes up for a rectifier.
+    Weights are unit, unscaled.
+    """
     torch.manual_seed(0)
     for gain in (1.0, math.sqrt(2)):
         conv = EqualConv2d(64, 256, 3, 0, gain)
@@ -139,7 +143,9 @@ def test_pixel_norm():
 
 
 def test_minibatch_deviation_by_hand():
-    """Groups of 2 in a batch of 4 are images {0, 2} and {1, 3}. Deviations of the four features: 1, 2, 0, 0 in the first, 0 in the second."""
+    """Groups of 2 in a batch of 4 are images {0, 2} and {1, 3}. Deviations of the four features: 1, 2, 0, 0
+    in the first, 0 in the second.
+    """
     x = torch.zeros(4, 2, 1, 2)
     x[0] = torch.tensor([[[1.0, 5.0]], [[7.0, 0.0]]])
     x[2] = torch.tensor([[[3.0, 1.0]], [[7.0, 0.0]]])
@@ -225,7 +231,9 @@ def test_critic_and_generator_both_step_and_the_average_follows(model):
 
 
 def test_the_generators_loss_is_computed_by_the_critic_that_has_stepped(model):
-    """Descending the critic's loss alone makes it tell real from fake: the fakes' score, as the generator sees it, falls at once."""
+    """Descending the critic's loss alone makes it tell real from fake: the fakes' score, as the generator
+    sees it, falls at once.
+    """
     images, seen = pictures(8), {}
     for rate in (0.0, 0.05):
         other = build()
@@ -369,7 +377,9 @@ def test_too_few_feature_maps_are_refused():
 
 
 def interfacegan(weights: dict[str, Tensor], codes: Tensor, layers: int) -> Tensor:
-    """A generator in InterFaceGAN's PyTorch layout, written out: pixel norm, upsampling, convolution, wscale, leaky rectifier."""
+    """A generator in InterFaceGAN's PyTorch layout, written out: pixel norm, upsampling, convolution, wscale,
+    leaky rectifier.
+    """
     x = codes[:, :, None, None]
     for number in [*range(1, layers + 1), 0]:
         name = f"layer{number}" if number else "output_16x16"

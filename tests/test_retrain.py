@@ -1,4 +1,6 @@
-"""The retraining job on a miniature of the project: its story from the first champion to a rollback, and whatever can go wrong on the way."""
+"""The retraining job on a miniature of the project: its story from the first champion to a rollback, and
+whatever can go wrong on the way.
+"""
 
 import contextlib
 import http.server
@@ -21,7 +23,7 @@ from starlette.testclient import TestClient
 from facemorph.export import Export
 from faces.core.files import write_json
 from ops.retrain import __main__ as retrain
-from ops.retrain import promotion, status
+from ops.retrain import promotion, repository, status
 from ops.retrain.gates import Verdict
 from ops.retrain.ledger import Ledger
 from ops.retrain.lock import Busy, exclusive
@@ -92,7 +94,9 @@ class Visitors:
 
 
 def test_the_whole_story(tmp_path):
-    """A first champion; new faces and a second one while the site is in use; three sabotaged challengers; a rollback."""
+    """A first champion; new faces and a second one while the site is in use; three sabotaged challengers; a
+    rollback.
+    """
     inbox = Inbox(tmp_path / "inbox")
     inbox.add(80, 1, "a")
     project = Project(tmp_path / "project", dvc=True, **{"source.folder": str(inbox.place)})
@@ -165,7 +169,9 @@ def test_the_whole_story(tmp_path):
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
-    """A project in which one champion serves. Tests go on from whatever the one before left, as a real project does."""
+    """A project in which one champion serves. Tests go on from whatever the one before left, as a real
+    project does.
+    """
     project = Project(tmp_path_factory.mktemp("grown") / "project")
     assert project.run()[0] == 0
     return project
@@ -188,7 +194,9 @@ def test_a_job_waits_where_it_is_told_to(grown):
 
 
 def test_killed_at_twenty_instants(grown):
-    """SIGKILL to the job alone, at instants spread over a whole run: at each, a proven model serves; afterwards one run sets all right."""
+    """SIGKILL to the job alone, at instants spread over a whole run: at each, a proven model serves;
+    afterwards one run sets all right.
+    """
     grown.params(seed=5)
     start = time.monotonic()
     assert grown.run("--force")[0] in JUDGED
@@ -306,7 +314,9 @@ def test_a_broken_metric_promotes_nobody(grown):
 
 
 def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
-    """A part of the model has another name since: the website needs the export alone, and a person decides whether the challenger takes over."""
+    """A part of the model has another name since: the website needs the export alone, and a person decides
+    whether the challenger takes over.
+    """
     before = champion(grown)
     weights = grown.ledger.release(before) / "model/model.npz"
     kept = weights.read_bytes()
@@ -323,7 +333,9 @@ def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
 
 
 def test_a_clone_that_is_ruined_is_made_anew(grown):
-    """And Git, which looks for a repository around a folder that is none, does not lay hands on the project's working copy."""
+    """And Git, which looks for a repository around a folder that is none, does not lay hands on the project's
+    working copy.
+    """
     (grown.ledger.work / ".git/HEAD").write_text("nonsense", encoding="utf-8")
     (grown.place / "mine.txt").write_text("not committed yet", encoding="utf-8")
     assert grown.run("--force")[0] in JUDGED
@@ -378,8 +390,30 @@ def test_who_is_told(grown):
     grown.set({"challenger.command": BUILD, "notify.webhook": "", "notify.command": []})
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("fatal: unable to access 'https://x/': Could not resolve host: x\n", "fatal: unable to access 'https://x/': Could not resolve host: x"),
+        (
+            "remote: GH006: Protected branch.\nTo x\n ! [remote rejected] a -> b (protected)\nerror: failed to push some refs to 'x'\n",
+            "remote: GH006: Protected branch.; ! [remote rejected] a -> b (protected)",
+        ),
+        (
+            "fatal: detected dubious ownership in repository at '/x'\nTo add an exception, call:\n\n\tgit config --add safe.directory /x\n",
+            "fatal: detected dubious ownership in repository at '/x'; git config --add safe.directory /x",
+        ),
+        ("something else\nat last\n", "at last"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_reason_is_gits_own(said, expected):
+    assert repository.reason(said) == expected
+
+
 def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
-    """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the promotion back."""
+    """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the
+    promotion back.
+    """
     inbox, remote, store = Inbox(tmp_path / "inbox"), tmp_path / "remote", tmp_path / "store"
     inbox.add(70, 1, "a")
     changes = {
@@ -412,12 +446,16 @@ def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
     assert there[0] == "Promote face-model v0.0.1"
 
     hook = remote / "hooks/pre-receive"
-    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.write_text(
+        "#!/bin/sh\necho 'GH006: Protected branch update failed.' >&2\nexit 1\n", encoding="utf-8"
+    )
     hook.chmod(0o755)
     project.set({"source.folder": "", "challenger.base": "HEAD"})
     project.params(length=12, drawn=80)
     code, said = project.run()
-    assert code == 1 and "origin refused v0.0.2" in said, said
+    assert code == 1, said
+    assert "origin does not let this job push v0.0.2 to branch main: remote: GH006: Protected branch" in said
+    assert "has moved" not in said
     assert champion(project) == "v0.0.1" and project.git("tag", "--list", "*v0.0.2*") == ""
     hook.unlink()
     assert project.run()[0] == 0 and champion(project) == "v0.0.2"
@@ -436,7 +474,9 @@ def mortal(function, ticks):
 
 
 def promote_and_die(job, clone, at):
-    """In a child process: a promotion that ends, as if by SIGKILL, at its effect number `at`. Returns whether it came to its end before."""
+    """In a child process: a promotion that ends, as if by SIGKILL, at its effect number `at`. Returns whether
+    it came to its end before.
+    """
     child = os.fork()
     if child == 0:
         count = 0
@@ -462,7 +502,9 @@ def promote_and_die(job, clone, at):
 
 
 def test_death_at_every_step_of_a_promotion(grown, monkeypatch):
-    """Before the decision is written down, nothing has happened; after it, the next run finishes. In between, what serves is always whole."""
+    """Before the decision is written down, nothing has happened; after it, the next run finishes. In between,
+    what serves is always whole.
+    """
     monkeypatch.setattr(promotion, "smoke", lambda *_: None)
     settings, points, finished = load(grown.config), 0, False
     with exclusive(grown.ledger.lock, 10.0) as lock:

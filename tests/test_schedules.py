@@ -1,4 +1,6 @@
-"""The files of ops/deploy/schedules, as far as they can be checked where they are not installed: by the tools and schemas of those who will read them."""
+"""The files of ops/deploy/schedules, as far as they can be checked where they are not installed: by the tools
+and schemas of those who will read them.
+"""
 
 import json
 import re

@@ -301,7 +301,9 @@ def test_numbers_that_are_none_are_refused(client, code, value):
 
 
 def test_bodies_are_capped_while_they_arrive(client):
-    """With a promised length, and without one: the second comes in pieces, none of which says how many there are."""
+    """With a promised length, and without one: the second comes in pieces, none of which says how many there
+    are.
+    """
     given = 0
 
     def endless():

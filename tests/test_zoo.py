@@ -83,7 +83,9 @@ def test_price_of_information(params, beta, capacity, kl, progress, price):
 
 @pytest.mark.parametrize(("size", "count"), [(32, 2), (64, 3), (128, 4)])
 def test_similarity_in_nats_at_every_size(params, size, count):
-    """D / 2 log(1 - MS-SSIM) with as many scales as fit, MS-SSIM as an independent implementation has it (which pads, hence the tolerance at few pixels)."""
+    """D / 2 log(1 - MS-SSIM) with as many scales as fit, MS-SSIM as an independent implementation has it
+    (which pads, hence the tolerance at few pixels).
+    """
     assert scales(size) == count
     model, images = build("msssim_vae", size, params, share=1.0), pictures(size)
     decoded = (0.8 * images + 0.2 * pictures(size).flip(0)).clamp(-1, 1)
@@ -102,7 +104,9 @@ def test_similarity_in_nats_at_every_size(params, size, count):
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_similarity_has_no_nan_where_structure_is_negative(params, size):
-    """A negative of the picture: every contrast-structure term is below zero, and a power of it would be no number."""
+    """A negative of the picture: every contrast-structure term is below zero, and a power of it would be no
+    number.
+    """
     model, images = build("msssim_vae", size, params, share=1.0), pictures(size)
     decoded = (-images).requires_grad_()
     loss = model.reconstruction(images, decoded)
@@ -186,7 +190,9 @@ def test_the_published_code_is_long(params):
 
 
 def test_code_norm_keeps_a_gaussian_of_the_codes():
-    """Two dimensions of correlation 0.8 and of any scale: codes get variance 1, samples the correlation; temperature scales them."""
+    """Two dimensions of correlation 0.8 and of any scale: codes get variance 1, samples the correlation;
+    temperature scales them.
+    """
     torch.manual_seed(0)
     norm = CodeNorm(2).train()
     for _ in range(300):
@@ -221,7 +227,9 @@ def test_code_norm_keeps_a_gaussian_of_the_codes():
     ],
 )
 def test_growth_schedule(progress, level, alpha):
-    """Four levels; the first three share 60 % of the budget; each but the first fades in over half of its time."""
+    """Four levels; the first three share 60 % of the budget; each but the first fades in over half of its
+    time.
+    """
     found = growth(progress, 4, 0.6, 0.5)
     assert found == (level, pytest.approx(alpha, abs=1e-6))
 
@@ -236,7 +244,9 @@ def test_growth_at_the_edges():
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_growing_makes_no_jump(params, size):
-    """Just before a level begins, at its first moment, and around the end of its fading, the output for the same faces is the same."""
+    """Just before a level begins, at its first moment, and around the end of its fading, the output for the
+    same faces is the same.
+    """
     model, images = build("pgae", size, params, growing=0.6, fading=0.5).eval(), pictures(size)
     lasts = 0.6 / (model.levels - 1)
 

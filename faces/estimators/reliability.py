@@ -1,4 +1,6 @@
-"""What there is to say of directions that have been estimated: how far to trust them, what a sigma of them is, how well they separate held-out faces."""
+"""What there is to say of directions that have been estimated: how far to trust them, what a sigma of them
+is, how well they separate held-out faces.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ def units(vectors: np.ndarray) -> np.ndarray:
 
 
 def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvings: int) -> np.ndarray:
-    """(A,) cosine between the directions from two halves of the train faces, mean over `halvings` random halvings; NaN for none.
+    """(A,) cosine between the directions from two halves of the train faces, mean over `halvings` random
+    halvings; NaN for none.
 
     It works alike for every estimator, at the price of one more fit for each halving.
     """
@@ -32,9 +35,11 @@ def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvin
 
 
 def reliability(agreement: np.ndarray) -> np.ndarray:
-    """sqrt(2 c / (1 + c)): the cosine to expect between a direction from all faces and the same estimator's from infinitely many (Spearman 1910, Brown 1910).
+    """sqrt(2 c / (1 + c)): the cosine to expect between a direction from all faces and the same estimator's
+    from infinitely many (Spearman 1910, Brown 1910).
 
-    With noise of variance e |v|^2 in all, halves have 2 e, so c = 1 / (1 + 2 e), and the cosine to v is 1 / sqrt(1 + e). A negative c counts as 0.
+    With noise of variance e |v|^2 in all, halves have 2 e, so c = 1 / (1 + 2 e), and the cosine to v is 1 /
+    sqrt(1 + e). A negative c counts as 0.
     """
     positive = np.maximum(agreement, 0)
     return np.sqrt(2 * positive / (1 + positive))
@@ -43,7 +48,9 @@ def reliability(agreement: np.ndarray) -> np.ndarray:
 def spread(
     codes: Codes, labels: np.ndarray, directions: np.ndarray, mean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Along unit `directions` (A, D): covariance (A, A) of the codes (N, D), and the midpoint (A,) between the class means; in one pass."""
+    """Along unit `directions` (A, D): covariance (A, A) of the codes (N, D), and the midpoint (A,) between
+    the class means; in one pass.
+    """
     sums, products, sides, counts = (np.zeros((rows, len(directions))) for rows in (1, len(directions), 2, 2))
     narrow, centre = directions.T.astype(np.float32), mean.astype(np.float32)
     for rows, block in blocks(codes):
@@ -67,7 +74,8 @@ def project(codes: Codes, directions: np.ndarray) -> np.ndarray:
 
 
 def condition(estimate: Estimate, names: tuple[str, ...], conditions: tuple[str, ...]) -> Estimate:
-    """Every direction with its share in the directions of the other `conditions` taken out, as they were before; boundaries are given up with the normals.
+    """Every direction with its share in the directions of the other `conditions` taken out, as they were
+    before; boundaries are given up with the normals.
 
     A condition that was not estimated itself is passed over, and noted.
     """
@@ -95,7 +103,9 @@ def joined(*notes: str | None) -> str:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What vectors.npz and vectors.csv say of one estimator: covariance (A, A) and intercepts (A,), and a table with one row per attribute, its index."""
+    """What vectors.npz and vectors.csv say of one estimator: covariance (A, A) and intercepts (A,), and a
+    table with one row per attribute, its index.
+    """
 
     covariance: np.ndarray
     intercepts: np.ndarray
@@ -105,9 +115,11 @@ class Appraisal:
 def appraise(
     estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.ndarray, draws: np.ndarray | None
 ) -> Appraisal:
-    """Of directions from `problem`, judged on test codes (T, D) with labels (T, A); `draws` (R, T) are bootstrap weights behind the intervals, if any.
+    """Of directions from `problem`, judged on test codes (T, D) with labels (T, A); `draws` (R, T) are
+    bootstrap weights behind the intervals, if any.
 
-    Where an estimator has no boundary of its own, the boundary lies midway between the class means of the train faces.
+    Where an estimator has no boundary of its own, the boundary lies midway between the class means of the
+    train faces.
     """
     directions = units(estimate.vectors)
     covariance, midpoints = spread(problem.codes, problem.labels, directions, problem.moments.mean())

@@ -25,13 +25,17 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004, eq. 13): 11 x 11 Gaussian window, valid positions only, mean over channels and places."""
+    """Structural similarity (Wang et al. 2004, eq. 13): 11 x 11 Gaussian window, valid positions only, mean
+    over channels and places.
+    """
     luminance, structure = _similarity(a, b)
     return (luminance * structure).mean((1, 2, 3))
 
 
 def scales(size: int) -> int:
-    """How many scales MS-SSIM has at this size: as many of the five as leave the window inside the picture (5 from 176 pixels, 3 at 64, 2 at 32)."""
+    """How many scales MS-SSIM has at this size: as many of the five as leave the window inside the picture (5
+    from 176 pixels, 3 at 64, 2 at 32).
+    """
     count = 1
     while count < len(WEIGHTS) and size // 2**count >= WINDOW:
         count += 1
@@ -39,10 +43,11 @@ def scales(size: int) -> int:
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, eq. 7), weights rescaled to sum to 1 over the scales that fit.
+    """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, eq. 7), weights rescaled to sum to 1
+    over the scales that fit.
 
-    Contrast-structure terms are averaged over the picture and cut at zero before their power is taken: a negative base has none. The luminance of the
-    coarsest scale alone counts.
+    Contrast-structure terms are averaged over the picture and cut at zero before their power is taken: a
+    negative base has none. The luminance of the coarsest scale alone counts.
     """
     count = scales(min(a.shape[-2:]))
     weights = torch.tensor(WEIGHTS[:count], dtype=a.dtype, device=a.device)
@@ -58,7 +63,9 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def active_units(codes: np.ndarray) -> int:
-    """Dimensions of codes (N, D) that move with the image: variance above 0.01 (Burda, Grosse, Salakhutdinov, ICLR 2016, section 5.2)."""
+    """Dimensions of codes (N, D) that move with the image: variance above 0.01 (Burda, Grosse, Salakhutdinov,
+    ICLR 2016, section 5.2).
+    """
     return int((np.var(codes, axis=0, dtype=np.float64) > 0.01).sum())
 
 

@@ -1,9 +1,11 @@
 """CelebA: 202,599 aligned photographs of 10,177 people, forty attributes each.
 
-Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015. Routes, in order: `path`, then `mirrors` as listed.
+Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015. Routes, in order: `path`, then `mirrors`
+as listed.
 
-A `path` that exists is used or refused, never replaced by a mirror: the set that was asked for must not silently become another one. One
-that does not exist here (a params file carried to another machine) leaves the word to the mirrors.
+A `path` that exists is used or refused, never replaced by a mirror: the set that was asked for must not
+silently become another one. One that does not exist here (a params file carried to another machine) leaves
+the word to the mirrors.
 """
 
 from pathlib import Path
@@ -27,6 +29,9 @@ LICENCE = (
     "committed or published; weights trained on them are to be labelled non-commercial. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 )
 
+NO_PARTITION = (
+    "there is no partition table: a hash of each name says whether it is for training, validation or test"
+)
 ROWS = 202_599
 SPLIT_SIZES = {"train": 162_770, "valid": 19_867, "test": 19_962}
 POSITIVES = {  # of all 202,599, in the order of the official header
@@ -46,8 +51,15 @@ class Config(Group):
     mirrors: tuple[Literal["kaggle", "huggingface", "gdrive"], ...]  # tried in this order
 
 
+def paths(config: Config) -> tuple[Path, ...]:
+    """What the data come from, outside of the project; what a mirror brought never changes."""
+    return (Path(config.path).expanduser(),) if config.path else ()
+
+
 def attributes(config: Config) -> tuple[str, ...]:
-    """Those of the table at `path`, or the forty official ones. Raises SourceError where `path` is there but is no such set."""
+    """Those of the table at `path`, or the forty official ones. Raises SourceError where `path` is there but
+    is no such set.
+    """
     path = Path(config.path).expanduser()
     if not config.path or not path.exists():
         return OFFICIAL
@@ -59,7 +71,9 @@ def attributes(config: Config) -> tuple[str, ...]:
 
 
 def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used. Raises SourceError."""
+    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used. Raises
+    SourceError.
+    """
     tried = []
     if config.path:
         path = Path(config.path).expanduser()
@@ -87,7 +101,8 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
-    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set may be itself.
+    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set may be
+    itself.
 
     Raises RawError with the first difference.
     """
@@ -112,7 +127,8 @@ def _take(
     """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
     with celeba_layout.open_layout(path) as layout, celeba_layout.open_images(layout) as images:
         table, counts = celeba_layout.read_table(layout, images)
-        check(table, whole)
+        if whole or celeba_layout.PARTITION in layout.tables:
+            check(table, whole)
         if whole and counts["rows_without_image"]:
             raise RawError(f"{images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
         table = celeba_layout.take_images(images, table, folder / "images.zip", report)
@@ -123,6 +139,7 @@ def _take(
         "licence": LICENCE,
         "request": config.model_dump(mode="json"),
         "origin": origin,
+        "assumed": [] if celeba_layout.PARTITION in layout.tables else [NO_PARTITION],
         **counts,
         "visible": list(annotations.attributes(table)),
         "flippable": [],

@@ -13,12 +13,16 @@ SMALLEST_SINE = 1e-4  # of the angle between two directions below which there is
 
 
 def eased(count: int) -> np.ndarray:
-    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is at least 2."""
+    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is
+    at least 2.
+    """
     return (1 - np.cos(np.linspace(0, np.pi, count))) / 2
 
 
 def there_and_back(count: int) -> np.ndarray:
-    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice in a row."""
+    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice
+    in a row.
+    """
     return np.concatenate((np.arange(count), np.arange(count - 2, 0, -1)))
 
 
@@ -32,8 +36,8 @@ def arc(first: np.ndarray, second: np.ndarray, positions: np.ndarray, centre: np
     """The arc from `first` (D,) to `second` (D,) around `centre` (D,), at `positions` (T,) in [0, 1]: (T, D).
 
     Spherical interpolation of the directions from the centre (White, "Sampling Generative Networks", 2016,
-    section 2.1), linear of the distances from it: the website's formula (web/API.md). Where there is no one arc
-    (a code at the centre, two codes in line with it) it is the straight line.
+    section 2.1), linear of the distances from it: the website's formula (web/API.md). Where there is no one
+    arc (a code at the centre, two codes in line with it) it is the straight line.
     """
     a = (first - centre).astype(np.float64)
     b = (second - centre).astype(np.float64)
@@ -56,9 +60,9 @@ PATHS = {"line": lambda first, second, positions, centre: lerp(first, second, po
 def closed_walk(anchors: np.ndarray, count: int, centre: np.ndarray) -> np.ndarray:
     """Closed uniform Catmull-Rom spline through `anchors` (K, D), K >= 3, in `count` steps: (count, D).
 
-    Catmull & Rom 1974. Its points are put at the splined distance of the anchors from `centre` (D,): between two
-    codes in unrelated directions the plain spline would fall towards the mean face. Steps are the same number
-    from each anchor to the next if K divides `count`.
+    Catmull & Rom 1974. Its points are put at the splined distance of the anchors from `centre` (D,): between
+    two codes in unrelated directions the plain spline would fall towards the mean face. Steps are the same
+    number from each anchor to the next if K divides `count`.
     """
     offsets = (anchors - centre).astype(np.float64)  # (K, D)
     radii = np.linalg.norm(offsets, axis=1, keepdims=True)  # (K, 1)
@@ -86,7 +90,8 @@ def blend_detail(
 ) -> np.ndarray:
     """Faces `between` two others with detail kept: what the decoder lost of each of the two, cross-faded.
 
-    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] -> uint8 (T, H, W, 3).
+    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] ->
+    uint8 (T, H, W, 3).
     """
     lost = originals.astype(np.float32) - reconstructions
     t = positions[:, None, None, None].astype(np.float32)

@@ -1,10 +1,14 @@
-"""python -m ops.experiments.compare [REVISION ...]: runs side by side, on one page that needs no network and no other file.
+"""python -m ops.experiments.compare [REVISION ...]: runs side by side, on one page that needs no network and
+no other file.
 
-in    params.yaml, reports/metrics.json, reports/grids, gifs and plots of each revision, from Git and from DVC's cache
-out   compare.html; with --md instead figures and params as Markdown on standard output, for a pull request or a job's summary
+in    params.yaml, reports/metrics.json, reports/grids, gifs and plots of each revision, from Git and from
+      DVC's cache
+out   compare.html; with --md instead figures and params as Markdown on standard output, for a pull request or
+      a job's summary
 
-A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace. The others are held against the first. What is
-the same in all of them is left out. Pictures are packed again, as WebP, so that the page can be mailed; they are to be looked at, not measured.
+A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace. The
+others are held against the first. What is the same in all of them is left out. Pictures are packed again, as
+WebP, so that the page can be mailed; they are to be looked at, not measured.
 """
 
 import argparse
@@ -37,7 +41,9 @@ HEADINGS = {"reports/grids": "Sheets", "reports/gifs": "Animations", "reports/pl
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of one revision. `verdict` is better, worse or empty; `sure` is false where the intervals of both figures are known and overlap."""
+    """A figure of one revision. `verdict` is better, worse or empty; `sure` is false where the intervals of
+    both figures are known and overlap.
+    """
 
     value: str
     change: str = ""
@@ -58,7 +64,9 @@ Groups = dict[str, list[Row]]  # by the top level of the keys
 
 
 def number(value: Any, sign: str = "-") -> str:
-    """A figure as metrics.json gives it, to four decimals; `sign` is that of Python's format: + shows it always."""
+    """A figure as metrics.json gives it, to four decimals; `sign` is that of Python's format: + shows it
+    always.
+    """
     return (
         f"{value:{sign},.4f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
         if known(value)
@@ -108,7 +116,9 @@ def figures(revisions: list[Revision]) -> Groups:
 
 
 def tally(groups: Groups, column: int, critical: bool) -> dict[str, int]:
-    """How many figures of the revision in `column`, or of the critical ones, are better and worse than the first's, where the intervals allow to tell."""
+    """How many figures of the revision in `column`, or of the critical ones, are better and worse than the
+    first's, where the intervals allow to tell.
+    """
     rows = [
         row
         for rows in groups.values()
@@ -122,7 +132,9 @@ def tally(groups: Groups, column: int, critical: bool) -> dict[str, int]:
 
 
 def blocks(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    """The rows of a group by what they mean, in the order of ops.experiments.metric_table; what is not known there comes last, without words."""
+    """The rows of a group by what they mean, in the order of ops.experiments.metric_table; what is not known
+    there comes last, without words.
+    """
 
     def place(row: Row) -> int:
         return metric_table.METRICS.index(row.about) if row.about else len(metric_table.METRICS)
@@ -166,7 +178,8 @@ def pack(contents: set[bytes]) -> dict[bytes, tuple[str, int, int]]:
 
 
 def galleries(albums: list[dict[str, bytes]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Folder by folder the pictures that differ, packed, None where a revision lacks one; and the captions of those that do not differ.
+    """Folder by folder the pictures that differ, packed, None where a revision lacks one; and the captions of
+    those that do not differ.
 
     `albums` holds the pictures of each revision by path.
     """
@@ -267,7 +280,9 @@ def folded(summary: str, text: str) -> str:
 
 
 def markdown(revisions: list[Revision]) -> str:
-    """Verdict, critical figures, all other figures and params that differ. The longest parts are folded, or left out beyond LONGEST."""
+    """Verdict, critical figures, all other figures and params that differ. The longest parts are folded, or
+    left out beyond LONGEST.
+    """
     groups = figures(revisions)
     first = revisions[0].name
     parts = [f"## Figures, held against `{first}`"]

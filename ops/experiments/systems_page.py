@@ -1,9 +1,11 @@
-"""The page that compares the systems, from what `python -m ops.experiments.systems SOURCE` left: one table, and for each system a row of pictures.
+"""The page that compares the systems, from what `python -m ops.experiments.systems SOURCE` left: one table,
+and for each system a row of pictures.
 
     python -m ops.experiments.systems_page SOURCE PAGE.md     writes PAGE.md and the pictures PAGE/NAME.jpg
 
-Every system shows the same test faces, not chosen: what it keeps of them, new faces from the prior whose samples came nearest to real faces, and a smile
-that is put on faces without one. Figures are those of each experiment's reports/metrics.json.
+Every system shows the same test faces, not chosen: what it keeps of them, new faces from the prior whose
+samples came nearest to real faces, and a smile that is put on faces without one. Figures are those of each
+experiment's reports/metrics.json.
 """
 
 import json
@@ -33,6 +35,7 @@ FACES, TILE = 6, 56  # columns of a block, two rows each; pixels a side
 SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
 ATTRIBUTE = "Smiling"
 QUALITY = 88  # of the JPEG files
+DISTANCE = "frechet_inf_lite1"  # of metrics.json, by which sets of faces are compared
 PRIORS = {
     "standard": "its own",
     "gaussian": "Gaussian",
@@ -76,9 +79,7 @@ class Entry:
     def best_prior(self) -> str:
         """The one of PRIORS whose samples are nearest to real faces."""
         told = self.metrics["generation"]
-        return min(
-            (prior for prior in PRIORS if prior in told), key=lambda prior: told[prior]["frechet_lite0"]
-        )
+        return min((prior for prior in PRIORS if prior in told), key=lambda prior: told[prior][DISTANCE])
 
 
 def picture(entry: Entry) -> np.ndarray:
@@ -138,9 +139,9 @@ def figures(entry: Entry) -> list[str]:
         f"{model.code_length:,}",
         f"{metrics['reconstruction']['psnr']:.2f}",
         f"{metrics['reconstruction']['ssim']:.3f}",
-        f"{generation['reconstruction']['frechet_lite0']:,.0f}",
-        f"{generation['standard']['frechet_lite0']:,.0f}",
-        f"{generation[best]['frechet_lite0']:,.0f} ({PRIORS[best]})",
+        f"{generation['reconstruction'][DISTANCE]:,.0f}",
+        f"{generation['standard'][DISTANCE]:,.0f}",
+        f"{generation[best][DISTANCE]:,.0f} ({PRIORS[best]})",
         f"{metrics['auroc_by_estimator']['mean_difference']:.3f} / {metrics['auroc_by_estimator']['logistic']:.3f}",
         f"{edits['reached']:.0%}",
         "" if edits["unrelated"] is None else f"{edits['unrelated']:.3f}",

@@ -1,6 +1,8 @@
-"""What the job remembers between runs, in one folder (`home` of retrain.yaml). Every file is written beside and renamed.
+"""What the job remembers between runs, in one folder (`home` of retrain.yaml). Every file is written beside
+and renamed.
 
-champion.json    who serves: export, id (what the website follows), version, revision, exam, snapshot, since, previous
+champion.json    who serves: export, id (what the website follows), version, revision, exam, snapshot, since,
+                 previous
 status.json      the last run, the last success, when the next is due, what was judged
 promotion.json   a promotion that has been decided and is not yet carried out whole; the next run finishes it
 noise.json       spread of each metric over seeds (ops.retrain.noise)
@@ -58,7 +60,9 @@ class Ledger:
         return folder
 
     def point(self, version: str, since: str) -> dict[str, Any]:
-        """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns the pointer."""
+        """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns
+        the pointer.
+        """
         before, release = (
             self.champion(),
             json.loads((self.release(version) / "release.json").read_text(encoding="utf-8")),
@@ -85,7 +89,9 @@ class Ledger:
         self.note(judged=dict([*before.items(), (key, verdict)][-KEYS:]))
 
     def tidy(self, keep: int) -> None:
-        """Drop what a killed run left, and what is older than the last `keep` releases beside the champion; never who serves or served before."""
+        """Drop what a killed run left, and what is older than the last `keep` releases beside the champion;
+        never who serves or served before.
+        """
         champion = self.champion() or {}
         needed = {champion.get("version"), champion.get("previous")}
         drop = [version for version in self.versions() if version not in needed]

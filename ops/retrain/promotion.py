@@ -1,7 +1,9 @@
-"""From a verdict to a served model, in steps that can be cut off anywhere and done again: the pointer moves last.
+"""From a verdict to a served model, in steps that can be cut off anywhere and done again: the pointer moves
+last.
 
-The release is copied, complete and proven to work, before promotion.json says that it is to be served; from then on the next run finishes whatever is
-left. Steps: smoke test, DVC cache to its remote, branch, tags, Git remote, pointer.
+The release is copied, complete and proven to work, before promotion.json says that it is to be served; from
+then on the next run finishes whatever is left. Steps: smoke test, DVC cache to its remote, branch, tags, Git
+remote, pointer.
 """
 
 import configparser
@@ -17,13 +19,20 @@ from faces.core.files import new_folder, write_json
 from ops.retrain.challenger import BRANCH
 from ops.retrain.ledger import Ledger, now, read_json
 from ops.retrain.process import CommandFailed, Runner
-from ops.retrain.repository import GitError, Repository, assign, register
+from ops.retrain.repository import GitError, Repository, assign, reason, register
 from ops.retrain.settings import Settings
 
 CODE = Path(__file__).parents[2]
 HOURS = 7200.0  # seconds that a push of the cache may take
 MINUTES = 300.0
+MOVED = (
+    "(non-fast-forward)",
+    "(fetch first)",
+    "(stale info)",
+    "(already exists)",
+)  # Git's words for a ref that is elsewhere
 FOLDERS = {"model": "data/model", "vectors": "data/vectors", "export": "data/export"}
+QUALITY = "reports/quality.json"  # what the website shows of a release
 
 
 class Abandoned(RuntimeError):
@@ -40,6 +49,8 @@ def copy_release(ledger: Ledger, clone: Path, version: str, about: Mapping[str, 
     with new_folder(ledger.release(version)) as folder:
         for name, place in FOLDERS.items():
             shutil.copytree(clone / place, folder / name, copy_function=shutil.copyfile)
+        if (clone / QUALITY).is_file():
+            shutil.copyfile(clone / QUALITY, folder / "export/quality.json")
         write_json(folder / "release.json", {**about, "version": version, "id": identity(folder / "export")})
     os.sync()
 
@@ -56,7 +67,9 @@ def smoke(ledger: Ledger, version: str, runner: Runner) -> None:
 def decide(
     ledger: Ledger, clone: Path, runner: Runner, entry: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Copy the release, prove it, and write down that it is to be served. Raises CommandFailed where it does not work."""
+    """Copy the release, prove it, and write down that it is to be served. Raises CommandFailed where it does
+    not work.
+    """
     copy_release(ledger, clone, entry["version"], about)
     try:
         smoke(ledger, entry["version"], runner)
@@ -69,11 +82,13 @@ def decide(
 def carry_out(
     ledger: Ledger, project: Repository, clone: Path, settings: Settings, runner: Runner, proven: bool = False
 ) -> dict[str, Any] | None:
-    """Finish what promotion.json says, from wherever it was cut off; None where there is nothing to finish. Returns the pointer.
+    """Finish what promotion.json says, from wherever it was cut off; None where there is nothing to finish.
+    Returns the pointer.
 
     `proven`: the release has just been tested, by `decide`.
 
-    Raises Abandoned where it cannot be done any more, CommandFailed or GitError where it may be possible later: then the next run tries again.
+    Raises Abandoned where it cannot be done any more, CommandFailed or GitError where it may be possible
+    later: then the next run tries again.
     """
     entry = read_json(ledger.journal)
     if entry is None:
@@ -124,12 +139,19 @@ def publish(project: Repository, clone: Path, settings: Settings, entry: Mapping
                 *(f"refs/tags/{tag}" for tag in tags),
             )
         except GitError as error:
-            if "failed to push some refs" not in str(error):
-                raise  # no way to the remote just now
-            project.git("tag", "--delete", *tags)
-            raise Abandoned(
-                f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there"
-            ) from None
+            if any(mark in error.said for mark in MOVED):
+                project.git("tag", "--delete", *tags)
+                raise Abandoned(
+                    f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there"
+                ) from None
+            if "[remote rejected]" in error.said:
+                project.git("tag", "--delete", *tags)
+                raise GitError(
+                    f"{git.remote} does not let this job push {version} to branch {git.branch}: {reason(error.said)}; "
+                    "allow it, or set git.branch to another; the next run tries again",
+                    error.said,
+                ) from None
+            raise  # no way to the remote just now
 
 
 def has_remote(clone: Path) -> bool:

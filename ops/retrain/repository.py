@@ -16,16 +16,40 @@ QUIET = (
     "advice.detachedHead=false",
     "-c",
     "core.hooksPath=/dev/null",
+    "-c",
+    "commit.gpgSign=false",  # nobody is there to unlock a key
+    "-c",
+    "tag.gpgSign=false",
+    "-c",
+    "tag.forceSignAnnotated=false",
 )
+TELLING = ("remote: ", "fatal: ", "error: ", "! [")  # how lines begin in which Git gives its reason
+EMPTY = ("error: failed to push some refs", "error: src refspec")  # and do not
 
 
 class GitError(RuntimeError):
-    """Git refused. The message holds the command and Git's own last line."""
+    """Git refused. The message holds the command and Git's own reason, `said` all that it printed."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
+
+
+def reason(said: str) -> str:
+    """Why Git refused, in one line, from all that it printed: what the server says, then its own errors, else
+    its last line.
+    """
+    lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(TELLING) and not line.startswith(EMPTY)]
+    way_out = [line for line in lines if "safe.directory" in line]
+    return "; ".join(dict.fromkeys(telling[:3] + way_out)) or (lines[-1] if lines else "")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A Git repository at `folder`. Its commands hold the job's `lock` while they run; commits and tags are by `author` (name, email)."""
+    """A Git repository at `folder`. Its commands hold the job's `lock` while they run; commits and tags are
+    by `author` (name, email).
+    """
 
     folder: Path
     lock: int
@@ -50,8 +74,8 @@ class Repository:
             check=False,
         )
         if done.returncode:
-            words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise GitError(f"git {' '.join(arguments[:3])}: {words[-1]}")
+            words = reason(done.stderr) or f"exit code {done.returncode}"
+            raise GitError(f"git {' '.join(arguments[:3])}: {words}", done.stderr)
         return done.stdout.strip()
 
     def find(self, revision: str) -> str | None:
@@ -75,7 +99,9 @@ class Repository:
 
 
 def _here(folder: Path) -> dict[str, str]:
-    """An environment in which Git works on `folder` or not at all: never on a repository around it, nor on one that the environment names."""
+    """An environment in which Git works on `folder` or not at all: never on a repository around it, nor on
+    one that the environment names.
+    """
     clean = {
         name: value
         for name, value in environment().items()
@@ -94,7 +120,9 @@ def next_version(tags: list[str], model: str) -> str:
 
 
 def register(repository: Repository, model: str, version: str, commit: str) -> str:
-    """Tag `commit` as `version` of `model`, in GTO's format; nothing where that is done. Returns the tag. Raises GitError where it names another commit."""
+    """Tag `commit` as `version` of `model`, in GTO's format; nothing where that is done. Returns the tag.
+    Raises GitError where it names another commit.
+    """
     tag = f"{model}@{version}"
     if (there := repository.find(f"refs/tags/{tag}")) is None:
         repository.git("tag", "-a", tag, commit, "-m", f"Registering artifact {model} version {version}")
@@ -104,7 +132,9 @@ def register(repository: Repository, model: str, version: str, commit: str) -> s
 
 
 def assign(repository: Repository, model: str, stage: str, version: str) -> str:
-    """Tag the commit of `version` as the one in `stage`, in GTO's format; nothing where it already is. Returns the tag."""
+    """Tag the commit of `version` as the one in `stage`, in GTO's format; nothing where it already is.
+    Returns the tag.
+    """
     commit = repository.resolve(f"refs/tags/{model}@{version}")
     numbers = [
         int(tag.rsplit("#", 1)[1])

@@ -1,8 +1,10 @@
-"""python -m ops.retrain.status: who serves, since when, the last run and the last success, when the next is due. Exit codes as monitoring plugins have them:
+"""python -m ops.retrain.status: who serves, since when, the last run and the last success, when the next is
+due. Exit codes as monitoring plugins have them:
 
 0    a proven model serves, and checks are in time
 1    the last run failed
-2    nobody serves, the served export is not what the pointer says, or the last success is longer ago than retrain.yaml allows
+2    nobody serves, the served export is not what the pointer says, or the last success is longer ago than
+     retrain.yaml allows
 """
 
 import argparse
