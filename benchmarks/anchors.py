@@ -205,14 +205,14 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
 
     trial = begin(10**9)
     for _ in range(WARM):
-        trial.advance()
+        train.advance(trial)
     begun = time.monotonic()
     for _ in range(TRIAL):
-        trial.advance()
+        train.advance(trial)
     pace = (time.monotonic() - begun) / TRIAL
     run = begin(max(1, round((end - time.monotonic()) / pace)) * config.batch)
     while run.step < run.steps and time.monotonic() < end:
-        run.advance()
+        train.advance(run)
     return run.averaged, run.step * config.batch
 
 

@@ -65,10 +65,10 @@ def pace(name: str, values: dict[str, Any], device: torch.device) -> tuple[float
     for point in POINTS:
         run.step = int(point * run.steps)
         for _ in range(WARM):
-            run.advance()
+            train.advance(run)
         begun = time.perf_counter()
         for _ in range(STEPS):
-            run.advance()
+            train.advance(run)
         seconds += (time.perf_counter() - begun) / STEPS
     return config.batch * len(POINTS) / seconds, params.train.images
 

@@ -54,8 +54,8 @@ def pixels(folder: Path) -> dict[str, tuple[float, float]]:
     params, crops, device = load(train.Params), Crops.open(folder / "crops"), torch.device("cpu")
     run = train.Run(params, models.config(params.model, params.models), crops, device)
     run.prepare()
-    run.advance()
-    trained = seconds(lambda: [run.advance() for _ in range(STEPS)]) / (STEPS * run.config.batch)
+    train.advance(run)
+    trained = seconds(lambda: [train.advance(run) for _ in range(STEPS)]) / (STEPS * run.config.batch)
     batch, model = load(encode.Params).encode.batch, run.averaged
     images = crops.images[: 4 * batch]
     encoded = seconds(lambda: list(encode.encode(model, images, batch, device))) / len(images)

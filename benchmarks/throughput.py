@@ -159,14 +159,14 @@ def bench_train(folder: Path) -> dict[str, float]:
 
     def ours() -> int:
         for _ in range(STEPS):
-            run.advance()
+            train.advance(run)
         return STEPS * config.batch
 
     def at_the_ceiling() -> int:
         original, train.to_device = train.to_device, lambda images, device: still
         try:
             for _ in range(STEPS):
-                ceiling.advance()
+                train.advance(ceiling)
         finally:
             train.to_device = original
         return STEPS * config.batch

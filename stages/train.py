@@ -61,13 +61,20 @@ class Params(Group):
     train: Train
 
 
-class State:
-    """All that the next step depends on, and that a checkpoint holds."""
+class Run:
+    """A training in progress: what the next step depends on. All of it that changes goes into a checkpoint."""
 
-    def __init__(self, params: Params, config: models.Config, size: int, device: torch.device) -> None:
+    def __init__(self, params: Params, config: models.Config, crops: Crops, device: torch.device) -> None:
+        check_batch(params, config)
         torch.manual_seed(params.seed)
+        self.params = params
         self.config = config
-        self.model = models.build(params.model, config, size)
+        self.crops = crops
+        self.device = device
+        self.train_rows = crops.rows("train")
+        self.valid_rows = crops.rows("valid")[: params.train.valid_images]
+        self.steps = math.ceil(params.train.images / config.batch)
+        self.model = models.build(params.model, config, crops.geometry.size)
         self.model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()  # the weights that are kept
         if distributed.size() > 1:
@@ -81,10 +88,15 @@ class State:
         self.history: list[dict[str, float]] = []
         self.snapshots: list[np.ndarray] = []
 
+    def prepare(self) -> None:
+        """Let the model look at some train faces before its first step."""
+        order = np.random.default_rng(self.params.seed).permutation(self.train_rows)
+        rows = np.sort(order[: self.params.train.prepare])
+        self.model.prepare(to_device(self.crops.images[rows], self.device))
+        self.averaged.load_state_dict(self.model.state_dict())
+
     def begin_phase(self, phase: int) -> None:
-        """Fresh optimisers for a new phase of the model."""
-        if phase == self.phase:
-            return
+        """Fresh optimisers, one for each part of the model."""
         self.phase = phase
         self.optimisers = {
             part: torch.optim.Adam(
@@ -93,7 +105,7 @@ class State:
             for part, module in self.model.parts().items()
         }
 
-    def values(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -102,100 +114,95 @@ class State:
             "snapshots": [torch.from_numpy(snapshot) for snapshot in self.snapshots],
         }
 
-    def restore(self, values: dict[str, Any]) -> None:
-        self.model.load_state_dict(values["model"])
-        self.averaged.load_state_dict(values["averaged"])
-        self.begin_phase(values["phase"])
-        for part, kept in values["optimisers"].items():
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.begin_phase(state["phase"])
+        for part, kept in state["optimisers"].items():
             self.optimisers[part].load_state_dict(kept)
         for name in ("step", "sums", "since", "history"):
-            setattr(self, name, values[name])
-        self.snapshots = [snapshot.numpy() for snapshot in values["snapshots"]]
+            setattr(self, name, state[name])
+        self.snapshots = [snapshot.numpy() for snapshot in state["snapshots"]]
 
     def save(self, checkpoint: Path) -> None:
         with new_file(checkpoint) as draft:
-            torch.save(self.values(), draft)
+            torch.save(self.state(), draft)
 
 
-def train(
-    params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path
-) -> State:
-    """Step to the end of the budget, from `checkpoint` where there is one; save it every so often.
+def train(params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path) -> Run:
+    """Step to the end of the budget, from `checkpoint` where there is one; save one every so often.
 
     FACES_CHECKPOINT_SECONDS is the pause between checkpoints (default 60). Raises FloatingPointError where a
     loss is not finite.
     """
-    check_batch(params, config)
-    train_rows = crops.rows("train")
-    steps = math.ceil(params.train.images / config.batch)
-    reports = {math.ceil(steps * (k + 1) / params.train.reports) for k in range(params.train.reports)}
-    horizon = params.train.averaging / config.batch  # in steps
-    averaging = math.exp(-1 / horizon) if horizon else 0.0
-    state = begin(params, config, crops, device, checkpoint)
-    model = state.model
+    run = begin(params, config, crops, device, checkpoint)
+    reports = {math.ceil(run.steps * (k + 1) / params.train.reports) for k in range(params.train.reports)}
     pause = float(os.environ.get("FACES_CHECKPOINT_SECONDS", "60"))
     saved = time.monotonic()
-    bar = Progress(f"train {params.model}", steps * config.batch, "images")
+    bar = Progress(f"train {params.model}", run.steps * config.batch, "images")
     note = ""
-    while state.step < steps:
-        progress = state.step / steps
-        state.begin_phase(model.phase(progress))
-        rate = learning_rate(progress, config.learning_rate, params.train.warmup, config.decay)
-        rows = distributed.own(rows_of_step(train_rows, params.seed, state.step, config.batch))
-        images = to_device(crops.images[rows], device)
-        torch.manual_seed(params.seed * 1_000_003 + state.step)
-        model.train()
-        with distributed.dealt(distributed.rank(), distributed.size()):
-            if params.train.flip:
-                images = flipped(images)
-            for part, loss, log in autocast_each(model.losses(images, progress), device):
-                optimiser = state.optimisers[part]
-                weights = list(model.parts()[part].parameters())
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                agreed = distributed.agree(weights, log)
-                if config.clip:
-                    nn.utils.clip_grad_norm_(weights, config.clip)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                optimiser.step()
-                for name, value in agreed.items():
-                    state.sums[name] = state.sums.get(name, 0.0) + value.detach().float().item()
-        state.step += 1
-        state.since += 1
-        update_average(state.averaged, model, averaging, state.step)
-        check_finite(params, config, state)
+    while run.step < run.steps:
+        advance(run)
         if distributed.rank() > 0:
             continue
-        if state.step in reports:
-            note = report(params, config, crops, device, state, state.step / steps)
-        bar.update(state.step * config.batch, note)
-        if time.monotonic() - saved >= pause and state.step < steps:
-            state.save(checkpoint)
+        if run.step in reports:
+            note = report(run)
+        bar.update(run.step * config.batch, note)
+        if time.monotonic() - saved >= pause and run.step < run.steps:
+            run.save(checkpoint)
             saved = time.monotonic()
     bar.close()
-    return state
+    return run
 
 
-def begin(
-    params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path
-) -> State:
-    """The state that `checkpoint` holds, or that of a prepared model before its first step; alike on all
-    ranks.
-    """
-    state = State(params, config, crops.geometry.size, device)
+def advance(run: Run) -> None:
+    """One training step: every part of the model once, in the order in which `losses` yields them."""
+    params = run.params
+    config = run.config
+    model = run.model
+    progress = run.step / run.steps
+    if model.phase(progress) != run.phase:
+        run.begin_phase(model.phase(progress))
+    rate = learning_rate(progress, config.learning_rate, params.train.warmup, config.decay)
+    rows = distributed.own(rows_of_step(run.train_rows, params.seed, run.step, config.batch))
+    images = to_device(run.crops.images[rows], run.device)
+    torch.manual_seed(params.seed * 1_000_003 + run.step)
+    model.train()
+    with distributed.dealt(distributed.rank(), distributed.size()):
+        if params.train.flip:
+            images = flipped(images)
+        for part, loss, log in autocast_each(model.losses(images, progress), run.device):
+            optimiser = run.optimisers[part]
+            weights = list(model.parts()[part].parameters())
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            agreed = distributed.agree(weights, log)
+            if config.clip:
+                nn.utils.clip_grad_norm_(weights, config.clip)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            for name, value in agreed.items():
+                run.sums[name] = run.sums.get(name, 0.0) + value.detach().float().item()
+    run.step += 1
+    run.since += 1
+    check_finite(run)
+    horizon = params.train.averaging / config.batch  # in steps
+    update_average(run.averaged, model, math.exp(-1 / horizon) if horizon else 0.0, run.step)
+
+
+def begin(params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path) -> Run:
+    """The run that `checkpoint` holds, or a prepared one before its first step; alike on all ranks."""
+    run = Run(params, config, crops, device)
     if distributed.rank() == 0:
         if checkpoint.is_file():
-            state.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
-            say(f"train: continuing at image {state.step * config.batch:,}")
+            run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
+            say(f"train: continuing at image {run.step * config.batch:,}")
         else:
-            order = np.random.default_rng(params.seed).permutation(crops.rows("train"))
-            rows = np.sort(order[: params.train.prepare])
-            state.model.prepare(to_device(crops.images[rows], device))
-            state.averaged.load_state_dict(state.model.state_dict())
+            run.prepare()
     if distributed.size() > 1:
-        state.restore(distributed.broadcast(state.values()))
-    return state
+        run.restore(distributed.broadcast(run.state()))
+    return run
 
 
 def rows_of_step(rows: np.ndarray, seed: int, step: int, batch: int) -> np.ndarray:
@@ -224,74 +231,49 @@ def autocast_each(losses: models.Losses, device: torch.device) -> models.Losses:
         yield item
 
 
-def report(
-    params: Params,
-    config: models.Config,
-    crops: Crops,
-    device: torch.device,
-    state: State,
-    progress: float,
-) -> str:
-    """Add a row of history.csv and a snapshot to `state`; the line to show.
+def report(run: Run) -> str:
+    """Add a row of history.csv and a snapshot to `run`; returns the line to show.
 
-    Mean losses since the last report, and losses, PSNR and active units of the averaged weights on valid
-    faces.
+    Mean losses since the last report, and losses, PSNR and active units of the averaged weights on valid faces.
     """
-    rows = crops.rows("valid")[: params.train.valid_images]
-    losses = {name: total / state.since for name, total in sorted(state.sums.items())}
-    row: dict[str, float] = {"images": state.step * config.batch}
-    row |= {f"train_{name}": value for name, value in losses.items()}
-    valid = valid_losses(state.averaged, crops.images, rows, config.batch, params.seed, progress, device)
-    row |= {f"valid_{name}": value for name, value in sorted(valid.items())}
-    codes, decibels, snapshot = reconstruct(
-        state.averaged, crops.images, rows, params.train.snapshots, device
-    )
+    row: dict[str, float] = {"images": run.step * run.config.batch}
+    row |= {f"train_{name}": total / run.since for name, total in sorted(run.sums.items())}
+    row |= {f"valid_{name}": value for name, value in sorted(valid_losses(run).items())}
+    codes, decibels, snapshot = reconstruct_valid(run)
     row["valid_psnr"] = decibels
     row["active_units"] = active_units(codes)
-    state.history.append(row)
-    state.snapshots.append(snapshot)
-    state.sums = {}
-    state.since = 0
+    run.history.append(row)
+    run.snapshots.append(snapshot)
+    run.sums = {}
+    run.since = 0
     return f"valid PSNR {decibels:.2f} dB, {row['active_units']} active units"
 
 
 @torch.no_grad()
-def valid_losses(
-    model: models.Model,
-    images: np.ndarray,
-    rows: np.ndarray,
-    batch: int,
-    seed: int,
-    progress: float,
-    device: torch.device,
-) -> dict[str, float]:
-    """Each log of `losses`, averaged over the faces in `rows`, the same noise at every report."""
+def valid_losses(run: Run) -> dict[str, float]:
+    """Each log of `losses`, averaged over the valid faces, with the same noise at every report."""
     totals: dict[str, float] = {}
-    torch.manual_seed(seed)
-    for where in batches(len(rows), batch):
-        some = to_device(images[rows[where]], device)
-        for _, _, log in autocast_each(model.losses(some, progress), device):
+    torch.manual_seed(run.params.seed)
+    for where in batches(len(run.valid_rows), run.config.batch):
+        images = to_device(run.crops.images[run.valid_rows[where]], run.device)
+        for _, _, log in autocast_each(run.averaged.losses(images, run.step / run.steps), run.device):
             for name, value in log.items():
-                totals[name] = totals.get(name, 0.0) + value.detach().float().item() * len(some)
-    return {name: total / len(rows) for name, total in totals.items()}
+                totals[name] = totals.get(name, 0.0) + value.detach().float().item() * len(images)
+    return {name: total / len(run.valid_rows) for name, total in totals.items()}
 
 
 @torch.no_grad()
-def reconstruct(
-    model: models.Model, images: np.ndarray, rows: np.ndarray, snapshots: int, device: torch.device
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Codes (n, D) of the faces in `rows`, mean PSNR in dB, and the first reconstructions, uint8 (K, H, W,
-    3).
-    """
+def reconstruct_valid(run: Run) -> tuple[np.ndarray, float, np.ndarray]:
+    """Codes (n, D) of valid faces, mean PSNR in dB, and the first reconstructions, uint8 (K, H, W, 3)."""
     codes = []
     decibels = []
     shown = []
-    for where in batches(len(rows), BATCH):
-        some = to_device(images[rows[where]], device)
-        codes.append(model.encode(some))
-        decoded = model.decode(codes[-1]).clamp(-1, 1)
-        decibels.append(psnr((decoded + 1) / 2, (some + 1) / 2))
-        shown.append(to_uint8(decoded[: max(0, snapshots - where.start)]))
+    for where in batches(len(run.valid_rows), BATCH):
+        images = to_device(run.crops.images[run.valid_rows[where]], run.device)
+        codes.append(run.averaged.encode(images))
+        decoded = run.averaged.decode(codes[-1]).clamp(-1, 1)
+        decibels.append(psnr((decoded + 1) / 2, (images + 1) / 2))
+        shown.append(to_uint8(decoded[: max(0, run.params.train.snapshots - where.start)]))
     return torch.cat(codes).cpu().numpy(), torch.cat(decibels).mean().item(), np.concatenate(shown)
 
 
@@ -304,13 +286,13 @@ def check_batch(params: Params, config: models.Config) -> None:
         )
 
 
-def check_finite(params: Params, config: models.Config, state: State) -> None:
+def check_finite(run: Run) -> None:
     """Raises FloatingPointError where a loss has become infinite or NaN."""
-    broken = [name for name, total in state.sums.items() if not math.isfinite(total)]
+    broken = [name for name, total in run.sums.items() if not math.isfinite(total)]
     if broken:
         raise FloatingPointError(
-            f"training diverged at image {state.step * config.batch:,}: {', '.join(broken)} is not finite; "
-            f"lower models.{params.model}.learning_rate or lengthen train.warmup"
+            f"training diverged at image {run.step * run.config.batch:,}: {', '.join(broken)} is not finite; "
+            f"lower models.{run.params.model}.learning_rate or lengthen train.warmup"
         )
 
 
@@ -330,20 +312,20 @@ def run(params: Params, crops_folder: Path, out: Path) -> None:
     torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)  # a CPU repeats itself anyway
     checkpoint = checkpoint_of(params, config, crops_folder)
     with distributed.joined(device):
-        state = train(params, config, crops, device, checkpoint)
+        trained = train(params, config, crops, device, checkpoint)
     if distributed.rank() > 0:
         return
-    units = state.history[-1]["active_units"]
+    units = trained.history[-1]["active_units"]
     if units < params.train.min_active_units:
         say(
             f"train: WARNING: the code has collapsed: {units} active units, "
             f"train.min_active_units is {params.train.min_active_units}"
         )
-    originals = crops.images[crops.rows("valid")[: params.train.valid_images][: params.train.snapshots]]
+    originals = crops.images[trained.valid_rows[: params.train.snapshots]]
     with new_folder(out) as folder:
-        checkpoints.save(folder, params.model, config, crops.geometry, state.averaged)
-        write_csv(folder / "history.csv", pd.DataFrame(state.history))
-        np.save(folder / "snapshots.npy", np.stack([originals, *state.snapshots]))
+        checkpoints.save(folder, params.model, config, crops.geometry, trained.averaged)
+        write_csv(folder / "history.csv", pd.DataFrame(trained.history))
+        np.save(folder / "snapshots.npy", np.stack([originals, *trained.snapshots]))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 

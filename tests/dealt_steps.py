@@ -38,7 +38,7 @@ def steps(name: str, values: dict, crops: Crops) -> dict[str, dict[str, torch.Te
     for progress in PROGRESS:
         run.model.load_state_dict(start)
         run.step, run.phase, run.sums = round(progress * run.steps), -1, {}
-        run.advance()
+        train.advance(run)
         gradients = {
             f"gradient {key}": value.grad
             for key, value in run.model.named_parameters()
