@@ -7,7 +7,7 @@ pythae_resnet    pythae's Encoder_ResNet_VAE_CELEBA and Decoder_ResNet_AE_CELEBA
 vae              ours, with the params of params.yaml; its budget in images is what the time allows, from the rate of its first steps
 
 Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast arithmetic, so that only the networks and
-their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances on EfficientNet-Lite0 features between as many test
+their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances, extrapolated to sets without end, on EfficientNet-Lite1 features between as many test
 faces as `score.samples` and their reconstructions, samples from the model's prior, and samples from the best prior fitted to its train codes; held-out AUROC of
 mean differences and of logistic boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces
 differ from the literature's: compare within the table only.
@@ -29,7 +29,6 @@ from faces import models
 from faces.core.console import say
 from faces.core.params import load
 from faces.data.crops import Crops
-from faces.edits.detail import Detail
 from faces.estimators import linear
 from faces.estimators.estimators import differences
 from faces.latents.moments import Moments
@@ -40,15 +39,16 @@ from faces.nn.gaussian_vae import gaussian_kl
 from faces.nn.layers import Fold
 from faces.report import view
 from faces.scoring import samples
-from stages import encode, evaluate, score, train, vectors
+from faces.scoring.context import Codec, FeatureNetwork, Score
+from faces.scoring.reconstruction import reconstruction
+from stages import encode, train, vectors
 
 WARM, TRIAL = 3, 40  # steps of ours: those that are not timed, and those from whose rate its budget follows
 ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have them
 
 
 class Params(train.Params):
-    score: score.Score
-    detail: Detail
+    score: Score
     encode: encode.Encode
     boundary: Annotated[linear.Boundary, Field(alias="vectors.boundary")]
 
@@ -238,24 +238,16 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
 
     codes, mirrored = encoded(mirror=False), encoded(mirror=True) if params.encode.mirror else None
     test = crops.rows("test")
-    alike = evaluate.reconstruction(model, crops.images, codes, test, batch)
-    bench = score.Bench(
-        params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device
-    )
+    codec = Codec(model, device, params.score.batch)
+    alike = reconstruction(codec, crops.images, codes, test, 1)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    faces = samples.sets(
-        bench,
-        crops.images,
-        codes,
-        {split: crops.rows(split) for split in ("train", "valid")},
-        rows,
-        params.seed,
-    )
-    real = bench.pictures(crops.images[rows])
-    told = {
-        row["set"]: row["frechet_lite0"]
-        for row in samples.score_sets(bench, faces, real, {"lite0": bench.features})
-    }
+    splits = {split: crops.rows(split) for split in ("train", "valid")}
+    faces = samples.sets(codec, params.score, crops.images, codes, splits, rows, params.seed)
+    real = codec.pictures(crops.images[rows])
+    network = perceptual.load("efficientnet_lite1", "", device)
+    features = {"lite1": FeatureNetwork(network, params.score.side, params.score.batch)}
+    table = samples.score_sets(faces, real, codes[rows], codes[splits["train"]], features, params.score)
+    told = {row["set"]: row["frechet_inf_lite1"] for row in table}
     areas = separation(codes, mirrored, crops, params.boundary)
     return {
         "PSNR, dB": alike["psnr"].mean(),

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
-from faces.latents.gaussian import Spread
+from faces.latents.gaussian import LowRankGaussian
 
 FORMAT = 2
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
@@ -46,7 +46,7 @@ class Export:
             self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
             self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
-            self.prior = Spread(*(self.arrays[f"prior_{part}"] for part in PRIOR))
+            self.prior = LowRankGaussian(*(self.arrays[f"prior_{part}"] for part in PRIOR))
             self.editor: CodeEditor = LinearEditor(self.names, self.units, self.sigma)
             self.encoder = session(self.files["encoder.onnx"])
             self.decoder = session(self.files["decoder.onnx"])

@@ -11,6 +11,7 @@ then.
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -128,7 +129,9 @@ def prepare(root: Path, out: Path, commit: str) -> None:
 
 def provenance(root: Path) -> str:
     """The commit, with -dirty where files differ from it. Raises Refused where outputs are out of date."""
-    if subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"], cwd=root, check=False).returncode:
+    status = [sys.executable, "-m", "dvc", "status", "--json"]
+    said = subprocess.run(status, cwd=root, capture_output=True, text=True, check=False)
+    if said.returncode or any(why != ["always changed"] for why in json.loads(said.stdout).values()):
         raise Refused(
             "the outputs here are not those of the code and params here; "
             "dvc repro, or dvc checkout (dvc status says more)"

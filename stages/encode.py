@@ -142,51 +142,45 @@ def remaining(folder: Path, shards: list[slice]) -> list[slice]:
     return left
 
 
+def run(params: Params, crops_folder: Path, weights: Path, out: Path) -> None:
+    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    crops = Crops.open(crops_folder)
+    device = pick_device()
+    model, _ = checkpoints.load(weights)
+    files = [
+        *sharded_array.files(crops_folder / "images.npy"),
+        weights / "model.safetensors",
+        weights / "model.json",
+        Path(__file__),
+    ]
+    work = UNFINISHED / fingerprint(params.encode.model_dump(), files)
+    shards = shards_of(len(crops.images), params.encode.batch)
+    with distributed.joined(device):
+        ends = [(rows.start, rows.stop) for rows in remaining(work, shards)]
+        left = [slice(*pair) for pair in distributed.broadcast(ends)]
+        model = model.to(device, memory_format=torch.channels_last)
+        encode_shards(work, distributed.own(left), model, crops.images, params.encode, device)
+        distributed.wait()
+    if distributed.rank() > 0:
+        return
+    with new_folder(out) as folder:
+        shape = (len(crops.images), model.code_length)
+        arrays = {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+            for name in params.encode.files()
+        }
+        merge(work, shards, arrays)
+        for codes in arrays.values():
+            codes.flush()
+        np.savez(folder / "moments.npz", **Moments.of(arrays[LATENTS], crops.rows("train")).arrays())
+    shutil.rmtree(work)
+
+
 def main(crops_folder: Path, weights: Path, out: Path) -> None:
     try:
-        params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
-        model, _ = checkpoints.load(weights)
-        files = [
-            *sharded_array.files(crops_folder / "images.npy"),
-            weights / "model.safetensors",
-            weights / "model.json",
-            Path(__file__),
-        ]
-        work, shards = (
-            UNFINISHED / fingerprint(params.encode.model_dump(), files),
-            shards_of(len(crops.images), params.encode.batch),
-        )
-        with distributed.joined(device):
-            left = [
-                slice(*ends)
-                for ends in distributed.broadcast(
-                    [(rows.start, rows.stop) for rows in remaining(work, shards)]
-                )
-            ]
-            encode_shards(
-                work,
-                distributed.own(left),
-                model.to(device, memory_format=torch.channels_last),
-                crops.images,
-                params.encode,
-                device,
-            )
-            distributed.wait()
-        if distributed.rank() > 0:
-            return
-        with new_folder(out) as folder:
-            shape = (len(crops.images), model.code_length)
-            arrays = {
-                name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
-                for name in params.encode.files()
-            }
-            merge(work, shards, arrays)
-            for codes in arrays.values():
-                codes.flush()
-            np.savez(folder / "moments.npz", **Moments.of(arrays[LATENTS], crops.rows("train")).arrays())
+        run(load(Params), crops_folder, weights, out)
     except ValueError as error:
         raise stop(error) from None
-    shutil.rmtree(work)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
-from faces.latents.gaussian import Spread
+from faces.latents.gaussian import LowRankGaussian
+from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 
 SAMPLE = 8192  # codes from which a covariance is taken where it is not known
 PARITY = 8  # images and codes on which the networks are compared with torch
@@ -112,21 +113,23 @@ def frame(raw: Path, name: str) -> tuple[int, int]:
             return picture.size
 
 
-def spread(run: Run, rank: int) -> Spread:
+def spread(run: Run, rank: int) -> LowRankGaussian:
     """The train codes as a Gaussian: from their covariance where it was kept, else from some of the codes."""
     if "covariance" in run.moments:
-        return Spread.of_moments(run.moments["mean"], run.moments["covariance"], rank)
-    return Spread.of_codes(run.codes[run.train[: SAMPLE // 4]], rank)
+        return gaussian_of_moments(run.moments["mean"], run.moments["covariance"], rank)
+    return gaussian_of_codes(run.codes[run.train[: SAMPLE // 4]], rank, 0)
 
 
 @torch.no_grad()
-def own_prior(model: torch.nn.Module, seed: int, rank: int) -> Spread:
+def own_prior(model: torch.nn.Module, seed: int, rank: int) -> LowRankGaussian:
     """The model's own prior as a Gaussian, from draws."""
     draws = model.sample(SAMPLE, torch.Generator().manual_seed(seed), 1.0).double().numpy()
-    return Spread.of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
+    return gaussian_of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
 
 
-def presets(params: Params, run: Run, prior: Spread, folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+def presets(
+    params: Params, run: Run, prior: LowRankGaussian, folder: Path
+) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Faces to start from, entries and codes (P, D): test faces where the licence allows it, else samples."""
     count = params.export.presets
     if run.show:

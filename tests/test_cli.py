@@ -86,7 +86,7 @@ def test_gif_goes_there_and_back(me, export, tmp_path):
 
 
 def test_gif_from_a_seed_to_a_photograph_is_drawn(me, export, editor, tmp_path):
-    """From the face of seed 3 to the photograph's: first and last frame are those faces, ten times as large."""
+    """From the face of seed 3 to the photograph's: first and last frame are those faces, ten times larger."""
     out = tmp_path / "morph.gif"
     command = ["gif", "--seed", "3", "--to", str(me), "--frames", "4", "--once", "-o", str(out), *export]
     assert main(command) == 0

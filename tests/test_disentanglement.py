@@ -53,6 +53,14 @@ def test_a_code_that_says_everything_twice(factors):
     assert dci(table)[0] >= 0.9
 
 
+def test_importances_do_not_depend_on_how_rare_an_attribute_is(rng):
+    """Two numbers that each tell one attribute, of half and of a twentieth of the faces: DCI weighs both alike."""
+    labels = np.stack([rng.random(4000) < 0.5, rng.random(4000) < 0.05], 1) * 2 - 1
+    codes = labels + 0.01 * rng.standard_normal((4000, 2))
+    table, _ = importances(codes, labels, (codes, labels), penalty=0.02)
+    assert table[0, 0] == pytest.approx(table[1, 1], rel=0.01)
+
+
 def test_dci_of_tables():
     assert dci(5 * np.eye(10)) == pytest.approx((1, 1))
     assert dci(np.vstack([5 * np.eye(5), 5 * np.eye(5)])) == pytest.approx(

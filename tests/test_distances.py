@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from faces.metrics.frechet import frechet, grams, kernel, polynomial, with_interval
+from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
 
 
 def test_frechet_of_equal_sets_is_zero(rng):
@@ -64,3 +64,23 @@ def test_the_interval_covers(rng):
         assert low < value < high
         widths.append((high - low) / 2 / 1.96)
     assert np.mean(widths) == pytest.approx(np.std(fresh), rel=0.3)
+
+
+def test_the_extrapolated_distance_loses_the_bias(rng):
+    """Samples of one distribution: the plain distance of 120 pictures is all bias, the extrapolated one is near zero."""
+    plain = []
+    infinite = []
+    for _ in range(12):
+        products = grams(rng.normal(0, 1, (120, 8)), rng.normal(0, 1, (120, 8)))
+        plain.append(frechet(*products))
+        infinite.append(frechet_infinity(*products))
+    assert np.mean(plain) > 0.2
+    assert abs(np.mean(infinite)) < 0.25 * np.mean(plain)
+
+
+def test_the_extrapolated_distance_keeps_what_is_there(rng):
+    """N(0, 1) and N(.5, 2^2) in three features: 3 (.25 + 1)."""
+    found = [
+        frechet_infinity(*grams(rng.normal(0, 1, (400, 3)), rng.normal(0.5, 2, (400, 3)))) for _ in range(8)
+    ]
+    assert np.mean(found) == pytest.approx(3.75, rel=0.06)

@@ -169,7 +169,10 @@ def test_the_served_list_is_what_the_server_needs_as_the_lock_has_it():
     roots = (
         {name.split(".")[0] for path in served() for name in modules(path)}
         - {"web", "faces", "facemorph"}
-        - {"dvc", "huggingface_hub"}  # for exports that are elsewhere (facemorph/fetch.py), imported when asked for
+        - {
+            "dvc",
+            "huggingface_hub",
+        }  # for exports that are elsewhere (facemorph/fetch.py), imported when asked for
         - sys.stdlib_module_names
     )
     used = {canonical(owners[root][0]) for root in roots} | {

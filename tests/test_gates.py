@@ -84,7 +84,7 @@ def test_a_floor_holds_for_a_figure_that_is_missing():
 
 
 def test_without_a_tolerance_nobody_is_promoted():
-    both = figures() | {"generation": {"mixture": {"kernel_lite0": 3.0}}}
+    both = figures() | {"generation": {"gaussian": {"kernel_lite1": 3.0}}}
     verdict = judge(both, both, new_data=True)
     assert verdict.word == "HOLD" and "no tolerance is known" in verdict.reasons[0]
 

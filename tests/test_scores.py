@@ -56,3 +56,12 @@ def test_roc_curve_of_perfect_scores():
     false, true = roc_curve(np.arange(10.0), np.arange(10) >= 5, 11)
     np.testing.assert_allclose(false, np.linspace(0, 1, 11))
     np.testing.assert_allclose(true, 1.0)
+
+
+def test_the_area_under_the_drawn_curve_is_the_auroc_with_ties(rng):
+    """Scores of six values: drawn one face after another, the curve would depend on the faces' order."""
+    scores = rng.integers(0, 6, 2000).astype(float)
+    positive = rng.random(2000) < 0.3 + 0.05 * scores
+    order = np.argsort(~positive, kind="stable")  # all positives first: the order that flatters most
+    false, true = roc_curve(scores[order], positive[order], 2001)
+    assert np.trapezoid(true, false) == pytest.approx(auroc(scores, positive)[0], abs=1e-3)

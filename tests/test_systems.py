@@ -66,7 +66,7 @@ def clone(tmp_path, monkeypatch):
     (place / "reports").mkdir(parents=True)
     distances = {"standard": 9.0, "gaussian": 4.0, "tempered": 5.0, "mixture": 3.0}
     (place / "reports/metrics.json").write_text(
-        json.dumps({"generation": {name: {"frechet_lite0": d} for name, d in distances.items()}})
+        json.dumps({"generation": {name: {"frechet_inf_lite1": d} for name, d in distances.items()}})
     )
     systems.ledger_of(place).write_text(json.dumps({"model": "m", "seconds": 12.5, "device": "2 CPU cores"}))
 

@@ -16,15 +16,11 @@ import pandas as pd
 from PIL import Image
 from safetensors.numpy import save
 
-from faces.data.crops import Geometry
+from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
 FORMAT = 2
-
-# Left eye, right eye, middle of the mouth by align_face_celeba.m, less one, since MATLAB counts from 1
-CELEBA_TEMPLATE = np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]])
-CELEBA_FRAME = (178, 218)
 
 
 def standing(
@@ -43,9 +39,9 @@ def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray
     if landmarks is not None:
         points = landmarks.mean(0, dtype=np.float64).reshape(5, 2)
         return np.stack([points[0], points[1], (points[3] + points[4]) / 2])
-    middle = (np.array(CELEBA_FRAME) - 1) / 2
+    middle = (np.array(FRAME) - 1) / 2
     goal = (np.array(frame) - 1) / 2
-    return (CELEBA_TEMPLATE - middle) * (frame[0] / CELEBA_FRAME[0]) + goal
+    return (TEMPLATE - middle) * (frame[0] / FRAME[0]) + goal
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -153,10 +149,14 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
     that is not CelebA's.
     """
     if cut.box == "square":  # pictures of any size: the square is the common frame, with CelebA's face in it
-        side = CELEBA_FRAME[0]
+        side = FRAME[0]
         frame = (side, side)
         box = [0, 0, side, side]
-        points = CELEBA_TEMPLATE - np.subtract(CELEBA_FRAME, side) / 2
+        points = TEMPLATE - np.subtract(FRAME, side) / 2
+    elif cut.box == "auto":  # every face was aligned to CelebA's frame
+        frame = FRAME
+        box = list(BOX)
+        points = TEMPLATE
     else:
         box = list(cut.box)
         points = template(landmarks if len(landmarks) else None, frame)
@@ -166,7 +166,8 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
         "box": box,
         "size": cut.size,
         "filter": cut.filter,
-        "guessed": cut.box == "square" or (not len(landmarks) and tuple(frame) != CELEBA_FRAME),
+        "guessed": cut.box == "square"
+        or (cut.box != "auto" and not len(landmarks) and tuple(frame) != FRAME),
     }
 
 
