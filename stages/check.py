@@ -1,6 +1,7 @@
 """Read params.yaml whole, before any work: a typo three stages down must not cost a training.
 
-in    params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py   every group is checked by the code that will read it
+in    data/inputs.json                                                  what the source reads outside of the project is as it was
+      params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py   every group is checked by the code that will read it
 out   data/checked.json                                                 the chosen source and the attributes that it offers
 """
 
@@ -61,7 +62,7 @@ def check(values: dict[str, Any]) -> tuple[str, ...]:
     return offered
 
 
-def main(file: Path, out: Path) -> None:
+def main(file: Path, inputs: Path, out: Path) -> None:
     values = params.read(file)
     try:
         offered = check(values)

@@ -1,9 +1,11 @@
 """Bring in the faces, in the CelebA layout whatever they came from.
 
 in    data/checked.json   params.yaml has been checked
+      data/inputs.json    what lies outside of the project is as it was, or else this stage runs again
 out   data/raw/           images.zip, labels.csv, source.json (faces/data/annotations.py), and what else the source knows
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,16 +27,14 @@ class Params(Group):
     sources: dict[str, Any]
 
 
-def main(checked: Path, out: Path) -> None:
+def main(checked: Path, inputs: Path, out: Path) -> None:
     params = load(Params)
     bar: Progress | None = None
 
     def report(done: int, total: int, unit: str) -> None:
         nonlocal bar
-        if bar is None or (bar.total, bar.unit) != (
-            total,
-            unit,
-        ):  # a source may fetch several files, then store the images
+        # a source may fetch several files, then store the images
+        if bar is None or (bar.total, bar.unit) != (total, unit):
             if bar is not None:
                 bar.close()
             bar = Progress("download", total, unit)
@@ -46,7 +46,20 @@ def main(checked: Path, out: Path) -> None:
             source.fetch(sources.config(params.data.source, params.sources), params.seed, folder, report)
     except (ParamsError, sources.SourceError, RawError) as error:
         raise stop(error) from None
+    for line in remarks(json.loads((out / "source.json").read_text(encoding="utf-8"))):
+        say(f"download: {line}")
     say(f"download: {params.data.source} is in {out}")
+
+
+def remarks(about: dict[str, Any]) -> list[str]:
+    """What a person should know of the data, from source.json: what was assumed, and what was named but not found or found but not named."""
+    lines = list(about.get("assumed", []))
+    rows = about["counts"]["images"]
+    if missing := about.get("rows_without_image"):
+        lines.append(f"{missing} of {rows} rows name a picture that is not there; they are left out")
+    if spare := about.get("images_without_row"):
+        lines.append(f"{spare} pictures have no row and are left out")
+    return lines
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ in    data/crops/      the faces and their labels
       data/model/      the trained model, and its reconstructions as training advanced
       data/latents/    the code of every face
       data/vectors/    the directions
+      data/flow/       the flow of codes, which edits where edits.primary says so
 out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute
                             and along principal components of the codes, feature grids, interpolations
       reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space,
@@ -29,6 +30,7 @@ from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions, components
+from faces.flow.choice import Edits, open_editor
 from faces.metrics.label_stats import phi, rates
 from faces.nn.device import pick_device
 from faces.viz import animations, charts, grids, images
@@ -42,6 +44,7 @@ class Params(Group):
 
     seed: int
     primary: str = Field(alias="vectors.primary")
+    edits: Edits
     detail: Detail
     render: Render
 
@@ -69,6 +72,7 @@ def run(
     weights: Path,
     latents: Path,
     vectors: Path,
+    flow: Path,
     grids_out: Path,
     gifs_out: Path,
 ) -> None:
@@ -77,6 +81,7 @@ def run(
     device = pick_device()
     model, _ = checkpoints.load(weights)
     directions = Directions.open(vectors, params.primary)
+    editor = open_editor(params.edits, directions, flow, device)
     attributes = present("render.attributes", params.render.attributes, crops.attributes)
     codes = open_npy(latents / "latents.npy")
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
@@ -87,6 +92,7 @@ def run(
         model.to(device),
         device,
         directions,
+        editor,
         params.detail,
         show.batch,
         show.rivals,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from faces.core.params import ParamsError, parse
 from faces.data import annotations
-from faces.ingest import celeba_mirrors, http
+from faces.ingest import celeba_mirrors, http, writer
 from faces.sources import SourceError, celeba
 from tests.misbehaving import Reply, md5, serving, sha256
 
@@ -216,7 +216,6 @@ HTML = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
     "change, message",
     [
         ({ATTR: None}, r"list_attr_celeba.txt \(or .csv\) is missing"),
-        ({PART: None}, r"list_eval_partition.txt \(or .csv\) is missing"),
         ({ATTR: HTML}, r"list_attr_celeba.txt: the first line must be the number of rows, found '<!DOCTYPE"),
         ({ATTR: b""}, r"list_attr_celeba.txt: the first line must be the number of rows, found 'nothing'"),
         ({ATTR: b"\xff\xfe\x00"}, r"list_attr_celeba.txt: not a text table"),
@@ -246,8 +245,8 @@ HTML = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
         ),
         ({"img_align_celeba.zip": b""}, r"img_align_celeba.zip: .*an empty file"),
         (
-            {"img_align_celeba.zip": b"7z\xbc\xaf rest"},
-            r"img_align_celeba.zip: .*a file of 9 bytes that begins with b'7z",
+            {"img_align_celeba.zip": b"7z\xbc\xaf\x27\x1c rest"},
+            r"img_align_celeba.zip: .*a 7z archive; unpack it and give the folder",
         ),
         (
             {"img_align_celeba.zip": zipped({"a/1.jpg": b"x"})},
@@ -545,3 +544,35 @@ def test_the_same_set_is_the_same_bytes(tmp_path):
     for file in ("images.zip", "labels.csv", "source.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     shutil.rmtree(path)
+
+
+def test_without_a_partition_table_a_hash_decides(tmp_path):
+    files = {name: content for name, content in LAYOUTS["official"].items() if name != PART}
+    table, _, about = fetch(config(lay(tmp_path / "set", files)), tmp_path / "raw")
+    assert table["split"].tolist() == writer.splits_of(NAMES, [""] * N, 0.1, 0.1)
+    assert len(about["assumed"]) == 1 and set(table["split"]) == set(annotations.SPLITS)
+
+
+def test_labels_of_1_and_0_throughout(tmp_path):
+    files = LAYOUTS["official"] | {ATTR: text((LABELS + 1) // 2, celeba.OFFICIAL)}
+    table, pictures, _ = fetch(config(lay(tmp_path / "set", files)), tmp_path / "raw")
+    assert_whole(table, pictures)
+
+
+def test_celeba_hq_by_its_own_label_file(tmp_path):
+    """CelebAMask-HQ: its table is called otherwise, and there is no partition."""
+    files = {"CelebAMask-HQ-attribute-anno.txt": OFFICIAL[ATTR]}
+    files |= {f"CelebA-HQ-img/{name}": content for name, content in PICTURES.items()}
+    settings = config(lay(tmp_path / "set", files))
+    assert celeba.attributes(settings) == celeba.OFFICIAL
+    table, _, about = fetch(settings, tmp_path / "raw")
+    np.testing.assert_array_equal(table[list(celeba.OFFICIAL)], LABELS)
+    assert about["rows_without_image"] == 0
+
+
+def test_pictures_before_alignment_with_their_own_landmarks(tmp_path):
+    files = {name: c for name, c in OFFICIAL.items() if "landmarks" not in name}
+    files |= {"list_landmarks_celeba.txt": text(MARKS + 100, annotations.LANDMARKS)}
+    files |= {"img_celeba.zip": zipped({f"img_celeba/{name}": c for name, c in PICTURES.items()})}
+    table, _, _ = fetch(config(lay(tmp_path / "set", files)), tmp_path / "raw")
+    np.testing.assert_array_equal(table[list(annotations.LANDMARKS)], MARKS + 100)

@@ -1,16 +1,19 @@
 """Cutting faces: exact geometry, and every fault that real JPEG files have."""
 
+import base64
 import io
+import json
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
+import skimage
 from PIL import Image
 
 from faces.data import annotations
-from faces.data.crops import Crops, Geometry
-from faces.ingest import decode, writer
+from faces.data.crops import Crops, Geometry, framed
+from faces.ingest import alignment, decode, writer
 from stages import crop
 
 CELEBA = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")
@@ -62,7 +65,7 @@ def test_fast_and_careful_decoding_agree(rng):
     content = jpeg(ruler(), subsampling=2)
     fast, careful = (
         np.asarray(decode.decode(content, WHOLE)[0]).astype(int),
-        np.asarray(decode._decode_slowly(content)).astype(int),
+        np.asarray(decode.read(content)[0]).astype(int),
     )
     assert abs(fast - careful).max() <= 2
 
@@ -77,7 +80,7 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
     picture, box = decode.decode(content, geometry)
     assert picture.size == (-(-178 // shrink), -(-218 // shrink))
     assert box == tuple(edge / shrink for edge in CELEBA.box)
-    careful = decode._decode_slowly(content).resize((side, side), Image.Resampling.LANCZOS, CELEBA.box)
+    careful = decode.read(content)[0].resize((side, side), Image.Resampling.LANCZOS, CELEBA.box)
     assert (
         abs(decode.face(content, geometry).astype(int) - np.asarray(careful).astype(int))[1:-1, 1:-1].mean()
         < 1.5
@@ -278,3 +281,297 @@ def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rn
             annotations.RawError, match=rf"labels.csv has 20 rows for {count} images; run `dvc repro -f crop`"
         ):
             annotations.read_numbers(path, count)
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("BMP", {}),
+        ("TIFF", {}),
+        ("GIF", {}),
+        ("PPM", {}),
+        ("AVIF", {"quality": 95}),
+        ("JPEG2000", {}),
+    ],
+)
+def test_every_format_is_read(kind, options):
+    found = np.asarray(decode.decode(saved(ruler(), kind, **options), WHOLE)[0]).astype(int)
+    assert abs(found - np.asarray(ruler()).astype(int)).mean() < (
+        8 if kind == "GIF" else 2
+    )  # GIF has 256 colours
+
+
+HEIC = (
+    base64.b85decode(  # 64 x 64 pixels of (200, 40, 30), encoded once by libheif: nothing here can write one
+        "0000SW^{RQXk}?*00000ZE0pPXk}?*ZE0a<00042ZDn*}000000000XXk=`10000000000aA{+7000000000000000"
+        "00000B57=IV*mgE07O6l0RRC200001dH?|c00000000~S001LtX>Mi!000000RR916=`l}WdZ;I000310BCk&F#rGn"
+        "01j|zbZr0t000010002iX>f9I0002DX>en20001ZXm(>m0RwOV0058x000009`FGC{rLC*01pFT0096PKmiN^|NjGU"
+        "00093kN^M!000939=ZZRVE_RDD?$MQ18@KU0|1Z!00RI30{|YNAb|yz>PacCZUPz%2mk;B0LTCU0{{p>VgLaE2SfqE"
+        "a<C#m0000JV{dG7ZewhC0096E00w{n000zeb8uw<00000002M$002M$000nhX?SS>000032nYxO000+haBX1#00000"
+        "000310R({p0|Wp703>Z>VRQfh02n9%uM>dfGr*t!?E;VgfK2fF&(^g=)c6"
+    )
+)
+
+
+def test_the_heic_of_a_telephone_is_read():
+    picture, size = decode.read(HEIC)
+    assert size == picture.size == (64, 64)
+    np.testing.assert_allclose(np.asarray(picture).mean((0, 1)), [200, 40, 30], atol=6)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda gray: (gray / 255).astype(np.float32),
+        lambda gray: gray.astype(np.float32),
+        lambda gray: gray.astype(np.int32),
+        lambda gray: gray.astype(np.int32) * 257,
+        lambda gray: gray.astype(np.uint16) * 257,
+    ],
+)
+def test_gray_values_of_16_and_32_bits_are_scaled(values):
+    gray = np.asarray(ruler())[..., 0]
+    found = np.asarray(decode.decode(saved(Image.fromarray(values(gray)), "TIFF"), WHOLE)[0]).astype(int)
+    np.testing.assert_allclose(found, np.repeat(gray[..., None], 3, 2), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.float32([[0, np.nan], [1, 1]]), "pixels that are no numbers"),
+        (np.float32([[0, 4000], [1, 1]]), "pixels from 0 to 4000; save it with 8 bits a colour"),
+        (np.float32([[-1, 1], [0, 0]]), "pixels from -1 to 1; save it with 8 bits a colour"),
+    ],
+)
+def test_values_whose_scale_is_unknown_are_refused(values, reason):
+    with pytest.raises(decode.BadPicture, match=reason):
+        decode.read(saved(Image.fromarray(values), "TIFF"))
+
+
+def matrix_profile(red, green, blue) -> bytes:
+    """An ICC profile of a display with these primaries (x, y), D50 white and a gamma of 2.2 (ICC.1:2001)."""
+    from struct import pack  # noqa: PLC0415
+
+    white = np.array([0.9642, 1.0, 0.8249])
+    xyz = np.array([[x / y, 1, (1 - x - y) / y] for x, y in (red, green, blue)]).T
+    columns = (xyz * np.linalg.solve(xyz, white)).T
+
+    def number(value: float) -> bytes:
+        return pack(">i", round(value * 65536))
+
+    tags = {b"desc": b"desc\0\0\0\0" + pack(">I", 5) + b"wide\0" + bytes(79)}
+    tags |= {b"wtpt": b"XYZ \0\0\0\0" + b"".join(map(number, white))}
+    tags |= {
+        name: b"XYZ \0\0\0\0" + b"".join(map(number, column))
+        for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)
+    }
+    tags |= {name: b"curv\0\0\0\0" + pack(">IH", 1, round(2.2 * 256)) for name in (b"rTRC", b"gTRC", b"bTRC")}
+    tags |= {b"cprt": b"text\0\0\0\0none\0"}
+    place = 128 + 4 + 12 * len(tags)
+    table = b""
+    body = b""
+    for name, content in tags.items():
+        table += name + pack(">II", place + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    head = (
+        pack(">I", place + len(body))
+        + bytes(4)
+        + b"\x02\x10\0\0mntrRGB XYZ "
+        + bytes(12)
+        + b"acsp"
+        + bytes(28)
+    )
+    return head + b"".join(map(number, white)) + bytes(48) + pack(">I", len(tags)) + table + body
+
+
+def test_a_colour_profile_is_converted_to_srgb():
+    """Pure red, green and blue of a display with Adobe RGB's primaries lie outside sRGB or at its edge; grays stay what they are."""
+    wide = matrix_profile((0.6484, 0.3309), (0.2302, 0.7015), (0.1559, 0.0660))  # adapted to D50
+    gray = Image.new("RGB", (64, 64), (128, 128, 128))
+    found = np.asarray(decode.read(saved(gray, "PNG", icc_profile=wide))[0])[32, 32].astype(int)
+    np.testing.assert_allclose(found, 128, atol=3)
+    skin = Image.new("RGB", (64, 64), (200, 150, 130))
+    for kind, options in (("PNG", {}), ("JPEG", {"quality": 100, "subsampling": 0})):
+        content = saved(skin, kind, icc_profile=wide, **options)
+        found = np.asarray(decode.decode(content, CELEBA.model_copy(update={"box": "square"}))[0])[32, 32]
+        assert found[0] > 210 and abs(int(found[1]) - 150) < 6  # a wider red is more red in sRGB
+
+
+def test_an_srgb_profile_takes_the_fast_road():
+    from PIL import ImageCms  # noqa: PLC0415
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert decode._plain_jpeg(jpeg(ruler(), icc_profile=profile)) == (178, 218)
+    wide = matrix_profile((0.6484, 0.3309), (0.2302, 0.7015), (0.1559, 0.0660))
+    assert decode._plain_jpeg(jpeg(ruler(), icc_profile=wide)) is None
+
+
+def test_exif_is_found_wherever_it_stands():
+    """Behind 70,000 bytes of other segments, as editors leave them."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = jpeg(ruler().transpose(Image.Transpose.ROTATE_90), exif=exif, subsampling=0)
+    filler = b"\xff\xed" + (65000 + 2).to_bytes(2) + bytes(65000)
+    moved = content[:2] + filler + filler + content[2:]
+    assert decode.read(moved)[0].size == (178, 218)
+    assert decode.decode(moved, WHOLE)[0].size == (178, 218)
+
+
+def test_a_very_large_jpeg_is_shrunk_while_it_is_decoded():
+    """96 megapixels: more than is decoded at full size."""
+    content = jpeg(Image.new("RGB", (12000, 8000), (200, 100, 50)), quality=30)
+    picture, box = decode.decode(content, Geometry(box=(6000, 4000, 12000, 8000), size=64, filter="bilinear"))
+    assert picture.size == (6000, 4000) and box == (3000, 2000, 6000, 4000)
+    np.testing.assert_allclose(np.asarray(picture)[2000, 3000], (200, 100, 50), atol=8)
+    pixels, size = decode.decode_whole(content, 1024)
+    assert size == (12000, 8000) and pixels.shape == (1000, 1500, 3)
+
+
+def test_a_very_large_png_is_refused():
+    with pytest.raises(decode.BadPicture, match="oversized: 9000x6000, at most 50 megapixels are read"):
+        decode.read(saved(Image.new("L", (9000, 6000)), "PNG", compress_level=1))
+
+
+def test_a_reason_holds_no_address():
+    for content in (b"<html>404", b"\xff\xd8\xff\xe0 no jpeg", b"GIF89a", b"\x89PNG\r\n\x1a\n"):
+        with pytest.raises(decode.BadPicture) as caught:
+            decode.face(content, CELEBA)
+        assert "0x" not in str(caught.value).replace("\\x", "") and "object" not in str(caught.value)
+
+
+def test_pictures_of_celebas_shape_are_cut_by_its_box_whatever_their_size(tmp_path):
+    """auto: 356 x 436 and 178 x 218 give the same crop; where all are CelebA's own size, the box itself is written down."""
+    small = ruler()
+    large = small.resize((356, 436), Image.Resampling.BICUBIC)
+    expected = decode.face(jpeg(small, subsampling=0), CELEBA).astype(int)
+    for name, images, box in (("a", [small] * 6, [15, 35, 163, 183]), ("b", [large] * 6, "auto")):
+        members = {f"{n}.jpg": jpeg(image, subsampling=0) for n, image in enumerate(images)}
+        write_raw(tmp_path / name, members, list(members))
+        settings = make_crop(0).model_copy(update={"box": "auto"})
+        crop.crop_faces(settings, tmp_path / name, tmp_path / f"crops {name}")
+        crops = Crops.open(tmp_path / f"crops {name}")
+        assert json.loads((tmp_path / f"crops {name}/geometry.json").read_text())["box"] == box
+        assert abs(crops.images[0].astype(int) - expected)[2:-2, 2:-2].mean() < 1.5
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> Image.Image:
+    return Image.fromarray(skimage.data.astronaut())
+
+
+EYES = np.array([[202.8, 100.8], [246.2, 102.8], [223.4, 139.8]])  # of the astronaut: eyes and mouth, by hand
+
+
+@pytest.mark.parametrize("turn", [0, 20, 90, 180])
+def test_faces_elsewhere_are_aligned_by_eyes_and_mouth(tmp_path, astronaut, turn):
+    """In CelebA's crop at 64 pixels her eyes stand where CelebA's do, however the photograph lies."""
+    members = {
+        f"{n}.jpg": jpeg(astronaut.rotate(turn, Image.Resampling.BICUBIC, expand=True)) for n in range(3)
+    }
+    write_raw(tmp_path / "raw", members, list(members))
+    settings = make_crop(0).model_copy(update={"box": "auto"})
+    crop.crop_faces(settings, tmp_path / "raw", tmp_path / "crops")
+    found = Crops.open(tmp_path / "crops").images[0].astype(int)
+    geometry = alignment.Geometry(box="auto", size=64, filter="lanczos")
+    expected = alignment.by_points(np.asarray(astronaut), EYES, geometry).astype(int)
+    assert abs(found - expected).mean() < 12
+    assert abs(found - expected[::-1, ::-1]).mean() > 40
+
+
+def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, astronaut):
+    members = {f"{n}.jpg": jpeg(astronaut, subsampling=0) for n in range(3)}
+    write_raw(tmp_path / "raw", members, list(members))
+    table = pd.read_csv(tmp_path / "raw/labels.csv")
+    table[list(annotations.LANDMARKS)] = [
+        *EYES[0],
+        *EYES[1],
+        225,
+        120,
+        *(EYES[2] - (12, 0)),
+        *(EYES[2] + (12, 0)),
+    ]
+    settings = make_crop(0).model_copy(update={"box": "auto"})
+    geometry = alignment.Geometry(box="auto", size=64, filter="lanczos")
+    for shift, used in ((0, True), (150, False)):  # the second belong to other pictures
+        moved = table.copy()
+        moved[list(annotations.LANDMARKS)] += shift
+        moved.to_csv(tmp_path / "raw/labels.csv", index=False)
+        plan = crop.sampled_plan(tmp_path / "raw/images.zip", crop.jobs_of(moved), geometry)
+        assert (plan.route, plan.by_table) == ("points", used)
+    table.to_csv(tmp_path / "raw/labels.csv", index=False)
+    crop.crop_faces(settings, tmp_path / "raw", tmp_path / "crops")
+    expected = alignment.by_points(np.asarray(astronaut), EYES, geometry).astype(int)
+    assert abs(Crops.open(tmp_path / "crops").images[0].astype(int) - expected).mean() < 2
+
+
+def test_a_fixed_box_that_misses_the_faces_stops_with_the_way_out(tmp_path, astronaut):
+    members = {f"{n}.jpg": jpeg(astronaut) for n in range(4)}
+    write_raw(tmp_path / "raw", members, list(members))
+    with pytest.raises(
+        ValueError,
+        match=r"crop.box = \[15, 35, 163, 183\] misses the face in 4 of 4 pictures .*0.jpg, 512x512.*set crop.box: auto",
+    ):
+        crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_photographs_without_a_face_among_faces_are_refused(tmp_path, astronaut):
+    members = {f"{n}.jpg": jpeg(astronaut) for n in range(4)} | {
+        "4.jpg": jpeg(Image.new("RGB", (300, 300), "gray"))
+    }
+    write_raw(tmp_path / "raw", members, list(members))
+    crop.crop_faces(make_crop(1).model_copy(update={"box": "auto"}), tmp_path / "raw", tmp_path / "crops")
+    assert pd.read_csv(tmp_path / "crops/rejects.csv").to_dict("records") == [
+        {"name": "4.jpg", "reason": "no face found"}
+    ]
+
+
+def test_drawings_that_no_detector_knows_are_cut_at_their_middle(tmp_path, capsys):
+    members = {f"{n}.jpg": jpeg(ruler(200, 200)) for n in range(6)}
+    write_raw(tmp_path / "raw", members, list(members))
+    crop.crop_faces(make_crop(0).model_copy(update={"box": "auto"}), tmp_path / "raw", tmp_path / "crops")
+    assert "0 of 6 pictures looked at show a face" in capsys.readouterr().err
+    left, top, right, bottom = framed((200, 200))
+    found = Crops.open(tmp_path / "crops").images[0].astype(float)
+    np.testing.assert_allclose(found[32, [0, -1], 0], [left + 1, right - 2], atol=3)
+    np.testing.assert_allclose(found[[0, -1], 32, 1], [top + 1, bottom - 2], atol=3)
+
+
+def test_no_usable_picture_at_all_stops_the_run(tmp_path):
+    members = {f"{n}.jpg": jpeg(ruler(100, 100)) for n in range(6)}
+    write_raw(tmp_path / "raw", members, list(members))
+    with pytest.raises(
+        annotations.RawError, match=r"none of the 6 images .* undersized: 100x100.*crop.box: auto"
+    ):
+        crop.crop_faces(make_crop(10), tmp_path / "raw", tmp_path / "crops")
+
+
+def test_the_sheet_shows_faces_of_the_whole_set(tmp_path):
+    members = {f"{n:03d}.jpg": jpeg(Image.new("RGB", (178, 218), (2 * n, 2 * n, 2 * n))) for n in range(100)}
+    write_raw(tmp_path / "raw", members, list(members))
+    crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
+    sheet = np.asarray(Image.open(tmp_path / "crops/sheet.png"))
+    assert sheet.shape == (6 * 64, 12 * 64, 3)
+    assert sheet[0, 0, 0] <= 2 and sheet[-1, -1, 0] >= 196
+
+
+def test_labels_that_teach_nothing_are_said_before_training(tmp_path, capsys):
+    members = {f"{n}.jpg": jpeg(ruler()) for n in range(9)}
+    write_raw(tmp_path / "raw", members, list(members))
+    table = pd.read_csv(tmp_path / "raw/labels.csv")
+    table["human"] = 1
+    table["Hat"] = np.where(table["split"] == "test", -1, table["Smiling"])
+    table.to_csv(tmp_path / "raw/labels.csv", index=False)
+    crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
+    said = capsys.readouterr().err
+    assert "human: the same for every face" in said
+    assert "Hat: the same for all 3 faces of the test split" in said
+    assert "3 train faces are few" in said

@@ -447,9 +447,8 @@ def test_sample_keeps_as_many_with_as_without(rng):
 
 def test_moments_equal_numpy(rng, monkeypatch):
     monkeypatch.setattr("faces.latents.moments.NUMBERS", 64 * 6)
-    codes = (1000 + rng.standard_normal((500, 6))).astype(
-        np.float32
-    )  # far from zero: sums of squares alone would lose it
+    codes = 1000 + rng.standard_normal((500, 6))  # far from zero: sums of squares alone would lose it
+    codes = codes.astype(np.float32)
     rows = np.arange(0, 500, 2)
     moments = Moments.of(codes, rows)
     chosen = codes[rows].astype(np.float64)
@@ -457,30 +456,6 @@ def test_moments_equal_numpy(rng, monkeypatch):
     np.testing.assert_allclose(moments.std(), chosen.std(0), rtol=1e-9)
     np.testing.assert_allclose(moments.covariance(), np.cov(chosen.T, bias=True), atol=1e-9)
     assert Moments.of(codes, rows, products=False).covariance() is None
-
-
-def test_moments_of_shards_add_up_to_those_of_all(rng):
-    """Exactly where no rounding is (small whole numbers about one centre); to rounding where shards are far apart, about centres of their own."""
-    codes = rng.integers(-9, 10, (300, 5)).astype(np.float32)
-    whole, (first, *others) = (
-        Moments.of(codes, np.arange(300)),
-        [Moments.of(codes, np.arange(start, start + 100)) for start in (0, 100, 200)],
-    )
-    total = sum(others, first)
-    assert total.count == whole.count
-    np.testing.assert_allclose(total.covariance(), whole.covariance(), rtol=0, atol=1e-12)
-    about = [
-        Moments(1, np.zeros(5), row, np.square(row), np.outer(row, row)) for row in codes.astype(np.float64)
-    ]
-    together = sum(about[1:], about[0])
-    np.testing.assert_array_equal(together.products, codes.astype(np.float64).T @ codes)
-    np.testing.assert_array_equal(together.first, codes.sum(0, dtype=np.float64))
-    far = codes + 1000 * np.arange(300, dtype=np.float32)[:, None]
-    shards = [Moments.of(far, rows) for rows in (np.arange(10), np.arange(10, 299), np.array([299]))]
-    total = sum(shards[1:], shards[0])
-    np.testing.assert_allclose(total.mean(), far.mean(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(total.std(), far.std(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(total.covariance(), np.cov(far.T.astype(np.float64), bias=True), rtol=1e-10)
 
 
 def test_active_units_counts_the_dimensions_that_move(rng):

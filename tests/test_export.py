@@ -18,7 +18,7 @@ from faces.export import bundle
 from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
 from faces.latents import gaussian
-from faces.latents.gaussian import Spread
+from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 from faces.nn.device import to_device
 from tests import exports
 
@@ -109,7 +109,7 @@ def test_the_stored_spread_is_the_covariance(root, about):
 @pytest.mark.parametrize("rank", [5, 40])
 def test_a_spread_of_lower_rank_keeps_the_widest_axes_and_every_variance(rank, rng):
     covariance = np.cov(rng.normal(size=(500, 40)) @ np.diag(np.linspace(3, 0.1, 40)), rowvar=False)
-    spread = Spread.of_moments(np.zeros(40), covariance, rank)
+    spread = gaussian_of_moments(np.zeros(40), covariance, rank)
     rebuilt = spread.factor.T @ spread.factor + np.diag(spread.residual**2)
     np.testing.assert_allclose(np.diag(rebuilt), np.diag(covariance), rtol=1e-10)
     assert (spread.residual == 0).all() == (rank == 40)
@@ -119,7 +119,8 @@ def test_a_spread_of_lower_rank_keeps_the_widest_axes_and_every_variance(rank, r
 
 def test_a_spread_from_few_codes_agrees_with_their_covariance(rng):
     codes = rng.normal(size=(30, 100)) * np.linspace(2, 0.5, 100)
-    few, many = Spread.of_codes(codes, 10), Spread.of_moments(codes.mean(0), np.cov(codes.T, bias=True), 10)
+    few = gaussian_of_codes(codes, 10, 0)
+    many = gaussian_of_moments(codes.mean(0), np.cov(codes.T, bias=True), 10)
     np.testing.assert_allclose(few.factor, many.factor, atol=1e-8)
     np.testing.assert_allclose(few.residual, many.residual, atol=1e-8)
 
@@ -235,7 +236,7 @@ def test_a_template_is_guessed_where_neither_landmarks_nor_celebas_frame_give_it
 
 
 def test_a_larger_frame_has_celebas_face_enlarged():
-    np.testing.assert_allclose(bundle.template(None, (178, 218)), bundle.CELEBA_TEMPLATE)
+    np.testing.assert_allclose(bundle.template(None, (178, 218)), bundle.TEMPLATE)
     points = bundle.template(None, (356, 436))
     assert points[1, 0] - points[0, 0] == pytest.approx(2 * (107.237 - 69.745))
 

@@ -1,5 +1,6 @@
 """The page and the model card say what the numbers say, stay whole when numbers are missing, and open without a network."""
 
+import hashlib
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -424,7 +425,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         Image.new("RGB", (12, 8)).save(reports / path)
     written = []
     for _ in range(2):
-        out = [reports / "index.html", reports / "model_card.md"]
+        out = [reports / "index.html", reports / "model_card.md", reports / "quality.json"]
         stage.main(
             raw,
             weights,
@@ -436,6 +437,10 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         )
         written.append([path.read_bytes() for path in out])
     assert written[0] == written[1]
+    quality = json.loads(written[0][2])
+    assert quality["error_reduction"] == {"Smiling": 0.4321}
+    assert quality["reconstruction"] == full.metrics["reconstruction"]
+    assert quality["made_from"]["vectors"] == hashlib.sha256(b"directions").hexdigest()
     read = Reader(written[0][0].decode())
     assert "17 numbers" in read.text and "87.7%" in read.text
     assert len(read.pictures) == 4

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from facemorph.export import Export
 from faces.core.files import write_json
 from ops.retrain import __main__ as retrain
-from ops.retrain import promotion, status
+from ops.retrain import promotion, repository, status
 from ops.retrain.gates import Verdict
 from ops.retrain.ledger import Ledger
 from ops.retrain.lock import Busy, exclusive
@@ -378,6 +378,26 @@ def test_who_is_told(grown):
     grown.set({"challenger.command": BUILD, "notify.webhook": "", "notify.command": []})
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("fatal: unable to access 'https://x/': Could not resolve host: x\n", "fatal: unable to access 'https://x/': Could not resolve host: x"),
+        (
+            "remote: GH006: Protected branch.\nTo x\n ! [remote rejected] a -> b (protected)\nerror: failed to push some refs to 'x'\n",
+            "remote: GH006: Protected branch.; ! [remote rejected] a -> b (protected)",
+        ),
+        (
+            "fatal: detected dubious ownership in repository at '/x'\nTo add an exception, call:\n\n\tgit config --add safe.directory /x\n",
+            "fatal: detected dubious ownership in repository at '/x'; git config --add safe.directory /x",
+        ),
+        ("something else\nat last\n", "at last"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_reason_is_gits_own(said, expected):
+    assert repository.reason(said) == expected
+
+
 def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
     """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the promotion back."""
     inbox, remote, store = Inbox(tmp_path / "inbox"), tmp_path / "remote", tmp_path / "store"
@@ -412,12 +432,16 @@ def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
     assert there[0] == "Promote face-model v0.0.1"
 
     hook = remote / "hooks/pre-receive"
-    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.write_text(
+        "#!/bin/sh\necho 'GH006: Protected branch update failed.' >&2\nexit 1\n", encoding="utf-8"
+    )
     hook.chmod(0o755)
     project.set({"source.folder": "", "challenger.base": "HEAD"})
     project.params(length=12, drawn=80)
     code, said = project.run()
-    assert code == 1 and "origin refused v0.0.2" in said, said
+    assert code == 1, said
+    assert "origin does not let this job push v0.0.2 to branch main: remote: GH006: Protected branch" in said
+    assert "has moved" not in said
     assert champion(project) == "v0.0.1" and project.git("tag", "--list", "*v0.0.2*") == ""
     hook.unlink()
     assert project.run()[0] == 0 and champion(project) == "v0.0.2"

@@ -1,9 +1,10 @@
-"""data/crops: every face as pixels, ready to train on.
+"""Cropped faces as pixels, ready to train on: the folder data/crops.
 
 images.npy      uint8 (N, H, W, 3), a memory map; what is beyond crop.rows lies in images.1.npy, images.2.npy, ...
 table.csv       row i describes image i: the columns of labels.csv
 rejects.csv     what was refused, and why
 geometry.json   how the faces were cut: whoever uses a model later must cut alike
+sheet.png       some of the crops, for a person to look at before training
 """
 
 import json
@@ -19,15 +20,27 @@ from faces.core.params import Group, parse
 from faces.data import annotations
 from faces.data.sharded_array import Parts, open_parts
 
+FRAME = (178, 218)  # width and height of CelebA's aligned pictures
+BOX = (15, 35, 163, 183)  # left, top, right, bottom of the face in them
+# left eye, right eye and middle of the mouth corners in them: align_face_celeba.m, less one, as MATLAB counts pixels from 1
+TEMPLATE = np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]])
+
 
 class Geometry(Group):
-    """How a picture becomes a face of the model's size: cut `box`, resize to a square."""
+    """Crop of a picture: cut `box`, resize to a square."""
 
-    box: (
-        tuple[int, int, int, int] | Literal["square"]
-    )  # left, top, right, bottom in pixels; "square": the largest centred square
+    # left, top, right, bottom in pixels; "square": the largest centred square; "auto": BOX of FRAME, to which each face is aligned
+    box: tuple[int, int, int, int] | Literal["square", "auto"]
     size: Literal[32, 64, 128, 256]
     filter: Literal["bilinear", "bicubic", "lanczos"]
+
+
+def framed(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """BOX in a picture of `size` (width, height) whose largest middle part of FRAME's shape is taken for FRAME."""
+    scale = min(size[0] / FRAME[0], size[1] / FRAME[1])
+    offsets = [(side - part * scale) / 2 for side, part in zip(size, FRAME, strict=True)]
+    left, top, right, bottom = (edge * scale + offsets[place % 2] for place, edge in enumerate(BOX))
+    return left, top, right, bottom
 
 
 @dataclass(frozen=True)

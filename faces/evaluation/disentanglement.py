@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
 from faces.core.params import Group
-from faces.latents.mixture import Axes
+from faces.latents.pca import gaussian_of_codes
 
 
 class Settings(Group):
@@ -57,8 +57,8 @@ def shortened(
     """
     if codes.shape[1] <= longest:
         return codes, others
-    axes = Axes.of(codes, longest, seed)
-    return axes.reduce(codes), axes.reduce(others)
+    axes = gaussian_of_codes(codes, longest, seed)
+    return axes.whiten(codes), axes.whiten(others)
 
 
 def gaps(table: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 OPSET = 20
-TOLERANCE = 1e-4  # largest difference between torch and onnxruntime: pictures in [-1, 1], codes in units of their own RMS
+TOLERANCE = 1e-4  # largest difference of onnxruntime from torch: pictures in [-1, 1], codes in their own RMS
 
 
 class ExportError(ValueError):
@@ -49,7 +49,7 @@ class Decoder(nn.Module):
 def to_onnx(
     module: nn.Module, examples: tuple[Tensor, ...], inputs: tuple[str, ...], output: str, path: Path
 ) -> None:
-    """Write `module` as ONNX with a free batch, the same bytes for the same weights: everything that tells of the exporter or of paths is left out.
+    """Write `module` as ONNX with a free batch; the same bytes for the same weights, without paths.
 
     Each of `examples` must hold at least two rows: the exporter takes a batch of one for a constant.
     """
@@ -93,7 +93,7 @@ def run(path: Path, batch: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def networks(model: nn.Module, images: np.ndarray, codes: np.ndarray, folder: Path) -> None:
-    """Write both networks and hold them against torch on `images` uint8 (n, S, S, 3) and `codes` float32 (n, D), n >= 2.
+    """Write both networks, compared with torch on images uint8 (n, S, S, 3), codes float32 (n, D), n >= 2.
 
     Raises ExportError where onnxruntime differs by more than TOLERANCE.
     """

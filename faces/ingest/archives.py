@@ -1,16 +1,43 @@
-"""Many small files, read where they lie: in a folder, a zip or a tar. Nothing is ever extracted."""
+"""Reader of many small files where they lie: in a folder, a zip or a tar. Nothing is ever extracted.
 
+Names come back with forward slashes whatever wrote the archive. What cannot be read raises RawError with the archive, the member and
+the way out.
+"""
+
+import lzma
 import os
+import re
 import tarfile
+import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from faces.data.annotations import RawError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".ppm", ".pgm"),
+)
 HTML = (b"<!doctype", b"<html")
+KINDS = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"PK\x03\x04": "a zip archive without its end (the download was cut short)",
+    b"\x28\xb5\x2f\xfd": "a zst archive",
+    b"\x1f\x8b": "a gzip file that holds no tar or is damaged",
+    b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
+}
+UNPACK = ("a 7z archive", "a rar archive", "a zst archive", "a gzip file that holds no tar or is damaged")
+METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 98: "PPMd", 99: "AES encryption"}
+PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+UTF8 = 0x800  # flag bit of a zip member whose name is UTF-8
+ENCRYPTED = 0x1  # flag bit of a zip member
+MAX_MEMBER = 2**30  # bytes of one member; a larger one is no picture
+MAX_RATIO = 1000  # unpacked size over packed size, beyond which a member is not read
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 Report = Callable[[int, int, str], None]  # done, total, unit
 
@@ -18,8 +45,8 @@ Report = Callable[[int, int, str], None]  # done, total, unit
 class Files:
     """What a folder or an archive holds: `names`, with forward slashes, in order (a folder's sorted, an archive's own).
 
-    Hidden files and what macOS adds to archives (`__MACOSX/`) are left out; a name that stands twice in an archive is listed once and read
-    as its last copy, as every unpacker does.
+    Hidden files and what macOS adds to archives (`__MACOSX/`) are left out. A name that stands twice in an archive is listed once and
+    read as its last copy, as every unpacker does.
     """
 
     def __init__(self, path: Path, names: Collection[str]) -> None:
@@ -41,9 +68,10 @@ class Files:
 
 
 class _Folder(Files):
+    """Links are followed; one that leads back into a folder above it, or nowhere, is left out."""
+
     def __init__(self, path: Path) -> None:
-        found = (Path(place) / file for place, _, files in os.walk(path, followlinks=True) for file in files)
-        super().__init__(path, sorted(file.relative_to(path).as_posix() for file in found))
+        super().__init__(path, sorted(_walk(path, (os.path.realpath(path),))))
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
@@ -51,50 +79,102 @@ class _Folder(Files):
 
 class _Zip(Files):
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        super().__init__(path, [member.filename for member in archive.infolist() if not member.is_dir()])
+        self.members: dict[str, zipfile.ZipInfo] = {}
+        names = []
+        for member in archive.infolist():
+            name = _forward(_decoded(member))
+            if not member.is_dir() and not name.endswith("/"):
+                names.append(name)
+                self.members[name] = member
+        super().__init__(path, names)
+        self.complete = self.complete and all(
+            name == member.filename and member.compress_type in PLAIN and not member.flag_bits & ENCRYPTED
+            for name, member in self.members.items()
+        )
         self.archive = archive
 
     def read(self, name: str) -> bytes:
-        try:
-            return self.archive.read(name)
-        except (zipfile.BadZipFile, EOFError) as error:
+        member = self.members[name]
+        if member.flag_bits & ENCRYPTED or member.compress_type == 99:
             raise RawError(
-                f"{self.path}: member {name} is damaged ({error}); fetch the archive again"
+                f"{self.path}: member {name} has a password; unpack the archive and give the folder"
+            )
+        _bearable(self.path, name, member.file_size, member.compress_size)
+        try:
+            return self.archive.read(member)
+        except NotImplementedError:
+            method = METHODS.get(member.compress_type, f"number {member.compress_type}")
+            raise RawError(
+                f"{self.path}: member {name} is packed by method {method}, which is not read here; "
+                "unpack the archive and give the folder"
+            ) from None
+        except DAMAGED as error:
+            raise RawError(
+                f"{self.path}: member {name} is damaged ({_one_line(error)}); fetch the archive again"
             ) from None
 
 
 class _Tar(Files):
     def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
-        self.members = {
-            member.name.removeprefix("./"): member for member in archive.getmembers() if member.isfile()
-        }
-        super().__init__(path, self.members)
+        self.members: dict[str, tarfile.TarInfo] = {}
+        names = []
+        for member in archive.getmembers():
+            if member.isfile() or member.islnk():
+                name = _forward(member.name)
+                names.append(name)
+                self.members[name] = member
+        super().__init__(path, names)
         self.archive = archive
 
     def read(self, name: str) -> bytes:
-        return self.archive.extractfile(self.members[name]).read()
+        _bearable(self.path, name, self.members[name].size, None)
+        try:
+            return self.archive.extractfile(self.members[name]).read()
+        except (*DAMAGED, KeyError) as error:
+            raise RawError(
+                f"{self.path}: member {name} is damaged ({_one_line(error)}); fetch the archive again"
+            ) from None
+
+
+class _Header(tarfile.TarInfo):
+    """Header of a tar member. A damaged one is an error: `tarfile` takes it for the end and drops what follows."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+            if archive.offset == 0:
+                raise
+            raise tarfile.ReadError(f"no header at byte {archive.offset:,}: {error}") from None
 
 
 @contextmanager
 def open_files(path: Path) -> Iterator[Files]:
-    """The files of a folder, a zip, or a tar (also compressed). Raises RawError where `path` is none of these, or cut short."""
+    """The files of a folder, a zip, or a tar (also compressed). Raises RawError where `path` is none of these, damaged or cut short."""
     if path.is_dir():
         yield _Folder(path)
     elif not path.exists():
         raise RawError(f"{path} does not exist")
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield _Zip(path, archive)
-    elif path.stat().st_size and tarfile.is_tarfile(path):
+    elif _is_zip(path):
         try:
-            archive = tarfile.open(path)
-            files = _Tar(path, archive)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise RawError(f"{path} is a damaged archive ({error}); fetch it again") from None
+            archive = zipfile.ZipFile(path)
+        except DAMAGED as error:
+            raise RawError(f"{path} is a damaged archive ({_one_line(error)}); fetch it again") from None
         with archive:
+            yield _Zip(path, archive)
+    elif path.stat().st_size and _is_tar(path):
+        try:
+            tar = tarfile.open(path, tarinfo=_Header)
+            files = _Tar(path, tar)
+        except (*DAMAGED, ValueError) as error:
+            raise RawError(f"{path} is a damaged archive ({_one_line(error)}); fetch it again") from None
+        with tar:
             yield files
     else:
-        raise RawError(f"{path}: expected a folder, a zip or a tar, found {kind_of(path)}; fetch it again")
+        kind = kind_of(path)
+        way_out = "unpack it and give the folder" if kind in UNPACK else "fetch it again"
+        raise RawError(f"{path}: expected a folder, a zip or a tar, found {kind}; {way_out}")
 
 
 def is_picture(name: str) -> bool:
@@ -105,14 +185,119 @@ def is_picture(name: str) -> bool:
 def kind_of(path: Path) -> str:
     """What a file that is not what was hoped for seems to be, for a message."""
     with path.open("rb") as file:
-        start = file.read(512)
+        return kind_of_bytes(file.read(512), path.stat().st_size)
+
+
+def kind_of_bytes(start: bytes, size: int) -> str:
+    """The same, of a file of `size` bytes that begins with `start`."""
     if not start:
         return "an empty file"
-    if start.lstrip().lower().startswith(HTML):
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(HTML):
         return "an HTML page (a quota, virus-scan or login notice saved under the file's name)"
-    if start.startswith(b"PK\x03\x04"):
-        return "a zip archive without its end (the download was cut short)"
-    return f"a file of {path.stat().st_size:,} bytes that begins with {start[:8]!r}"
+    for mark, kind in KINDS.items():
+        if start.startswith(mark):
+            return kind
+    return f"a file of {size:,} bytes that begins with {start[:8]!r}"
+
+
+class Lookup:
+    """Finder of the file that a table means: the exact name, or else the one file that differs in form alone.
+
+    What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed letters, capitals, and the ending of
+    a picture. Of two files that fit alike none is taken.
+    """
+
+    def __init__(self, names: Collection[str], root: str = "") -> None:
+        """`names` of the pictures, and the absolute path of the folder that they are in."""
+        self.names = frozenset(names)
+        self.root = root.rstrip("/") + "/" if root else ""
+        self.folded: dict[str, str | None] = {}
+        self.stems: dict[str, str | None] = {}
+        for name in names:
+            for table, key in ((self.folded, _fold(name)), (self.stems, _fold(_stem(name)))):
+                table[key] = None if key in table else name
+
+    def find(self, name: str) -> str | None:
+        """The file that `name` means; None where there is none, or more than one."""
+        if name in self.names:
+            return name
+        plain = self.plain(name)
+        if plain in self.names:
+            return plain
+        if (folded := _fold(plain)) in self.folded:
+            return self.folded[folded]
+        return self.stems.get(_fold(_stem(plain)))
+
+    def plain(self, name: str) -> str:
+        """`name` with forward slashes, relative to the folder."""
+        forward = _forward(name)
+        return forward.removeprefix(self.root) if self.root else forward
+
+
+def _walk(path: Path, above: tuple[str, ...]) -> Iterator[str]:
+    """Names of the files below `path`; `above` are the real paths of the folders on the way to it."""
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except PermissionError as error:
+        raise RawError(f"{error.filename}: permission denied; make the folder readable") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            yield entry.name  # left out, and counted, by Files
+        elif entry.is_dir():
+            real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
+            if real not in above:
+                yield from (f"{entry.name}/{name}" for name in _walk(Path(entry.path), (*above, real)))
+        elif entry.is_file():
+            yield entry.name
+
+
+def _decoded(member: zipfile.ZipInfo) -> str:
+    """The member's name. macOS writes UTF-8 without the flag that says so, which `zipfile` reads as CP437."""
+    if member.flag_bits & UTF8 or member.filename.isascii():
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether the file is a zip. One that only ends in the bytes of a zip, as a tar of stored zips may, is not."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    return zipfile.is_zipfile(path) and not start[257:262] == b"ustar"
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except DAMAGED:  # a compressed file whose first block is damaged
+        return True
+
+
+def _bearable(path: Path, name: str, size: int, packed: int | None) -> None:
+    """Raises RawError where a member claims more bytes than a picture has."""
+    bomb = packed is not None and size > 2**24 and size > MAX_RATIO * max(packed, 1)
+    if size > MAX_MEMBER or bomb:
+        raise RawError(f"{path}: member {name} claims {size:,} bytes, more than a picture has; remove it")
+
+
+def _forward(name: str) -> str:
+    """A name with forward slashes, without `./` or doubled slashes in front."""
+    return re.sub(r"^(\./+)+", "", re.sub(r"/{2,}", "/", name.replace("\\", "/")))
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _stem(name: str) -> str:
+    """A picture's name without its ending; any other name as it is."""
+    return name.rpartition(".")[0] if is_picture(name) else name
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _hidden(name: str) -> bool:

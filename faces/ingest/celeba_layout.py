@@ -4,8 +4,8 @@
     torchvision   a folder celeba/ with the same files, the pictures zipped or extracted
     Kaggle        img_align_celeba/img_align_celeba/*.jpg beside list_attr_celeba.csv, ..., as a folder or as the archive downloaded
 
-Tables may be .txt or .csv. The attribute and the partition table are needed; identities and landmarks of the aligned pictures are taken
-where they are. The boxes are not: their coordinates belong to the pictures before alignment.
+Tables may be .txt or .csv. The attribute table is needed, also as CelebAMask-HQ calls it. Without a partition table a hash of the name
+decides. Identities and landmarks are taken where they are. The boxes are not: their coordinates belong to the pictures before alignment.
 """
 
 import io
@@ -18,12 +18,19 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from faces.data.annotations import LANDMARKS, SPLITS, RawError
+from faces.data.attribute_names import safe_names
 from faces.ingest.archives import Files, Report, is_picture, open_files
-from faces.ingest.writer import write_images
+from faces.ingest.writer import splits_of, write_images
 
 IMAGES = "img_align_celeba.zip"
+IN_THE_WILD = "img_celeba.zip"  # before alignment
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 IDENTITIES, MARKS = "identity_CelebA", "list_landmarks_align_celeba"
+OTHER_NAMES = {
+    ATTRIBUTES: "CelebAMask-HQ-attribute-anno",
+    MARKS: "list_landmarks_celeba",
+}  # of CelebA-HQ, and before alignment
+SHARE = 0.1  # of valid and of test, where there is no partition table
 
 
 @dataclass(frozen=True)
@@ -44,15 +51,19 @@ def open_layout(path: Path) -> Iterator[Layout]:
         shallow = sorted(files.names, key=lambda name: (name.count("/"), name))
         tables: dict[str, str] = {}
         for stem in (ATTRIBUTES, PARTITION, IDENTITIES, MARKS):
-            for ending in (".txt", ".csv"):
-                if match := [name for name in shallow if PurePosixPath(name).name == stem + ending]:
-                    tables.setdefault(stem, match[0])
-        for stem in (ATTRIBUTES, PARTITION):
-            if stem not in tables:
-                raise RawError(
-                    f"{path}: {stem}.txt (or .csv) is missing; set path to the folder that holds pictures and tables"
-                )
-        archives = [name for name in shallow if PurePosixPath(name).name == IMAGES] if path.is_dir() else []
+            for name in (stem, OTHER_NAMES.get(stem, stem)):
+                for ending in (".txt", ".csv"):
+                    if match := [found for found in shallow if PurePosixPath(found).name == name + ending]:
+                        tables.setdefault(stem, match[0])
+        if ATTRIBUTES not in tables:
+            raise RawError(
+                f"{path}: {ATTRIBUTES}.txt (or .csv) is missing; set path to the folder that holds pictures and tables"
+            )
+        archives = (
+            [name for name in shallow if PurePosixPath(name).name in (IMAGES, IN_THE_WILD)]
+            if path.is_dir()
+            else []
+        )
         yield Layout(files, tables, archives[0] if archives else None)
 
 
@@ -69,7 +80,7 @@ def open_images(layout: Layout) -> Iterator[Files]:
 def attribute_names(layout: Layout) -> tuple[str, ...]:
     """The attributes that the set is labelled with, in the order of its table's header."""
     name = layout.tables[ATTRIBUTES]
-    return _header(_lines(layout, name), layout.files.path / name)[0]
+    return tuple(safe_names(_header(_lines(layout, name), layout.files.path / name)[0]))
 
 
 def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -80,17 +91,7 @@ def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, i
     other, or no picture is there at all.
     """
     table = _attributes(layout)
-    parts = _columns(layout, PARTITION, ("split",))["split"]
-    if wrong := sorted(set(parts.dropna()) - {0, 1, 2}):
-        raise RawError(
-            f"{_place(layout, PARTITION)}: partition {wrong[0]!r}; allowed: 0 (train), 1 (valid), 2 (test)"
-        )
-    parts = parts.reindex(table["name"])
-    if without := parts.index[parts.isna()].tolist():
-        raise RawError(
-            f"{_place(layout, PARTITION)}: {without[0]} has no partition ({len(without)} of {len(table)} rows)"
-        )
-    table["split"] = [SPLITS[int(part)] for part in parts]
+    table["split"] = _splits(layout, table["name"])
     if IDENTITIES in layout.tables:
         table["identity"] = (
             _columns(layout, IDENTITIES, ("identity",))["identity"].reindex(table["name"]).to_numpy()
@@ -167,13 +168,29 @@ def _attributes(layout: Layout) -> pd.DataFrame:
         )
     if not len(table):
         raise RawError(f"{place}: no rows")
+    if not (table[list(names)] == -1).any(axis=None):
+        table[list(names)] = table[list(names)].replace(0, -1)  # written as 1 and 0
     for name in names:
         if not (right := table[name].isin((-1, 1))).all():
             row = int((~right).to_numpy().argmax())
             raise RawError(
-                f"{place}: line {row + skip + 1}, {name} = {table[name].iloc[row]:g}; allowed: 1, -1"
+                f"{place}: line {row + skip + 1}, {name} = {table[name].iloc[row]:g}; allowed: 1, -1 (or 1, 0 throughout)"
             )
-    return table.astype(dict.fromkeys(names, "int8")).reset_index()
+    return table.astype(dict.fromkeys(names, "int8")).set_axis(safe_names(names), axis=1).reset_index()
+
+
+def _splits(layout: Layout, names: pd.Series) -> list[str]:
+    """The split of each picture, by the partition table or else by a hash of its name."""
+    if PARTITION not in layout.tables:
+        return splits_of(names.tolist(), [""] * len(names), SHARE, SHARE)
+    place = _place(layout, PARTITION)
+    parts = _columns(layout, PARTITION, ("split",))["split"]
+    if wrong := sorted(set(parts.dropna()) - {0, 1, 2}):
+        raise RawError(f"{place}: partition {wrong[0]!r}; allowed: 0 (train), 1 (valid), 2 (test)")
+    parts = parts.reindex(names)
+    if without := parts.index[parts.isna()].tolist():
+        raise RawError(f"{place}: {without[0]} has no partition ({len(without)} of {len(names)} rows)")
+    return [SPLITS[int(part)] for part in parts]
 
 
 def _columns(layout: Layout, stem: str, names: tuple[str, ...]) -> pd.DataFrame:

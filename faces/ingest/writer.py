@@ -75,6 +75,25 @@ def split_of(name: str, valid: float, test: float) -> str:
     return "test" if place < test else "valid" if place < test + valid else "train"
 
 
+def splits_of(names: list[str], given: list[str], valid: float, test: float) -> list[str]:
+    """The split of each image: as given, or else by `split_of`. In a set too small for a hash to fill all three, each gets an image.
+
+    `valid` and `test` are shares of the whole, in [0, 1]; a split with a share of 0 stays empty.
+    """
+    splits = [split or split_of(name, valid, test) for split, name in zip(given, names, strict=True)]
+    free = [place for place, split in enumerate(given) if not split]
+    free.sort(key=lambda place: hashlib.sha256(names[place].encode()).digest())
+    if len(free) < len(SPLITS):
+        return splits
+    for split, share in (("test", test), ("valid", valid)):
+        if share and split not in splits:
+            most = max(SPLITS, key=lambda other: sum(splits[place] == other for place in free))
+            splits[next(place for place in free if splits[place] == most)] = split
+    if "train" not in splits:
+        splits[free[-1]] = "train"
+    return splits
+
+
 def encode_jpeg(image: Any, quality: int) -> bytes:
     """A Pillow image as JPEG bytes, 4:4:4 chroma (CelebA's own files keep full chroma; subsampling would blur flat drawings)."""
     buffer = io.BytesIO()

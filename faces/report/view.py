@@ -85,7 +85,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
-    "grids/features_calibrated.png": "The same in sigmas, the unit that is alike for every attribute",
+    "grids/features_edited.png": "Every edit at once: a row is a face, a column one label the other way round",
     "plots/new_faces.png": "Real faces, reconstructions, new faces from each prior: the first of each set",
     "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
@@ -714,7 +714,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "more": pictures(
             evidence,
             *(path for path in paths if path.startswith("grids/between_")),
-            *("grids/features_calibrated.png", "grids/features_native.png", "grids/means.png"),
+            *("grids/features_edited.png", "grids/features_native.png", "grids/means.png"),
         ),
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],

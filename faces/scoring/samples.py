@@ -15,6 +15,7 @@ from torch import Tensor
 from faces.core.console import Progress
 from faces.latents import mixture
 from faces.latents.diffusion import Diffusion
+from faces.latents.pca import gaussian_of_codes
 from faces.metrics import coverage
 from faces.metrics.edit_effects import distances
 from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
@@ -47,14 +48,14 @@ def drawers(
 
     The `held` codes (M, D), of other faces, stop the diffusion model's training in time.
     """
-    axes = mixture.Axes.of(codes, params.axes, seed)
+    axes = gaussian_of_codes(codes, params.axes, seed)
     fitted_mixture = partial(mixture.mixture, axes, codes, params.components, params.ridge, seed)
     found: dict[str, Draw] = {
         "standard": lambda count, rng: (
             model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy()
         ),
-        "gaussian": lambda count, rng: mixture.gaussian(axes, count, 1.0, rng),
-        "tempered": lambda count, rng: mixture.gaussian(axes, count, params.temperature, rng),
+        "gaussian": lambda count, rng: axes.draw(count, rng, 1.0),
+        "tempered": lambda count, rng: axes.draw(count, rng, params.temperature),
         "mixture": lambda count, rng: mixture.sample_mixture(axes, fitted_mixture(), count, rng),
     }
     if params.diffusion:

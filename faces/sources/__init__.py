@@ -3,6 +3,7 @@
 Each file exports
 
     Config                                          the group of params, frozen
+    paths(config) -> tuple[Path, ...]               what it reads outside of the project, whether there or not
     attributes(config) -> tuple[str, ...]           the label columns it will offer; cheap, touches no network; raises SourceError
     fetch(config, seed, folder, report)             fills `folder` as faces/data/annotations.py describes; `report(done, total, unit)` shows progress
 """

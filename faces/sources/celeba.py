@@ -27,6 +27,9 @@ LICENCE = (
     "committed or published; weights trained on them are to be labelled non-commercial. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 )
 
+NO_PARTITION = (
+    "there is no partition table: a hash of each name says whether it is for training, validation or test"
+)
 ROWS = 202_599
 SPLIT_SIZES = {"train": 162_770, "valid": 19_867, "test": 19_962}
 POSITIVES = {  # of all 202,599, in the order of the official header
@@ -44,6 +47,11 @@ OFFICIAL = tuple(POSITIVES)
 class Config(Group):
     path: str  # folder or archive in one of CelebA's layouts; "" = none
     mirrors: tuple[Literal["kaggle", "huggingface", "gdrive"], ...]  # tried in this order
+
+
+def paths(config: Config) -> tuple[Path, ...]:
+    """What the data come from, outside of the project; what a mirror brought never changes."""
+    return (Path(config.path).expanduser(),) if config.path else ()
 
 
 def attributes(config: Config) -> tuple[str, ...]:
@@ -112,7 +120,8 @@ def _take(
     """Bring the set that lies at `path` into `folder`. `whole`: it must be all of CelebA."""
     with celeba_layout.open_layout(path) as layout, celeba_layout.open_images(layout) as images:
         table, counts = celeba_layout.read_table(layout, images)
-        check(table, whole)
+        if whole or celeba_layout.PARTITION in layout.tables:
+            check(table, whole)
         if whole and counts["rows_without_image"]:
             raise RawError(f"{images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
         table = celeba_layout.take_images(images, table, folder / "images.zip", report)
@@ -123,6 +132,7 @@ def _take(
         "licence": LICENCE,
         "request": config.model_dump(mode="json"),
         "origin": origin,
+        "assumed": [] if celeba_layout.PARTITION in layout.tables else [NO_PARTITION],
         **counts,
         "visible": list(annotations.attributes(table)),
         "flippable": [],

@@ -1,18 +1,17 @@
 """Any pictures with a table of labels: a folder, or an archive of one, that holds pictures (nested folders allowed) and labels.csv.
 
-labels.csv, UTF-8, comma separated, one row per picture:
+labels.csv has one row per picture. Commas, semicolons or tabs separate its columns (faces/ingest/tables.py):
 
-    name       the picture's path from labels.csv, with forward slashes
-    split      train, valid or test. Where column or value is missing, a hash of the name decides: it never moves when pictures are added
+    name       the picture's path from labels.csv; also called image_id, filename, file_name, image, file or path
+    split      train, valid or test (or 0, 1, 2). Where column or value is missing, a hash of the name decides: it never moves when
+               pictures are added
     identity   a whole number per person, -1 or blank where unknown; the column may be missing
     lefteye_x, lefteye_y, ...   landmarks in pixels (faces/data/annotations.py), blank where unknown; the columns may be missing
-    any other  an attribute: 1 = yes, -1 = no, blank = unknown. 0 = no, unless the column also holds -1: then 0 = unknown
+    any other  an attribute: 1, yes or true; -1, no or false; blank or NaN = unknown. 0 = no, unless the column also holds -1: then unknown
 
 A row without its picture is kept, for cropping to report; pictures without a row are left out and counted in source.json.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -23,12 +22,13 @@ from pydantic import Field
 from faces.core.params import Group
 from faces.data import annotations
 from faces.data.annotations import LANDMARKS, RawError
-from faces.ingest import writer
-from faces.ingest.archives import Files, Report, is_picture, open_files
-from faces.ingest.writer import split_of
+from faces.data.attribute_names import safe_names
+from faces.ingest import tables, writer
+from faces.ingest.archives import Files, Lookup, Report, is_picture, open_files
 from faces.sources import SourceError
 
 LABELS = "labels.csv"
+TABLES = (LABELS, "labels.tsv", "labels.txt", "metadata.csv")  # the last as Hugging Face calls it
 
 
 class Config(Group):
@@ -40,19 +40,29 @@ class Config(Group):
 
 @dataclass(frozen=True)
 class Sheet:
-    """labels.csv where it was found, before its rows are read."""
+    """labels.csv as it was found."""
 
     place: Path  # for messages
     root: str  # what stands before each name in the folder or archive: "", or a folder and a slash
-    text: str
-    header: list[str]
+    table: tables.Table
+    pictures: frozenset[str]  # names of the pictures that are here, from `root`
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attribute columns."""
+        return tuple(name for name in self.table.header if name not in annotations.FIXED)
+
+
+def paths(config: Config) -> tuple[Path, ...]:
+    """What the data come from, outside of the project."""
+    return (Path(config.path).expanduser(),) if config.path else ()
 
 
 def attributes(config: Config) -> tuple[str, ...]:
     """The attribute columns of labels.csv. Raises SourceError where there is none."""
     try:
         with open_files(_path(config)) as files:
-            return tuple(name for name in find_sheet(files).header if name not in annotations.FIXED)
+            return find_sheet(files).attributes
     except (RawError, OSError) as error:
         raise SourceError(f"sources.folder.path: {error}") from None
 
@@ -63,12 +73,8 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         with open_files(_path(config)) as files:
             sheet = find_sheet(files)
             table = read_table(sheet, config.valid, config.test)
-            here = {
-                name.removeprefix(sheet.root)
-                for name in files.names
-                if is_picture(name) and name.startswith(sheet.root)
-            }
             named = set(table["name"])
+            here = sheet.pictures
             if not named & here:
                 raise RawError(
                     f"{sheet.place}: none of the {len(table)} pictures that it names is here ({table['name'][0]}, ...)"
@@ -86,6 +92,7 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
         "licence": config.licence,
         "request": config.model_dump(mode="json"),
         "origin": config.path,
+        "assumed": sheet.table.notes,
         "images_without_row": len(here - named),
         "rows_without_image": len(named - here),
         "visible": list(annotations.attributes(table)),
@@ -95,76 +102,89 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
 
 
 def find_sheet(files: Files) -> Sheet:
-    """The labels.csv nearest to the top. Raises RawError where it is missing, or lacks a name or any attribute."""
+    """The labels.csv nearest to the top. Raises RawError where it is missing or not the only one, or lacks a name or any attribute."""
     found = sorted(
-        (name for name in files.names if PurePosixPath(name).name == LABELS), key=lambda name: name.count("/")
+        (name for name in files.names if PurePosixPath(name).name.casefold() in TABLES),
+        key=lambda name: (name.count("/"), TABLES.index(PurePosixPath(name).name.casefold()), name),
     )
     if not found:
         raise RawError(
             f"{files.path}: {LABELS} is missing; write one row per picture: name, then a column of 1 and 0 for each attribute"
         )
+    beside = [name for name in found[1:] if name.count("/") == found[0].count("/")]
+    if any(PurePosixPath(name).parent != PurePosixPath(found[0]).parent for name in beside):
+        raise RawError(
+            f"{files.path}: {found[0]} and {beside[0]} are both tables of labels; put one {LABELS} above all pictures"
+        )
     place = files.path / found[0]
-    try:
-        text = files.read(found[0]).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise RawError(f"{place}: not UTF-8 text; save it as CSV (UTF-8)") from None
-    header = [column.strip() for column in next(csv.reader(io.StringIO(text)), [])]
-    columns = ", ".join(header)
-    if "name" not in header:
+    root = found[0].removesuffix(PurePosixPath(found[0]).name)
+    table = tables.read(place, files.read(found[0]))
+    if not set(table.header) - set(annotations.FIXED):
         raise RawError(
-            f"{place}: no column 'name' (found: {columns}); the first row must name the columns, separated by commas"
+            f"{place}: no attribute column (found: {', '.join(table.header)}); at least one is needed to compute a direction"
         )
-    if twice := sorted({column for column in header if header.count(column) > 1}):
-        raise RawError(f"{place}: column {twice[0]!r} stands twice")
-    if "" in header:
-        raise RawError(f"{place}: column {header.index('') + 1} has no name")
-    if not set(header) - set(annotations.FIXED):
-        raise RawError(
-            f"{place}: no attribute column (found: {columns}); at least one is needed to compute a direction"
-        )
-    return Sheet(place, found[0].removesuffix(LABELS), text, header)
+    pictures = frozenset(
+        name.removeprefix(root) for name in files.names if is_picture(name) and name.startswith(root)
+    )
+    table = _resolved(_safe(table), Lookup(pictures, str((files.path / root).absolute())))
+    return Sheet(place, root, table, pictures)
 
 
 def read_table(sheet: Sheet, valid: float, test: float) -> pd.DataFrame:
-    """The rows as faces.data.annotations.write_labels wants them.
-
-    Raises RawError naming the row, counted as a spreadsheet does: the header is row 1.
-    """
-    rows = list(csv.reader(io.StringIO(sheet.text)))
-    for number, row in enumerate(rows, 1):
-        if any(row[len(sheet.header) :]):
-            raise RawError(
-                f"{sheet.place}: row {number} has {len(row)} fields, the header {len(sheet.header)}"
-            )
-    width = len(sheet.header)
-    table = pd.DataFrame(
-        [[field.strip() for field in row[:width]] + [""] * (width - len(row)) for row in rows],
-        columns=sheet.header,
-    )
-    table.index += 1
-    table = table.iloc[1:].loc[
-        lambda rest: (rest != "").any(axis=1)
-    ]  # without the header and blank lines; the index is the row number
-    if not len(table):
+    """The rows as faces.data.annotations.write_labels wants them. Raises RawError naming the row."""
+    table = sheet.table
+    if not table.rows:
         raise RawError(f"{sheet.place}: no rows")
-    for row, name in table["name"].items():
+    values = {"name": list(table.column("name").values())}
+    given = tables.splits(table).values() if "split" in table.header else [""] * len(table.rows)
+    values["split"] = writer.splits_of(values["name"], list(given), valid, test)
+    for column in table.header:
+        if column in values:
+            continue
+        if column in LANDMARKS:
+            values[column] = list(tables.numbers(table, column, float, "a number, or blank").values())
+        elif column == "identity":
+            people = tables.numbers(table, column, tables.whole, "a whole number, or blank").values()
+            values[column] = [-1 if person is None else int(person) for person in people]
+        else:
+            values[column] = list(tables.sides(table, column).values())
+    kinds = {name: "int8" for name in sheet.attributes} | {
+        name: "float64" for name in LANDMARKS if name in values
+    }
+    return pd.DataFrame(values).astype(kinds)
+
+
+def _safe(table: tables.Table) -> tables.Table:
+    """`table` with attribute names that are safe as file names and keys of metrics."""
+    own = [name for name in table.header if name not in annotations.FIXED]
+    renamed = {name: safe for name, safe in zip(own, safe_names(own), strict=True) if safe != name}
+    table.notes.extend(f"column {name!r} is called {safe!r} here" for name, safe in renamed.items())
+    header = [renamed.get(name, name) for name in table.header]
+    return tables.Table(table.place, header, table.rows, table.notes)
+
+
+def _resolved(table: tables.Table, lookup: Lookup) -> tables.Table:
+    """`table` with the names that the pictures have here; a row without its picture keeps its own. Raises RawError."""
+    place = table.header.index("name")
+    names = {}
+    other = 0
+    for number, row in table.rows.items():
+        name = row[place]
         if not name:
-            raise RawError(f"{sheet.place}: row {row} has no name")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise RawError(f"{table.place}: row {number} has no name")
+        names[number] = lookup.find(name) or lookup.plain(name)
+        if PurePosixPath(names[number]).is_absolute() or ".." in PurePosixPath(names[number]).parts:
             raise RawError(
-                f"{sheet.place}: row {row}: {name} leads out of the folder; names are paths inside it"
+                f"{table.place}: row {number}: {name} leads out of the folder; names are paths inside it"
             )
-    if (twice := table["name"].duplicated()).any():
-        raise RawError(f"{sheet.place}: row {twice.idxmax()}: {table['name'][twice.idxmax()]} stands twice")
-    given = table["split"] if "split" in table else [""] * len(table)
-    values = {"name": table["name"]}
-    values["split"] = [
-        split or split_of(name, valid, test) for split, name in zip(given, table["name"], strict=True)
-    ]
-    for name in sheet.header:
-        if name not in values:
-            values[name] = _values(table[name], sheet.place)
-    return pd.DataFrame(values).reset_index(drop=True)
+        other += names[number] != name
+    if other:
+        table.notes.append(
+            f"{other} names are written otherwise than the pictures (slashes, capitals, ending)"
+        )
+    table = tables.without_copies(table, names)
+    rows = {number: [*row[:place], names[number], *row[place + 1 :]] for number, row in table.rows.items()}
+    return tables.Table(table.place, table.header, rows, table.notes)
 
 
 def _path(config: Config) -> Path:
@@ -173,26 +193,3 @@ def _path(config: Config) -> Path:
             "sources.folder.path is empty; set it to a folder or archive with pictures and labels.csv"
         )
     return Path(config.path).expanduser()
-
-
-def _values(column: pd.Series, place: Path) -> pd.Series:
-    """A column of text as what it means: landmarks with NaN, identities with -1, attributes with 0 where unknown."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    known = column != ""
-    if column.name in LANDMARKS:
-        right, allowed = numbers.notna(), "a number, or blank"
-    elif column.name == "identity":
-        right, allowed = numbers % 1 == 0, "a whole number, or blank"
-    else:
-        right, allowed = numbers.isin((-1, 0, 1)), "1, 0, -1, or blank"
-    if (wrong := known & ~right).any():
-        raise RawError(
-            f"{place}: row {wrong.idxmax()}, column {column.name!r}: {column[wrong.idxmax()]!r}; allowed: {allowed}"
-        )
-    if column.name in LANDMARKS:
-        return numbers
-    if column.name == "identity":
-        return numbers.fillna(-1).astype("int64")
-    if not (numbers == -1).any():
-        numbers = numbers.replace(0, -1)
-    return numbers.fillna(0).astype("int8")

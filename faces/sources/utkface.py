@@ -52,6 +52,11 @@ class Config(Group):
     test: Annotated[float, Field(ge=0, le=0.5)]
 
 
+def paths(config: Config) -> tuple[Path, ...]:
+    """What the data come from, outside of the project."""
+    return (Path(config.path).expanduser(),) if config.path else ()
+
+
 def attributes(config: Config) -> tuple[str, ...]:
     """The same for every copy. Raises SourceError where `path` is empty or not there."""
     _path(config)

@@ -41,13 +41,13 @@ def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     key = f"render.edits.{edit.name}"
     known = studio.crops.attributes
     (attribute,) = conditions(key, (edit.attribute,), known)
-    if attribute not in studio.directions.attributes:
-        raise Absent(f"{attribute} has no direction: too few faces on one side")
+    if attribute not in studio.editor.attributes:
+        raise Absent(f"{attribute} cannot be edited: too few faces on one side")
     row = studio.cast(edit.name, conditions(key, edit.where, known), 1)
     start, end = edit.path
     strengths = start + (end - start) * eased(show.animation.frames)
-    model, detail = studio.edit(row, strengths[:, None] * studio.lines(attribute, row)[:, None])
-    captions = [f"{words(attribute)} {strength:+.1f} sigma" for strength in strengths]
+    model, detail = studio.pictures(row, studio.switched(attribute, row, strengths))
+    captions = [f"{words(attribute)} {strength:+.1f}" for strength in strengths]
     return _returning(
         show.animation,
         images.film({"model": model[0], "detail kept": detail[0]}, show.animation.tile, captions),

@@ -12,9 +12,10 @@ from faces.core.batches import batches
 from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
+from faces.edits.editor import Editor
 from faces.models import Model
 from faces.nn.device import to_device, to_uint8
-from faces.viz.interpolation import WAYS, blend_detail
+from faces.viz.interpolation import PATHS, blend_detail
 from faces.viz.selection import Absent, cast, matching, unlike
 
 
@@ -27,6 +28,7 @@ class Studio:
     model: Model
     device: torch.device
     directions: Directions
+    editor: Editor
     detail: Detail
     batch: int  # codes decoded at once
     rivals: int  # faces that are drawn for one place
@@ -48,18 +50,28 @@ class Studio:
         with torch.inference_mode():
             return self.decode(self.model.sample(count, generator, temperature).cpu().numpy())
 
-    def lines(self, attribute: str, rows: np.ndarray) -> np.ndarray:
-        """(R, D) for each face the line along which its own label flips: one sigma towards the attribute."""
-        labels = self.directions.arranged(self.crops.attributes, self.crops.labels[rows])
-        values = np.where(labels[:, self.directions.attributes.index(attribute)] == 1, -1, 1)
-        return self.directions.edit_sigma(attribute, values, labels) * values[:, None]
+    def switched(self, attribute: str, rows: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+        """Codes (R, S, D) of faces (R,) edited towards having the attribute by each of strengths (S,).
+
+        Strength is the editor's: for a face without it 1 is the switch, for a face with it -1. An unknown
+        label counts as the one that the edit leaves.
+        """
+        labels = self.editor.arranged(self.crops.attributes, self.crops.labels[rows])
+        place = self.editor.attributes.index(attribute)
+        values = np.where(labels[:, place] == 1, -1, 1)
+        labels[:, place] = -values
+        codes = np.asarray(self.codes[rows])
+        moved = [self.editor.switch(attribute, codes, labels, values, s * values) for s in strengths]
+        return np.stack(moved, axis=1)
 
     def edit(self, rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): by the model, and with detail
-        kept, (R, S, H, W, 3) both.
-        """
+        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): as `pictures` draws them."""
+        return self.pictures(rows, self.codes[rows][:, None] + steps)
+
+    def pictures(self, rows: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Faces (R,) at codes `moved` (R, S, D): decoded, and with detail kept, (R, S, H, W, 3) both."""
         codes = self.codes[rows][:, None]  # (R, 1, D)
-        decoded = self.decode(np.concatenate((codes, codes + steps), axis=1))
+        decoded = self.decode(np.concatenate((codes, moved), axis=1))
         kept = [
             self._keep(original, faces[:1], faces[1:])
             for original, faces in zip(self.crops.images[rows], decoded, strict=True)
@@ -81,7 +93,7 @@ class Studio:
         H, W, 3) both.
         """
         codes = self.codes[pair]
-        decoded = self.decode(np.concatenate((codes, WAYS[way](*codes, positions, self.directions.mean))))
+        decoded = self.decode(np.concatenate((codes, PATHS[way](*codes, positions, self.directions.mean))))
         return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
 
     def cast(

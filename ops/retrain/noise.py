@@ -64,12 +64,8 @@ def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str
     figures = []
     clone = challenger.prepare(project, ledger.work, champion["revision"]).folder
     challenger.share_cache(project.folder, clone)
-    for pointer in sorted((clone / challenger.SNAPSHOTS).glob("*.dvc")):
-        runner.run(
-            ["dvc", "checkout", "--quiet", f"{challenger.SNAPSHOTS}/{pointer.name}"],
-            clone,
-            settings.exam.timeout,
-        )
+    checkout = ["dvc", "checkout", "--quiet", "--force", "--allow-missing"]  # snapshot, faces, crops
+    runner.run(checkout, clone, settings.exam.timeout)
     params = (clone / "params.yaml").read_text(encoding="utf-8")
     for seed in settings.noise.seeds:
         set_params(clone / "params.yaml", {"seed": seed})

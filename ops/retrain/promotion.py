@@ -17,13 +17,20 @@ from faces.core.files import new_folder, write_json
 from ops.retrain.challenger import BRANCH
 from ops.retrain.ledger import Ledger, now, read_json
 from ops.retrain.process import CommandFailed, Runner
-from ops.retrain.repository import GitError, Repository, assign, register
+from ops.retrain.repository import GitError, Repository, assign, reason, register
 from ops.retrain.settings import Settings
 
 CODE = Path(__file__).parents[2]
 HOURS = 7200.0  # seconds that a push of the cache may take
 MINUTES = 300.0
+MOVED = (
+    "(non-fast-forward)",
+    "(fetch first)",
+    "(stale info)",
+    "(already exists)",
+)  # Git's words for a ref that is elsewhere
 FOLDERS = {"model": "data/model", "vectors": "data/vectors", "export": "data/export"}
+QUALITY = "reports/quality.json"  # what the website shows of a release
 
 
 class Abandoned(RuntimeError):
@@ -40,6 +47,8 @@ def copy_release(ledger: Ledger, clone: Path, version: str, about: Mapping[str, 
     with new_folder(ledger.release(version)) as folder:
         for name, place in FOLDERS.items():
             shutil.copytree(clone / place, folder / name, copy_function=shutil.copyfile)
+        if (clone / QUALITY).is_file():
+            shutil.copyfile(clone / QUALITY, folder / "export/quality.json")
         write_json(folder / "release.json", {**about, "version": version, "id": identity(folder / "export")})
     os.sync()
 
@@ -124,12 +133,19 @@ def publish(project: Repository, clone: Path, settings: Settings, entry: Mapping
                 *(f"refs/tags/{tag}" for tag in tags),
             )
         except GitError as error:
-            if "failed to push some refs" not in str(error):
-                raise  # no way to the remote just now
-            project.git("tag", "--delete", *tags)
-            raise Abandoned(
-                f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there"
-            ) from None
+            if any(mark in error.said for mark in MOVED):
+                project.git("tag", "--delete", *tags)
+                raise Abandoned(
+                    f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there"
+                ) from None
+            if "[remote rejected]" in error.said:
+                project.git("tag", "--delete", *tags)
+                raise GitError(
+                    f"{git.remote} does not let this job push {version} to branch {git.branch}: {reason(error.said)}; "
+                    "allow it, or set git.branch to another; the next run tries again",
+                    error.said,
+                ) from None
+            raise  # no way to the remote just now
 
 
 def has_remote(clone: Path) -> bool:

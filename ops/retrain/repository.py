@@ -16,11 +16,31 @@ QUIET = (
     "advice.detachedHead=false",
     "-c",
     "core.hooksPath=/dev/null",
+    "-c",
+    "commit.gpgSign=false",  # nobody is there to unlock a key
+    "-c",
+    "tag.gpgSign=false",
+    "-c",
+    "tag.forceSignAnnotated=false",
 )
+TELLING = ("remote: ", "fatal: ", "error: ", "! [")  # how lines begin in which Git gives its reason
+EMPTY = ("error: failed to push some refs", "error: src refspec")  # and do not
 
 
 class GitError(RuntimeError):
-    """Git refused. The message holds the command and Git's own last line."""
+    """Git refused. The message holds the command and Git's own reason, `said` all that it printed."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
+
+
+def reason(said: str) -> str:
+    """Why Git refused, in one line, from all that it printed: what the server says, then its own errors, else its last line."""
+    lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(TELLING) and not line.startswith(EMPTY)]
+    way_out = [line for line in lines if "safe.directory" in line]
+    return "; ".join(dict.fromkeys(telling[:3] + way_out)) or (lines[-1] if lines else "")
 
 
 @dataclass(frozen=True)
@@ -50,8 +70,8 @@ class Repository:
             check=False,
         )
         if done.returncode:
-            words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise GitError(f"git {' '.join(arguments[:3])}: {words[-1]}")
+            words = reason(done.stderr) or f"exit code {done.returncode}"
+            raise GitError(f"git {' '.join(arguments[:3])}: {words}", done.stderr)
         return done.stdout.strip()
 
     def find(self, revision: str) -> str | None:

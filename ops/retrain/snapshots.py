@@ -10,18 +10,16 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from faces.core.files import new_file, write_json
 from faces.data.annotations import RawError
-from faces.ingest import writer
-from faces.ingest.archives import is_picture, open_files
-from faces.sources.folder import LABELS, find_sheet, read_table
+from faces.ingest import decode, writer
+from faces.ingest.archives import open_files
+from faces.sources.folder import LABELS, Sheet, find_sheet, read_table
 from ops.retrain.ledger import rested
 
 
@@ -53,22 +51,19 @@ def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | Non
     try:
         with open_files(folder) as files:
             sheet = find_sheet(files)
-            if not rested(folder / sheet.root / LABELS, settle):
+            if not rested(sheet.place, settle):
                 return None
             names = list(read_table(sheet, 0.0, 0.0)["name"])
-            here = {
-                name.removeprefix(sheet.root)
-                for name in files.names
-                if is_picture(name) and name.startswith(sheet.root)
-            }
-            pictures, refused = judge(folder / sheet.root, names, here, settle, earlier.get("pictures", {}))
+            pictures, refused = judge(
+                folder / sheet.root, names, sheet.pictures, settle, earlier.get("pictures", {})
+            )
     except (RawError, OSError) as error:
         raise SnapshotError(f"source.folder: {error}") from None
     if not pictures:
         raise SnapshotError(
             f"source.folder: {folder}: none of the {len(names)} pictures of {LABELS} can be used; first: {next(iter(refused.items()))}"
         )
-    labels = rows_of(sheet.text, set(pictures))
+    labels = rows_of(sheet, set(pictures))
     content = hashlib.sha256(labels.encode())
     for name in sorted(pictures):
         content.update(f"{name}\0{pictures[name]}\n".encode())
@@ -78,7 +73,7 @@ def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | Non
 
 
 def judge(
-    folder: Path, names: list[str], here: set[str], settle: float, before: Mapping[str, str]
+    folder: Path, names: list[str], here: Set[str], settle: float, before: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Which of the pictures that labels.csv names are taken, and why the others are not. Names of an earlier snapshot come first: they keep their place."""
     pictures: dict[str, str] = {}
@@ -107,20 +102,19 @@ def judge(
 def unreadable(content: bytes) -> str | None:
     """Why a picture cannot be decoded; None where it can."""
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        decode.decode_whole(content)
+    except decode.BadPicture as error:
+        return f"cannot be read: {str(error).removeprefix('unreadable: ')}"
     return None
 
 
-def rows_of(sheet: str, names: set[str]) -> str:
+def rows_of(sheet: Sheet, names: Set[str]) -> str:
     """labels.csv with the rows of `names` alone, in their order."""
-    rows = [[field.strip() for field in row] for row in csv.reader(io.StringIO(sheet))]
-    column, out = rows[0].index("name"), io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows(row for row in rows[1:] if len(row) > column and row[column] in names)
+    column = sheet.table.header.index("name")
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(sheet.table.header)
+    lines.writerows(row for row in sheet.table.rows.values() if row[column] in names)
     return out.getvalue()
 
 

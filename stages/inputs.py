@@ -1,0 +1,42 @@
+"""Fingerprint of what the source reads outside of the project, so that `dvc repro` sees pictures added and labels corrected there.
+
+in    the path that the source reads, where it has one
+out   data/inputs.json    number of files and a checksum over their names, sizes and times, and over the contents of tables
+
+It runs at every `dvc repro`, since DVC does not watch the path, and so reads no picture: 200,000 files take a second or two. What the
+checksum depends on beyond the contents (times) costs no more than a download that finds the same faces.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from faces import sources
+from faces.core import params
+from faces.core.console import stop
+from faces.core.files import write_json
+from faces.ingest import fingerprints
+
+
+class Data(params.Group):
+    source: str
+
+
+class Params(params.Group):
+    data: Data
+    sources: dict[str, Any]
+
+
+def main(out: Path) -> None:
+    try:
+        found = params.load(Params)
+        source = sources.find(found.data.source)
+        config = sources.config(found.data.source, found.sources)
+    except params.ParamsError as error:
+        raise stop(error) from None
+    inputs = [fingerprints.of(path) for path in source.paths(config)]
+    write_json(out, {"source": found.data.source, "inputs": inputs})
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

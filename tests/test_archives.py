@@ -1,0 +1,197 @@
+"""Archives and folders as people bring them: read, or refused in one line that names archive, member and way out."""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+
+import pytest
+
+from faces.data.annotations import RawError
+from faces.ingest.archives import Lookup, open_files
+
+FILES = {
+    "labels.csv": b"name,Hat\n",
+    "a.jpg": b"first" * 50,
+    "deep/b.jpg": b"second" * 50,
+    "c.jpg": b"third" * 50,
+}
+
+
+def zipped(path, files=FILES, method=zipfile.ZIP_DEFLATED, rename=lambda name: name):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.filename = rename(name)
+            info.compress_type = method
+            archive.writestr(info, content)
+    return path
+
+
+def tarred(path, mode="w", files=FILES):
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def patch(path, marks, change):
+    """Change the bytes at a place behind each of `marks` (signature, offset)."""
+    data = bytearray(path.read_bytes())
+    for mark, offset in marks:
+        place = 0
+        while (place := data.find(mark, place)) >= 0:
+            data[place + offset] = change(data[place + offset])
+            place += 4
+    path.write_bytes(bytes(data))
+    return path
+
+
+def everything(path):
+    with open_files(path) as files:
+        return {name: files.read(name) for name in files.names}
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_every_method_of_a_zip_that_python_has(tmp_path, method):
+    assert everything(zipped(tmp_path / "set.zip", method=method)) == FILES
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_every_compression_of_a_tar(tmp_path, mode):
+    assert everything(tarred(tmp_path / "set.tar", mode)) == FILES
+
+
+def test_backslashes_are_folders(tmp_path):
+    path = zipped(tmp_path / "set.zip", rename=lambda name: "set\\" + name.replace("/", "\\"))
+    assert everything(path) == {f"set/{name}": content for name, content in FILES.items()}
+
+
+def test_names_in_utf8_without_the_flag_that_says_so(tmp_path):
+    """As macOS writes them; Python takes them for CP437."""
+    name = "gr\u00fc\u00df.jpg"
+    path = zipped(tmp_path / "set.zip", {"x" * len(name.encode()): b"1"})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(name.encode()), name.encode()))
+    assert everything(path) == {name: b"1"}
+
+
+def test_what_macos_adds_is_left_out(tmp_path):
+    extra = {"__MACOSX/._a.jpg": b"x", ".DS_Store": b"x", "set/.hidden.jpg": b"x"}
+    assert everything(zipped(tmp_path / "set.zip", FILES | extra)) == FILES
+
+
+def test_a_path_that_leads_out_is_no_file_here(tmp_path):
+    assert everything(zipped(tmp_path / "set.zip", FILES | {"../evil.jpg": b"x"})) == FILES
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda path: patch(zipped(path), ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)), lambda _: 9),
+            r"set: member labels.csv is packed by method Deflate64, .*; unpack the archive and give the folder",
+        ),
+        (
+            lambda path: patch(zipped(path), ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)), lambda old: old | 1),
+            r"set: member labels.csv has a password; unpack the archive and give the folder",
+        ),
+        (
+            lambda path: patch(
+                zipped(path, method=zipfile.ZIP_STORED), ((b"second", 3),), lambda old: old ^ 1
+            ),
+            r"set: member deep/b.jpg is damaged \(Bad CRC-32.*\); fetch the archive again",
+        ),
+        (
+            lambda path: patch(zipped(path), ((b"PK\x03\x04", 50),), lambda old: old ^ 0xFF),
+            r"set: member labels.csv is damaged \(.*\); fetch the archive again",
+        ),
+        (
+            lambda path: zipped(path, {"a.jpg": bytes(2**25)}),
+            r"a.jpg claims 33,554,432 bytes, more than a picture",
+        ),
+        (
+            lambda path: patch(tarred(path), ((b"deep/b.jpg", 0),), lambda _: 0xA5),
+            r"set is a damaged archive \(no header at byte [\d,]+: .*\); fetch it again",
+        ),
+        (lambda path: cut(tarred(path, "w:gz"), 0.5), r"set is a damaged archive \(.*\); fetch it again"),
+        (lambda path: cut(tarred(path, "w:xz"), 0.5), r"set is a damaged archive \(.*\); fetch it again"),
+        (lambda path: cut(tarred(path), 0.24), r"set is a damaged archive \(.*\); fetch it again"),
+        (
+            lambda path: patch(tarred(path, "w:gz"), ((b"\x1f\x8b", 40),), lambda old: old ^ 0xFF),
+            r"a gzip file that holds no tar or is damaged; unpack it",
+        ),
+        (lambda path: cut(zipped(path), 0.6), r"a zip archive without its end .*; fetch it again"),
+        (
+            lambda path: put(path, b"7z\xbc\xaf\x27\x1c rest"),
+            r"found a 7z archive; unpack it and give the folder",
+        ),
+        (lambda path: put(path, b"Rar!\x1a\x07 rest"), r"found a rar archive; unpack it and give the folder"),
+        (
+            lambda path: put(path, gzip.compress(b"no tar")),
+            r"found a gzip file that holds no tar or is damaged; unpack it",
+        ),
+        (lambda path: put(path, b"version https://git-lfs.github.com/spec/v1\n"), r"a pointer of Git LFS"),
+        (lambda path: put(path, b"\n<!DOCTYPE html>"), r"an HTML page .*; fetch it again"),
+        (lambda path: put(path, b""), r"an empty file; fetch it again"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(tmp_path, make, message):
+    path = make(tmp_path / "set")
+    with pytest.raises(RawError, match=message) as caught:
+        everything(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def cut(path, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return path
+
+
+def put(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def test_links_in_a_folder(tmp_path):
+    """A link to a file or a folder elsewhere is followed; a loop and a dangling link are left out."""
+    place = tmp_path / "set"
+    (place / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/d.jpg").write_bytes(b"4")
+    (place / "a.jpg").write_bytes(b"1")
+    os.symlink(place, place / "deep/loop")
+    os.symlink(tmp_path / "gone.jpg", place / "dangling.jpg")
+    os.symlink(tmp_path / "elsewhere", place / "more")
+    os.symlink(place / "a.jpg", place / "b.jpg")
+    assert everything(place) == {"a.jpg": b"1", "b.jpg": b"1", "more/d.jpg": b"4"}
+
+
+def test_a_hard_link_in_a_tar_is_the_file_it_means(tmp_path):
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.size = 1
+        archive.addfile(info, io.BytesIO(b"1"))
+        link = tarfile.TarInfo("b.jpg")
+        link.type = tarfile.LNKTYPE
+        link.linkname = "a.jpg"
+        archive.addfile(link)
+    assert everything(path) == {"a.jpg": b"1", "b.jpg": b"1"}
+
+
+def test_a_lookup_finds_what_differs_in_form_alone():
+    lookup = Lookup(["a.jpg", "deep/B.JPG", "gr\u00fc\u00df.png", "two.jpg", "two.png"], "/data/set")
+    assert lookup.find("a.jpg") == "a.jpg"
+    assert lookup.find("./a.jpg") == "a.jpg"
+    assert lookup.find("/data/set/a.jpg") == "a.jpg"
+    assert lookup.find("deep\\b.jpg") == "deep/B.JPG"
+    assert lookup.find("deep/b") == "deep/B.JPG"
+    assert lookup.find("gru\u0308\u00df.jpg") == "gr\u00fc\u00df.png"
+    assert lookup.find("two") is None and lookup.find("two.jpg") == "two.jpg"
+    assert lookup.find("b.jpg") is None
