@@ -27,14 +27,15 @@ def every(
     yield "data_faces", partial(data_faces, studio, show)
     yield "reconstructions", partial(reconstructions, studio, show)
     yield "samples", partial(samples, studio, show)
-    yield "means", partial(means, studio, show, attributes)
-    native = show.native * np.array([directions.native(name) for name in attributes])
-    yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
-    calibrated = show.calibrated * np.array([directions.one_sigma(name) for name in attributes])
-    yield (
-        "features_calibrated",
-        partial(features, studio, show, attributes, calibrated, f"z + {show.calibrated:g} sigma"),
-    )
+    if attributes:
+        yield "means", partial(means, studio, show, attributes)
+        native = show.native * np.array([directions.native(name) for name in attributes])
+        yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
+        calibrated = show.calibrated * np.array([directions.one_sigma(name) for name in attributes])
+        yield (
+            "features_calibrated",
+            partial(features, studio, show, attributes, calibrated, f"z + {show.calibrated:g} sigma"),
+        )
     for attribute in attributes:
         yield f"edit_{attribute}", partial(strengths, studio, show, attribute)
     for number, step in enumerate(components, 1):
