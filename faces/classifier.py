@@ -116,7 +116,7 @@ class Ensemble:
         if not names:
             raise NoUsableAttribute(
                 f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be scored; "
-                "train longer or lower it"
+                "train longer or lower it; `dvc repro render export` makes pictures and website without scores"
             )
         deviation = np.array([[each[name]["deviation"] for name in names] for each in scores])
         columns = tuple(about["attributes"].index(name) for name in names)

@@ -85,6 +85,8 @@ def project(tmp_path, monkeypatch, params, rng):
         covariance=np.eye(2, dtype=np.float32)[None],
         exclusive=np.zeros((0, 2), np.int8),
     )
+    rows = "".join(f"mean_difference,{name},0.9\n" for name in ATTRIBUTES)
+    (vectors / "vectors.csv").write_text(f"estimator,attribute,auroc\n{rows}")
     (tmp_path / "params.yaml").write_text(
         yaml.safe_dump(
             {
