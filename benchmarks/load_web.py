@@ -38,7 +38,8 @@ async def drag(port: int, seed: int, attribute: str, reach: float, until: float)
     """One person: (status, seconds) of every frame."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     _, content = await ask(reader, writer, "/api/sample", json.dumps({"seed": seed}).encode())
-    code, frames = json.loads(content)["code"], []
+    code = json.loads(content)["code"]
+    frames = []
     while (now := time.monotonic()) < until:
         strength = reach * math.sin(now + seed)
         status, _ = await ask(

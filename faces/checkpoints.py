@@ -44,7 +44,8 @@ def load(folder: Path) -> tuple[Any, Geometry]:
     """
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        name, geometry = about["model"], parse(Geometry, about["geometry"], "geometry")
+        name = about["model"]
+        geometry = parse(Geometry, about["geometry"], "geometry")
         module = models.find(name)
         model = module.Model(parse(module.Config, about["config"], f"models.{name}"), geometry.size)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)

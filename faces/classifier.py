@@ -170,7 +170,8 @@ def train(
     for step in range(1, steps + 1):
         while len(order) < settings.batch:
             order = np.r_[order, rng.permutation(train_rows)]
-        rows, order = order[: settings.batch], order[settings.batch :]
+        rows = order[: settings.batch]
+        order = order[settings.batch :]
         rate = learning_rate((step - 1) / steps, settings.learning_rate, WARM_UP, "cosine")
         for group in optimiser.param_groups:
             group["lr"] = rate

@@ -39,7 +39,8 @@ from faces.nn import distributed
 from faces.nn.device import pick_device, to_device
 
 UNFINISHED = Path(".ckpt")
-LATENTS, MIRRORED = "latents", "mirrored"
+LATENTS = "latents"
+MIRRORED = "mirrored"
 SHARDS = 1024  # at most: few files, and still several for each of many processes
 
 
@@ -98,7 +99,8 @@ def encode_shards(
     a code is not finite.
     """
     names = params.files()
-    done, bar = 0, Progress("encode", len(names) * sum(rows.stop - rows.start for rows in shards), "faces")
+    done = 0
+    bar = Progress("encode", len(names) * sum(rows.stop - rows.start for rows in shards), "faces")
     for rows in shards:
         codes: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for name in names:

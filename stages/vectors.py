@@ -127,7 +127,8 @@ def compute(
     vectors, covariance, intercepts = (
         np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ())
     )
-    tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
+    tables = []
+    bar = Progress("vectors", len(params.estimators), "estimators")
     for e, name in enumerate(params.estimators):
         problem.rng = np.random.default_rng(
             [seed, *name.encode()]
@@ -138,7 +139,8 @@ def compute(
 
         found = estimate(problem)
         appraisal = appraise(found, problem, Codes(codes, test), crops.labels[np.ix_(test, usable)], draws)
-        vectors[e, usable], intercepts[e, usable] = found.vectors, appraisal.intercepts
+        vectors[e, usable] = found.vectors
+        intercepts[e, usable] = appraisal.intercepts
         covariance[np.ix_([e], usable, usable)] = appraisal.covariance
         cosines = agreement(estimate, problem, params.halvings)
         table = appraisal.table.assign(
@@ -169,7 +171,8 @@ def compute(
 
 def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     try:
-        params, crops = load(Params), Crops.open(crops_folder)
+        params = load(Params)
+        crops = Crops.open(crops_folder)
         conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
         exclusive = exclusions(
             "vectors.exclusive.sets",
@@ -177,10 +180,8 @@ def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
             crops.attributes,
             crops.labels[crops.rows("train")],
         )
-        codes, path = (
-            np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False),
-            latents / "mirrored.npy",
-        )
+        codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
+        path = latents / "mirrored.npy"
         mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
         given = invented(imagined) or examples(codes, mirrored, crops)
         arrays, table = compute(params.vectors, params.seed, conditions, given, codes, crops)

@@ -65,10 +65,8 @@ def test_downscaling_antialiases():
 
 def test_fast_and_careful_decoding_agree(rng):
     content = jpeg(ruler(), subsampling=2)
-    fast, careful = (
-        np.asarray(decode.decode(content, WHOLE)[0]).astype(int),
-        np.asarray(decode.read(content)[0]).astype(int),
-    )
+    fast = np.asarray(decode.decode(content, WHOLE)[0]).astype(int)
+    careful = np.asarray(decode.read(content)[0]).astype(int)
     assert abs(fast - careful).max() <= 2
 
 
@@ -78,7 +76,8 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
     smooth = Image.fromarray(rng.integers(0, 256, (16, 14, 3), dtype=np.uint8)).resize(
         (178, 218), Image.Resampling.BICUBIC
     )
-    content, geometry = jpeg(smooth, subsampling=0), CELEBA.model_copy(update={"size": side})
+    content = jpeg(smooth, subsampling=0)
+    geometry = CELEBA.model_copy(update={"size": side})
     picture, box = decode.decode(content, geometry)
     assert picture.size == (-(-178 // shrink), -(-218 // shrink))
     assert box == tuple(edge / shrink for edge in CELEBA.box)
@@ -91,7 +90,9 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
 
 @pytest.mark.parametrize("kind", ["grayscale", "CMYK", "png", "rgba", "palette", "16 bit"])
 def test_unusual_pictures_are_read(kind):
-    image, expected, buffer = ruler(), np.asarray(ruler()).astype(int), io.BytesIO()
+    image = ruler()
+    expected = np.asarray(ruler()).astype(int)
+    buffer = io.BytesIO()
     if kind == "png":
         image.save(buffer, "PNG")
     elif kind == "rgba":
@@ -270,7 +271,8 @@ def test_labels_are_read_as_bytes_and_anything_else_is_named(tmp_path):
 
 def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(annotations, "CHUNK", 7)
-    path, labels = tmp_path / "labels.csv", rng.integers(-1, 2, (20, 3))
+    path = tmp_path / "labels.csv"
+    labels = rng.integers(-1, 2, (20, 3))
     splits = rng.choice(annotations.SPLITS, 20)
     writer.write_labels(
         path,

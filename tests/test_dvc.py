@@ -51,7 +51,8 @@ def closure(file: Path) -> set[str]:
     """`file` and all that it imports, directly or not, relative to the root; empty package files are left
     out.
     """
-    seen, waiting = set(), {file}
+    seen = set()
+    waiting = {file}
     while waiting:
         path = waiting.pop()
         seen.add(path)

@@ -94,7 +94,8 @@ def test_a_sampled_face_is_the_seed_s_and_has_no_photograph(editor):
 
 
 def test_between_an_edit_is_straight_and_between_faces_an_arc(editor):
-    first, second = editor.sample(1), editor.sample(2)
+    first = editor.sample(1)
+    second = editor.sample(2)
     edited = editor.edit(first, {"Smiling": 2.0})
     half = editor.between(first, edited, 0.5)
     np.testing.assert_allclose(half.code, (first.code + edited.code) / 2, atol=1e-6)

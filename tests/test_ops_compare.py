@@ -22,7 +22,9 @@ from ops.experiments.revisions import BadRevision, Revision
 pytestmark = pytest.mark.filterwarnings(
     "ignore:_NoneStep.value:DeprecationWarning"
 )  # of a library, where DVC adds a file
-RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
+RED = (200, 30, 30)
+BLUE = (30, 30, 200)
+GREEN = (30, 200, 30)
 FIRST = {
     "auroc": {"mean": 0.9, "Smiling": 0.8},
     "generation": {"standard": {"frechet_lite0": 10.0, "frechet_lite0_low": 9.0, "frechet_lite0_high": 11.0}},

@@ -180,7 +180,8 @@ def test_both_backends_compute_alike(export, rng):
     )
     for t, code in zip((0, 0.3, 1), page["arcs"], strict=True):
         np.testing.assert_allclose(code, server.morph(codes[0], codes[1], t), atol=2e-6)
-    factor, residual = server.arrays["factor"], server.arrays["residual"]
+    factor = server.arrays["factor"]
+    residual = server.arrays["residual"]
     assert page["spread"] == pytest.approx(
         np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6
     )
@@ -605,7 +606,8 @@ def test_a_change_lands_where_the_alignment_says(rng):
     assert (added[..., 3] == 0).all()
     weight = added[..., 0]
     rows, columns = np.mgrid[:260, :260]
-    x, y = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
+    x = (weight * columns).sum() / weight.sum()
+    y = (weight * rows).sum() / weight.sum()
     assert [0.3 * x - 0.1 * y - 20, 0.1 * x + 0.3 * y - 9] == pytest.approx([40, 30], abs=0.05)
     assert weight.sum() == pytest.approx(
         81 * 120 / (0.3**2 + 0.1**2), rel=0.02

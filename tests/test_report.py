@@ -183,7 +183,12 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.addresses, self.pictures, self.headings, self.ids, self.text = [], [], [], [], [], ""
+        self.open = []
+        self.addresses = []
+        self.pictures = []
+        self.headings = []
+        self.ids = []
+        self.text = ""
         self.scopes = []
         self.feed(text)
         self.close()

@@ -111,7 +111,8 @@ def _tuples(values: Any) -> Any:
 
 def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> str:
     where = ".".join(str(part) for part in (key, *error["loc"]) if part != "")
-    value, kind = error.get("input"), error["type"]
+    value = error.get("input")
+    kind = error["type"]
     if kind == "value_error" and isinstance(
         error["ctx"]["error"], ParamsError
     ):  # a validator that already speaks as we do

@@ -50,13 +50,12 @@ class Directions:
             index = list(file["estimators"]).index(
                 one_of("vectors.primary", estimator, map(str, file["estimators"]))
             )
-            vectors, sigma = file["vectors"][index], file["sigma"][index]
+            vectors = file["vectors"][index]
+            sigma = file["sigma"][index]
             known = np.isfinite(vectors).all(axis=1)
             names = tuple(str(name) for name, good in zip(file["attributes"], known, strict=True) if good)
-            covariance, exclusive = (
-                file["covariance"][index][np.ix_(known, known)],
-                file["exclusive"][:, known],
-            )
+            covariance = file["covariance"][index][np.ix_(known, known)]
+            exclusive = file["exclusive"][:, known]
             return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
 
     def native(self, attribute: str) -> np.ndarray:

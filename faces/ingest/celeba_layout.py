@@ -27,8 +27,10 @@ from faces.ingest.writer import splits_of, write_images
 
 IMAGES = "img_align_celeba.zip"
 IN_THE_WILD = "img_celeba.zip"  # before alignment
-ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
-IDENTITIES, MARKS = "identity_CelebA", "list_landmarks_align_celeba"
+ATTRIBUTES = "list_attr_celeba"
+PARTITION = "list_eval_partition"
+IDENTITIES = "identity_CelebA"
+MARKS = "list_landmarks_align_celeba"
 OTHER_NAMES = {
     ATTRIBUTES: "CelebAMask-HQ-attribute-anno",
     MARKS: "list_landmarks_celeba",

@@ -106,7 +106,8 @@ def cut(size: tuple[int, int], geometry: Geometry) -> tuple[float, float, float,
     width, height = size
     if geometry.box == "square":
         side = min(size)
-        left, top = (width - side) // 2, (height - side) // 2
+        left = (width - side) // 2
+        top = (height - side) // 2
         return left, top, left + side, top + side
     if geometry.box == "auto":
         return framed(size)
@@ -236,7 +237,8 @@ def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """
     if not np.isfinite(values).all():
         raise BadPicture("unreadable: pixels that are no numbers (NaN or infinity)")
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if low < 0:
         raise BadPicture(f"unreadable: pixels from {low:g} to {high:g}; save it with 8 bits a colour")
     steps = (

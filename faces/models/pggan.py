@@ -357,7 +357,8 @@ class Model(models.Model):
         """The growth and the average generator move on in training mode only."""
         phase = self.phase(progress)
         if phase > self.top:
-            level, alpha = self.top, 1.0
+            level = self.top
+            alpha = 1.0
         else:
             level, alpha = schedule(progress / self.gan_share, self.top, self.config.final_share)
         if self.training:

@@ -201,7 +201,8 @@ class Model(GaussianVAE):
         posterior has mean sqrt(l - s^2) / l U^T (x - mean) and variance s^2 / l. Tipping & Bishop 1999, eq. 7
         and 8; Lucas et al. 2019, section 4.
         """
-        side, drawn = self.config.linear_in, self.config.linear_out
+        side = self.config.linear_in
+        drawn = self.config.linear_out
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
         mean = pictures.mean(0)
         count = min(
@@ -210,7 +211,8 @@ class Model(GaussianVAE):
         _, spread, axes = torch.pca_lowrank(
             pictures - mean, min(count + 16, *pictures.shape), center=False, niter=3
         )
-        axes, kept = axes[:, :count], spread[:count].square() / len(pictures)
+        axes = axes[:, :count]
+        kept = spread[:count].square() / len(pictures)
         rest = (pictures.var(0, correction=0).sum() - kept.sum()).clamp_min(1e-6 * kept[0]) / max(
             pictures.shape[1] - count, 1
         )

@@ -86,7 +86,8 @@ class VGG19Trunk(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = (images * 0.5 + 0.5 - self.mean) / self.deviation, []
+        x = (images * 0.5 + 0.5 - self.mean) / self.deviation
+        outputs = []
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
@@ -156,7 +157,8 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(*_convolution(3, 32, 3, 2), nn.ReLU6())
-        self.stages, inputs = nn.ModuleList(), 32
+        self.stages = nn.ModuleList()
+        inputs = 32
         for blocks, kernel, stride, expansion, outputs in self.STAGES:
             first = InvertedResidual(inputs, outputs, kernel, stride, expansion)
             self.stages.append(
@@ -177,10 +179,9 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = (
-            self.stem((images * 127.5 + 0.5) / 128),
-            [],
-        )  # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        x = self.stem((images * 127.5 + 0.5) / 128)
+        outputs = []
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
@@ -231,7 +232,8 @@ class ClassifierTrunk(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = images, []
+        x = images
+        outputs = []
         for layer in self.body[: 2 * stages - 1]:
             x = layer(x)
             outputs.append(x)

@@ -25,7 +25,9 @@ import pandas as pd
 
 from ops.experiments.revisions import WORKSPACE, BadRevision, Revision, read, text
 
-PARAMS, FIGURES = 100, 1000  # how many of them MLflow takes in one request
+# how many of them MLflow takes in one request
+PARAMS = 100
+FIGURES = 1000
 LONGEST = 6000  # characters of a param's value
 HISTORY = "reports/plots/history.csv"
 COMMIT = "facemorph.commit"  # the tag by which a run is found again

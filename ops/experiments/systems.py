@@ -136,7 +136,8 @@ def train(clone: Path, name: str, changes: Changes) -> None:
     known = (
         json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {"model": "", "seconds": 0.0}
     )
-    begun, model = children_seconds(), ""
+    begun = children_seconds()
+    model = ""
     try:
         experiment(clone, name, changes, "train")
         model = locked(clone, "train", "outs", "data/model")
@@ -154,10 +155,8 @@ def run(source: str, names: list[str], extra: Changes) -> None:
     plan = Plan.read()
     for name in names or plan.systems:
         one_of("ops.experiments.systems", name, plan.systems)
-        clone, changes = (
-            clone_of(source, name),
-            {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra},
-        )
+        clone = clone_of(source, name)
+        changes = {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra}
         say(f"systems: {name}, log in {clone.with_name(f'{name}.log').relative_to(ROOT)}")
         refresh(clone)
         experiment(clone, name, changes, "crop")

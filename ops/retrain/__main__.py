@@ -36,7 +36,8 @@ from ops.retrain.snapshots import Snapshot
 from ops.retrain.start import alone
 
 CODES = {"PROMOTE": 0, "HOLD": 10, "REJECT": 11, "FAILED": 1}
-WRONG, BUSY = 2, 75
+WRONG = 2
+BUSY = 75
 
 
 class Failure(RuntimeError):
@@ -141,7 +142,8 @@ class Job:
         """Let champion and challenger sit the exam, and judge. Raises CommandFailed where a part that must
         work does not.
         """
-        champion, figures = self.ledger.champion(), {}
+        champion = self.ledger.champion()
+        figures = {}
         exam = self.ledger.exams / self.find_exam(clone, champion)
         primary = read(clone / "params.yaml")["vectors"]["primary"]
         self.outcome |= {"exam": exam.name, "primary": primary}
@@ -191,7 +193,8 @@ class Job:
         names = snapshot.added(snapshots.pictures_of(champion["snapshot"], self.ledger.snapshots))
         if not names:
             return None
-        new, out = self.run / "new.json", self.run / "drift.json"
+        new = self.run / "new.json"
+        out = self.run / "drift.json"
         new.write_text(json.dumps(names), encoding="utf-8")
         self.part(
             clone,
@@ -205,7 +208,8 @@ class Job:
 
     def promote(self, clone: Repository, base: str, snapshot: Snapshot | None, key: str) -> None:
         """Commit in the clone, write down that the challenger is to serve, and carry it out."""
-        settings, project = self.settings, self.project
+        settings = self.settings
+        project = self.project
         version = next_version(project.git("tag", "--list", f"{settings.model}@v*").split(), settings.model)
         where = f"refs/remotes/{settings.git.remote}/" if settings.git.remote else "refs/heads/"
         tip = project.find(f"{where}{settings.git.branch}")
@@ -310,7 +314,9 @@ def close(job: Job) -> int:
     """Report, status, notification: each is tried whatever becomes of the others (on a full disk, none may be
     possible but the last). Returns the exit code.
     """
-    word, ledger, settings = job.outcome["verdict"], job.ledger, job.settings
+    word = job.outcome["verdict"]
+    ledger = job.ledger
+    settings = job.settings
     moment = now()
     status = {"checked": moment, "last": word, "reasons": job.outcome["reasons"], "run": job.run.name}
     if word != "FAILED":

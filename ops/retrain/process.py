@@ -23,7 +23,8 @@ class CommandFailed(RuntimeError):
 
     def __init__(self, message: str, code: int, unfit: bool = False) -> None:
         super().__init__(message)
-        self.code, self.unfit = code, unfit
+        self.code = code
+        self.unfit = unfit
 
 
 @dataclass(frozen=True)

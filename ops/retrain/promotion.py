@@ -111,7 +111,10 @@ def carry_out(
 
 def publish(project: Repository, clone: Path, settings: Settings, entry: Mapping[str, Any]) -> None:
     """Branch and tags, here and on the remote. Raises Abandoned where the branch has moved meanwhile."""
-    git, version, commit, tip = settings.git, entry["version"], entry["revision"], entry["tip"]
+    git = settings.git
+    version = entry["version"]
+    commit = entry["revision"]
+    tip = entry["tip"]
     if project.find(commit) is None:
         try:
             project.git("fetch", "--quiet", str(clone), BRANCH)

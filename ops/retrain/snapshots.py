@@ -102,7 +102,8 @@ def judge(
         elif name not in before and (wrong := unreadable(content)):
             refused[name] = wrong
         else:
-            pictures[name], by_content[digest] = digest, name
+            pictures[name] = digest
+            by_content[digest] = name
     return pictures, refused
 
 
