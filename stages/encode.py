@@ -107,7 +107,8 @@ def encode_shards(
             for where, chunk in encode(model, images, params.batch, device, rows, name == MIRRORED):
                 if not np.isfinite(chunk).all():
                     raise Unfit(
-                        f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or infinity; train it again"
+                        f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or "
+                        "infinity; train it again"
                     )
                 codes[name].append(chunk)
                 done += len(chunk)
@@ -135,7 +136,8 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
                     codes[shard["rows"]] = shard[name]
         except FileNotFoundError:
             raise ValueError(
-                f"{path} is missing though every process is done: they must share one file system; run them where they do"
+                f"{path} is missing though every process is done: they must share one file system; "
+                "run them where they do"
             ) from None
         except (EOFError, OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
             raise ValueError(
@@ -144,7 +146,8 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
     if (seen != 1).any():
         row = int(np.flatnonzero(seen != 1)[0])
         raise ValueError(
-            f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`"
+            f"{folder}: row {row} is in {seen[row]} shards, not in one; "
+            "remove the folder and run `dvc repro encode`"
         )
 
 

@@ -191,7 +191,7 @@ def test_the_truth_is_reached_by_its_own_edit(params, codes):
 
 
 def test_cosines_with_the_true_displacement(params, codes):
-    """An editor that moves the stripe alone has cosine 1; one that carries as much of the next, 1 / sqrt 2."""
+    """An editor that moves the stripe alone has cosine 1; with as much of the next, 1 / sqrt 2."""
     here = context(params)
     new = codes.copy()
     new[:, 1] *= -1

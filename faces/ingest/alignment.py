@@ -103,7 +103,8 @@ def plan(looks: Sequence[Look], geometry: Geometry) -> Plan:
     return Plan(
         "middle",
         by_table,
-        f"{len(seen)} of {count} show a face that the detector finds: every picture is cut at its middle instead",
+        f"{len(seen)} of {count} show a face that the detector finds: "
+        "every picture is cut at its middle instead",
     )
 
 
@@ -192,7 +193,7 @@ def _of_picture(anchors: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) 
 
 
 def _fits(one: Look) -> bool:
-    """Whether eyes and mouth lie within half the distance between the eyes of where CelebA's frame has them."""
+    """Whether eyes and mouth lie within half an eye distance of where CelebA's frame has them."""
     places = (one.anchors + 0.5) * FRAME / one.size - 0.5
     near = np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]) / 2
     return bool((np.linalg.norm(places - TEMPLATE, axis=1) < near).all())
@@ -230,7 +231,8 @@ def _check_box(seen: Sequence[Look], geometry: Geometry) -> None:
         first = outside[0]
         eye = ", ".join(f"{value:.0f}" for value in first.anchors[0])
         raise ValueError(
-            f"params.yaml: crop.box = {_words(geometry.box)} misses the face in {len(outside)} of {len(seen)} pictures looked at "
+            f"params.yaml: crop.box = {_words(geometry.box)} misses the face "
+            f"in {len(outside)} of {len(seen)} pictures looked at "
             f"(the first: {first.name}, {first.size[0]}x{first.size[1]}, an eye at {eye}); set crop.box: auto"
         )
 

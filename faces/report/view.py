@@ -85,7 +85,9 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
-    "grids/features_edited.png": "Every edit at once: a row is a face, a column one label the other way round",
+    "grids/features_edited.png": (
+        "Every edit at once: a row is a face, a column one label the other way round"
+    ),
     "plots/new_faces.png": "Real faces, reconstructions, new faces from each prior: the first of each set",
     "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
