@@ -16,7 +16,9 @@ NONE = pd.DataFrame(columns=confounding.COLUMNS)
 def table(*rows: tuple, **more: object) -> pd.DataFrame:
     """Levels of one classifier; an infinite strength is a level that is not reached. All attributes are compared."""
     columns = ["estimator", "kind", "attribute", "level", "strength", "leakage", "identity"]
-    found = pd.DataFrame(rows, columns=columns).assign(judge=0, faces=8, labelled=10, common=True, **more)
+    found = pd.DataFrame(rows, columns=columns).assign(
+        classifier=0, faces=8, labelled=10, common=True, **more
+    )
     others = [*LEVELS, "leakage", "error_reduction", "psnr_outside", "common"]
     return found.reindex(columns=list(dict.fromkeys([*found, *others])))
 
@@ -109,7 +111,7 @@ def test_levels_say_the_excess_over_the_truth_and_what_is_compared():
     }
     levels = pd.DataFrame(
         {
-            "judge": 0,
+            "classifier": 0,
             "estimator": "e",
             "kind": "plain",
             "attribute": ["a", "b"],
@@ -169,7 +171,7 @@ def test_classifiers_agree_as_far_as_their_ranks():
         (1, "d", "plain", "A", 0.9, 1.0, 0.5),
     ]  # not reached for one of them
     levels = pd.DataFrame(
-        rows, columns=["judge", "estimator", "kind", "attribute", "level", "strength", "leakage"]
+        rows, columns=["classifier", "estimator", "kind", "attribute", "level", "strength", "leakage"]
     )
     figures = [
         (number, name, "plain", value)
