@@ -1,4 +1,6 @@
-"""Speed and memory, side by side with a plain reference loop in one run. Never part of the tests: a shared machine's clock proves nothing."""
+"""Speed and memory, side by side with a plain reference loop in one run. Never part of the tests: a shared
+machine's clock proves nothing.
+"""
 
 from faces.core import threads
 

@@ -3,9 +3,9 @@
     python -m benchmarks.busy                 quiet, then beside one busy program for every core, then two
     python -m benchmarks.busy --seconds 5     seconds of each measurement
 
-Every policy is measured in processes of its own, in turns, three times each; the ratios to torch's default hold
-for this machine and this run alone. Other programs on the machine count as busy ones: a quiet machine is needed
-for the first row.
+Every policy is measured in processes of its own, in turns, three times each; the ratios to torch's default
+hold for this machine and this run alone. Other programs on the machine count as busy ones: a quiet machine is
+needed for the first row.
 """
 
 import argparse

@@ -163,7 +163,8 @@ def ordered(anchors: np.ndarray) -> np.ndarray:
 
 
 def similarity(source: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Least-squares similarity (2, 3): rotation, scale, shift that bring points (n, 2) nearest to `goal` (n, 2).
+    """Least-squares similarity (2, 3): rotation, scale, shift that bring points (n, 2) nearest to `goal` (n,
+    2).
 
     As complex numbers, goal = a source + b: a = sum(conj(s) g) / sum |s|^2 of centred points. Raises
     ValueError where the points are one spot.

@@ -1,7 +1,8 @@
 """The library that the stages, the runtime and the jobs are built from.
 
 core         params, files, progress, threads       data        data/raw and data/crops, opened
-nn           what models share                      models      the face models, one file each, and their contract
+nn           what models share                      models      the face models, one file each, and their
+             contract
 latents      distributions of codes                 edits       directions, exclusions, kept detail
 estimators   directions from codes and labels       flow        the conditional flow of codes
 metrics      formulas, arrays alone                 scoring     runs networks on edits and samples

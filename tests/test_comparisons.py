@@ -14,7 +14,9 @@ NONE = pd.DataFrame(columns=confounding.COLUMNS)
 
 
 def table(*rows: tuple, **more: object) -> pd.DataFrame:
-    """Levels of one classifier; an infinite strength is a level that is not reached. All attributes are compared."""
+    """Levels of one classifier; an infinite strength is a level that is not reached. All attributes are
+    compared.
+    """
     columns = ["estimator", "kind", "attribute", "level", "strength", "leakage", "identity"]
     found = pd.DataFrame(rows, columns=columns).assign(
         classifier=0, faces=8, labelled=10, common=True, **more
@@ -158,7 +160,9 @@ def test_cosines_are_means_over_the_common_set():
 
 
 def test_classifiers_agree_as_far_as_their_ranks():
-    """The second puts strengths in the first one's order, leakages in the reverse, and one pair of editors the other way."""
+    """The second puts strengths in the first one's order, leakages in the reverse, and one pair of editors
+    the other way.
+    """
     names = ["a", "b", "c"]
     rows = []
     for k, name in enumerate(names):
@@ -183,7 +187,9 @@ def test_classifiers_agree_as_far_as_their_ranks():
 
 
 def test_costs_are_drawn_at_shares_of_flipped_faces():
-    """A cost that equals the strength, and flips that rise with it: at 45% flipped the strength is 0.45 of the first step."""
+    """A cost that equals the strength, and flips that rise with it: at 45% flipped the strength is 0.45 of
+    the first step.
+    """
     curves = pd.DataFrame(
         {
             "estimator": "e",

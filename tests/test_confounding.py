@@ -15,7 +15,8 @@ FACES = np.arange(12)
 def edits(
     editor: str, along: dict[str, tuple[float, float]], spread: float = 0.0, kind: str = "plain"
 ) -> dict:
-    """Every edit changes its own attribute by 2, those that correlate by the first number, the others by the second.
+    """Every edit changes its own attribute by 2, those that correlate by the first number, the others by the
+    second.
 
     Faces differ by `spread`, one up, one down.
     """

@@ -24,7 +24,8 @@ class OfGaussian(torch.nn.Module):
 
 
 def test_the_walk_ends_at_the_distribution_that_the_denoiser_knows(rng):
-    """For a Gaussian of deviation s, x at level sigma is x_0 sqrt(s^2 + sigma^2), so the end of the walk is known.
+    """For a Gaussian of deviation s, x at level sigma is x_0 sqrt(s^2 + sigma^2), so the end of the walk is
+    known.
 
     Noise of variance 1 + sigma_max^2 ends at s sqrt((1 + sigma_max^2) / (s^2 + sigma_max^2)).
     """
@@ -62,9 +63,12 @@ def test_the_network_is_told_the_noise_level(rng):
 
 
 def test_samples_fall_into_planted_clusters(rng):
-    """Three clusters in four dimensions, of unequal size and width: their shares, places and widths come back, and hardly anything between them."""
+    """Three clusters in four dimensions, of unequal size and width: their shares, places and widths come
+    back, and hardly anything between them.
+    """
     centres = np.array([[-6.0, 0, 0, 0], [6.0, 0, 0, 0], [0.0, 9, 0, 3]])
-    widths, which = np.array([1.0, 0.5, 1.0]), rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
+    widths = np.array([1.0, 0.5, 1.0])
+    which = rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
     codes = (centres[which] + rng.normal(0, 1, (4000, 4)) * widths[which, None]).astype(np.float32)
     axes = gaussian_of_codes(codes, 4, 0)
     drawn = Diffusion.fit(axes, codes[:3500], codes[3500:], 800, 1, CPU).sample(2000, rng)
@@ -78,7 +82,9 @@ def test_samples_fall_into_planted_clusters(rng):
 
 
 def test_guidance_keeps_samples_to_where_codes_lie(rng):
-    """A thin ring in a plane, which a network this young still smears: guided samples lie nearer to it, and all around it."""
+    """A thin ring in a plane, which a network this young still smears: guided samples lie nearer to it, and
+    all around it.
+    """
     angles = rng.uniform(0, 2 * np.pi, 4000)
     codes = (np.stack([np.cos(angles), np.sin(angles)], 1) * 3 + rng.normal(0, 0.05, (4000, 2))).astype(
         np.float32
@@ -116,7 +122,8 @@ def test_held_out_codes_keep_it_from_memorising(rng):
 
 def test_the_same_seed_draws_the_same_codes(rng):
     codes = rng.normal(0, 1, (300, 5)).astype(np.float32)
-    axes, state = gaussian_of_codes(codes, 5, 0), torch.get_rng_state()
+    axes = gaussian_of_codes(codes, 5, 0)
+    state = torch.get_rng_state()
     first, second, other = (
         Diffusion.fit(axes, codes, codes[:50], 40, seed, CPU).sample(20, np.random.default_rng(1))
         for seed in (1, 1, 2)

@@ -94,7 +94,9 @@ def test_presets_are_applied_as_written(path, params):
 
 @each_document
 def test_experiments_set_keys_that_exist_to_good_values(path, params):
-    """Several values after a comma are a queue. What a source that is not here offers is asked of the drawn faces."""
+    """Several values after a comma are a queue. What a source that is not here offers is asked of the drawn
+    faces.
+    """
     for command in commands(path):
         words = shlex.split(command.partition("dvc exp run ")[2], comments=True)
         changes = dict(word.split("=", 1) for word in words if "=" in word)

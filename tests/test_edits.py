@@ -1,4 +1,6 @@
-"""Effects of edits against editors whose effect is known: one that moves its attribute alone, one that overshoots, one that carries."""
+"""Effects of edits against editors whose effect is known: one that moves its attribute alone, one that
+overshoots, one that carries.
+"""
 
 import math
 
@@ -11,7 +13,9 @@ STRENGTHS = np.array([0.0, 1.0, 2.0, 4.0])
 
 
 def linear(rng, effect, faces=300):
-    """Evidence (S, F, A) of a linear classifier while edits of side +-1 move face f by strength x effect, and the sides."""
+    """Evidence (S, F, A) of a linear classifier while edits of side +-1 move face f by strength x effect, and
+    the sides.
+    """
     side = np.where(np.arange(faces) % 2, 1.0, -1.0)
     start = rng.normal(0, 1, (faces, len(effect)))
     start[:, 0] = -side * rng.uniform(0.1, 3, faces)
@@ -43,7 +47,9 @@ def test_an_editor_that_does_nothing_scores_zero(rng):
 
 
 def test_flips_are_counted_at_a_strength():
-    """A step that overshoots: each of ten faces is flipped at one of two strengths, none at both and half at the next."""
+    """A step that overshoots: each of ten faces is flipped at one of two strengths, none at both and half at
+    the next.
+    """
     side = np.ones(10)
     evidence = -np.ones((4, 10))
     evidence[1, :6] = 1
@@ -64,7 +70,9 @@ def test_the_first_crossing_counts_where_the_share_falls_again():
 
 
 def test_the_strength_is_close_on_a_fine_grid(rng):
-    """A face at distance m from the threshold flips at m / effect: 90% have at the 90th percentile of these strengths."""
+    """A face at distance m from the threshold flips at m / effect: 90% have at the 90th percentile of these
+    strengths.
+    """
     strengths = np.linspace(0, 4, 201)
     margin = rng.uniform(0.1, 3, 400)
     evidence = -margin + strengths[:, None] * 0.9
@@ -84,7 +92,8 @@ def test_leakage_is_the_excess_over_the_truth():
     truth = np.array([[2.0, -1.0, 0.0]])
     along = edit_effects.entailed(truth, np.array([0]))[0]
     assert along.tolist() == [1.0, -0.5, 0.0]
-    right, lazy = np.array([3.0, -1.5, 0.0]), np.array([3.0, 0.0, 0.0])
+    right = np.array([3.0, -1.5, 0.0])
+    lazy = np.array([3.0, 0.0, 0.0])
     assert edit_effects.leakage(right, 0, along) == pytest.approx(0)
     assert edit_effects.leakage(lazy, 0, along) == pytest.approx(0.75)
     assert edit_effects.leakage(right, 0) > edit_effects.leakage(lazy, 0)  # what the plain definition says
@@ -111,7 +120,9 @@ def test_kept_is_the_share_of_other_decisions():
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_carried_finds_the_planted_share(share):
-    """Edits whose every other change is `share` of the labels' correlation, beyond what the true counterfactuals change."""
+    """Edits whose every other change is `share` of the labels' correlation, beyond what the true
+    counterfactuals change.
+    """
     expected = np.array(
         [[1.0, 0.5, -0.4, 0.02], [0.5, 1.0, -0.2, 0.0], [-0.4, -0.2, 1.0, 0.0], [0.02, 0.0, 0.0, 1.0]]
     )

@@ -1,4 +1,6 @@
-"""The export: networks that do what the model does, the same bytes every time, and a description that tells the truth."""
+"""The export: networks that do what the model does, the same bytes every time, and a description that tells
+the truth.
+"""
 
 import base64
 import io
@@ -100,7 +102,8 @@ def test_directions_and_ranges_are_those_of_the_train_codes(root, about):
 
 def test_the_stored_spread_is_the_covariance(root, about):
     codes = np.load(root / "data/latents/latents.npy")[:160].astype(np.float64)
-    factor, residual = array(root, "factor"), array(root, "residual")
+    factor = array(root, "factor")
+    residual = array(root, "residual")
     np.testing.assert_allclose(
         factor.T @ factor + np.diag(residual**2), np.cov(codes.T, bias=True), atol=1e-5
     )

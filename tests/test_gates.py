@@ -123,7 +123,9 @@ def test_tolerance_from_measured_noise():
 
 
 def test_spread_over_seeds():
-    """Own deviation or that of its kind, whichever is larger; descriptions and figures that one run lacks have none."""
+    """Own deviation or that of its kind, whichever is larger; descriptions and figures that one run lacks
+    have none.
+    """
     runs = [
         {
             "reconstruction.psnr": 20.0 + seed,

@@ -72,7 +72,9 @@ def run(place: Path, *command: str) -> str:
 
 
 def checkout(place: Path) -> Path:
-    """A fresh Git checkout of the project as it stands here, with params for a run of seconds; no output, no cache."""
+    """A fresh Git checkout of the project as it stands here, with params for a run of seconds; no output, no
+    cache.
+    """
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -157,8 +159,8 @@ def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_
 def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed, tmp_path):
     """On its own test split, by the same stages: the same figures, to the last digit.
 
-    The exam scores one editor, so means are over all that this one reaches; the pipeline's own table of levels gives the
-    same means. Intervals and ratios depend on the other editors.
+    The exam scores one editor, so means are over all that this one reaches; the pipeline's own table of
+    levels gives the same means. Intervals and ratios depend on the other editors.
     """
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
@@ -233,7 +235,9 @@ def test_a_rendering_param_reruns_render_alone(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturbed, tmp_path):
-    """SIGKILL to the whole process group while each stage runs, in turn; then to the end: every output equals that of the undisturbed run."""
+    """SIGKILL to the whole process group while each stage runs, in turn; then to the end: every output equals
+    that of the undisturbed run.
+    """
     place = checkout(tmp_path / "killed")
     killed = []
     for stage in STAGES:

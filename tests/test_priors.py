@@ -73,7 +73,9 @@ def test_portraits_show_the_first_faces_of_each_set():
 
 
 def test_a_set_is_scored_by_every_network_and_by_its_codes(rng, params):
-    """The real faces again: KID and extrapolated FD about 0, all of them covered, as sharp, codes as the train codes."""
+    """The real faces again: KID and extrapolated FD about 0, all of them covered, as sharp, codes as the
+    train codes.
+    """
     settings = parse(Score, params["score"] | {"groups": 4, "neighbours": 3})
     real = torch.from_numpy(rng.uniform(-1, 1, (64, 3, 8, 8)).astype(np.float32))
     codes = rng.normal(0, 1, (64, 3)).astype(np.float32)

@@ -1,4 +1,6 @@
-"""The page and the model card say what the numbers say, stay whole when numbers are missing, and open without a network."""
+"""The page and the model card say what the numbers say, stay whole when numbers are missing, and open without
+a network.
+"""
 
 import hashlib
 import json
@@ -181,7 +183,12 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.addresses, self.pictures, self.headings, self.ids, self.text = [], [], [], [], [], ""
+        self.open = []
+        self.addresses = []
+        self.pictures = []
+        self.headings = []
+        self.ids = []
+        self.text = ""
         self.scopes = []
         self.feed(text)
         self.close()

@@ -1,4 +1,6 @@
-"""Scoring in a world where all is known: a code number is the brightness of a stripe, and a label says whether it is bright."""
+"""Scoring in a world where all is known: a code number is the brightness of a stripe, and a label says
+whether it is bright.
+"""
 
 import math
 
@@ -25,7 +27,9 @@ EXCLUSIVE = np.zeros((0, 4), np.int8)
 
 
 class Stripes(nn.Module):
-    """Code (B, 4) in [-1, 1] <-> images (B, 3, 16, 16): four stripes of four rows. Decoding adds `error` to every code number."""
+    """Code (B, 4) in [-1, 1] <-> images (B, 3, 16, 16): four stripes of four rows. Decoding adds `error` to
+    every code number.
+    """
 
     def __init__(self, error: float = 0.0) -> None:
         super().__init__()
@@ -125,7 +129,9 @@ def plain(rows: list[dict]) -> pd.DataFrame:
 
 
 def test_an_edit_that_overshoots_is_not_reached(params, codes):
-    """Steps of .9 carry a stripe from .3-.5 to -.4 to -.6; of 1.4 to beyond -.8, where it is no longer read as dark."""
+    """Steps of .9 carry a stripe from .3-.5 to -.4 to -.6; of 1.4 to beyond -.8, where it is no longer read
+    as dark.
+    """
     coarse = plain(scored(params, codes, Mover((0.35, 1.4)), 0).levels)
     assert coarse["strength"].tolist()[-1] == math.inf
     assert coarse["flips"].tolist()[-1] < 0.6  # the best share at one strength
@@ -156,7 +162,9 @@ def test_strengths_rise_until_the_level_is_reached(params, codes):
 
 
 def test_the_truth_is_reached_by_its_own_edit(params, codes):
-    """Pairs flip the last stripe to +-.4: an editor that goes there removes nearly all the error, half the way most."""
+    """Pairs flip the last stripe to +-.4: an editor that goes there removes nearly all the error, half the
+    way most.
+    """
     here = context(params)
     data = Data(codes)
     new = codes.copy()

@@ -1,8 +1,10 @@
-"""Threads for a machine that others use too: as many as this process has cores, and none that wait by spinning.
+"""Threads for a machine that others use too: as many as this process has cores, and none that wait by
+spinning.
 
-OpenMP's threads spin between two pieces of work by default. Where another program needs the core they only keep
-it from working, their own next piece included. OMP_WAIT_POLICY=passive lets them sleep (benchmarks/busy.py). It
-has to be in the environment before torch is loaded; what the user has set there stays.
+OpenMP's threads spin between two pieces of work by default. Where another program needs the core they only
+keep it from working, their own next piece included. OMP_WAIT_POLICY=passive lets them sleep
+(benchmarks/busy.py). It has to be in the environment before torch is loaded; what the user has set there
+stays.
 """
 
 import os
@@ -33,7 +35,8 @@ def available_cores() -> int:
 
 
 def quota(root: Path = Path("/")) -> float:
-    """Cores' worth of time that the control groups of this process allow, the least of them and their parents.
+    """Cores' worth of time that the control groups of this process allow, the least of them and their
+    parents.
 
     Version 2 keeps it in cpu.max ("max 100000" or "150000 100000", in microseconds), version 1 in
     cpu.cfs_quota_us and cpu.cfs_period_us. A large number where there is no limit. `root` holds proc and sys.

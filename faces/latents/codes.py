@@ -10,7 +10,9 @@ NUMBERS = 1 << 21  # in a block: 8 MB of float32, 16,384 codes of length 128 or 
 
 
 class Codes:
-    """Some rows of an array (N, D), often a memory map; a row is read when a block that holds it is asked for."""
+    """Some rows of an array (N, D), often a memory map; a row is read when a block that holds it is asked
+    for.
+    """
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
         self.array = array

@@ -1,9 +1,10 @@
 """Diffusion prior of codes: the best of the priors fitted after training; fitting takes about a minute.
 
 Preechakul et al., "Diffusion Autoencoders", CVPR 2022, section 4, sample an autoencoder's codes so. Weights,
-preconditioning, schedule and solver are EDM's (Karras et al., "Elucidating the Design Space of Diffusion-Based
-Generative Models", NeurIPS 2022, tables 1 and 2) for data of unit variance. Training noise is moved up and the
-solver starts lower than there: codes are wide, and a denoiser that has seen little noise shrinks them.
+preconditioning, schedule and solver are EDM's (Karras et al., "Elucidating the Design Space of
+Diffusion-Based Generative Models", NeurIPS 2022, tables 1 and 2) for data of unit variance. Training noise is
+moved up and the solver starts lower than there: codes are wide, and a denoiser that has seen little noise
+shrinks them.
 
 The network is trained to denoise codes at random noise levels; early stopping on held-out codes prevents
 memorisation. Guidance extrapolates from the network as it was early in its training, which spreads too far
@@ -67,7 +68,8 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Denoiser D(x; sigma): noisy codes (B, K) and noise levels (B,) -> codes (B, K), of unit variance on average.
+    """Denoiser D(x; sigma): noisy codes (B, K) and noise levels (B,) -> codes (B, K), of unit variance on
+    average.
 
     EDM's preconditioning (table 1, sigma_data = 1): c_skip x + c_out F(c_in x), c_skip = 1 / (1 + sigma^2),
     c_out = sigma / sqrt(1 + sigma^2), c_in = 1 / sqrt(1 + sigma^2). F begins at 0.
@@ -148,7 +150,8 @@ def walk(denoiser: Denoise, noise: Tensor) -> Tensor:
     At SIGMA_MAX a noisy code has variance 1 + SIGMA_MAX^2 on average: there the solver starts.
     """
     ramp = torch.linspace(0, 1, STEPS, dtype=torch.float64)
-    first, last = SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO)
+    first = SIGMA_MAX ** (1 / RHO)
+    last = SIGMA_MIN ** (1 / RHO)
     levels = [*((first + ramp * (last - first)) ** RHO).tolist(), 0.0]
 
     def slope(x: Tensor, sigma: float) -> Tensor:
@@ -183,7 +186,9 @@ class Diffusion:
         seed: int,
         device: torch.device,
     ) -> "Diffusion":
-        """Train on codes (N, D) along the axes of `gaussian`; the `held` ones (M, D), of other faces, say when to stop."""
+        """Train on codes (N, D) along the axes of `gaussian`; the `held` ones (M, D), of other faces, say
+        when to stop.
+        """
         scale = max(float(np.sqrt(np.square(gaussian.sigma).mean())), 1e-12)
         along, held_along = (
             torch.from_numpy((gaussian.whiten(rows) * gaussian.sigma / scale).astype(np.float32)).to(device)
@@ -192,7 +197,9 @@ class Diffusion:
         return cls(gaussian, scale, *train(along, held_along, steps, seed))
 
     def sample(self, count: int, rng: np.random.Generator, guidance: float = 1.0) -> np.ndarray:
-        """Codes (count, D). `guidance` extrapolates from the early denoiser to the late one: 1 is the late one."""
+        """Codes (count, D). `guidance` extrapolates from the early denoiser to the late one: 1 is the late
+        one.
+        """
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
             late = self.denoiser(noisy, sigma)

@@ -52,7 +52,9 @@ class LowRankGaussian:
         return self.colour(y, rng, temperature)
 
     def sample(self, seed: int, temperature: float) -> np.ndarray:
-        """(D,) the code of a seed: the same face in the pipeline, on the server and in the browser (web/API.md)."""
+        """(D,) the code of a seed: the same face in the pipeline, on the server and in the browser
+        (web/API.md).
+        """
         rank, length = self.factor.shape
         noise = normals(seed, rank + length)
         return self.mean + temperature * (noise[:rank] @ self.factor + noise[rank:] * self.residual)

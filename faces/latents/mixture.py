@@ -1,7 +1,7 @@
 """Gaussian mixture of codes, fitted after training ("ex-post density estimation").
 
-Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020, section 4: a model's codes rarely fill
-the prior it was trained with, and samples from what they do fill give better faces.
+Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020, section 4: a model's codes rarely
+fill the prior it was trained with, and samples from what they do fill give better faces.
 """
 
 import numpy as np
@@ -13,7 +13,8 @@ from faces.latents.gaussian import LowRankGaussian
 def mixture(
     gaussian: LowRankGaussian, codes: np.ndarray, components: int, ridge: float, seed: int
 ) -> GaussianMixture:
-    """Mixture of full-covariance Gaussians of codes (N, D), along the axes of `gaussian`, by expectation maximisation.
+    """Mixture of full-covariance Gaussians of codes (N, D), along the axes of `gaussian`, by expectation
+    maximisation.
 
     `ridge` is added to the variances, in units of the codes' own variance along each axis: a component of few
     faces would collapse onto them.

@@ -13,11 +13,12 @@ PASSES = 4  # multiplications by the covariance, each a pass over the codes
 def principal_components(
     codes: Codes, mean: np.ndarray, covariance: np.ndarray | None, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` principal components (K, D), unit rows by falling sigma, and sigma (K,) of the codes (N, D).
+    """The first `count` principal components (K, D), unit rows by falling sigma, and sigma (K,) of the codes
+    (N, D).
 
-    From the covariance (D, D) where there is one; of few codes from their products (N, N); otherwise by subspace
-    iteration over blocks, which never forms either (Halko, Martinsson, Tropp 2011, algorithm 4.4). The largest
-    entry of each component is positive. K is at most D and N - 1.
+    From the covariance (D, D) where there is one; of few codes from their products (N, N); otherwise by
+    subspace iteration over blocks, which never forms either (Halko, Martinsson, Tropp 2011, algorithm 4.4).
+    The largest entry of each component is positive. K is at most D and N - 1.
     """
     count = min(count, codes.shape[1], len(codes) - 1)
     if covariance is not None:

@@ -36,8 +36,8 @@ def arc(first: np.ndarray, second: np.ndarray, positions: np.ndarray, centre: np
     """The arc from `first` (D,) to `second` (D,) around `centre` (D,), at `positions` (T,) in [0, 1]: (T, D).
 
     Spherical interpolation of the directions from the centre (White, "Sampling Generative Networks", 2016,
-    section 2.1), linear of the distances from it: the website's formula (web/API.md). Where there is no one arc
-    (a code at the centre, two codes in line with it) it is the straight line.
+    section 2.1), linear of the distances from it: the website's formula (web/API.md). Where there is no one
+    arc (a code at the centre, two codes in line with it) it is the straight line.
     """
     a = (first - centre).astype(np.float64)
     b = (second - centre).astype(np.float64)
@@ -60,9 +60,9 @@ PATHS = {"line": lambda first, second, positions, centre: lerp(first, second, po
 def closed_walk(anchors: np.ndarray, count: int, centre: np.ndarray) -> np.ndarray:
     """Closed uniform Catmull-Rom spline through `anchors` (K, D), K >= 3, in `count` steps: (count, D).
 
-    Catmull & Rom 1974. Its points are put at the splined distance of the anchors from `centre` (D,): between two
-    codes in unrelated directions the plain spline would fall towards the mean face. Steps are the same number
-    from each anchor to the next if K divides `count`.
+    Catmull & Rom 1974. Its points are put at the splined distance of the anchors from `centre` (D,): between
+    two codes in unrelated directions the plain spline would fall towards the mean face. Steps are the same
+    number from each anchor to the next if K divides `count`.
     """
     offsets = (anchors - centre).astype(np.float64)  # (K, D)
     radii = np.linalg.norm(offsets, axis=1, keepdims=True)  # (K, 1)
