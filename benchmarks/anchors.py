@@ -306,10 +306,12 @@ def main() -> None:
     device = pick_device()
     if crops.geometry.size != 64:
         raise SystemExit(
-            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; the anchors are made for 64 (crop.size)"
+            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; "
+            "the anchors are made for 64 (crop.size)"
         )
     print(
-        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, {len(crops.rows('train')):,} train faces\n"
+        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, "
+        f"{len(crops.rows('train')):,} train faces\n"
     )
     for number, name in enumerate([arguments.only] if arguments.only else CONTESTANTS):
         torch.manual_seed(params.seed)

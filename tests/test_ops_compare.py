@@ -195,7 +195,7 @@ def test_figures_of_one_meaning_stand_together():
         (meaning.rpartition("; ")[2], [row.key for row in rows]) for meaning, rows in compare.blocks(rows)
     ] == [
         ("must not get worse", ["edits.a.plain.leakage", "edits.b.plain.leakage"]),
-        ("must not get worse", ["edits.a.plain.identity", "edits.b.plain.identity"]),
+        ("1: another one", ["edits.a.plain.identity", "edits.b.plain.identity"]),
         ("", ["new.figure"]),
     ]
 

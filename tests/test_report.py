@@ -68,7 +68,7 @@ def _row(attribute, positives, negatives, length, test_positives, auroc, low, hi
 
 def level(attribute: str, kind: str, strength: float, leakage: float, identity: float) -> dict:
     shared = {
-        "judge": 0,
+        "classifier": 0,
         "estimator": "partial",
         "kind": kind,
         "attribute": attribute,
@@ -148,7 +148,7 @@ def full() -> Evidence:
                 level("Smiling", "detail", 2.25, 0.0656, 0.3),
             ]
         ),
-        identity=pd.DataFrame({"judge": 0, "attribute": ["Smiling", "Male", "Bald"], "same_95": 0.7}),
+        identity=pd.DataFrame({"classifier": 0, "attribute": ["Smiling", "Male", "Bald"], "same_95": 0.7}),
         priors=pd.DataFrame(
             {
                 "set": ["standard", "interpolation"],
