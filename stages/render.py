@@ -91,7 +91,9 @@ def main(
     show, unknown = defaults.fitted(show, crops.attributes, best)
     if unknown:
         attributes = attributes or present("render.attributes", show.attributes, crops.attributes)
-        say(f"render: {', '.join(unknown)}: no such attribute in the data; drawn instead: {', '.join(attributes)}")
+        say(
+            f"render: {', '.join(unknown)}: no such attribute in the data; drawn instead: {', '.join(attributes)}"
+        )
     attributes = tuple(name for name in attributes if name in directions.attributes)
     stills = grids.every(studio, show, attributes, components(vectors)[: show.components])
     jobs = [*stills, *animations.every(studio, show, snapshots)]

@@ -25,7 +25,12 @@ def test_lists_that_name_nothing_known_are_replaced_and_others_are_not(params):
     own, said = defaults.fitted(show, ["smile", "Straße"], ["smile", "Straße"])
     assert said == ("render.attributes", "render.edits", "render.journeys", "render.interpolations")
     assert own.attributes == ("smile?", "Straße?")
-    assert [edit.name for edit in own.edits] == ["smile_added", "smile_removed", "Stra_e_added", "Stra_e_removed"]
+    assert [edit.name for edit in own.edits] == [
+        "smile_added",
+        "smile_removed",
+        "Stra_e_added",
+        "Stra_e_removed",
+    ]
     assert own.edits[1].where == ("smile",) and own.edits[1].path == (0.0, -3.0)
     empty = show.model_copy(update={"attributes": ()})
     assert defaults.fitted(empty, ["smile"], ["smile"])[0].attributes == ()
