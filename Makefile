@@ -6,7 +6,7 @@
 # make plots    REVS="main name": the same runs' curves and pictures by dvc plots diff, on a page that needs no network
 # make systems  every system trained and measured, then docs/systems.md; for other faces SOURCE=celeba SET=sources.celeba.path=/data/celeba (page in .systems/celeba)
 # make doctor   what this machine has and lacks
-# make lock     requirements.txt anew from requirements.in, and the versions in requirements-serve.txt with it
+# make lock     requirements.txt anew from pyproject.toml, and the versions in requirements-serve.txt with it
 # VENV=path     use (or make) the environment there, to share one between checkouts
 
 VENV ?= .venv
@@ -51,8 +51,8 @@ doctor: $(READY)
 
 lock:
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --requirement requirements.in
-	.venv-lock/bin/python -m pip freeze > requirements.txt
+	.venv-lock/bin/python -m pip install --quiet ".[serve,train,dev]"
+	.venv-lock/bin/python -m pip freeze --exclude facemorph > requirements.txt
 	awk -F== 'NR == FNR {lock[$$1] = $$0; next} /^#/ {print; next} {print lock[$$1]}' requirements.txt requirements-serve.txt > requirements-serve.new
 	mv requirements-serve.new requirements-serve.txt
 	rm -r .venv-lock

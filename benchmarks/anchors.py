@@ -1,16 +1,22 @@
-"""Our `vae` beside two networks that one would otherwise reach for, each trained for the same time on the same faces and measured by the same code.
+"""Our `vae` beside two networks that one would otherwise reach for, each trained for the same time on the
+same faces and measured by the same code.
 
     python -m benchmarks.anchors data/crops --seconds 900 --threads 2 [--only NAME]
 
-antixk_vanilla   PyTorch-VAE's VanillaVAE with configs/vae.yaml: strided convolutions, batch norm; mean squared error + 0.00025 KL; Adam 5e-3, 0.95 an epoch
-pythae_resnet    pythae's Encoder_ResNet_VAE_CELEBA and Decoder_ResNet_AE_CELEBA with configs/celeba: 0.5 sum of squares + KL; Adam 1e-3, 64 numbers
-vae              ours, with the params of params.yaml; its budget in images is what the time allows, from the rate of its first steps
+antixk_vanilla   PyTorch-VAE's VanillaVAE with configs/vae.yaml: strided convolutions, batch norm; mean
+                 squared error + 0.00025 KL; Adam 5e-3, 0.95 an epoch
+pythae_resnet    pythae's Encoder_ResNet_VAE_CELEBA and Decoder_ResNet_AE_CELEBA with configs/celeba: 0.5 sum
+                 of squares + KL; Adam 1e-3, 64 numbers
+vae              ours, with the params of params.yaml; its budget in images is what the time allows, from the
+                 rate of its first steps
 
-Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast arithmetic, so that only the networks and
-their losses differ. On standard output, a table: PSNR and SSIM of test reconstructions; Frechet distances on EfficientNet-Lite0 features between as many test
-faces as `score.samples` and their reconstructions, samples from the model's prior, and samples from the best prior fitted to its train codes; held-out AUROC of
-mean differences and of logistic boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces
-differ from the literature's: compare within the table only.
+Both anchors are written anew from those files, for 64 pixels. All three get our loader and the device's fast
+arithmetic, so that only the networks and their losses differ. On standard output, a table: PSNR and SSIM of
+test reconstructions; Frechet distances, extrapolated to sets without end, on EfficientNet-Lite1 features
+between as many test faces as `score.samples` and their reconstructions, samples from the model's prior, and
+samples from the best prior fitted to its train codes; held-out AUROC of mean differences and of logistic
+boundaries, from mirror images too with `encode.mirror`. Faces of one set, sizes and numbers of faces differ
+from the literature's: compare within the table only.
 """
 
 import argparse
@@ -29,7 +35,6 @@ from faces import models
 from faces.core.console import say
 from faces.core.params import load
 from faces.data.crops import Crops
-from faces.edits.detail import Detail
 from faces.estimators import linear
 from faces.estimators.estimators import differences
 from faces.latents.moments import Moments
@@ -40,15 +45,18 @@ from faces.nn.gaussian_vae import gaussian_kl
 from faces.nn.layers import Fold
 from faces.report import view
 from faces.scoring import samples
-from stages import encode, evaluate, score, train, vectors
+from faces.scoring.context import Codec, FeatureNetwork, Score
+from faces.scoring.reconstruction import reconstruction
+from stages import encode, train, vectors
 
-WARM, TRIAL = 3, 40  # steps of ours: those that are not timed, and those from whose rate its budget follows
+# steps of ours: those that are not timed, and those from whose rate its budget follows
+WARM = 3
+TRIAL = 40
 ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have them
 
 
 class Params(train.Params):
-    score: score.Score
-    detail: Detail
+    score: Score
     encode: encode.Encode
     boundary: Annotated[linear.Boundary, Field(alias="vectors.boundary")]
 
@@ -77,7 +85,8 @@ class Anchor(nn.Module):
         """images (B, 3, H, W) in [-1, 1] -> a scalar."""
         pictures = (images + 1) / 2
         features = self.encoder(pictures)
-        mean, logvar = self.mean(features).float(), self.logvar(features).float()
+        mean = self.mean(features).float()
+        logvar = self.logvar(features).float()
         decoded = self.decoder(mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)).float()
         return self.bound(pictures, decoded, gaussian_kl(mean, logvar).mean())
 
@@ -90,7 +99,9 @@ class Anchor(nn.Module):
 
 
 class AntixkVanilla(Anchor):
-    code_length, batch, flip = 128, 64, True
+    code_length = 128
+    batch = 64
+    flip = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +110,8 @@ class AntixkVanilla(Anchor):
         def block(layer: nn.Module, outputs: int) -> list[nn.Module]:
             return [layer, nn.BatchNorm2d(outputs), nn.LeakyReLU()]
 
-        down, up = [], []
+        down = []
+        up = []
         for inputs, outputs in zip((3, *widths), widths, strict=False):
             down += block(nn.Conv2d(inputs, outputs, 3, 2, 1), outputs)
         for inputs, outputs in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True):
@@ -127,7 +139,9 @@ class Residual(nn.Sequential):
 
 
 class PythaeResNet(Anchor):
-    code_length, batch, flip = 64, 100, False
+    code_length = 64
+    batch = 100
+    flip = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,9 +178,11 @@ def train_anchor(
     anchor: Anchor, crops: Crops, params: Params, seconds: float, device: torch.device
 ) -> tuple[nn.Module, int]:
     """The trained network and the images that it saw."""
-    anchor, rows = anchor.to(device, memory_format=torch.channels_last).train(), crops.rows("train")
+    anchor = anchor.to(device, memory_format=torch.channels_last).train()
+    rows = crops.rows("train")
     optimiser, schedule = anchor.optimiser(max(1, len(rows) // anchor.batch))
-    end, step = time.monotonic() + seconds, 0
+    end = time.monotonic() + seconds
+    step = 0
     while time.monotonic() < end:
         images = to_device(crops.images[train.rows_of_step(rows, params.seed, step, anchor.batch)], device)
         if anchor.flip:
@@ -184,8 +200,11 @@ def train_anchor(
 
 
 def train_ours(crops: Crops, params: Params, seconds: float, device: torch.device) -> tuple[nn.Module, int]:
-    """The same of ours: its schedule ends where the time does, as well as its first steps can tell; the time decides."""
-    config, end = models.config("vae", params.models), time.monotonic() + seconds
+    """The same of ours: its schedule ends where the time does, as well as its first steps can tell; the time
+    decides.
+    """
+    config = models.config("vae", params.models)
+    end = time.monotonic() + seconds
 
     def begin(images: int) -> train.Run:
         settings = params.model_copy(
@@ -211,12 +230,12 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
 def separation(
     codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops, boundary: linear.Boundary
 ) -> dict[str, dict[str, float]]:
-    """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute whose test labels have both sides."""
+    """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute
+    whose test labels have both sides.
+    """
     test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
-    labels, moments = (
-        np.tile(labels, (len(known) // len(labels), 1)),
-        Moments.of(known, np.arange(len(known)), products=False),
-    )
+    labels = np.tile(labels, (len(known) // len(labels), 1))
+    moments = Moments.of(known, np.arange(len(known)), products=False)
     logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)
     found: dict[str, dict[str, float]] = {}
     for way, directions in (("means", differences(known, labels)), ("logistic", logistic.normals)):
@@ -236,26 +255,19 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
             [chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)]
         )
 
-    codes, mirrored = encoded(mirror=False), encoded(mirror=True) if params.encode.mirror else None
+    codes = encoded(mirror=False)
+    mirrored = encoded(mirror=True) if params.encode.mirror else None
     test = crops.rows("test")
-    alike = evaluate.reconstruction(model, crops.images, codes, test, batch)
-    bench = score.Bench(
-        params.score, params.detail, model, None, perceptual.load("efficientnet_lite0", "", device), device
-    )
+    codec = Codec(model, device, params.score.batch)
+    alike = reconstruction(codec, crops.images, codes, test, 1)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    faces = samples.sets(
-        bench,
-        crops.images,
-        codes,
-        {split: crops.rows(split) for split in ("train", "valid")},
-        rows,
-        params.seed,
-    )
-    real = bench.pictures(crops.images[rows])
-    told = {
-        row["set"]: row["frechet_lite0"]
-        for row in samples.score_sets(bench, faces, real, {"lite0": bench.features})
-    }
+    splits = {split: crops.rows(split) for split in ("train", "valid")}
+    faces = samples.sets(codec, params.score, crops.images, codes, splits, rows, params.seed)
+    real = codec.pictures(crops.images[rows])
+    network = perceptual.load("efficientnet_lite1", "", device)
+    features = {"lite1": FeatureNetwork(network, params.score.side, params.score.batch)}
+    table = samples.score_sets(faces, real, codes[rows], codes[splits["train"]], features, params.score)
+    told = {row["set"]: row["frechet_inf_lite1"] for row in table}
     areas = separation(codes, mirrored, crops, params.boundary)
     return {
         "PSNR, dB": alike["psnr"].mean(),
@@ -289,7 +301,9 @@ def main() -> None:
     parser.add_argument("--only", choices=CONTESTANTS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    params, crops, device = load(Params), Crops.open(arguments.crops), pick_device()
+    params = load(Params)
+    crops = Crops.open(arguments.crops)
+    device = pick_device()
     if crops.geometry.size != 64:
         raise SystemExit(
             f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; the anchors are made for 64 (crop.size)"

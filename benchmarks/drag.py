@@ -1,8 +1,10 @@
-"""How soon a moved slider is seen: headless Chromium drags one, over HTTP on loopback and with the model in the browser.
+"""How soon a moved slider is seen: headless Chromium drags one, over HTTP on loopback and with the model in
+the browser.
 
     python -m benchmarks.drag data/export --moves 200
 
-A move is timed from the slider's input event to the picture on the canvas; moves follow each other as soon as the one before is shown. The first 20 warm up.
+A move is timed from the slider's input event to the picture on the canvas; moves follow each other as soon as
+the one before is shown. The first 20 warm up.
 """
 
 import argparse

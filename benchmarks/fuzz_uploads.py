@@ -2,9 +2,10 @@
 
     python -m benchmarks.fuzz_uploads data/export --count 5000
 
-Small pictures of every kind that the server reads are damaged in one to a few ways each: bits flipped, bytes made extreme, pieces cut out, repeated,
-exchanged with another picture, lengths and dimensions forged. Ends with status 1 if any answer was 5xx, a connection broke, memory grew beyond the
-bound, or the server does not serve a healthy picture afterwards.
+Small pictures of every kind that the server reads are damaged in one to a few ways each: bits flipped, bytes
+made extreme, pieces cut out, repeated, exchanged with another picture, lengths and dimensions forged. Ends
+with status 1 if any answer was 5xx, a connection broke, memory grew beyond the bound, or the server does not
+serve a healthy picture afterwards.
 """
 
 import argparse
@@ -47,8 +48,10 @@ def portrait(side: int) -> Image.Image:
 
 def corpus() -> list[bytes]:
     """Healthy pictures of every kind that the server reads."""
-    picture, exif = portrait(96), Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "a description"
+    picture = portrait(96)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a description"
     alpha = picture.copy()
     alpha.putalpha(picture.convert("L"))
     deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
@@ -75,7 +78,9 @@ def corpus() -> list[bytes]:
 
 
 def damage(content: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """`content` with one way of damage. Half of the places are in the first 64 bytes, where formats keep what matters."""
+    """`content` with one way of damage. Half of the places are in the first 64 bytes, where formats keep what
+    matters.
+    """
     data = bytearray(content)
     place = int(rng.integers(min(64, len(data)) if rng.random() < 0.5 else len(data)))
     length = int(rng.integers(1, 1 + min(200, len(data))))
@@ -107,7 +112,8 @@ def damage(content: bytes, others: list[bytes], rng: np.random.Generator) -> byt
 
 def mutated(count: int, seed: int) -> list[bytes]:
     """`count` damaged pictures, the same for the same seed."""
-    rng, healthy = np.random.default_rng(seed), corpus()
+    rng = np.random.default_rng(seed)
+    healthy = corpus()
     contents = []
     for number in range(count):
         content = healthy[number % len(healthy)]
@@ -131,11 +137,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    contents, statuses, broken, slowest = mutated(chosen.count, chosen.seed), Counter(), 0, 0.0
+    contents = mutated(chosen.count, chosen.seed)
+    statuses = Counter()
+    broken = 0
+    slowest = 0.0
     with serve(chosen.export, chosen.page) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         first = [upload(connection, content, "image/png") for content in corpus()]
-        before, start = server.memory()[0], time.monotonic()
+        before = server.memory()[0]
+        start = time.monotonic()
         for number, content in enumerate(contents):
             begun = time.monotonic()
             try:

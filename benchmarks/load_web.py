@@ -2,8 +2,9 @@
 
     python -m benchmarks.load_web data/export --clients 32 --seconds 60
 
-Each client draws a face of its own and then moves one slider to and fro, as the page does: the next request leaves when the last frame has come, at
-most 60 times a second. A frame is the whole way, from sending the sliders to holding the pixels. Ends with status 1 if any answer was not 200.
+Each client draws a face of its own and then moves one slider to and fro, as the page does: the next request
+leaves when the last frame has come, at most 60 times a second. A frame is the whole way, from sending the
+sliders to holding the pixels. Ends with status 1 if any answer was not 200.
 """
 
 import argparse
@@ -37,7 +38,8 @@ async def drag(port: int, seed: int, attribute: str, reach: float, until: float)
     """One person: (status, seconds) of every frame."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     _, content = await ask(reader, writer, "/api/sample", json.dumps({"seed": seed}).encode())
-    code, frames = json.loads(content)["code"], []
+    code = json.loads(content)["code"]
+    frames = []
     while (now := time.monotonic()) < until:
         strength = reach * math.sin(now + seed)
         status, _ = await ask(

@@ -2,9 +2,10 @@
 
     python -m benchmarks.memory
 
-Each measurement is a process of its own, over synthesised data; the figure is the highest resident set that the system saw of it and, for crop, of its
-largest worker. Pages of a mapped file that the kernel keeps as cache count towards the resident set, so vectors is measured with the codes' file
-behind a memory limit as well: what it needs, not what it may borrow.
+Each measurement is a process of its own, over synthesised data; the figure is the highest resident set that
+the system saw of it and, for crop, of its largest worker. Pages of a mapped file that the kernel keeps as
+cache count towards the resident set, so vectors is measured with the codes' file behind a memory limit as
+well: what it needs, not what it may borrow.
 """
 
 import os

@@ -1,8 +1,11 @@
-"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, how long it took, and every request that failed.
+"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, how long
+it took, and every request that failed.
 
-In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new faces come and a second takes over while the
-website is asked for edits all the time; a challenger with labels of other faces, one with NaN weights and one trained for less time are turned down; a
-rollback; two jobs at once; SIGKILL at instants spread over a run. A run at the default scale trains four models; see --set for smaller ones.
+In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new
+faces come and a second takes over while the website is asked for edits all the time; a challenger with labels
+of other faces, one with NaN weights and one trained for less time are turned down; a rollback; two jobs at
+once; SIGKILL at instants spread over a run. A run at the default scale trains four models; see --set for
+smaller ones.
 """
 
 import argparse
@@ -96,7 +99,8 @@ class Site:
 
     def follows(self, model: str) -> bool:
         """Whether the site serves `model` within ten seconds."""
-        seen, end = len(self.models), time.monotonic() + 10
+        seen = len(self.models)
+        end = time.monotonic() + 10
         while time.monotonic() < end:
             if model in self.models[seen:]:
                 return True
@@ -114,12 +118,10 @@ class World:
     """A clone of the project, a folder that grows, and the job's settings."""
 
     def __init__(self, place: Path, faces: int, changes: dict[str, Any], python: dict[str, Any]) -> None:
-        self.place, self.inbox, self.config, self.table = (
-            place / "project",
-            place / "inbox",
-            place / "retrain.yaml",
-            [],
-        )
+        self.place = place / "project"
+        self.inbox = place / "inbox"
+        self.config = place / "retrain.yaml"
+        self.table = []
         shutil.rmtree(place, ignore_errors=True)
         self.inbox.mkdir(parents=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
@@ -211,7 +213,8 @@ def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
 
 def kill_at(world: World, instants: int, length: float) -> None:
     """SIGKILL to the job alone, while it judges the champion's twin."""
-    chance, before = random.Random(0), world.champion()
+    chance = random.Random(0)
+    before = world.champion()
     for number in range(instants):
         job = world.start("--force")
         time.sleep(length * (number + chance.random()) / instants)
@@ -229,7 +232,8 @@ def story(world: World, faces: int, kills: int) -> bool:
     good = []
     world.grow(faces * 3 // 4)
     good.append(world.run("first champion") == 0)
-    first, site = world.champion(), Site(world.place)
+    first = world.champion()
+    site = Site(world.place)
     world.grow(faces)
     good += [world.run("new faces") == 0, site.follows(world.champion()["id"])]
     second = world.champion()

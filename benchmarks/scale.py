@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.scale
 
-Seconds are those of one core at work, whatever else runs beside, at the default params (64 pixels, `vae`); memory and storage are bytes per face. Cost
-that does not grow with the number of faces (imports, training's budget) is left out: vectors is the slope between two sizes. docs/scale.md says what
-follows.
+Seconds are those of one core at work, whatever else runs beside, at the default params (64 pixels, `vae`);
+memory and storage are bytes per face. Cost that does not grow with the number of faces (imports, training's
+budget) is left out: vectors is the slope between two sizes. docs/scale.md says what follows.
 """
 
 import hashlib
@@ -48,15 +48,19 @@ def size(path: Path) -> int:
 def pixels(folder: Path) -> dict[str, tuple[float, float]]:
     """Of the stages that read pixels: seconds and bytes per face."""
     throughput.synthesise(folder)
-    geometry, count = load(crop.Params).crop, throughput.COUNT
+    geometry = load(crop.Params).crop
+    count = throughput.COUNT
     os.environ["FACES_WORKERS"] = "1"
     cut = seconds(lambda: crop.crop_faces(geometry, folder / "raw", folder / "crops"))
-    params, crops, device = load(train.Params), Crops.open(folder / "crops"), torch.device("cpu")
+    params = load(train.Params)
+    crops = Crops.open(folder / "crops")
+    device = torch.device("cpu")
     run = train.Run(params, models.config(params.model, params.models), crops, device)
     run.prepare()
     run.advance()
     trained = seconds(lambda: [run.advance() for _ in range(STEPS)]) / (STEPS * run.config.batch)
-    batch, model = load(encode.Params).encode.batch, run.averaged
+    batch = load(encode.Params).encode.batch
+    model = run.averaged
     images = crops.images[: 4 * batch]
     encoded = seconds(lambda: list(encode.encode(model, images, batch, device))) / len(images)
     return {
@@ -68,7 +72,9 @@ def pixels(folder: Path) -> dict[str, tuple[float, float]]:
 
 
 def directions() -> tuple[float, float, float]:
-    """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of resident memory and of table.csv, per face more."""
+    """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of resident memory
+    and of table.csv, per face more.
+    """
     found = []
     for count in VECTORS:
         with tempfile.TemporaryDirectory() as temporary:

@@ -1,13 +1,19 @@
-"""How fast faces are cut, trained on and encoded, against what one would write first, and against the ceiling.
+"""How fast faces are cut, trained on and encoded, against what one would write first, and against the
+ceiling.
 
     python -m benchmarks.throughput crop train encode
 
-crop     ours: archive -> array, in processes.     reference: torch DataLoader over the same archive, PIL decode and torchvision transforms per item
-train    ours: steps of stages/train.py.           reference: the same model and step, fed by that loader, NCHW, eager float32
-                                                   ceiling: ours with the batch already on the device, so that input costs nothing
-encode   ours: stages/encode.py's loop.            reference: the same model on items one by one through that loader
+crop     ours: archive -> array, in processes.     reference: torch DataLoader over the same archive, PIL
+         decode and torchvision transforms per item
+train    ours: steps of stages/train.py.           reference: the same model and step, fed by that loader,
+         NCHW, eager float32
+                                                   ceiling: ours with the batch already on the device, so that
+                                                   input costs nothing
+encode   ours: stages/encode.py's loop.            reference: the same model on items one by one through that
+         loader
                                                    ceiling: the same network on one tensor again and again
-Pictures are synthesised: 178 x 218 JPEG, quality 92. Each figure is the best of three rounds; rounds of the contestants alternate.
+Pictures are synthesised: 178 x 218 JPEG, quality 92. Each figure is the best of three rounds; rounds of the
+contestants alternate.
 """
 
 import io
@@ -45,7 +51,9 @@ class Items(Dataset):
     """The obvious data set: one picture at a time, decoded by PIL, through torchvision's transforms."""
 
     def __init__(self, archive: Path, names: list[str], size: int) -> None:
-        self.archive, self.names, self.opened = archive, names, None
+        self.archive = archive
+        self.names = names
+        self.opened = None
         self.transform = transforms.Compose(
             [
                 transforms.CenterCrop(148),
@@ -65,7 +73,8 @@ class Items(Dataset):
 
 def synthesise(folder: Path) -> None:
     """data/raw with COUNT pictures of the size and weight of CelebA's."""
-    rng, folder = np.random.default_rng(0), folder / "raw"
+    rng = np.random.default_rng(0)
+    folder = folder / "raw"
     folder.mkdir()
     members = {}
     for number in range(COUNT):
@@ -85,7 +94,9 @@ def synthesise(folder: Path) -> None:
 
 
 def best(contestants: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Images per second of each, the best of ROUNDS; a contestant returns how many images it did. One unmeasured warm-up each."""
+    """Images per second of each, the best of ROUNDS; a contestant returns how many images it did. One
+    unmeasured warm-up each.
+    """
     rates: dict[str, float] = {}
     for round_number in range(ROUNDS + 1):
         for name, run in contestants.items():
@@ -128,11 +139,9 @@ def names(folder: Path) -> list[str]:
 
 def bench_train(folder: Path) -> dict[str, float]:
     params = load(train.Params)
-    config, crops, device = (
-        models.config(params.model, params.models),
-        Crops.open(folder / "crops"),
-        pick_device(),
-    )
+    config = models.config(params.model, params.models)
+    crops = Crops.open(folder / "crops")
+    device = pick_device()
     run = train.Run(params, config, crops, device)
     run.prepare()
     ceiling = train.Run(params, config, crops, device)
@@ -155,7 +164,8 @@ def bench_train(folder: Path) -> dict[str, float]:
         return STEPS * config.batch
 
     def at_the_ceiling() -> int:
-        original, train.to_device = train.to_device, lambda images, device: still
+        original = train.to_device
+        train.to_device = lambda images, device: still
         try:
             for _ in range(STEPS):
                 ceiling.advance()
@@ -178,11 +188,9 @@ def bench_train(folder: Path) -> dict[str, float]:
 
 def bench_encode(folder: Path) -> dict[str, float]:
     params = load(train.Params)
-    config, crops, device = (
-        models.config(params.model, params.models),
-        Crops.open(folder / "crops"),
-        pick_device(),
-    )
+    config = models.config(params.model, params.models)
+    crops = Crops.open(folder / "crops")
+    device = pick_device()
     model = (
         models.find(params.model)
         .Model(config, crops.geometry.size)

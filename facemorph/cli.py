@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 something could not be done (one line says what), 2 the co
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,9 @@ def main(arguments: list[str] | None = None) -> int:
         return commands[chosen.command](open_editor(chosen.export, chosen.rev), chosen)
     except TROUBLE as error:
         return failed(error)
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
 
@@ -197,7 +201,7 @@ def edit(editor: FaceEditor, chosen: argparse.Namespace) -> int:
 
 
 def listed(paths: list[Path]) -> list[Path]:
-    """Photographs, and those of folders, by name. Raises BadValue where there are none, or two would become one file."""
+    """Photographs, and those of folders, by name. Raises BadValue where there are none or two of a name."""
     found = []
     for path in paths:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -243,7 +247,7 @@ def animate(editor: FaceEditor, chosen: argparse.Namespace) -> int:
 
 
 def frame(face: Face, drawn: bool) -> np.ndarray:
-    """A frame uint8 (h, w, 3): the drawn face enlarged, or the photograph reduced, to about LONGEST pixels."""
+    """A frame uint8 (h, w, 3) of about LONGEST pixels: the drawn face enlarged, or the photograph reduced."""
     if drawn:
         picture = np.asarray(face.image)
         return enlarge(picture, max(1, LONGEST // len(picture)))
@@ -284,7 +288,7 @@ def attributes(editor: FaceEditor, chosen: argparse.Namespace) -> int:
 
 
 def save(picture: np.ndarray, path: Path, editor: FaceEditor, inputs: list[Path]) -> None:
-    """Write a picture uint8 (h, w, 3) as PNG or JPEG. Raises BadValue where it is neither, or would replace an input."""
+    """Write a picture uint8 (h, w, 3) as PNG or JPEG. Raises BadValue."""
     note = MARK + editor.export.id
     kind = path.suffix.lower()
     if kind not in (".png", ".jpg", ".jpeg"):

@@ -1,7 +1,7 @@
-"""Editors of codes: a code and the changes asked for -> the edited code. One small class for each way of editing.
+"""Editors of codes: a code and the changes asked for -> the edited code. One class for each way of editing.
 
-An export says which one is its own. `LinearEditor` moves along directions; an editor that is not linear, such as a flow
-exported to ONNX, is another class with the same method.
+An export says which one is its own. `LinearEditor` moves along directions; an editor that is not linear, such
+as a flow exported to ONNX, is another class with the same method.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +38,7 @@ class CodeEditor(ABC):
         locked: Collection[str] = (),
         custom: Sequence[Custom] = (),
     ) -> np.ndarray:
-        """The code float32 (D,) after `changes`, sigmas by attribute. What is `locked` changes by its own entry alone.
+        """The code float32 (D,) after `changes`, sigmas by attribute; `locked` ones follow their own alone.
 
         Raises BadValue naming an unknown attribute, or where the code overflows.
         """
@@ -60,7 +60,7 @@ class CodeEditor(ABC):
 
 @dataclass(frozen=True)
 class LinearEditor(CodeEditor):
-    """Edits along directions: z' = z + locked steps + P(the other steps), P off the span of the locked directions."""
+    """Edits along directions: z' = z + locked steps + P(other steps), P off the span of the locked."""
 
     units: np.ndarray  # (A, D) float64 unit directions
     sigma: np.ndarray  # (A,) code units per sigma
@@ -106,7 +106,7 @@ def straight(first: np.ndarray, second: np.ndarray, t: float) -> np.ndarray:
 
 
 def arc(first: np.ndarray, second: np.ndarray, t: float, mean: np.ndarray) -> np.ndarray:
-    """The code at `t` in [0, 1] on the arc about `mean` between two codes (D,): direction and distance change evenly.
+    """The code at `t` on an arc about `mean` between two codes (D,): direction and length change evenly.
 
     White 2016, "Sampling Generative Networks". The straight line where the two lie on one line with the mean.
     """

@@ -2,9 +2,9 @@
 
     x + w d    with d = D(z') - D(z)
 
-The model's pixels are few, so d is enlarged smoothly and brought back through the inverse of the alignment. The weight w
-drops what is too weak to be part of the edit (faces/edits/detail.py, of which `weighed` is the NumPy form). The page does
-the same (web/page/js/detail.js).
+The model's pixels are few, so d is enlarged smoothly and brought back through the inverse of the alignment.
+The weight w drops what is too weak to be part of the edit (faces/edits/detail.py, of which `weighed` is the
+NumPy form). The page does the same (web/page/js/detail.js).
 """
 
 import cv2
@@ -19,8 +19,9 @@ SOLID = 0.7  # share of the way from the crop's middle to its edge up to which t
 def weighed(change: np.ndarray, noise: float, reach: int) -> np.ndarray:
     """w d for a change d float (S, S, 3) in levels of 255: a soft threshold at `noise`, a share of the range.
 
-    The local strength is the change of the channel that changes most, averaged over `reach` pixels either way. Weight 0 up
-    to half of `noise`, 1 from three halves of it, smooth between. With noise 0 every change counts.
+    The local strength is the change of the channel that changes most, averaged over `reach` pixels either
+    way. Weight 0 up to half of `noise`, 1 from three halves of it, smooth between. With noise 0 every change
+    counts.
     """
     if noise == 0:
         return change
@@ -32,7 +33,7 @@ def weighed(change: np.ndarray, noise: float, reach: int) -> np.ndarray:
 
 
 def spline(size: int) -> np.ndarray:
-    """(ENLARGE * size, size): interpolation by the cubic B-spline, the smoothest cubic filter; the border is repeated."""
+    """(ENLARGE * size, size): cubic B-spline interpolation, the smoothest; the border is repeated."""
     at = (np.arange(ENLARGE * size) + 0.5) / ENLARGE - 0.5
     left = np.floor(at).astype(int)
     t = at - left
@@ -45,14 +46,14 @@ def spline(size: int) -> np.ndarray:
 
 
 def fade(side: int) -> np.ndarray:
-    """(side, side): 1 in the middle, 0 at the edge, a rounded square with soft edges, so that the crop leaves no seam."""
+    """Mask (side, side): a rounded square, 1 in the middle, 0 at the edge, so the crop leaves no seam."""
     across = np.abs((2 * np.arange(side) + 1) / side - 1) ** 3
     t = np.clip((1 - np.cbrt(across[:, None] + across)) / (1 - SOLID), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`photo` uint8 (h, w, 3) with a change (S, S, 3) in levels added where `matrix` (2, 3), photograph -> face, has it."""
+    """`photo` uint8 (h, w, 3) plus a change (S, S, 3) in levels; `matrix` (2, 3) goes from photo to face."""
     size = len(change)
     rows = spline(size)
     field = np.einsum("ui,vj,ijc->uvc", rows, rows, change, optimize=True) * fade(ENLARGE * size)[:, :, None]

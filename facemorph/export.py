@@ -1,4 +1,4 @@
-"""An exported model at work: its description and arrays, its networks in onnxruntime, and the arithmetic of web/API.md.
+"""An exported model, read and run: description, arrays, networks, and the arithmetic of web/API.md.
 
 Codes are float32 (D,), pictures uint8 (S, S, 3) unless a docstring says otherwise.
 """
@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
-from faces.latents.gaussian import Spread
+from faces.latents.gaussian import LowRankGaussian
 
 FORMAT = 2
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
@@ -23,7 +23,7 @@ PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ be
 
 
 class BadExport(ValueError):
-    """The folder is no export of this version, or its files do not match their hashes. The message names the file."""
+    """The folder is no export of this version, or a file does not match its hash. The message names it."""
 
 
 class Export:
@@ -46,7 +46,7 @@ class Export:
             self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
             self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
-            self.prior = Spread(*(self.arrays[f"prior_{part}"] for part in PRIOR))
+            self.prior = LowRankGaussian(*(self.arrays[f"prior_{part}"] for part in PRIOR))
             self.editor: CodeEditor = LinearEditor(self.names, self.units, self.sigma)
             self.encoder = session(self.files["encoder.onnx"])
             self.decoder = session(self.files["decoder.onnx"])
@@ -98,14 +98,14 @@ class Export:
         return arc(first, second, t, self.mean)
 
     def sample(self, seed: int, temperature: float | None = None) -> np.ndarray:
-        """The code of a seed, 0 to 2^32 - 1, from the prior; at the export's own temperature where none is given."""
+        """The code of a seed, 0 to 2^32 - 1, from the prior; by default at the export's own temperature."""
         if temperature is None:
             temperature = self.about["prior"]["temperature"]
         return self.prior.sample(seed, temperature).astype(np.float32)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:
-    """bundle.json, and every file's bytes and SHA-256, checked against it. Raises BadExport, or KeyError where it lacks one."""
+    """bundle.json, and every file's bytes and SHA-256, checked against it. Raises BadExport, KeyError."""
     path = folder / "bundle.json"
     text = path.read_bytes()
     about = json.loads(text)
@@ -118,7 +118,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != hashes[name]:
             raise BadExport(
-                f"{folder / name} is not the file that bundle.json lists; run `dvc repro export`, or `dvc checkout`"
+                f"{folder / name} is not the file that bundle.json lists; "
+                "run `dvc repro export`, or `dvc checkout`"
             )
     files["bundle.json"] = text
     hashes["bundle.json"] = hashlib.sha256(text).hexdigest()
@@ -135,7 +136,7 @@ def session(network: bytes) -> onnxruntime.InferenceSession:
 
 
 def located(place: Path) -> tuple[Path, str | None]:
-    """The folder of an export and the id that it must have: `place` itself, or what the JSON file `place` points to.
+    """An export's folder and the id that it must have: `place`, or what the JSON file `place` points to.
 
     A pointer is {"export": "folder, relative to the file", "id": "first 16 hex digits of the SHA-256 of its
     bundle.json", or absent}. Raises BadExport.
@@ -152,7 +153,7 @@ def located(place: Path) -> tuple[Path, str | None]:
 
 
 def open_export(place: Path) -> Export:
-    """The export at `place`, a folder or a pointer. Raises BadExport, also where it is not the one that is pointed to."""
+    """The export at `place`, a folder or a pointer. Raises BadExport, also where its id is another."""
     folder, expected = located(place)
     export = Export(folder)
     if expected is not None and export.id != expected:
@@ -161,7 +162,7 @@ def open_export(place: Path) -> Export:
 
 
 def quality(export: Export, *paths: Path) -> dict[str, Any]:
-    """The measured quality of an export: the first of `paths` that exists and is about the same model and directions.
+    """The measured quality of an export: the first of `paths` that is about the same model and directions.
 
     {"reconstruction": {"psnr": ...}, "error_reduction": {attribute: ...}} of quality.json; {} where none is.
     """

@@ -32,7 +32,7 @@ class Attribute:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face as the model sees it: a code, and the photograph that it was found in, if any. Drawn when it is asked for."""
+    """A face: its code, and the photograph that it was found in, if any. Drawn when it is asked for."""
 
     code: np.ndarray  # float32 (D,)
     export: Export = field(repr=False)
@@ -48,7 +48,7 @@ class Face:
 
     @cached_property
     def photograph(self) -> Image.Image:
-        """The photograph with the edit in it, at full size, unchanged outside the edit. Raises BadValue where there is none."""
+        """The photograph with the edit in it, at full size. Raises BadValue where there is none."""
         if self.photo is None or self.matrix is None:
             raise BadValue("this face comes from no photograph; take its `image`")
         before, after = self.export.decode(np.stack([self.origin, self.code]))
@@ -84,8 +84,8 @@ class FaceEditor:
     def encode(self, picture: Picture, face: int | None = None) -> Face:
         """The face in a photograph: a path, a Pillow image, or an array uint8 (h, w, 3), RGB.
 
-        The largest, or the one with index `face` by size. Where none is seen the middle of the picture is taken and
-        `notices` has "none". Raises BadPhoto, BadValue, DetectorMissing.
+        The largest, or the one with index `face` by size. Where none is seen the middle of the picture is
+        taken and `notices` has "none". Raises BadPhoto, BadValue, DetectorMissing.
         """
         photo = opened(picture)
         found = find(self.export.geometry, self.detector, photo, face)
@@ -93,18 +93,18 @@ class FaceEditor:
         return Face(code, self.export, code, photo.pixels, found.matrix, found.notices)
 
     def sample(self, seed: int, temperature: float | None = None) -> Face:
-        """A new face: one seed, 0 to 4294967295, is one face, on the website too. Low temperatures give plainer faces."""
+        """A new face: one seed, 0 to 2^32 - 1, is one face, on the website too; low temperatures: plain."""
         if not 0 <= seed < 2**32:
             raise BadValue(f"seed: {seed}; 0 to {2**32 - 1} are allowed")
         code = self.export.sample(seed, temperature)
         return Face(code, self.export, code)
 
     def edit(self, face: Face, changes: Mapping[str, float], locked: Collection[str] = ()) -> Face:
-        """`face` after changes in sigmas by attribute name; `locked` attributes stay where they are. Raises BadValue."""
+        """`face` after changes in sigmas by attribute name; `locked` attributes stay. Raises BadValue."""
         return replace(face, code=self.export.edit(face.code, changes, locked))
 
     def between(self, first: Face, second: Face, t: float) -> Face:
-        """The face at `t` in [0, 1] on the way: straight where `second` is an edit of `first`, else on an arc about the mean."""
+        """The face at `t` in [0, 1] between two: straight between edits of one face, otherwise on an arc."""
         if np.array_equal(first.origin, second.origin):
             return replace(first, code=straight(first.code, second.code, t))
         return replace(first, code=self.export.morph(first.code, second.code, t))
@@ -125,7 +125,8 @@ def opened(picture: Picture) -> Photo:
 def open_editor(place: str | Path = "data/export", rev: str | None = None) -> FaceEditor:
     """Open an export: a folder, a JSON file that points to one, or "hf://OWNER/NAME" on the Hugging Face hub.
 
-    `rev` takes it from that Git revision of the DVC project around the folder, or from that revision of the hub's model.
+    `rev` takes it from that Git revision of the DVC project around the folder, or from that revision of the
+    hub's model.
 
         >>> editor = open_editor("data/export")
         >>> [attribute.name for attribute in editor.attributes]

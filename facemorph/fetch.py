@@ -11,7 +11,7 @@ HUB = "hf://"
 
 
 def from_hub(name: str, rev: str | None) -> Path:
-    """The folder of a model OWNER/NAME on the hub (`python -m ops.publish`), kept in the hub client's cache. Raises BadExport."""
+    """The folder of a model OWNER/NAME of the hub, in the hub client's cache. Raises BadExport."""
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 (an extra)
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
@@ -27,7 +27,7 @@ def from_hub(name: str, rev: str | None) -> Path:
 
 @contextmanager
 def of_revision(folder: Path, rev: str) -> Iterator[Path]:
-    """The folder `folder` of a DVC project as it was in the Git revision `rev`, from DVC's cache or its remote.
+    """`folder` of a DVC project as it was in the Git revision `rev`, from DVC's cache or its remote.
 
     A copy, removed at the end of the block. Raises BadExport.
     """

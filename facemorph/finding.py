@@ -1,4 +1,4 @@
-"""From a photograph to the face that a model reads: which face, where its eyes and mouth are, and how it was cut."""
+"""From a photograph to the face that a model reads: which one, where eyes and mouth are, how it was cut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,9 +34,10 @@ def find(
     face: int | None = None,
     points: np.ndarray | None = None,
 ) -> Found:
-    """Cut a face out of `photo` as `geometry` asks: the largest, the one with index `face`, or by three `points` (3, 2).
+    """Cut a face out of `photo` as `geometry` asks: the largest, number `face`, or by `points` (3, 2).
 
-    Where no face is seen, the middle of the photograph is taken. Raises BadValue where `face` or `points` cannot be used.
+    Where no face is seen, the middle of the photograph is taken. Raises BadValue where `face` or `points`
+    cannot be used.
     """
     to_work = np.column_stack(
         [np.diag(photo.scale), (np.array(photo.scale) - 1) / 2]

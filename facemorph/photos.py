@@ -1,7 +1,7 @@
-"""Picture files in and out: untrusted photographs decoded with limits, and PNG or JPEG files that carry the mark of an edit.
+"""Picture files in and out: photographs decoded within limits, and files that carry the mark of an edit.
 
-A picture is refused by its first bytes and its declared size, before anything is decoded. What goes out has no metadata
-but the mark.
+A picture is refused by its first bytes and its declared size, before anything is decoded. What goes out has
+no metadata but the mark.
 """
 
 import io
@@ -34,7 +34,7 @@ PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20
 
 
 class BadPhoto(ValueError):
-    """The bytes are no picture that can be used. `status` is the HTTP status that says so, the message is for a person."""
+    """The bytes are no picture that can be used. `status` is the HTTP status that says so."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class BadPhoto(ValueError):
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photograph, upright. `pixels` may be smaller than it was, `scale` times its size, at most 1."""
+    """A decoded photograph, upright. `pixels` are `scale` times its size, at most 1."""
 
     pixels: np.ndarray  # uint8 (h, w, 3)
     width: int  # of the photograph
@@ -97,7 +97,7 @@ def of_picture(picture: Image.Image | np.ndarray) -> Photo:
 
 
 def declared_size(content: bytes) -> tuple[int, int]:
-    """Width and height by the file's own header, without a decoder. Raises BadPhoto where the bytes are none of the three formats."""
+    """Width and height by the file's own header, without a decoder. Raises BadPhoto for other formats."""
     if content[:3] == b"\xff\xd8\xff":
         return jpeg_size(content)
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and len(content) >= 24:
@@ -181,7 +181,7 @@ def to_rgb(picture: Image.Image, longest: int) -> Image.Image:
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB of another RGB space (a telephone's Display P3) as sRGB; unchanged where the profile is absent or of no use."""
+    """RGB of another space (a telephone's Display P3) as sRGB; unchanged where there is no usable profile."""
     if not isinstance(profile, bytes) or not 128 < len(profile) <= MAX_PROFILE or profile[16:20] != b"RGB ":
         return picture
     try:

@@ -1,9 +1,11 @@
 """data/model: a checkpoint that describes itself.
 
 model.safetensors   the averaged weights
-model.json          model name, its params, the crop geometry, which fix everything needed to rebuild and feed it
+model.json          model name, its params, the crop geometry, which fix everything needed to rebuild and feed
+                    it
 history.csv         loss curves
-snapshots.npy       uint8 (T, K, H, W, 3): the same K validation faces reconstructed at each of the T reports; the first is the originals
+snapshots.npy       uint8 (T, K, H, W, 3): the same K validation faces reconstructed at each of the T reports;
+                    the first is the originals
 """
 
 import json
@@ -37,10 +39,13 @@ def save(folder: Path, name: str, config: Any, geometry: Geometry, model: Any) -
 
 
 def load(folder: Path) -> tuple[Any, Geometry]:
-    """The model, in evaluation mode on the CPU, and the geometry its faces are cut by. Raises CheckpointError."""
+    """The model, in evaluation mode on the CPU, and the geometry its faces are cut by. Raises
+    CheckpointError.
+    """
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        name, geometry = about["model"], parse(Geometry, about["geometry"], "geometry")
+        name = about["model"]
+        geometry = parse(Geometry, about["geometry"], "geometry")
         module = models.find(name)
         model = module.Model(parse(module.Config, about["config"], f"models.{name}"), geometry.size)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)

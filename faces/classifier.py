@@ -134,7 +134,9 @@ class Ensemble:
 
     @torch.no_grad()
     def predict(self, number: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """What classifier `number` reads in images (B, 3, H, W) in [-1, 1]: log-odds ratios (B, A), features (B, K)."""
+        """What classifier `number` reads in images (B, 3, H, W) in [-1, 1]: log-odds ratios (B, A), features
+        (B, K).
+        """
         log_odds, features = self.classifiers[number].log_odds(images)
         return log_odds[:, list(self.columns)].cpu().numpy(), features.cpu().numpy()
 
@@ -168,7 +170,8 @@ def train(
     for step in range(1, steps + 1):
         while len(order) < settings.batch:
             order = np.r_[order, rng.permutation(train_rows)]
-        rows, order = order[: settings.batch], order[settings.batch :]
+        rows = order[: settings.batch]
+        order = order[settings.batch :]
         rate = learning_rate((step - 1) / steps, settings.learning_rate, WARM_UP, "cosine")
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -241,7 +244,9 @@ def class_weights(labels: np.ndarray, highest: float) -> tuple[np.ndarray, np.nd
 
 
 def masked_loss(logits: Tensor, labels: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """Weighted binary cross-entropy (B, A) -> scalar, mean over known labels; labels are 1, -1, 0 for unknown."""
+    """Weighted binary cross-entropy (B, A) -> scalar, mean over known labels; labels are 1, -1, 0 for
+    unknown.
+    """
     weights = torch.where(labels > 0, positive, negative) * (labels != 0)
     losses = F.binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
     return (losses * weights).sum() / (labels != 0).sum().clamp_min(1)
@@ -294,7 +299,8 @@ def platt(logits: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
 
 
 def calibration_error(chance: np.ndarray, positive: np.ndarray, bins: int) -> float:
-    """Expected calibration error: mean |stated - observed frequency| over equal bins of [0, 1], by their faces.
+    """Expected calibration error: mean |stated - observed frequency| over equal bins of [0, 1], by their
+    faces.
 
     Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
@@ -338,8 +344,8 @@ def attribute_scores(
     """Test scores of one attribute from log-odds ratios (n,) and labels (n,); `prior`: its log-odds in valid.
 
     AUROC, balanced accuracy (threshold 0), expected calibration error, standard deviation of the log-odds
-    ratio, and whether it is usable, that is whether AUROC reaches `min_auroc`. Where the known labels have one
-    side only the scores are None and the attribute is not usable.
+    ratio, and whether it is usable, that is whether AUROC reaches `min_auroc`. Where the known labels have
+    one side only the scores are None and the attribute is not usable.
     """
     known = labels != 0
     positive = labels[known] == 1

@@ -1,4 +1,5 @@
-"""What this machine has and lacks for the pipeline: `python -m ops.doctor`. Exit code 1 where something needed is missing.
+"""What this machine has and lacks for the pipeline: `python -m ops.doctor`. Exit code 1 where something
+needed is missing.
 
 Each line is one finding: ok, note (works, but slower or without an extra), or MISSING with the way out.
 """

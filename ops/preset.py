@@ -1,4 +1,5 @@
-"""python -m ops.preset NAME [KEY=VALUE ...]: a preset, a named set of overrides, applied to params.yaml or run as an experiment.
+"""python -m ops.preset NAME [KEY=VALUE ...]: a preset, a named set of overrides, applied to params.yaml or
+run as an experiment.
 
     python -m ops.preset --list                                                each preset in one sentence
     python -m ops.preset quick                                                 params.yaml changed, its comments kept
@@ -7,8 +8,8 @@
 in    presets/NAME.yaml, params.yaml
 out   params.yaml; with --exp what the experiment leaves
 
-KEY=VALUE changes one more key, or a key of the preset. Everything is checked as the stage `check` does before anything is
-written or run; only whether the faces are at hand is left to that stage.
+KEY=VALUE changes one more key, or a key of the preset. Everything is checked as the stage `check` does before
+anything is written or run; only whether the faces are at hand is left to that stage.
 """
 
 import argparse
@@ -67,7 +68,9 @@ def leaves(values: dict[str, Any], above: str = "") -> Changes:
 
 
 def changed(values: dict[str, Any], changes: Changes, place: str) -> dict[str, Any]:
-    """A copy of the nested params with `changes`. Raises ParamsError where a key is not among them; `place` names the origin."""
+    """A copy of the nested params with `changes`. Raises ParamsError where a key is not among them; `place`
+    names the origin.
+    """
     known = leaves(values)
     result = deepcopy(values)
     for key, value in changes.items():

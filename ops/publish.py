@@ -1,10 +1,12 @@
-"""python -m ops.publish FOLDER [--push OWNER/NAME]: the trained model as a folder for the Hugging Face hub, and there if asked to.
+"""python -m ops.publish FOLDER [--push OWNER/NAME]: the trained model as a folder for the Hugging Face hub.
 
-in    data/model, data/export, data/vectors, data/raw/source.json, reports/metrics.json, reports/model_card.md, params.yaml
+in    data/model, data/export, data/vectors, data/raw/source.json, reports/metrics.json, reports/quality.json,
+      reports/model_card.md, params.yaml
 out   FOLDER/   README.md (the model card), config.json, and the files of FILES, with SHA256SUMS over all
 
-Only outputs that fit the code and the params as they stand are taken (dvc status). Nothing is sent without --push and a token in HF_TOKEN; the hub's
-client is an extra (pip install huggingface_hub), imported only then.
+Only outputs that fit the code and the params as they stand are taken (dvc status). Nothing is sent without
+--push and a token in HF_TOKEN; the hub's client is an extra (pip install huggingface_hub), imported only
+then.
 """
 
 import argparse
@@ -19,18 +21,16 @@ from typing import Any
 
 import yaml
 
-from faces.core.files import new_folder, write_json
+from faces.core.files import new_folder, read_json, write_json
 
 FILES = {  # name in the folder -> where it comes from, what it is
     "model.safetensors": ("data/model", "the weights"),
     "model.json": ("data/model", "which network they belong to, and how faces are cut for it"),
     "encoder.onnx": ("data/export", "a face to its code, for use without torch"),
     "decoder.onnx": ("data/export", "a code to a face"),
-    "arrays.bin": (
-        "data/export",
-        "directions, mean and prior for the two above, as bundle.json lays them out",
-    ),
+    "arrays.safetensors": ("data/export", "directions, moments and prior of the codes"),
     "bundle.json": ("data/export", "attributes, geometry, hashes: how to use the three above"),
+    "quality.json": ("reports", "the figures that the website shows"),
     "vectors.npz": ("data/vectors", "the direction of every attribute by every estimator"),
     "vectors.csv": ("data/vectors", "counts, lengths and held-out AUROC of each direction"),
     "metrics.json": ("reports", "every figure of the card and more"),
@@ -40,7 +40,8 @@ KIND = "facemorph"
 PLACES = {  # words of the card that are about our folders -> the same about this one
     'Path("data/model")': 'Path(".")',
     'Path("data/vectors")': 'Path(".")',
-    "`data/export` holds the same as ONNX files": "The ONNX files, `arrays.bin` and `bundle.json` hold the same",
+    "`data/export` holds the same as ONNX files": "The ONNX files, `arrays.safetensors` and "
+    "`bundle.json` hold the same",
 }
 
 
@@ -48,12 +49,8 @@ class Refused(ValueError):
     """What was asked for is not done. The message says why and what to do."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def card(text: str) -> str:
-    """reports/model_card.md -> the hub's README.md: a link to the data's licence, no data set of ours taken for one of the hub's, the folder's own paths."""
+    """The hub's README.md, from reports/model_card.md: with a link to the data's licence, and other paths."""
     opening, head, body = text.split("---\n", 2)
     if opening:
         raise Refused("reports/model_card.md does not begin with its YAML block; dvc repro report")
@@ -75,15 +72,14 @@ def licence(source: dict[str, Any]) -> str:
         else "Nothing says that they may be passed on; none of them is in this folder."
     )
     told = f"{source['description'].rstrip('.')}.\n\n" if source.get("description") else ""
-    return f"# The training faces: {source['source']}\n\n{told}Licence: {source['licence'].rstrip('.')}. {allowed}\n"
+    licence = source["licence"].rstrip(".")
+    return f"# The training faces: {source['source']}\n\n{told}Licence: {licence}. {allowed}\n"
 
 
 def config(root: Path, commit: str) -> dict[str, Any]:
     """config.json: what a reader needs to know first, and of which commit and which outputs this is."""
-    bundle, params = (
-        read_json(root / "data/export/bundle.json"),
-        yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8")),
-    )
+    bundle = read_json(root / "data/export/bundle.json")
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     return {
         "model_type": f"{KIND}-{bundle['model']['name']}",
         "image_size": bundle["model"]["size"],
@@ -103,7 +99,7 @@ def ours(folder: Path) -> bool:
 
 
 def prepare(root: Path, out: Path, commit: str) -> None:
-    """Write the folder from the outputs under `root`, in place of an earlier one. Raises Refused naming what is missing or in the way."""
+    """Write the folder from the outputs under `root`, in place of an earlier one. Raises Refused."""
     if out.exists() and not ours(out):
         raise Refused(f"{out} exists and was not written by this command; name another folder")
     needed = [
@@ -132,19 +128,20 @@ def prepare(root: Path, out: Path, commit: str) -> None:
 
 
 def provenance(root: Path) -> str:
-    """The commit, with -dirty behind it where files differ from it. Raises Refused where outputs and params do not fit each other."""
+    """The commit, with -dirty where files differ from it. Raises Refused where outputs are out of date."""
     status = [sys.executable, "-m", "dvc", "status", "--json"]
     said = subprocess.run(status, cwd=root, capture_output=True, text=True, check=False)
     if said.returncode or any(why != ["always changed"] for why in json.loads(said.stdout).values()):
         raise Refused(
-            "the outputs here are not those of the code and params here; dvc repro, or dvc checkout (dvc status says more)"
+            "the outputs here are not those of the code and params here; "
+            "dvc repro, or dvc checkout (dvc status says more)"
         )
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def may_push(source: dict[str, Any], commit: str, token: str | None, allowed: bool) -> str:
-    """The token, where nothing speaks against sending. Raises Refused. `allowed`: a person has read the licence and said so."""
+    """The token, where nothing forbids sending. Raises Refused. `allowed`: a person has read the licence."""
     if not token:
         raise Refused(
             "--push needs a token with the right to write in HF_TOKEN (huggingface.co/settings/tokens)"
@@ -153,13 +150,14 @@ def may_push(source: dict[str, Any], commit: str, token: str | None, allowed: bo
         raise Refused("what is pushed must be a commit, and files here differ from it; git commit first")
     if source.get("redistributable") is not True and not allowed:
         raise Refused(
-            f"the licence of the faces asks for care: {source['licence']!r}. If it lets a model made from them be passed on, say --licence-allows-it"
+            f"the licence of the faces asks for care: {source['licence']!r}. "
+            "If it lets a model made from them be passed on, say --licence-allows-it"
         )
     return token
 
 
 def push(folder: Path, name: str, private: bool, token: str) -> str:
-    """Make the repository on the hub what the folder is; returns the address of the commit. Raises Refused without the client, and the client's own errors."""
+    """Make the hub's repository equal to the folder; its commit's address. Raises Refused."""
     try:
         from huggingface_hub import HfApi  # noqa: PLC0415 (an extra)
     except ImportError:
@@ -188,7 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="you have read the licence of the faces, and a model made from them may be passed on",
     )
-    chosen, root = parser.parse_args(arguments), Path.cwd()
+    chosen = parser.parse_args(arguments)
+    root = Path.cwd()
     try:
         commit = provenance(root)
         prepare(root, chosen.folder, commit)

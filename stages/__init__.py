@@ -2,6 +2,7 @@
 
 import os
 
-os.environ.setdefault(
-    "PYTORCH_ENABLE_MPS_FALLBACK", "1"
-)  # Apple's GPU lacks some operations: the CPU takes those
+from faces.core import threads
+
+threads.settle()  # before a stage imports torch
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU takes what Apple's GPU lacks

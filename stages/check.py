@@ -1,8 +1,10 @@
 """Read params.yaml whole, before any work: a typo three stages down must not cost a training.
 
-in    data/inputs.json                                                  what the source reads outside of the project is as it was
+in    data/inputs.json                                                  what the source reads outside of the
+      project is as it was
       params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py   every group is checked by the code that will read it
-out   data/checked.json                                                 the chosen source and the attributes that it offers
+out   data/checked.json                                                 the chosen source and the attributes
+      that it offers
 """
 
 import importlib
@@ -32,7 +34,9 @@ def groups() -> dict[str, type[params.Group]]:
 
 
 def check_keys(values: dict[str, Any]) -> None:
-    """Raises ParamsError where a key of `values` is missing, unknown or wrong. The source itself is not asked."""
+    """Raises ParamsError where a key of `values` is missing, unknown or wrong. The source itself is not
+    asked.
+    """
     readers = groups()
     known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {
         *REGISTRIES,
@@ -51,7 +55,9 @@ def check_keys(values: dict[str, Any]) -> None:
 
 
 def check(values: dict[str, Any]) -> tuple[str, ...]:
-    """The attributes that the chosen source offers, if every key of `values` is good. Raises ParamsError or SourceError."""
+    """The attributes that the chosen source offers, if every key of `values` is good. Raises ParamsError or
+    SourceError.
+    """
     check_keys(values)
     source = sources.find(values["data"]["source"])
     offered = source.attributes(sources.config(values["data"]["source"], values["sources"]))

@@ -1,7 +1,8 @@
 """Train the attribute classifiers that score edits; they know nothing of the face model.
 
 in    data/crops/        images.npy, table.csv
-out   data/classifier/   classifier.safetensors, classifier.json, scores.csv, history.csv (faces/classifier.py)
+out   data/classifier/   classifier.safetensors, classifier.json, scores.csv, history.csv
+      (faces/classifier.py)
 
 Trained on the train split, stopped and calibrated on the valid split, measured on the test split.
 """

@@ -1,7 +1,8 @@
 """Cut every face out of its picture and store all of them as one array, in as few files as the disk takes.
 
 in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
-out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png (faces/data/crops.py);
+out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png
+      (faces/data/crops.py);
                     where the source draws counterfactuals, these cut alike (faces/scoring/counterfactuals.py)
 """
 
@@ -157,7 +158,9 @@ def main(source: Path, out: Path) -> None:
 
 
 def crop_faces(crop: Crop, source: Path, out: Path) -> None:
-    """Read `source`, write `out`. Raises RawError where more than `crop.max_rejects` images are refused, or all of them."""
+    """Read `source`, write `out`. Raises RawError where more than `crop.max_rejects` images are refused, or
+    all of them.
+    """
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
     labels = annotations.read_labels(source / "labels.csv")
     check_archive(source / "images.zip")
@@ -209,7 +212,8 @@ def sampled_plan(pictures: Path, jobs: Sequence[Job], geometry: Geometry) -> Pla
 def write_faces(
     path: Path, pictures: Path, jobs: Sequence[Job], geometry: Geometry, plan: Plan, crop: Crop
 ) -> Written:
-    """Cut the named members of the archive `pictures` into the array that begins at `path` (faces/data/sharded_array.py), in order.
+    """Cut the named members of the archive `pictures` into the array that begins at `path`
+    (faces/data/sharded_array.py), in order.
 
     Raises RawError where more than `crop.max_rejects` are refused, or all.
     """

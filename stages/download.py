@@ -2,7 +2,8 @@
 
 in    data/checked.json   params.yaml has been checked
       data/inputs.json    what lies outside of the project is as it was, or else this stage runs again
-out   data/raw/           images.zip, labels.csv, source.json (faces/data/annotations.py), and what else the source knows
+out   data/raw/           images.zip, labels.csv, source.json (faces/data/annotations.py), and what else the
+      source knows
 """
 
 import json
@@ -52,7 +53,9 @@ def main(checked: Path, inputs: Path, out: Path) -> None:
 
 
 def remarks(about: dict[str, Any]) -> list[str]:
-    """What a person should know of the data, from source.json: what was assumed, and what was named but not found or found but not named."""
+    """What a person should know of the data, from source.json: what was assumed, and what was named but not
+    found or found but not named.
+    """
     lines = list(about.get("assumed", []))
     rows = about["counts"]["images"]
     if missing := about.get("rows_without_image"):

@@ -2,12 +2,16 @@
 
 in    data/crops/     images.npy, table.csv
       data/model/     the trained model
-out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior mean)
-                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; only where `encode.mirror` asks for it
-                      moments.npz   count, mean (D,), std (D,), and covariance (D, D) where D is at most 2,048, over the train split
+out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior
+      mean)
+                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; only where
+                                    `encode.mirror` asks for it
+                      moments.npz   count, mean (D,), std (D,), and covariance (D, D) where D is at most
+                                    2,048, over the train split
 
-Rows are cut into shards, which several processes (faces/nn/distributed.py) deal among themselves. Each goes to .ckpt/<key>/ when it is whole, with its row numbers;
-rank 0 puts them together. An interrupted run goes on behind the shards that are there, whatever the number of processes was or is.
+Rows are cut into shards, which several processes (faces/nn/distributed.py) deal among themselves. Each goes
+to .ckpt/<key>/ when it is whole, with its row numbers; rank 0 puts them together. An interrupted run goes on
+behind the shards that are there, whatever the number of processes was or is.
 """
 
 import math
@@ -35,7 +39,8 @@ from faces.nn import distributed
 from faces.nn.device import pick_device, to_device
 
 UNFINISHED = Path(".ckpt")
-LATENTS, MIRRORED = "latents", "mirrored"
+LATENTS = "latents"
+MIRRORED = "mirrored"
 SHARDS = 1024  # at most: few files, and still several for each of many processes
 
 
@@ -61,7 +66,9 @@ def encode(
     within: slice | None = None,
     mirror: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and float32 (B, D). Of their mirror images, if asked."""
+    """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and
+    float32 (B, D). Of their mirror images, if asked.
+    """
     start, stop = (within.start, within.stop) if within else (0, len(images))
     for some in batches(stop - start, batch):
         rows = slice(start + some.start, start + some.stop)
@@ -70,7 +77,9 @@ def encode(
 
 
 def shards_of(count: int, batch: int) -> list[slice]:
-    """range(count) in at most SHARDS pieces of whole batches, so that each face is encoded in the same company however shards are dealt."""
+    """range(count) in at most SHARDS pieces of whole batches, so that each face is encoded in the same
+    company however shards are dealt.
+    """
     return list(batches(count, batch * math.ceil(count / (batch * SHARDS))))
 
 
@@ -86,9 +95,12 @@ def encode_shards(
     params: Encode,
     device: torch.device,
 ) -> None:
-    """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D). Raises Unfit where a code is not finite."""
+    """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D). Raises Unfit where
+    a code is not finite.
+    """
     names = params.files()
-    done, bar = 0, Progress("encode", len(names) * sum(rows.stop - rows.start for rows in shards), "faces")
+    done = 0
+    bar = Progress("encode", len(names) * sum(rows.stop - rows.start for rows in shards), "faces")
     for rows in shards:
         codes: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for name in names:
@@ -110,7 +122,9 @@ def encode_shards(
 
 
 def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> None:
-    """Fill `arrays` (N, D), by name, from the files of `shards`. Raises ValueError unless each row is in exactly one of them."""
+    """Fill `arrays` (N, D), by name, from the files of `shards`. Raises ValueError unless each row is in
+    exactly one of them.
+    """
     seen = np.zeros(len(arrays[LATENTS]), np.uint8)
     for rows in shards:
         path = path_of(folder, rows)
@@ -142,51 +156,45 @@ def remaining(folder: Path, shards: list[slice]) -> list[slice]:
     return left
 
 
+def run(params: Params, crops_folder: Path, weights: Path, out: Path) -> None:
+    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    crops = Crops.open(crops_folder)
+    device = pick_device()
+    model, _ = checkpoints.load(weights)
+    files = [
+        *sharded_array.files(crops_folder / "images.npy"),
+        weights / "model.safetensors",
+        weights / "model.json",
+        Path(__file__),
+    ]
+    work = UNFINISHED / fingerprint(params.encode.model_dump(), files)
+    shards = shards_of(len(crops.images), params.encode.batch)
+    with distributed.joined(device):
+        ends = [(rows.start, rows.stop) for rows in remaining(work, shards)]
+        left = [slice(*pair) for pair in distributed.broadcast(ends)]
+        model = model.to(device, memory_format=torch.channels_last)
+        encode_shards(work, distributed.own(left), model, crops.images, params.encode, device)
+        distributed.wait()
+    if distributed.rank() > 0:
+        return
+    with new_folder(out) as folder:
+        shape = (len(crops.images), model.code_length)
+        arrays = {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+            for name in params.encode.files()
+        }
+        merge(work, shards, arrays)
+        for codes in arrays.values():
+            codes.flush()
+        np.savez(folder / "moments.npz", **Moments.of(arrays[LATENTS], crops.rows("train")).arrays())
+    shutil.rmtree(work)
+
+
 def main(crops_folder: Path, weights: Path, out: Path) -> None:
     try:
-        params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
-        model, _ = checkpoints.load(weights)
-        files = [
-            *sharded_array.files(crops_folder / "images.npy"),
-            weights / "model.safetensors",
-            weights / "model.json",
-            Path(__file__),
-        ]
-        work, shards = (
-            UNFINISHED / fingerprint(params.encode.model_dump(), files),
-            shards_of(len(crops.images), params.encode.batch),
-        )
-        with distributed.joined(device):
-            left = [
-                slice(*ends)
-                for ends in distributed.broadcast(
-                    [(rows.start, rows.stop) for rows in remaining(work, shards)]
-                )
-            ]
-            encode_shards(
-                work,
-                distributed.own(left),
-                model.to(device, memory_format=torch.channels_last),
-                crops.images,
-                params.encode,
-                device,
-            )
-            distributed.wait()
-        if distributed.rank() > 0:
-            return
-        with new_folder(out) as folder:
-            shape = (len(crops.images), model.code_length)
-            arrays = {
-                name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
-                for name in params.encode.files()
-            }
-            merge(work, shards, arrays)
-            for codes in arrays.values():
-                codes.flush()
-            np.savez(folder / "moments.npz", **Moments.of(arrays[LATENTS], crops.rows("train")).arrays())
+        run(load(Params), crops_folder, weights, out)
     except ValueError as error:
         raise stop(error) from None
-    shutil.rmtree(work)
 
 
 if __name__ == "__main__":

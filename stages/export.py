@@ -1,4 +1,4 @@
-"""Put everything that other programs need into one folder: two ONNX networks, arrays, and a description. No torch is needed to use it.
+"""Export the model for use without torch: two ONNX networks, arrays, and a description in one folder.
 
 in    data/crops/     images.npy, table.csv, geometry.json
       data/model/     the trained model
@@ -9,7 +9,6 @@ out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.jso
 """
 
 import io
-import json
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pydantic import Field
 
 from faces import checkpoints
 from faces.core.console import say, stop
-from faces.core.files import new_folder, write_json
+from faces.core.files import new_folder, open_npy, read_json, write_json
 from faces.core.params import Group, load
 from faces.data.annotations import LANDMARKS, SPLITS
 from faces.data.crops import Crops
@@ -32,7 +31,8 @@ from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
-from faces.latents.gaussian import Spread
+from faces.latents.gaussian import LowRankGaussian
+from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 
 SAMPLE = 8192  # codes from which a covariance is taken where it is not known
 PARITY = 8  # images and codes on which the networks are compared with torch
@@ -97,17 +97,13 @@ class Run:
             model=model,
             about=read_json(weights / "model.json"),
             source=read_json(raw / "source.json"),
-            codes=np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False),
+            codes=open_npy(latents / "latents.npy"),
             moments=moments,
             directions=Directions.open(vectors, primary),
             measured=table[table["estimator"] == primary],
             frame=frame(raw, crops.table["name"].iloc[0]),
             made_from=bundle.made_from(weights, vectors),
         )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def frame(raw: Path, name: str) -> tuple[int, int]:
@@ -117,22 +113,24 @@ def frame(raw: Path, name: str) -> tuple[int, int]:
             return picture.size
 
 
-def spread(run: Run, rank: int) -> Spread:
-    """The train codes as a Gaussian: from their covariance where that was kept, otherwise from some of the codes."""
+def spread(run: Run, rank: int) -> LowRankGaussian:
+    """The train codes as a Gaussian: from their covariance where it was kept, else from some of the codes."""
     if "covariance" in run.moments:
-        return Spread.of_moments(run.moments["mean"], run.moments["covariance"], rank)
-    return Spread.of_codes(run.codes[run.train[: SAMPLE // 4]], rank)
+        return gaussian_of_moments(run.moments["mean"], run.moments["covariance"], rank)
+    return gaussian_of_codes(run.codes[run.train[: SAMPLE // 4]], rank, 0)
 
 
 @torch.no_grad()
-def own_prior(model: torch.nn.Module, seed: int, rank: int) -> Spread:
+def own_prior(model: torch.nn.Module, seed: int, rank: int) -> LowRankGaussian:
     """The model's own prior as a Gaussian, from draws."""
     draws = model.sample(SAMPLE, torch.Generator().manual_seed(seed), 1.0).double().numpy()
-    return Spread.of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
+    return gaussian_of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
 
 
-def presets(params: Params, run: Run, prior: Spread, folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Faces to start from, entries and codes (P, D): test faces where their licence allows it, otherwise samples."""
+def presets(
+    params: Params, run: Run, prior: LowRankGaussian, folder: Path
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Faces to start from, entries and codes (P, D): test faces where the licence allows it, else samples."""
     count = params.export.presets
     if run.show:
         rows = np.sort(np.random.default_rng(params.seed).permutation(run.crops.rows("test"))[:count])
@@ -163,7 +161,7 @@ def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarr
 
 
 def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
-    """Fill `folder`; what bundle.json says. Raises ExportError where the networks do not do what the model does."""
+    """Fill `folder`; what bundle.json says. Raises ExportError where networks and model differ."""
     some = np.resize(run.crops.rows("test"), PARITY)
     images = np.ascontiguousarray(run.crops.images[some])
     onnx.networks(run.model, images, np.ascontiguousarray(run.codes[some]), folder)
@@ -225,7 +223,8 @@ def run(
     low, high = params.export.range
     if not 0 <= low < high <= 1:
         raise ValueError(
-            f"params.yaml: export.range = {[low, high]}; two shares in ascending order are needed, such as [0.02, 0.98]"
+            f"params.yaml: export.range = {[low, high]}; "
+            "two shares in ascending order are needed, such as [0.02, 0.98]"
         )
     inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, raw)
     with new_folder(out) as folder:

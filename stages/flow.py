@@ -3,7 +3,8 @@
 in    data/crops/     images.npy; table.csv: labels and splits
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored
-out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusive.npy, history.csv
+out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusive.npy,
+      history.csv
                       (faces/flow/editor.py)
 
 Trained on the train split; the valid split says which of the weights are kept.

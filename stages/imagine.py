@@ -1,4 +1,5 @@
-"""Draw new faces from the model's prior and label them by a classifier, as InterFaceGAN does: codes and labels.
+"""Draw new faces from the model's prior and label them by a classifier, as InterFaceGAN does: codes and
+labels.
 
 in    data/crops/        table.csv: the attributes
       data/model/        the trained model
@@ -8,9 +9,9 @@ out   data/imagined/     codes.npy    float32 (M, D), from the prior at temperat
                                       classifier's score, 0 between them
       an empty folder where imagine.faces is 0: directions are then those of the data's own faces and labels
 
-Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section 3.1.
-The last classifier labels: with two of them (classifier.widths) the first, which scores edits, has not labelled
-the faces that the directions come from.
+Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section
+3.1. The last classifier labels: with two of them (classifier.widths) the first, which scores edits, has not
+labelled the faces that the directions come from.
 """
 
 import sys
@@ -46,7 +47,9 @@ class Params(Group):
 
 @torch.no_grad()
 def imagine(model: Model, ensemble: Ensemble, params: Imagine, seed: int, codes: np.ndarray) -> np.ndarray:
-    """Fill `codes` (M, D) from the prior; log-odds ratios (M, A) that the last classifier reads in their faces."""
+    """Fill `codes` (M, D) from the prior; log-odds ratios (M, A) that the last classifier reads in their
+    faces.
+    """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     last = len(ensemble.classifiers) - 1

@@ -1,10 +1,13 @@
-"""Fingerprint of what the source reads outside of the project, so that `dvc repro` sees pictures added and labels corrected there.
+"""Fingerprint of what the source reads outside of the project, so that `dvc repro` sees pictures added and
+labels corrected there.
 
 in    the path that the source reads, where it has one
-out   data/inputs.json    number of files and a checksum over their names, sizes and times, and over the contents of tables
+out   data/inputs.json    number of files and a checksum over their names, sizes and times, and over the
+      contents of tables
 
-It runs at every `dvc repro`, since DVC does not watch the path, and so reads no picture: 200,000 files take a second or two. What the
-checksum depends on beyond the contents (times) costs no more than a download that finds the same faces.
+It runs at every `dvc repro`, since DVC does not watch the path, and so reads no picture: 200,000 files take a
+second or two. What the checksum depends on beyond the contents (times) costs no more than a download that
+finds the same faces.
 """
 
 import sys

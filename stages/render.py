@@ -4,12 +4,15 @@ in    data/crops/      the faces and their labels
       data/model/      the trained model, and its reconstructions as training advanced
       data/latents/    the code of every face
       data/vectors/    the directions
-out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute and along
-                          principal components of the codes, feature grids, interpolations
-      reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space, the training
+      data/flow/       the flow of codes, which edits where edits.primary says so
+out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute
+                            and along principal components of the codes, feature grids, interpolations
+      reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space,
+                            the training
 
-Faces come from the test split, drawn by the seed among those with the labels asked for. Every edit stands beside its detail-keeping form,
-x + D(z + s v) - D(z) where that is more than noise. What the data lack (an attribute, a face with such labels) is left out, with a line that says so.
+Faces come from the test split, drawn by the seed among those with the labels asked for. Every edit stands
+beside its detail-keeping form, x + D(z + s v) - D(z) where that is more than noise. What the data lack (an
+attribute, a face with such labels) is left out, with a line that says so.
 """
 
 import sys
@@ -22,12 +25,13 @@ from pydantic import Field
 
 from faces import checkpoints
 from faces.core.console import Progress, say, stop
-from faces.core.files import new_folder
+from faces.core.files import new_folder, open_npy
 from faces.core.params import Group, load, present
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions, components
+from faces.flow.choice import Edits, open_editor
 from faces.metrics.label_stats import phi, rates
 from faces.nn.device import pick_device
 from faces.viz import animations, charts, defaults, grids, images
@@ -41,6 +45,7 @@ class Params(Group):
 
     seed: int
     primary: str = Field(alias="vectors.primary")
+    edits: Edits
     detail: Detail
     render: Render
 
@@ -62,18 +67,24 @@ def statistics(folder: Path, crops: Crops) -> None:
     charts.correlation(phi(crops.labels), crops.attributes, folder / "data_correlation.png")
 
 
-def main(
-    crops_folder: Path, weights: Path, latents: Path, vectors: Path, grids_out: Path, gifs_out: Path
+def run(
+    params: Params,
+    crops_folder: Path,
+    weights: Path,
+    latents: Path,
+    vectors: Path,
+    flow: Path,
+    grids_out: Path,
+    gifs_out: Path,
 ) -> None:
-    try:
-        params = load(Params)
-        crops, device = Crops.open(crops_folder), pick_device()
-        model, _ = checkpoints.load(weights)
-        directions = Directions.open(vectors, params.primary)
-        attributes = present("render.attributes", params.render.attributes, crops.attributes)
-    except ValueError as error:
-        raise stop(error) from None
-    codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
+    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    crops = Crops.open(crops_folder)
+    device = pick_device()
+    model, _ = checkpoints.load(weights)
+    directions = Directions.open(vectors, params.primary)
+    editor = open_editor(params.edits, directions, flow, device)
+    attributes = present("render.attributes", params.render.attributes, crops.attributes)
+    codes = open_npy(latents / "latents.npy")
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
     show = params.render
     studio = Studio(
@@ -82,6 +93,7 @@ def main(
         model.to(device),
         device,
         directions,
+        editor,
         params.detail,
         show.batch,
         show.rivals,
@@ -111,6 +123,14 @@ def main(
                 say(f"render: {name} is left out: {reason}")
             bar.update(done)
     bar.close()
+
+
+def main(*paths: Path) -> None:
+    """As dvc.yaml calls it."""
+    try:
+        run(load(Params), *paths)
+    except ValueError as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

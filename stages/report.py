@@ -1,19 +1,18 @@
-"""Write the page and the model card that say what was trained, how good it is and where it fails, from what the other stages found.
+"""Write the page and the model card that say what was trained, how good it is and where it fails, from what
+the other stages found.
 
 in    data/raw/       source.json
       data/model/     model.json, history.csv, the shapes in model.safetensors
       data/vectors/   vectors.csv, phi.csv
       reports/        metrics.json, plots/, grids/, gifs/
-out   reports/index.html      one page without scripts; its pictures are those of reports/plots, grids and gifs, beside it
+out   reports/index.html      one page without scripts; its pictures lie beside it in plots, grids and gifs
       reports/model_card.md   the same numbers in the format of Hugging Face's model cards
       reports/quality.json    the few that the website shows, and which model they are about
 """
 
-import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -21,7 +20,7 @@ from pydantic import Field
 from safetensors import safe_open
 
 from faces.core.console import stop
-from faces.core.files import new_file, write_json
+from faces.core.files import new_file, read_json, write_json
 from faces.core.params import Group, load
 from faces.export import bundle
 from faces.report.view import Evidence, card, page
@@ -31,10 +30,6 @@ class Params(Group):
     seed: int
     primary: str = Field(alias="vectors.primary")
     images: int = Field(alias="train.images")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -49,7 +44,9 @@ def weights_of(path: Path) -> int:
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Width and height of every picture of a folder, by the name by which a page beside the folder finds it."""
+    """Width and height of every picture of a folder, by the name by which a page beside the
+    folder finds it.
+    """
     found = {}
     for path in sorted(path for path in folder.glob("*") if path.suffix in (".png", ".gif")):
         with Image.open(path) as picture:
@@ -57,7 +54,8 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def main(
+def run(
+    params: Params,
     raw: Path,
     weights: Path,
     vectors: Path,
@@ -69,10 +67,7 @@ def main(
     card_file: Path,
     quality_file: Path,
 ) -> None:
-    try:
-        params = load(Params)
-    except ValueError as error:
-        raise stop(error) from None
+    """The stage with these params."""
     evidence = Evidence(
         seed=params.seed,
         images_seen=params.images,
@@ -90,6 +85,14 @@ def main(
         with new_file(path) as draft:
             draft.write_text(text, encoding="utf-8")
     write_json(quality_file, bundle.quality(evidence.metrics, weights, vectors))
+
+
+def main(*paths: Path) -> None:
+    """As dvc.yaml calls it."""
+    try:
+        run(load(Params), *paths)
+    except ValueError as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

@@ -1,26 +1,33 @@
-"""Score edits, estimator by estimator, and new faces, prior by prior. Costly, so that `evaluate`, which draws and sums up, can be cheap.
+"""Run the networks on reconstructions, edits and samples of test faces. All that is costly is here;
+`evaluate` sums up.
 
 in    data/crops/        images.npy, table.csv, and counterfactuals where the source draws them
       data/model/        the trained model
       data/latents/      latents.npy
       data/vectors/      vectors.npz
-      data/classifier/   the judges
-out   data/scores/       curves.csv    per judge, estimator, kind, attribute and strength: flips, effect, leakage, kept, identity
-                         levels.csv    the same where a share of the faces has flipped, and at the last such level what the pictures say
-                         leakage.csv   at the last level: the change of every other attribute, in spreads; the true counterfactuals' beside it
-                         carried.csv   what each estimator's edits bring along where labels are correlated, and where not
-                         identity.csv  the marks of the identity scale, by judge and attribute
-                         priors.csv    distance of reconstructions and of samples to real faces, and smoothness
-                         new_faces.npz some faces of each of these sets, and the same as a picture, new_faces.png
+      data/flow/         the flow of codes, an editor
+      data/classifier/   the attribute classifiers
+out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM, and PSNR after further rounds
+                         code.json           length of the code, units in use
+                         curves.csv          per classifier, editor, kind, attribute and strength
+                         levels.csv          the same where a share of the faces is flipped
+                         changes.npz         at the last level: what each edit, and the truth, changed
+                         counterfactuals.csv the same edits against the true pictures, pixel by pixel
+                         truth_cosine.csv    each editor's displacement of the codes against the true one
+                         identity.csv        marks of the scale of likeness, by classifier and attribute
+                         priors.csv          reconstructions and samples against real faces
+                         new_faces.npz       some faces of each of these sets
 
-Faces are of the test split. An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what cannot stay
-(faces/edits/exclusions.py); `plain` is the decoded edit, `detail` the original plus what the edit changed. A face counts where the judge sees, before the edit, what
-its label says.
+An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what
+cannot stay (faces/edits/exclusions.py). `plain` is the decoded edit, `detail` the original plus what the edit
+changed. A face counts where the classifier reads it, before the edit, as its label says. Beside the
+estimators stands the `oracle`, the mean displacement of true counterfactuals, where there are enough of them.
 """
 
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,151 +37,227 @@ from torch import Tensor
 
 from faces import checkpoints
 from faces.classifier import Ensemble
-from faces.core.console import Progress, stop
-from faces.core.files import new_folder
+from faces.core.console import stop
+from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load, one_of
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
-from faces.metrics import confounding, edit_effects
+from faces.flow.editor import FlowEditor
+from faces.metrics.changes import Changes
 from faces.nn import perceptual
 from faces.nn.device import pick_device
-from faces.scoring import inception, samples
-from faces.scoring.context import Bench, Sample, Scales, Score
-from faces.scoring.counterfactuals import Counterfactuals
-from faces.scoring.edit_curves import Rows, score_edit
+from faces.nn.quality import active_units
+from faces.scoring import counterfactuals, edit_curves, inception, samples
+from faces.scoring.context import Codec, Context, FeatureNetwork, Sample, Scales, Score
+from faces.scoring.counterfactuals import Counterfactuals, labels_for
+from faces.scoring.editors import Oracle, ScoredEditor, SigmaEditor, SwitchEditor
 from faces.scoring.identity import identity_scales
-from faces.scoring.truths import against_truth, true_changes
-from faces.viz.images import write_png
-
-WHERE = ("judge", "estimator", "kind", "attribute")
-COLUMNS = {
-    "curves": (*WHERE, "faces", "strength", "flips", "effect", "leakage", "kept", "identity"),
-    "levels": (
-        *(*WHERE, "faces", "level", "strength", "effect", "leakage", "kept", "identity"),
-        *("perceptual", "realism", "realism_unedited", "path_length", "error_reduction", "psnr_outside"),
-    ),
-    "leakage": (*WHERE, "faces", "other", "change"),
-}
+from faces.scoring.reconstruction import reconstruction
 
 
 class Params(Group):
+    """The keys that this stage reads."""
+
     seed: int
     score: Score
     detail: Detail
     estimators: tuple[str, ...] = Field(alias="vectors.estimators")
-    region_threshold: float = Field(alias="evaluate.region_threshold")
 
 
-def score_edits(
-    bench: Bench,
-    sample: Sample,
-    scales: Scales,
-    directions: dict[str, Directions],
-    labels: dict[str, np.ndarray],
-    real: dict[str, np.ndarray],
-) -> dict[str, Rows]:
-    """Rows of curves.csv, levels.csv and leakage.csv of every estimator and attribute.
+class Inputs(NamedTuple):
+    """What was opened."""
 
-    labels (F, A) of the sample's faces, by estimator, are in the order of its directions; real (n, 1280) holds, by attribute, features of faces that have it.
-    """
-    names = bench.panel.attributes
-    tables: dict[str, Rows] = {"curves": [], "levels": [], "leakage": []}
-    bar, done = Progress("score edits", len(directions) * len(names), "edits"), 0
-    for estimator, found in directions.items():
-        for target, name in enumerate(names):
-            if name in found.attributes:
-                step = found.edit_sigma(name, -sample.labels[:, target], labels[estimator])
-                for table, lines in score_edit(bench, sample, scales, step, target, real[name]).items():
-                    tables[table] += [{"estimator": estimator, **line} for line in lines]
-            done += 1
-            bar.update(done)
-    bar.close()
-    return tables
+    crops: Crops
+    codes: np.ndarray  # (N, D)
+    pairs: Counterfactuals | None
+    directions: dict[str, Directions]
+    flow: FlowEditor | None
+    context: Context
+    networks: dict[str, samples.Features]
 
 
-def score_all(
-    bench: Bench,
-    crops: Crops,
-    pairs: Counterfactuals | None,
-    codes: np.ndarray,
-    directions: dict[str, Directions],
-    networks: dict[str, samples.Features],
+def opened(
     params: Params,
-) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
-    """Every table, by name, and some faces of each set, likewise."""
-    score, names, rng = params.score, bench.panel.attributes, np.random.default_rng(params.seed)
-    torch.manual_seed(params.seed)
-    order, known = (
-        rng.permutation(crops.rows("test")),
-        crops.labels[:, [crops.attributes.index(name) for name in names]],
+    crops_folder: Path,
+    weights: Path,
+    latents: Path,
+    vectors: Path,
+    flow: Path | None,
+    classifier: Path,
+) -> Inputs:
+    """Every input; without a `flow` none is scored. Raises ValueError where one is missing or
+    does not fit.
+    """
+    device = pick_device()
+    crops = Crops.open(crops_folder)
+    model, _ = checkpoints.load(weights)
+    names = [one_of("score.estimators", name, params.estimators) for name in params.score.estimators]
+    score = params.score
+    codec = Codec(model.to(device, memory_format=torch.channels_last), device, score.batch)
+    features = {
+        name: FeatureNetwork(perceptual.load(f"efficientnet_{name}", "", device), score.side, score.batch)
+        for name in ("lite0", "lite1")
+    }
+    networks: dict[str, samples.Features] = dict(features)
+    if score.inception:
+        eye = inception.load(Path(score.inception), device)
+        networks["inception"] = partial(inception.features, eye, batch=score.batch)
+    return Inputs(
+        crops,
+        open_npy(latents / "latents.npy"),
+        Counterfactuals.open(crops_folder, crops.table["name"]),
+        {name: Directions.open(vectors, name) for name in names},
+        None if flow is None else FlowEditor.open(flow, device),
+        Context(score, params.detail, codec, Ensemble.open(classifier).to(device), features["lite0"]),
+        networks,
     )
-    real_rows, rows = np.sort(order[: score.samples]), np.sort(order[: score.faces])
-    real: Tensor = bench.pictures(crops.images[real_rows])
-    features = bench.features(real)
-    marks, units = identity_scales(bench, crops, pairs, real, rng)
-    scales = Scales(units, float(np.median(edit_effects.distances(features, np.roll(features, 1, 0)))))
-    sample = Sample.of(bench, crops.images[rows], codes[rows], known[rows])
-    labels = {
-        name: found.arranged(crops.attributes, crops.labels[rows]) for name, found in directions.items()
-    }
-    with_it = {name: features[known[real_rows, target] == 1] for target, name in enumerate(names)}
-    tables = score_edits(bench, sample, scales, directions, labels, with_it)
-    truth_rows, truth = true_changes(bench, crops, pairs)
-    found = {name: pd.DataFrame(lines, columns=COLUMNS[name]) for name, lines in tables.items()}
-    levels = found["levels"]
-    if pairs is not None and len(levels):
-        reached = levels[
-            (levels["judge"] == 0) & (levels["level"] == score.levels[-1]) & np.isfinite(levels["strength"])
-        ]
-        against = against_truth(bench, crops, pairs, codes, directions, reached, params.region_threshold)
-        against, where = (
-            against.assign(judge=0, level=score.levels[-1]),
-            ["judge", "level", "estimator", "kind", "attribute"],
-        )
-        levels = levels.drop(columns=["error_reduction", "psnr_outside"]).merge(against, "left", where)
-        found["levels"] = levels.reindex(columns=COLUMNS["levels"])
-    splits = {split: crops.rows(split) for split in (("train", "valid") if score.diffusion else ("train",))}
-    expected = edit_effects.correlations(known[crops.rows("train")])
-    new = samples.sets(bench, crops.images, codes, splits, real_rows, params.seed)
-    tables = found | {
-        "leakage": pd.concat([pd.DataFrame(truth_rows, columns=COLUMNS["leakage"]), found["leakage"]]),
-        "carried": confounding.table(found["leakage"], truth, expected, names, score.resamples, rng),
-        "identity": pd.DataFrame(marks),
-        "priors": samples.score_priors(bench, new, real, codes[real_rows], networks, scales),
-    }
-    return tables, samples.portraits(new)
 
 
-def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, judges: Path, out: Path) -> None:
-    try:
-        params, crops, device = load(Params), Crops.open(crops_folder), pick_device()
-        model, _ = checkpoints.load(weights)
-        names = [one_of("score.estimators", name, params.estimators) for name in params.score.estimators]
-        directions = {name: Directions.open(vectors, name) for name in names}
-        panel, network = Ensemble.open(judges).to(device), perceptual.load("efficientnet_lite0", "", device)
-        pairs = Counterfactuals.open(crops_folder, crops.table["name"])
-        bench = Bench(
-            params.score,
-            params.detail,
-            model.to(device, memory_format=torch.channels_last),
-            panel,
-            network,
-            device,
-        )
-        networks: dict[str, samples.Features] = {"lite0": bench.features}
-        if params.score.inception:
-            eye = inception.load(Path(params.score.inception), device)
-            networks["inception"] = partial(inception.features, eye, batch=params.score.batch)
-    except ValueError as error:
-        raise stop(error) from None
-    codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-    tables, portraits = score_all(bench, crops, pairs, codes, directions, networks, params)
+class Choice(NamedTuple):
+    """Which test faces are looked at."""
+
+    real: np.ndarray  # (n,) rows that sets of faces are held against
+    edited: np.ndarray  # (F,) rows that are edited
+
+
+def chosen_faces(params: Params, crops: Crops, rng: np.random.Generator) -> Choice:
+    """Rows of the test split, drawn at random, in ascending order."""
+    order = rng.permutation(crops.rows("test"))
+    return Choice(np.sort(order[: params.score.samples]), np.sort(order[: params.score.faces]))
+
+
+def editors_of(params: Params, inputs: Inputs, moved: np.ndarray | None) -> dict[str, ScoredEditor]:
+    """Every editor that is scored, by name; moved (M, D) are the true displacements of the pairs' codes."""
+    strengths = params.score.strengths
+    found: dict[str, ScoredEditor] = {
+        name: SigmaEditor(directions, strengths) for name, directions in inputs.directions.items()
+    }
+    if inputs.flow is not None:
+        found["flow"] = SwitchEditor(inputs.flow, params.score.switches)
+    if moved is not None:
+        changes = counterfactuals.oracle_changes(inputs.context, inputs.pairs, moved)
+        if changes:
+            train = inputs.codes[inputs.crops.rows("train")[: params.score.fit]]
+            found["oracle"] = Oracle.of(changes, train, strengths)
+    return found
+
+
+def edit_tables(
+    inputs: Inputs,
+    choice: Choice,
+    editors: dict[str, ScoredEditor],
+    real_features: np.ndarray,
+    scales: Scales,
+) -> edit_curves.Scores:
+    """Rows of curves.csv and levels.csv, and the edits of changes.npz."""
+    crops = inputs.crops
+    codes = inputs.codes
+    context = inputs.context
+    rows = choice.edited
+    known = crops.labels[:, [crops.attributes.index(name) for name in context.attributes]]
+    sample = Sample.of(context, rows, crops.images[rows], codes[rows], known[rows])
+    labels = {name: labels_for(editor, crops)[rows] for name, editor in editors.items()}
+    real = {
+        name: real_features[known[choice.real, target] == 1] for target, name in enumerate(context.attributes)
+    }
+    return edit_curves.score_editors(context, sample, scales, editors, labels, real)
+
+
+def truth_tables(
+    inputs: Inputs, editors: dict[str, ScoredEditor], levels: pd.DataFrame, moved: np.ndarray | None
+) -> dict[str, pd.DataFrame]:
+    """counterfactuals.csv and truth_cosine.csv; without rows where there is no truth."""
+    crops = inputs.crops
+    codes = inputs.codes
+    pairs = inputs.pairs
+    context = inputs.context
+    if pairs is None:
+        return {
+            "counterfactuals": pd.DataFrame(columns=counterfactuals.COLUMNS),
+            "truth_cosine": pd.DataFrame(columns=counterfactuals.COSINES),
+        }
+    first = (levels["judge"] == 0) & (levels["level"] == context.params.levels[-1])
+    reached = levels[first & np.isfinite(levels["strength"])]
+    return {
+        "counterfactuals": counterfactuals.against_truth(context, crops, pairs, codes, editors, reached),
+        "truth_cosine": counterfactuals.truth_cosines(pairs, moved, codes, editors, crops),
+    }
+
+
+def prior_table(
+    params: Params, inputs: Inputs, choice: Choice, real: Tensor, scale: float
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """priors.csv, and the faces of new_faces.npz."""
+    crops = inputs.crops
+    codes = inputs.codes
+    context = inputs.context
+    names = ("train", "valid") if params.score.diffusion else ("train",)
+    splits = {split: crops.rows(split) for split in names}
+    faces = samples.sets(context.codec, params.score, crops.images, codes, splits, choice.real, params.seed)
+    train = codes[samples.fitted_rows(splits["train"], params.score.fit, np.random.default_rng(params.seed))]
+    own = codes[choice.real]
+    table = samples.score_priors(context.codec, params.score, faces, real, own, train, inputs.networks, scale)
+    return table, samples.portraits(faces)
+
+
+def run(
+    params: Params,
+    crops_folder: Path,
+    weights: Path,
+    latents: Path,
+    vectors: Path,
+    flow: Path | None,
+    classifier: Path,
+    out: Path,
+) -> None:
+    """The stage with these params; without a `flow` none is scored. Raises ValueError where an input is
+    missing or does not fit.
+    """
+    inputs = opened(params, crops_folder, weights, latents, vectors, flow, classifier)
+    crops = inputs.crops
+    codes = inputs.codes
+    pairs = inputs.pairs
+    context = inputs.context
+    rng = np.random.default_rng(params.seed)
+    torch.manual_seed(params.seed)
+    choice = chosen_faces(params, crops, rng)
+    real = context.codec.pictures(crops.images[choice.real])
+    real_features = context.features(real)
+    test = crops.rows("test")
+    rebuilt = reconstruction(context.codec, crops.images, codes, test, params.score.rounds)
+    identity, units = identity_scales(context, crops, pairs is not None, real, rng)
+    scales = Scales.of(units, real_features)
+    moved = None if pairs is None else counterfactuals.displacements(context.codec, pairs, codes)
+    editors = editors_of(params, inputs, moved)
+    scores = edit_tables(inputs, choice, editors, real_features, scales)
+    levels = pd.DataFrame(scores.levels, columns=edit_curves.LEVELS)
+    truth = {} if pairs is None else counterfactuals.true_changes(context, crops, pairs)
+    priors, portraits = prior_table(params, inputs, choice, real, scales.features)
+    tables = {
+        "reconstruction": rebuilt,
+        "curves": pd.DataFrame(scores.curves, columns=edit_curves.CURVES),
+        "levels": levels,
+        "identity": identity,
+        "priors": priors,
+        **truth_tables(inputs, editors, levels, moved),
+    }
     with new_folder(out) as folder:
         for name, table in tables.items():
-            table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+            write_csv(folder / f"{name}.csv", table)
+        write_json(
+            folder / "code.json", {"length": codes.shape[1], "active_units": active_units(codes[test])}
+        )
+        Changes(context.attributes, scores.changes | truth).save(folder / "changes.npz")
         np.savez(folder / "new_faces.npz", **portraits)
-        write_png(folder / "new_faces.png", samples.gallery(portraits, crops.geometry.size))
+
+
+def main(*paths: Path) -> None:
+    """As dvc.yaml calls it."""
+    try:
+        run(load(Params), *paths)
+    except ValueError as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

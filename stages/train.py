@@ -3,12 +3,12 @@
 in    data/crops/   images.npy, table.csv, geometry.json
 out   data/model/   model.safetensors, model.json, history.csv, snapshots.npy (faces/checkpoints.py)
 
-An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an undisturbed one. The key is made
-of the params, the data and the code, so a checkpoint is never continued under other conditions. Everything
-random in step k is drawn from (seed, k): there is no random state to save.
+An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an undisturbed one. The key is
+made of the params, the data and the code, so a checkpoint is never continued under other conditions.
+Everything random in step k is drawn from (seed, k): there is no random state to save.
 
-Several processes (faces/nn/distributed.py) share each batch and step alike; rank 0 alone prepares, measures and
-writes. A checkpoint knows nothing of their number, so any number continues it.
+Several processes (faces/nn/distributed.py) share each batch and step alike; rank 0 alone prepares, measures
+and writes. A checkpoint knows nothing of their number, so any number continues it.
 """
 
 import copy
@@ -180,7 +180,9 @@ def train(
 def begin(
     params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path
 ) -> State:
-    """The state that `checkpoint` holds, or that of a prepared model before its first step; alike on all ranks."""
+    """The state that `checkpoint` holds, or that of a prepared model before its first step; alike on all
+    ranks.
+    """
     state = State(params, config, crops.geometry.size, device)
     if distributed.rank() == 0:
         if checkpoint.is_file():
@@ -232,7 +234,8 @@ def report(
 ) -> str:
     """Add a row of history.csv and a snapshot to `state`; the line to show.
 
-    Mean losses since the last report, and losses, PSNR and active units of the averaged weights on valid faces.
+    Mean losses since the last report, and losses, PSNR and active units of the averaged weights on valid
+    faces.
     """
     rows = crops.rows("valid")[: params.train.valid_images]
     losses = {name: total / state.since for name, total in sorted(state.sums.items())}
@@ -277,7 +280,9 @@ def valid_losses(
 def reconstruct(
     model: models.Model, images: np.ndarray, rows: np.ndarray, snapshots: int, device: torch.device
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Codes (n, D) of the faces in `rows`, mean PSNR in dB, and the first reconstructions, uint8 (K, H, W, 3)."""
+    """Codes (n, D) of the faces in `rows`, mean PSNR in dB, and the first reconstructions, uint8 (K, H, W,
+    3).
+    """
     codes = []
     decibels = []
     shown = []

@@ -1,8 +1,11 @@
-"""Compute the direction of every attribute, by every estimator, from the train split; judge them on the test split.
+"""Compute the direction of every attribute, by every estimator, from the train split; judge them on the test
+split.
 
 in    data/crops/     table.csv: labels and splits
-      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it is and mirrored
-      data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those (stages/imagine.py)
+      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
+                      is and mirrored
+      data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those
+                      (stages/imagine.py)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
 """
 
@@ -87,7 +90,9 @@ def invented(imagined: Path) -> tuple[Codes, np.ndarray] | None:
 
 
 def examples(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops) -> tuple[Codes, np.ndarray]:
-    """The codes of the train split (N, D) and its labels (N, A). With `mirrored` ones codes are (2 N, D): of all faces, then of all their mirror images."""
+    """The codes of the train split (N, D) and its labels (N, A). With `mirrored` ones codes are (2 N, D): of
+    all faces, then of all their mirror images.
+    """
     train = crops.rows("train")
     if mirrored is None:
         return Codes(codes, train), crops.labels[train]
@@ -102,7 +107,8 @@ def compute(
     codes: np.ndarray,
     crops: Crops,
 ) -> tuple[dict, pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A); judged on the faces of `crops` and their `codes`.
+    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A);
+    judged on the faces of `crops` and their `codes`.
 
     With more codes than labels, all faces are there several times over.
     """
@@ -121,7 +127,8 @@ def compute(
     vectors, covariance, intercepts = (
         np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ())
     )
-    tables, bar = [], Progress("vectors", len(params.estimators), "estimators")
+    tables = []
+    bar = Progress("vectors", len(params.estimators), "estimators")
     for e, name in enumerate(params.estimators):
         problem.rng = np.random.default_rng(
             [seed, *name.encode()]
@@ -132,7 +139,8 @@ def compute(
 
         found = estimate(problem)
         appraisal = appraise(found, problem, Codes(codes, test), crops.labels[np.ix_(test, usable)], draws)
-        vectors[e, usable], intercepts[e, usable] = found.vectors, appraisal.intercepts
+        vectors[e, usable] = found.vectors
+        intercepts[e, usable] = appraisal.intercepts
         covariance[np.ix_([e], usable, usable)] = appraisal.covariance
         cosines = agreement(estimate, problem, params.halvings)
         table = appraisal.table.assign(
@@ -163,7 +171,8 @@ def compute(
 
 def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     try:
-        params, crops = load(Params), Crops.open(crops_folder)
+        params = load(Params)
+        crops = Crops.open(crops_folder)
         conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
         exclusive = exclusions(
             "vectors.exclusive.sets",
@@ -171,10 +180,8 @@ def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
             crops.attributes,
             crops.labels[crops.rows("train")],
         )
-        codes, path = (
-            np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False),
-            latents / "mirrored.npy",
-        )
+        codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
+        path = latents / "mirrored.npy"
         mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
         given = invented(imagined) or examples(codes, mirrored, crops)
         arrays, table = compute(params.vectors, params.seed, conditions, given, codes, crops)

@@ -1,0 +1,3 @@
+from faces.core import threads
+
+threads.settle()  # before torch is loaded

@@ -1,9 +1,12 @@
-"""What one step of training does to each model, for a test that compares numbers of processes: a program that torchrun starts.
+"""What one step of training does to each model, for a test that compares numbers of processes: a program that
+torchrun starts.
 
-    python -m tests.dealt_steps FOLDER          params.yaml and data/crops are in FOLDER; leaves FOLDER/steps1.pt
+    python -m tests.dealt_steps FOLDER          params.yaml and data/crops are in FOLDER; leaves
+                                                FOLDER/steps1.pt
     torchrun ... -m tests.dealt_steps FOLDER    likewise steps2.pt, for two processes
 
-Every step begins from the same weights, so that what is compared is a step and not how training amplifies rounding. Arithmetic is float32.
+Every step begins from the same weights, so that what is compared is a step and not how training amplifies
+rounding. Arithmetic is float32.
 """
 
 import contextlib
@@ -23,16 +26,21 @@ PROGRESS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # shares of the budget: each phase o
 
 
 def steps(name: str, values: dict, crops: Crops) -> dict[str, dict[str, torch.Tensor]]:
-    """Of model `name`, for each progress: the gradients and the buffers that a step leaves, and the sums of the logs."""
+    """Of model `name`, for each progress: the gradients and the buffers that a step leaves, and the sums of
+    the logs.
+    """
     params = parse(
         train.Params, {key: values[key] for key in ("seed", "models", "train")} | {"model": name}, "params"
     )
     run = train.Run(params, models.config(name, values["models"]), crops, torch.device("cpu"))
     run.prepare()
-    start, found = {key: value.clone() for key, value in run.model.state_dict().items()}, {}
+    start = {key: value.clone() for key, value in run.model.state_dict().items()}
+    found = {}
     for progress in PROGRESS:
         run.model.load_state_dict(start)
-        run.step, run.phase, run.sums = round(progress * run.steps), -1, {}
+        run.step = round(progress * run.steps)
+        run.phase = -1
+        run.sums = {}
         run.advance()
         gradients = {
             f"gradient {key}": value.grad

@@ -105,7 +105,9 @@ def inside(folder: Path):
 
 
 def prepare(root: Path, redistributable: bool = True) -> None:
-    """Everything under `root` that the export stage reads: raw, crops, a model that is the faces' principal components, latents, vectors."""
+    """Everything under `root` that the export stage reads: raw, crops, a model that is the faces' principal
+    components, latents, vectors.
+    """
     rng = np.random.default_rng(7)
     for name in ("raw", "crops", "model"):
         (root / "data" / name).mkdir(parents=True)

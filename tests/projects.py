@@ -1,4 +1,6 @@
-"""A miniature of the project (tests/miniature): the same doors, a pipeline of principal components that takes half a second, and no torch."""
+"""A miniature of the project (tests/miniature): the same doors, a pipeline of principal components that takes
+half a second, and no torch.
+"""
 
 import csv
 import os
@@ -27,7 +29,8 @@ class Project:
     """A miniature repository at `place`, its retrain.yaml beside it."""
 
     def __init__(self, place: Path, dvc: bool = False, **changes: Any) -> None:
-        self.place, self.config = place, place.with_name(f"{place.name}.yaml")
+        self.place = place
+        self.config = place.with_name(f"{place.name}.yaml")
         shutil.copytree(ROOT / "tests/miniature", place, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "tests/standin.py", place)
         if dvc:
@@ -103,7 +106,8 @@ class Inbox:
     """A folder of pictures with labels.csv that grows."""
 
     def __init__(self, place: Path) -> None:
-        self.place, self.rows = place, []
+        self.place = place
+        self.rows = []
         place.mkdir()
 
     def add(self, count: int, seed: int, prefix: str) -> None:
@@ -115,7 +119,9 @@ class Inbox:
         self.write(self.rows)
 
     def spoil(self) -> None:
-        """Add what must be refused: a picture that was copied by half (half.png), and one that is there already (twice.png)."""
+        """Add what must be refused: a picture that was copied by half (half.png), and one that is there
+        already (twice.png).
+        """
         first = self.place / self.rows[0][0]
         (self.place / "half.png").write_bytes(first.read_bytes()[:200])
         (self.place / "twice.png").write_bytes(first.read_bytes())

@@ -1,6 +1,8 @@
-"""An export folder (web/API.md) with a model that needs no training: principal components of drawn faces, as two ONNX files of one product each.
+"""An export folder (web/API.md) with a model that needs no training: principal components of drawn faces, as
+two ONNX files of one product each.
 
-A linear model keeps the two backends honest: what the page shows can be computed in NumPy to the last rounding.
+A linear model keeps the two backends honest: what the page shows can be computed in NumPy to the last
+rounding.
 """
 
 import base64
@@ -29,7 +31,9 @@ ATTRIBUTES = {  # name: label, group, judgemental, telling
 
 
 def draw(labels: dict[str, bool], rng: np.random.Generator) -> np.ndarray:
-    """One face, uint8 (SIZE, SIZE, 3): drawn four times as large where CelebA's 148-pixel crop has its eyes and mouth, and averaged down."""
+    """One face, uint8 (SIZE, SIZE, 3): drawn four times as large where CelebA's 148-pixel crop has its eyes
+    and mouth, and averaged down.
+    """
     k = 4 * SIZE / 64
     picture = Image.new("RGB", (4 * SIZE, 4 * SIZE), tuple(int(v) for v in rng.integers(90, 230, 3)))
     pen = ImageDraw.Draw(picture)
@@ -100,7 +104,9 @@ def network(path: Path, source: tuple, target: tuple, nodes: list, constants: di
 def write_export(
     folder: Path, images: np.ndarray, labels: np.ndarray, attributes: dict, length: int, presets: int = 8
 ) -> None:
-    """The export of a model that keeps the first `length` principal components of `images` (N, S, S, 3) uint8."""
+    """The export of a model that keeps the first `length` principal components of `images` (N, S, S, 3)
+    uint8.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     size = images.shape[1]
     flat = images.reshape(len(images), -1).astype(np.float32)
@@ -108,7 +114,8 @@ def write_export(
     power, mixing = np.linalg.eigh(
         (flat - middle) @ (flat - middle).T
     )  # of few pictures in many pixels: their products are enough
-    power, mixing = power[: -length - 1 : -1], mixing[:, : -length - 1 : -1]
+    power = power[: -length - 1 : -1]
+    mixing = mixing[:, : -length - 1 : -1]
     axes = (mixing.T @ (flat - middle)) / np.sqrt(power)[:, None]
     scale = np.sqrt(power / len(flat))  # one unit of code: one standard deviation
     to_code = (axes / scale[:, None]).T.astype(np.float32)

@@ -32,7 +32,8 @@ def detector():
 
 
 def turn(angle, scale, shift):
-    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    c = scale * np.cos(angle)
+    s = scale * np.sin(angle)
     return np.array([[c, -s, shift[0]], [s, c, shift[1]]])
 
 
@@ -76,7 +77,9 @@ def test_a_picture_that_is_a_frame_is_cut_exactly_as_in_training(rng):
 
 @pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (0.35, 2.3), (-0.6, 6.0), (3.1, 0.6)])
 def test_dots_on_eyes_and_mouth_land_on_the_template(angle, scale):
-    """White dots at known places of a large dark photograph: their centres in the face are the template's places, to a third of a pixel."""
+    """White dots at known places of a large dark photograph: their centres in the face are the template's
+    places, to a third of a pixel.
+    """
     matrix = turn(angle, scale, (900, 700))
     points = apply(matrix, GEOMETRY.template - GEOMETRY.template.mean(0))
     photo = np.zeros((1400, 1800, 3), np.uint8)
@@ -125,7 +128,9 @@ def distances(a, b):
 
 
 def test_the_astronauts_known_landmarks_land_within_three_pixels_of_the_template():
-    """Measured by hand. Her laughing mouth is a fifth nearer to her eyes than the template's: no similarity brings all three nearer than 2.89 pixels."""
+    """Measured by hand. Her laughing mouth is a fifth nearer to her eyes than the template's: no similarity
+    brings all three nearer than 2.89 pixels.
+    """
     _, to_face = GEOMETRY.by_points(skimage.data.astronaut(), ASTRONAUT)
     to_frame = align.compose(align.invert(GEOMETRY.cut), to_face)
     assert distances(apply(to_frame, ASTRONAUT), GEOMETRY.template).max() < 3
@@ -143,11 +148,15 @@ def test_the_astronauts_known_landmarks_land_within_three_pixels_of_the_template
 
 
 def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
-    """At eight sizes and turns: what it sees lands within 3 pixels of the template, and her eyes and mouth, measured by hand, within 2.5 of where they lie
-    when she is aligned by hand. That her mouth then is up to 5 pixels from the template's is 2.9 her own and 2 the detector's, which sees it too low."""
-    rng, exact = np.random.default_rng(0), in_frame(ASTRONAUT, ASTRONAUT)
+    """At eight sizes and turns: what it sees lands within 3 pixels of the template, and her eyes and mouth,
+    measured by hand, within 2.5 of where they lie when she is aligned by hand. That her mouth then is up to 5
+    pixels from the template's is 2.9 her own and 2 the detector's, which sees it too low.
+    """
+    rng = np.random.default_rng(0)
+    exact = in_frame(ASTRONAUT, ASTRONAUT)
     for _ in range(8):
-        scale, angle = np.exp(rng.uniform(np.log(0.5), np.log(2))), rng.uniform(-0.35, 0.35)
+        scale = np.exp(rng.uniform(np.log(0.5), np.log(2)))
+        angle = rng.uniform(-0.35, 0.35)
         side = round(660 * scale)
         matrix = turn(angle, scale, (0, 0))
         matrix[:, 2] = side / 2 - matrix[:, :2] @ (256, 200)
@@ -161,12 +170,17 @@ def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
 
 
 def test_a_second_look_agrees_with_itself_where_the_first_does_not(detector):
-    """The same face at another size and turn: first looks differ by more than 3 pixels of a frame, second ones by less than 1.5."""
-    photo, matrix = skimage.data.astronaut(), turn(0.3, 1.3, (150, 0))
+    """The same face at another size and turn: first looks differ by more than 3 pixels of a frame, second
+    ones by less than 1.5.
+    """
+    photo = skimage.data.astronaut()
+    matrix = turn(0.3, 1.3, (150, 0))
     other = align.extract(photo, matrix, (820, 820))
-    first, second = detector.find(photo)[0], detector.find(other)[0]
+    first = detector.find(photo)[0]
+    second = detector.find(other)[0]
     apart = distances(in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors))
-    first, second = detector.look_again(photo, first), detector.look_again(other, second)
+    first = detector.look_again(photo, first)
+    second = detector.look_again(other, second)
     together = distances(
         in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors)
     )

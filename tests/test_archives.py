@@ -1,4 +1,6 @@
-"""Archives and folders as people bring them: read, or refused in one line that names archive, member and way out."""
+"""Archives and folders as people bring them: read, or refused in one line that names archive, member and way
+out.
+"""
 
 import gzip
 import io

@@ -116,7 +116,9 @@ def test_every_attribute_is_described_and_has_a_rate():
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
 def test_rates_are_the_configured_ones_at_any_strength(strength):
-    """Each count is a sum of independent coins whose expectations sum to count * rate: 4.5 standard deviations of a binomial are never passed."""
+    """Each count is a sum of independent coins whose expectations sum to count * rate: 4.5 standard
+    deviations of a binomial are never passed.
+    """
     config = configure(correlation_strength=strength)
     labels, _ = sample(config, 1)
     rates = {**RATES, REST: 1 - sum(RATES[name] for name in ("Bald", *COLOURS) if name != REST)}
@@ -133,7 +135,9 @@ def test_needs_hold_and_hair_has_one_colour():
 
 @pytest.mark.parametrize(("given", "then", "log_odds"), PLANTED)
 def test_planted_correlations_have_their_size_and_vanish_at_strength_zero(given, then, log_odds):
-    """Among the faces that can have `then`, the log odds ratio is log_odds, or 0 at strength 0; its standard error is sqrt(sum of 1 / cell)."""
+    """Among the faces that can have `then`, the log odds ratio is log_odds, or 0 at strength 0; its standard
+    error is sqrt(sum of 1 / cell).
+    """
     for strength in (1.0, 0.0):
         labels, _ = sample(configure(count=20_000, correlation_strength=strength), 3)
         labels = labels[possible(labels, then)]
@@ -195,7 +199,9 @@ def test_an_unreachable_rate_is_named():
 
 
 def test_eyes_and_mouth_are_fitted_to_the_template():
-    """A least-squares similarity leaves residuals that sum to zero and are orthogonal to the points; here they are below 4 pixels."""
+    """A least-squares similarity leaves residuals that sum to zero and are orthogonal to the points; here
+    they are below 4 pixels.
+    """
     turn, move = avataaars.pose(MIDDLE, STILL)
     middles = [sum(corners) / 2 for corners in avataaars.MOUTH_CORNERS.values()]
     points = np.array([*avataaars.EYES, sum(middles) / len(middles)])
@@ -210,7 +216,9 @@ def test_eyes_and_mouth_are_fitted_to_the_template():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_eyes_are_where_the_landmarks_say(seed):
-    """Open eyes are disks darker than the skin: the centre of darkness around each eye's landmark is the landmark, to a tenth of a pixel."""
+    """Open eyes are disks darker than the skin: the centre of darkness around each eye's landmark is the
+    landmark, to a tenth of a pixel.
+    """
     nuisance = Nuisance(rotation=15.0, shift=10.0, scale=0.2, gradient=0.0)
     chances = {
         **MIDDLE,
@@ -222,10 +230,8 @@ def test_the_eyes_are_where_the_landmarks_say(seed):
             )
         ),
     }
-    picture, points = (
-        pixels(PLAIN, chances, nuisance).sum(axis=-1),
-        avataaars.landmarks(PLAIN, chances, nuisance),
-    )
+    picture = pixels(PLAIN, chances, nuisance).sum(axis=-1)
+    points = avataaars.landmarks(PLAIN, chances, nuisance)
     ys, xs = np.mgrid[: avataaars.HEIGHT, : avataaars.WIDTH]
     for x, y in (points[:2], points[2:4]):
         near = np.hypot(xs - x, ys - y) < 8.5
@@ -238,10 +244,8 @@ def test_the_mouth_is_where_the_landmarks_say():
     """Every mouth is darker than the skin from one corner to the other, to a pixel and a half."""
     seen = set()
     for smiling, opened, chance in itertools.product((False, True), (False, True), (0.1, 0.9)):
-        labels, chances = (
-            {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened},
-            {**MIDDLE, "mouth": chance, "skin": 0.0},
-        )
+        labels = {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened}
+        chances = {**MIDDLE, "mouth": chance, "skin": 0.0}
         dark = np.flatnonzero((pixels(labels, chances)[141:164, 65:112].sum(axis=-1) < 450).any(axis=0)) + 65
         left, _, right, _ = avataaars.landmarks(labels, chances, STILL)[6:]
         assert (dark.min(), dark.max()) == pytest.approx((left, right), abs=1.5), avataaars.mouth(
@@ -252,7 +256,9 @@ def test_the_mouth_is_where_the_landmarks_say():
 
 
 def test_every_drawing_differs_from_the_others():
-    """All hairs, mouths, brows, eyelids, beards, glasses, hats and clothes, each drawn once: no two pictures are alike."""
+    """All hairs, mouths, brows, eyelids, beards, glasses, hats and clothes, each drawn once: no two pictures
+    are alike.
+    """
     cases = [
         *(
             ({"Long_Hair": long, "Wavy_Hair": wavy, "Bangs": bangs}, "hair", len(kinds))
@@ -286,7 +292,9 @@ def test_every_drawing_differs_from_the_others():
 
 @pytest.mark.parametrize("name", REGIONS)
 def test_a_flip_changes_its_region_and_no_other_pixel(name):
-    """Eight posed faces: at least 20 pixels change clearly, and all that change lie where the attribute is drawn, carried along with the pose."""
+    """Eight posed faces: at least 20 pixels change clearly, and all that change lie where the attribute is
+    drawn, carried along with the pose.
+    """
     nuisance = configure().nuisance
     left, top, right, bottom = REGIONS[name]
     flips = (
@@ -299,7 +307,8 @@ def test_a_flip_changes_its_region_and_no_other_pixel(name):
     )
     assert len(pairs) == 8
     for labels, new, chances in pairs:
-        before, after = pixels(labels, chances, nuisance), pixels(new, chances, nuisance)
+        before = pixels(labels, chances, nuisance)
+        after = pixels(new, chances, nuisance)
         turn, move = avataaars.pose(chances, nuisance)
         ys, xs = np.nonzero((before != after).any(axis=-1))
         points = (xs + 1j * ys - move) / turn
@@ -309,7 +318,9 @@ def test_a_flip_changes_its_region_and_no_other_pixel(name):
 
 
 def test_a_flip_flips_one_label_or_says_which_other():
-    """Over many faces: every visible attribute is flipped on and off; hair colours and baldness alone take another label along."""
+    """Over many faces: every visible attribute is flipped on and off; hair colours and baldness alone take
+    another label along.
+    """
     seen = set()
     for labels, _ in random_faces(1500, seed=6):
         for name in ATTRIBUTES:
@@ -342,8 +353,12 @@ def test_flips_that_would_not_show_are_left_out():
 
 
 def test_what_is_left_behind(tmp_path, monkeypatch):
-    """The same bytes from one process and from two; the layout of faces/data/annotations.py; pairs that are what their row says."""
-    config, folders, reports = configure(count=48, test=0.3), [tmp_path / "one", tmp_path / "two"], []
+    """The same bytes from one process and from two; the layout of faces/data/annotations.py; pairs that are
+    what their row says.
+    """
+    config = configure(count=48, test=0.3)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    reports = []
     for folder, workers in zip(folders, "12", strict=True):
         folder.mkdir()
         monkeypatch.setenv("FACES_WORKERS", workers)
@@ -361,11 +376,10 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
         "counterfactuals.csv",
     }
 
-    table, flips = (
-        annotations.read_labels(folders[0] / "labels.csv"),
-        pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False),
-    )
-    about, truth = json.loads((folders[0] / "source.json").read_text()), table.set_index("name")
+    table = annotations.read_labels(folders[0] / "labels.csv")
+    flips = pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False)
+    about = json.loads((folders[0] / "source.json").read_text())
+    truth = table.set_index("name")
     assert annotations.attributes(table) == ATTRIBUTES
     assert table["identity"].tolist() == list(range(1, 49))
     tested = [
@@ -385,7 +399,8 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
             assert members.namelist() == names.tolist()
 
     labels, chances = sample(config, 7)
-    row, flipped = 3, flips.iloc[-1]
+    row = 3
+    flipped = flips.iloc[-1]
     face = {name: bool(value > 0) for name, value in truth.loc[flipped["of"], [*ATTRIBUTES]].items()}
     luck = chances.loc[table.index[table["name"] == flipped["of"]][0]].to_dict()
     with zipfile.ZipFile(folders[0] / "images.zip") as members:

@@ -54,8 +54,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-UNLIKE = "This face is unlike those the model learnt from: edits will be rough."  # a photograph, to a model of drawn faces
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+# a photograph, to a model of drawn faces
+UNLIKE = "This face is unlike those the model learnt from: edits will be rough."
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 
 # What is looked at
@@ -85,7 +87,9 @@ class Model:
 
     @property
     def first(self) -> int:
-        """The preset to start with: the least squared distance from the middle of the first sliders, in their ranges."""
+        """The preset to start with: the least squared distance from the middle of the first sliders, in their
+        ranges.
+        """
         telling = [i for i, attribute in enumerate(self.bundle["attributes"]) if attribute["telling"]]
         sigmas = np.array([self.bundle["attributes"][i]["sigma"] for i in telling])
         low, high = np.array([self.bundle["attributes"][i]["range"] for i in telling]).T
@@ -125,7 +129,9 @@ def astronaut(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> list[Path]:
-    """Four drawn faces as files, with glasses and then, the same four, without: CelebA's frame, whose crop is what was drawn."""
+    """Four drawn faces as files, with glasses and then, the same four, without: CelebA's frame, whose crop is
+    what was drawn.
+    """
     folder = tmp_path_factory.mktemp("drawn")
     _, labels = standin.faces(4, 9)
     for glasses in (True, False):
@@ -215,11 +221,13 @@ def ready(page: Page) -> Page:
 
 @pytest.fixture
 def visit(browser):
-    """visit(url, ...) -> Page, ready. What the page complains of, or asks of another origin, fails the test at its end.
+    """visit(url, ...) -> Page, ready. What the page complains of, or asks of another origin, fails the test
+    at its end.
 
     broken: it is not waited for, and may log errors.
     """
-    contexts, complaints = [], []
+    contexts = []
+    complaints = []
 
     def open_page(url: str, viewport: dict = DESKTOP, broken: bool = False, **options) -> Page:
         context = browser.new_context(
@@ -287,7 +295,9 @@ def slide(page: Page, label: str, name: str, value: float) -> None:
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until a JavaScript expression is true. Playwright's own wait_for_function evaluates text inside the page, which the page's policy forbids."""
+    """Wait until a JavaScript expression is true. Playwright's own wait_for_function evaluates text inside
+    the page, which the page's policy forbids.
+    """
     give_up = monotonic() + 30
     while not page.evaluate(expression):
         assert monotonic() < give_up, f"never true: {expression}"
@@ -317,9 +327,12 @@ def upload(page: Page, path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["served", "static"])
 def test_both_backends_draw_what_the_model_says(visit, request, model, where):
-    """Preset, sample, slider, lock, morph: each picture is NumPy's to rounding, and one seed is one face everywhere."""
+    """Preset, sample, slider, lock, morph: each picture is NumPy's to rounding, and one seed is one face
+    everywhere.
+    """
     page = visit(request.getfixturevalue(where))
-    mean, presets = model.array("mean"), model.array("presets")
+    mean = model.array("mean")
+    presets = model.array("presets")
     assert near(pixels(page), model.picture(presets[model.first]))
     page.fill("#seed", "7")
     page.press("#seed", "Enter")
@@ -348,8 +361,10 @@ def test_both_backends_draw_what_the_model_says(visit, request, model, where):
     page.click("#tab-morph")
     page.locator("#morph-presets").get_by_role("button", name=re.compile("^Face 4(:|$)")).click()
     shows(page, mix=0.5)
-    a, b = presets[1] - mean, presets[3] - mean
-    la, lb = np.linalg.norm(a), np.linalg.norm(b)
+    a = presets[1] - mean
+    b = presets[3] - mean
+    la = np.linalg.norm(a)
+    lb = np.linalg.norm(b)
     angle = np.arccos(a @ b / (la * lb))
     between = mean + (la + lb) / 2 * np.sin(angle / 2) / np.sin(angle) * (a / la + b / lb)
     assert near(pixels(page), model.picture(between))
@@ -361,7 +376,9 @@ SAMPLES: dict[str, np.ndarray] = {}
 
 
 def test_a_slider_moves_the_picture_while_it_is_dragged(visit, static, model):
-    """Between press and release several pictures appear, stale ones are dropped, and the whole drag is one step of undo."""
+    """Between press and release several pictures appear, stale ones are dropped, and the whole drag is one
+    step of undo.
+    """
     page = visit(static)
     page.evaluate(
         """() => {
@@ -414,7 +431,8 @@ def test_compare_by_holding_and_by_wiping(visit, served):
     page = visit(served)
     expect(page.locator("#compare")).to_be_disabled()
     slide(page, "Smile", "Smiling", 2)
-    before, after = page.locator("#before"), page.locator("#after")
+    before = page.locator("#before")
+    after = page.locator("#after")
     assert not near(pixels(page, "before"), pixels(page))
     expect(before).to_be_hidden()
     page.locator("#compare").hover()
@@ -468,7 +486,9 @@ def test_a_link_opens_the_same_face(visit, served, model):
 
 @pytest.mark.parametrize("where", ["served", "static"])
 def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronaut):
-    """Found, edited at its full 1000 pixels, unchanged outside the crop, saved with its mark; its link says nothing of it."""
+    """Found, edited at its full 1000 pixels, unchanged outside the crop, saved with its mark; its link says
+    nothing of it.
+    """
     page = visit(request.getfixturevalue(where))
     upload(page, astronaut)
     expect(page.locator(".toast")).to_have_text(UNLIKE)
@@ -476,7 +496,8 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
         page, "Glasses", "Eyeglasses", 2
     )  # strong edits: changes that are less than noise are passed over (faces/edits/detail.py)
     slide(page, "Smile", "Smiling", 3)
-    shown, before = pixels(page).astype(int), pixels(page, "before").astype(int)
+    shown = pixels(page).astype(int)
+    before = pixels(page, "before").astype(int)
     assert 300 < shown.shape[0] < 1000
     changed = np.abs(shown - before).max(2) > 2
     assert 0.02 < changed.mean() < 0.6
@@ -503,7 +524,9 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
 
 @pytest.mark.parametrize("where", ["served", "static"])
 def test_alignment_is_shown_and_corrected(visit, request, where, tmp_path):
-    """Two faces: the larger is taken, the other can be chosen; three clicks align by hand; an arrow key moves a point."""
+    """Two faces: the larger is taken, the other can be chosen; three clicks align by hand; an arrow key moves
+    a point.
+    """
     both = Image.new("RGB", (900, 512), "gray")
     whole = Image.fromarray(skimage.data.astronaut())
     both.paste(whole, (0, 0))
@@ -645,7 +668,9 @@ def test_an_edit_plays_and_stops_where_it_was(visit, served):
 
 @pytest.mark.parametrize("where", ["served", "static"])
 def test_a_slider_of_ones_own(visit, request, where, drawn, model):
-    """Four faces with glasses, the same without: the slider tells them apart, lies along the model's own axis, can be moved, saved, removed and loaded."""
+    """Four faces with glasses, the same without: the slider tells them apart, lies along the model's own
+    axis, can be moved, saved, removed and loaded.
+    """
     page = visit(request.getfixturevalue(where))
     page.get_by_role("tab", name="Make a slider").click()
     expect(page.locator("#make")).to_be_disabled()
@@ -691,7 +716,9 @@ def test_a_slider_of_ones_own(visit, request, where, drawn, model):
 
 
 def test_the_page_outlives_its_server(visit, built, astronaut):
-    """Once it is all there, the static site samples, edits, reads a photograph and makes a GIF with the server gone."""
+    """Once it is all there, the static site samples, edits, reads a photograph and makes a GIF with the
+    server gone.
+    """
     with file_server(built) as (url, _):
         page = visit(url)
         expect(page.locator("#frame")).to_have_attribute("data-alone", "", timeout=30000)
@@ -743,7 +770,9 @@ def test_judgements_are_behind_a_fold_and_search_finds_them(visit, served):
 
 
 def test_a_keyboard_alone_is_enough(visit, served, model):
-    """From the top of the page: skip to the sliders, move, lock, reset one; shortcuts sample, undo, save; Escape closes; shortcuts can be switched off."""
+    """From the top of the page: skip to the sliders, move, lock, reset one; shortcuts sample, undo, save;
+    Escape closes; shortcuts can be switched off.
+    """
     page = visit(served)
     focus = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
     page.keyboard.press("Tab")
@@ -822,7 +851,9 @@ def test_axe_finds_nothing_serious(visit, served, astronaut, viewport, scheme):
 
 
 def test_no_width_scrolls_sideways(visit, served):
-    """A phone, upright and on its side, and 1280 pixels at 200% and 400%: nothing sticks out, and the first slider moves with the whole picture in view."""
+    """A phone, upright and on its side, and 1280 pixels at 200% and 400%: nothing sticks out, and the first
+    slider moves with the whole picture in view.
+    """
     page = visit(served, PHONE)
     for strength, (width, height) in enumerate(
         ((320, 844), (390, 844), (640, 450), (844, 390), (900, 844)), 1
@@ -833,7 +864,8 @@ def test_no_width_scrolls_sideways(visit, served):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         slider(page, "Smile").evaluate("input => input.scrollIntoView({ block: 'end' })")
         slide(page, "Smile", "Smiling", strength / 2)
-        frame, thumb = page.locator("#frame").bounding_box(), slider(page, "Smile").bounding_box()
+        frame = page.locator("#frame").bounding_box()
+        thumb = slider(page, "Smile").bounding_box()
         assert frame["width"] >= 140
         assert all(box["y"] >= 0 and box["y"] + box["height"] <= height for box in (frame, thumb))
 
@@ -868,7 +900,9 @@ def test_about_says_what_the_bundle_says(visit, static, model):
 
 
 def test_a_guessed_template_is_said(visit, built, tmp_path):
-    """Where the training pictures do not tell where eyes and mouth lie, the panel about the model says so; otherwise it does not."""
+    """Where the training pictures do not tell where eyes and mouth lie, the panel about the model says so;
+    otherwise it does not.
+    """
     shutil.copytree(built, tmp_path / "site")
     for guessed in (True, False):
         about = json.loads((path := tmp_path / "site/export/bundle.json").read_text())
@@ -895,7 +929,9 @@ def test_a_broken_site_says_so(visit, built, tmp_path):
 
 
 def test_the_first_step_of_a_slider_moves_a_photograph(visit, static, astronaut):
-    """No dead zone: the change grows with each step from the first on, and at zero the photograph is as it was, to the pixel."""
+    """No dead zone: the change grows with each step from the first on, and at zero the photograph is as it
+    was, to the pixel.
+    """
     page = visit(static)
     upload(page, astronaut)
     before = pixels(page).astype(int)
@@ -913,7 +949,9 @@ def test_the_first_step_of_a_slider_moves_a_photograph(visit, static, astronaut)
 
 
 def test_a_morph_arrives_at_the_other_face(visit, static, model, drawn):
-    """From a photograph to a drawn face, then to another photograph: at 100% the middle of the crop is the other's; what lies outside stays."""
+    """From a photograph to a drawn face, then to another photograph: at 100% the middle of the crop is the
+    other's; what lies outside stays.
+    """
     page = visit(static)
     upload(page, drawn[0])
     page.get_by_text("Whole photo").click()
@@ -952,12 +990,15 @@ def touch(page: Page, *places: tuple[float, float]) -> None:
 
 
 def test_a_swipe_up_scrolls_and_moves_no_slider(visit, served):
-    """A touch that goes up from a slider's track scrolls the page; one that goes sideways moves the slider, and a tap puts it there."""
+    """A touch that goes up from a slider's track scrolls the page; one that goes sideways moves the slider,
+    and a tap puts it there.
+    """
     page = visit(served, PHONE, has_touch=True, is_mobile=True)
     track = page.locator(".row[data-name=Eyeglasses] .track")
     track.scroll_into_view_if_needed()
     box = track.bounding_box()
-    x, y = box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2
+    x = box["x"] + 0.75 * box["width"]
+    y = box["y"] + box["height"] / 2
     top = page.evaluate("scrollY")
     touch(page, *((x, y - 12 * i) for i in range(9)))
     until(page, f"scrollY > {top} + 40")
@@ -973,7 +1014,9 @@ def test_a_swipe_up_scrolls_and_moves_no_slider(visit, served):
 
 
 def test_numbers_steps_and_surprises(visit, served, model):
-    """A typed number moves the slider, what is none is put back, a large one ends where the slider does; Shift makes coarse steps; 0 resets one."""
+    """A typed number moves the slider, what is none is put back, a large one ends where the slider does;
+    Shift makes coarse steps; 0 resets one.
+    """
     page = visit(served)
     field = page.get_by_role("textbox", name="Smile, in sigmas")
     field.fill("-1,25")
@@ -1017,7 +1060,9 @@ def test_show_me_moves_the_first_slider(visit, served):
 
 
 def test_own_sliders_outlive_undo_and_reload(visit, static, drawn):
-    """Removed and undone, the slider is back with its value; loaded again, the page has it where it was, and its link says that it cannot carry it."""
+    """Removed and undone, the slider is back with its value; loaded again, the page has it where it was, and
+    its link says that it cannot carry it.
+    """
     page = visit(static)
     page.get_by_role("tab", name="Make a slider").click()
     page.set_input_files("#drop-with input", drawn[:2])
@@ -1059,7 +1104,9 @@ def test_a_server_that_is_gone_can_be_tried_again(visit, served):
 
 
 def test_a_place_that_does_not_work_can_be_left(visit, served):
-    """The model that a person moved into the browser fails to load the next time: one button leads back to the server."""
+    """The model that a person moved into the browser fails to load the next time: one button leads back to
+    the server.
+    """
     page = ready(visit(served, broken=True))
     page.evaluate("localStorage.setItem('place', 'local')")
     page.route("**/js/worker.js", lambda route: route.abort())
@@ -1101,7 +1148,9 @@ def test_a_page_opened_from_the_disk_says_what_to_do(browser, built):
 
 
 def test_messages_lie_on_dialogs(visit, static, tmp_path):
-    """A refusal inside a dialog is on top of it and can be dismissed; an unfinished trio of clicks ends with the dialog."""
+    """A refusal inside a dialog is on top of it and can be dismissed; an unfinished trio of clicks ends with
+    the dialog.
+    """
     page = visit(static)
     photograph(600, tmp_path / "face.jpg")
     upload(page, tmp_path / "face.jpg")
@@ -1136,7 +1185,9 @@ def test_only_the_photograph_that_is_shown_is_held(visit, static, astronaut, dra
 
 
 def test_a_large_photograph_is_sent_small(visit, served, tmp_path):
-    """5000 pixels a side, several megabytes: what is sent is less than 1 MB, the face is found where it is, and the file that is saved is whole."""
+    """5000 pixels a side, several megabytes: what is sent is less than 1 MB, the face is found where it is,
+    and the file that is saved is whole.
+    """
     large = Image.fromarray(skimage.data.astronaut()).resize((5000, 5000), Image.Resampling.BICUBIC)
     large.save(path := tmp_path / "large.jpg", quality=97)
     assert path.stat().st_size > 2e6
@@ -1166,7 +1217,9 @@ def test_a_large_photograph_is_sent_small(visit, served, tmp_path):
 
 
 def test_tracks_are_seen_in_forced_colours(visit, served):
-    """The rail has an outline, and the bar, the band where faces lie and the rest of the rail are three colours."""
+    """The rail has an outline, and the bar, the band where faces lie and the rest of the rail are three
+    colours.
+    """
     page = visit(served, forced_colors="active")
     page.get_by_role("textbox", name="Smile, in sigmas").fill("0.5")
     page.keyboard.press("Enter")
@@ -1178,7 +1231,8 @@ def test_tracks_are_seen_in_forced_colours(visit, served):
         "track => ['--band-from', '--band-to'].map((name) => parseFloat(track.style.getPropertyValue(name)))"
     )
     low, high = (9 + (shot.shape[1] - 18) * edge / 100 for edge in edges)
-    inside, outside = int(low + 6), int(low - 6) if low > 20 else int(high + 6)
+    inside = int(low + 6)
+    outside = int(low - 6) if low > 20 else int(high + 6)
     bar = (
         int(
             9
@@ -1194,7 +1248,9 @@ def test_tracks_are_seen_in_forced_colours(visit, served):
 
 
 def test_steps_are_shown_and_lead_back(visit, served):
-    """Three steps make four pictures, which differ; the second leads back to its state, and the last one forth again."""
+    """Three steps make four pictures, which differ; the second leads back to its state, and the last one
+    forth again.
+    """
     page = visit(served)
     for strength in (1, 2):
         slide(page, "Glasses", "Eyeglasses", strength)

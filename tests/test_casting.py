@@ -29,7 +29,9 @@ def test_matching_takes_no_unknown_label():
 
 
 def test_cast_takes_the_best_of_each_group(rng):
-    """With as many rivals as there are rows, the best row of all; with one rival, a permutation; never a row twice."""
+    """With as many rivals as there are rows, the best row of all; with one rival, a permutation; never a row
+    twice.
+    """
     rows = np.arange(100, 160)
     assert cast(rows, 1, 60, lambda some: np.abs(some - 137), rng).tolist() == [137]
     assert sorted(cast(rows, 60, 1, lambda some: some, rng)) == rows.tolist()

@@ -29,7 +29,9 @@ def scripts() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["slurm.sh", "sky.yaml", "kubernetes.yaml"])
 def test_an_example_says_what_the_programs_understand(name):
-    """Bash reads it; each torchrun line parses with torchrun's own parser; each module and each DVC stage named exists; paths are those of dvc.yaml."""
+    """Bash reads it; each torchrun line parses with torchrun's own parser; each module and each DVC stage
+    named exists; paths are those of dvc.yaml.
+    """
     script = scripts()[name]
     done = subprocess.run(
         [shutil.which("bash"), "-n"], input=script, capture_output=True, text=True, check=False
@@ -55,7 +57,9 @@ def test_an_example_says_what_the_programs_understand(name):
 
 
 def test_the_hosts_of_kubernetes_find_each_other():
-    """Pod i of an indexed job is called after it, under the subdomain of a headless service that selects its pods."""
+    """Pod i of an indexed job is called after it, under the subdomain of a headless service that selects its
+    pods.
+    """
     service, job = yaml.safe_load_all((CLUSTERS / "kubernetes.yaml").read_text(encoding="utf-8"))
     pod = job["spec"]["template"]["spec"]
     assert (

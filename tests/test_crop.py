@@ -38,7 +38,9 @@ def ruler(width: int = 178, height: int = 218) -> Image.Image:
 
 
 def test_the_box_is_cut_where_it_should_be():
-    """Pixel (i, j) of the crop is the mean of a 148 / 64 pixel cell: its red is 15 + (j + 1/2) 148 / 64 - 1/2, its green the same from 35."""
+    """Pixel (i, j) of the crop is the mean of a 148 / 64 pixel cell: its red is 15 + (j + 1/2) 148 / 64 -
+    1/2, its green the same from 35.
+    """
     face = decode.face(jpeg(ruler(), subsampling=0, quality=100), CELEBA).astype(float)
     centres = (np.arange(64) + 0.5) * 148 / 64 - 0.5
     inner = slice(3, -3)  # the filter's window is cut at the border of the box
@@ -66,10 +68,8 @@ def test_downscaling_antialiases():
 
 def test_fast_and_careful_decoding_agree(rng):
     content = jpeg(ruler(), subsampling=2)
-    fast, careful = (
-        np.asarray(decode.decode(content, WHOLE)[0]).astype(int),
-        np.asarray(decode.read(content)[0]).astype(int),
-    )
+    fast = np.asarray(decode.decode(content, WHOLE)[0]).astype(int)
+    careful = np.asarray(decode.read(content)[0]).astype(int)
     assert abs(fast - careful).max() <= 2
 
 
@@ -79,7 +79,8 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
     smooth = Image.fromarray(rng.integers(0, 256, (16, 14, 3), dtype=np.uint8)).resize(
         (178, 218), Image.Resampling.BICUBIC
     )
-    content, geometry = jpeg(smooth, subsampling=0), CELEBA.model_copy(update={"size": side})
+    content = jpeg(smooth, subsampling=0)
+    geometry = CELEBA.model_copy(update={"size": side})
     picture, box = decode.decode(content, geometry)
     assert picture.size == (-(-178 // shrink), -(-218 // shrink))
     assert box == tuple(edge / shrink for edge in CELEBA.box)
@@ -92,7 +93,9 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
 
 @pytest.mark.parametrize("kind", ["grayscale", "CMYK", "png", "rgba", "palette", "16 bit"])
 def test_unusual_pictures_are_read(kind):
-    image, expected, buffer = ruler(), np.asarray(ruler()).astype(int), io.BytesIO()
+    image = ruler()
+    expected = np.asarray(ruler()).astype(int)
+    buffer = io.BytesIO()
     if kind == "png":
         image.save(buffer, "PNG")
     elif kind == "rgba":
@@ -156,7 +159,9 @@ def make_crop(max_rejects: int, rows: int = 1000) -> crop.Crop:
 
 
 def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
-    """Row i of the table is image i, though faces before it were refused; a label row without image is a reject, an image without row is ignored."""
+    """Row i of the table is image i, though faces before it were refused; a label row without image is a
+    reject, an image without row is ignored.
+    """
     members = {}
     for number in range(9):
         shade = Image.new("RGB", (178, 218), (20 * number,) * 3)
@@ -177,7 +182,9 @@ def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
 
 
 def test_faces_in_several_files_are_the_same_faces(tmp_path, monkeypatch):
-    """Counted without the refused ones, which fall at the end of a file and in the middle of one; what opens them does not see how they lie."""
+    """Counted without the refused ones, which fall at the end of a file and in the middle of one; what opens
+    them does not see how they lie.
+    """
     members = {f"{number}.jpg": jpeg(ruler().rotate(5 * number)) for number in range(9)} | {
         "2.jpg": b"",
         "4.jpg": b"x",
@@ -267,7 +274,8 @@ def test_labels_are_read_as_bytes_and_anything_else_is_named(tmp_path):
 
 def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(annotations, "CHUNK", 7)
-    path, labels = tmp_path / "labels.csv", rng.integers(-1, 2, (20, 3))
+    path = tmp_path / "labels.csv"
+    labels = rng.integers(-1, 2, (20, 3))
     splits = rng.choice(annotations.SPLITS, 20)
     writer.write_labels(
         path,
@@ -396,7 +404,9 @@ def matrix_profile(red, green, blue) -> bytes:
 
 
 def test_a_colour_profile_is_converted_to_srgb():
-    """Pure red, green and blue of a display with Adobe RGB's primaries lie outside sRGB or at its edge; grays stay what they are."""
+    """Pure red, green and blue of a display with Adobe RGB's primaries lie outside sRGB or at its edge; grays
+    stay what they are.
+    """
     wide = matrix_profile((0.6484, 0.3309), (0.2302, 0.7015), (0.1559, 0.0660))  # adapted to D50
     gray = Image.new("RGB", (64, 64), (128, 128, 128))
     found = np.asarray(decode.read(saved(gray, "PNG", icc_profile=wide))[0])[32, 32].astype(int)
@@ -451,7 +461,9 @@ def test_a_reason_holds_no_address():
 
 
 def test_pictures_of_celebas_shape_are_cut_by_its_box_whatever_their_size(tmp_path):
-    """auto: 356 x 436 and 178 x 218 give the same crop; where all are CelebA's own size, the box itself is written down."""
+    """auto: 356 x 436 and 178 x 218 give the same crop; where all are CelebA's own size, the box itself is
+    written down.
+    """
     small = ruler()
     large = small.resize((356, 436), Image.Resampling.BICUBIC)
     expected = decode.face(jpeg(small, subsampling=0), CELEBA).astype(int)

@@ -1,4 +1,4 @@
-"""The diffusion model of codes against planted distributions of codes."""
+"""The diffusion prior against planted distributions of codes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from faces.latents import diffusion
 from faces.latents.diffusion import Diffusion
-from faces.latents.mixture import Axes
+from faces.latents.pca import gaussian_of_codes
 
 CPU = torch.device("cpu")
 
@@ -24,18 +24,33 @@ class OfGaussian(torch.nn.Module):
 
 
 def test_the_walk_ends_at_the_distribution_that_the_denoiser_knows(rng):
-    """For a Gaussian of deviation s the way is known: x at level sigma is x_0 sqrt(s^2 + sigma^2), so noise of variance 1 ends at s / sqrt(1 + (s / 20)^2)."""
+    """For a Gaussian of deviation s, x at level sigma is x_0 sqrt(s^2 + sigma^2), so the end of the walk is
+    known.
+
+    Noise of variance 1 + sigma_max^2 ends at s sqrt((1 + sigma_max^2) / (s^2 + sigma_max^2)).
+    """
     deviations = torch.tensor([0.2, 1.0, 1.5])
     noise = torch.from_numpy(rng.standard_normal((200, 3)).astype(np.float32))
-    expected = noise * deviations / (1 + (deviations / diffusion.HIGHEST).square()).sqrt()
+    start = 1 + diffusion.SIGMA_MAX**2
+    expected = noise * deviations * (start / (deviations.square() + diffusion.SIGMA_MAX**2)).sqrt()
     torch.testing.assert_close(diffusion.walk(OfGaussian(deviations), noise), expected, atol=0.02, rtol=0.02)
 
 
-def test_an_untrained_denoiser_errs_by_one_at_every_level(rng):
+def test_an_untrained_denoiser_has_loss_one(rng):
+    """On codes of unit variance, at every noise level: it leaves sigma^2 / (1 + sigma^2) of the variance."""
     codes = torch.from_numpy(rng.standard_normal((4000, 6)).astype(np.float32))
     denoiser = diffusion.Denoiser(6)
     assert diffusion.held_out(denoiser, codes) == pytest.approx(1, abs=0.03)
     assert diffusion.held_out(denoiser, codes) == diffusion.held_out(denoiser, codes)
+
+
+def test_samples_of_a_gaussian_keep_its_variance(rng):
+    """32 numbers with deviations from 2 to 0.2: .9 to 1.1 of the total variance."""
+    deviations = np.linspace(2, 0.2, 32)
+    codes = (rng.standard_normal((3000, 32)) * deviations).astype(np.float32)
+    gaussian = gaussian_of_codes(codes[:2500], 32, 0)
+    drawn = Diffusion.fit(gaussian, codes[:2500], codes[2500:], 300, 1, CPU).sample(1000, rng)
+    assert drawn.var(0).sum() / np.square(deviations).sum() == pytest.approx(1, abs=0.1)
 
 
 def test_the_network_is_told_the_noise_level(rng):
@@ -48,11 +63,14 @@ def test_the_network_is_told_the_noise_level(rng):
 
 
 def test_samples_fall_into_planted_clusters(rng):
-    """Three clusters in four dimensions, of unequal size and width: their shares, places and widths come back, and hardly anything between them."""
+    """Three clusters in four dimensions, of unequal size and width: their shares, places and widths come
+    back, and hardly anything between them.
+    """
     centres = np.array([[-6.0, 0, 0, 0], [6.0, 0, 0, 0], [0.0, 9, 0, 3]])
-    widths, which = np.array([1.0, 0.5, 1.0]), rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
+    widths = np.array([1.0, 0.5, 1.0])
+    which = rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
     codes = (centres[which] + rng.normal(0, 1, (4000, 4)) * widths[which, None]).astype(np.float32)
-    axes = Axes.of(codes, 4, 0)
+    axes = gaussian_of_codes(codes, 4, 0)
     drawn = Diffusion.fit(axes, codes[:3500], codes[3500:], 800, 1, CPU).sample(2000, rng)
     distances = np.linalg.norm(drawn[:, None] - centres, axis=2)
     nearest = distances.argmin(1)
@@ -64,12 +82,14 @@ def test_samples_fall_into_planted_clusters(rng):
 
 
 def test_guidance_keeps_samples_to_where_codes_lie(rng):
-    """A thin ring in a plane, which a network this young still smears: guided samples lie nearer to it, and all around it."""
+    """A thin ring in a plane, which a network this young still smears: guided samples lie nearer to it, and
+    all around it.
+    """
     angles = rng.uniform(0, 2 * np.pi, 4000)
     codes = (np.stack([np.cos(angles), np.sin(angles)], 1) * 3 + rng.normal(0, 0.05, (4000, 2))).astype(
         np.float32
     )
-    fitted = Diffusion.fit(Axes.of(codes, 2, 0), codes[:3500], codes[3500:], 400, 1, CPU)
+    fitted = Diffusion.fit(gaussian_of_codes(codes, 2, 0), codes[:3500], codes[3500:], 400, 1, CPU)
     plain, guided = (fitted.sample(2000, np.random.default_rng(1), guidance) for guidance in (1.0, 1.5))
     off = [np.abs(np.linalg.norm(found, axis=1) - 3).mean() for found in (plain, guided)]
     assert off[1] < 0.8 * off[0]
@@ -78,7 +98,7 @@ def test_guidance_keeps_samples_to_where_codes_lie(rng):
     )
 
 
-def test_what_guides_is_a_younger_self_that_denoises_worse(rng):
+def test_what_guides_is_an_early_self_that_denoises_worse(rng):
     codes = torch.from_numpy(rng.standard_normal((600, 4)).astype(np.float32)) * torch.tensor(
         [3.0, 0.1, 0.1, 0.1]
     )
@@ -88,21 +108,22 @@ def test_what_guides_is_a_younger_self_that_denoises_worse(rng):
 
 def test_what_lies_beyond_the_axes_is_drawn_as_noise(rng):
     codes = (rng.normal(0, 1, (3000, 8)) * [6, 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]).astype(np.float32)
-    drawn = Diffusion.fit(Axes.of(codes, 2, 0), codes, codes[:300], 300, 1, CPU).sample(3000, rng)
+    drawn = Diffusion.fit(gaussian_of_codes(codes, 2, 0), codes, codes[:300], 300, 1, CPU).sample(3000, rng)
     np.testing.assert_allclose(drawn.std(0), [6, 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], rtol=0.2)
 
 
-def test_held_out_codes_keep_it_from_learning_codes_by_heart(rng):
-    """Of 24 codes a network of this size would sooner or later know every number; new ones must not be copies of them."""
+def test_held_out_codes_keep_it_from_memorising(rng):
+    """A network of this size could memorise 24 codes; its samples must not be copies of them."""
     codes, held = (rng.normal(0, 1, (count, 16)).astype(np.float32) for count in (24, 400))
-    drawn = Diffusion.fit(Axes.of(codes, 16, 0), codes, held, 500, 1, CPU).sample(100, rng)
+    drawn = Diffusion.fit(gaussian_of_codes(codes, 16, 0), codes, held, 500, 1, CPU).sample(100, rng)
     nearest = np.linalg.norm(drawn[:, None] - codes, axis=2).min(1)
     assert np.median(nearest) > 0.4 * np.median(np.linalg.norm(held[:, None] - codes, axis=2).min(1))
 
 
 def test_the_same_seed_draws_the_same_codes(rng):
     codes = rng.normal(0, 1, (300, 5)).astype(np.float32)
-    axes, state = Axes.of(codes, 5, 0), torch.get_rng_state()
+    axes = gaussian_of_codes(codes, 5, 0)
+    state = torch.get_rng_state()
     first, second, other = (
         Diffusion.fit(axes, codes, codes[:50], 40, seed, CPU).sample(20, np.random.default_rng(1))
         for seed in (1, 1, 2)
@@ -114,5 +135,5 @@ def test_the_same_seed_draws_the_same_codes(rng):
 
 def test_codes_that_are_all_alike_are_drawn_as_they_are(rng):
     codes = np.full((50, 4), 3.0, np.float32)
-    drawn = Diffusion.fit(Axes.of(codes, 4, 0), codes, codes[:5], 20, 1, CPU).sample(10, rng)
+    drawn = Diffusion.fit(gaussian_of_codes(codes, 4, 0), codes, codes[:5], 20, 1, CPU).sample(10, rng)
     np.testing.assert_allclose(drawn, 3.0, atol=1e-3)

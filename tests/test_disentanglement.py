@@ -1,4 +1,6 @@
-"""Scores of disentanglement against codes of which the answer is known: the golden cases of disentanglement_lib, and some by hand."""
+"""Scores of disentanglement against codes of which the answer is known: the golden cases of
+disentanglement_lib, and some by hand.
+"""
 
 import numpy as np
 import pytest
@@ -53,6 +55,16 @@ def test_a_code_that_says_everything_twice(factors):
     assert dci(table)[0] >= 0.9
 
 
+def test_importances_do_not_depend_on_how_rare_an_attribute_is(rng):
+    """Two numbers that each tell one attribute, of half and of a twentieth of the faces: DCI weighs both
+    alike.
+    """
+    labels = np.stack([rng.random(4000) < 0.5, rng.random(4000) < 0.05], 1) * 2 - 1
+    codes = labels + 0.01 * rng.standard_normal((4000, 2))
+    table, _ = importances(codes, labels, (codes, labels), penalty=0.02)
+    assert table[0, 0] == pytest.approx(table[1, 1], rel=0.01)
+
+
 def test_dci_of_tables():
     assert dci(5 * np.eye(10)) == pytest.approx((1, 1))
     assert dci(np.vstack([5 * np.eye(5), 5 * np.eye(5)])) == pytest.approx(
@@ -73,7 +85,9 @@ def _bits(share: float) -> float:
 
 
 def test_mutual_information_by_hand():
-    """One number equal to the label, one cut in half by it, one blind: ln 2, 0.5 ln 2 with half the faces undecided, 0."""
+    """One number equal to the label, one cut in half by it, one blind: ln 2, 0.5 ln 2 with half the faces
+    undecided, 0.
+    """
     labels = np.array([[1], [1], [1], [1], [-1], [-1], [-1], [-1], [0]])
     codes = np.array(
         [[1, 2, 0], [1, 2, 1], [1, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [0, 2, 1]],
@@ -86,7 +100,8 @@ def test_mutual_information_by_hand():
 
 
 def test_squared_correlations_equal_numpy(rng):
-    codes, labels = rng.standard_normal((300, 4)), rng.choice([-1, 0, 1], (300, 2))
+    codes = rng.standard_normal((300, 4))
+    labels = rng.choice([-1, 0, 1], (300, 2))
     codes[:, 0] += labels[:, 0]
     codes[:, 3] = 5
     table = squared_correlations(codes, labels)
@@ -97,7 +112,8 @@ def test_squared_correlations_equal_numpy(rng):
 
 
 def test_single_aurocs_equal_the_curve_with_ties_and_unknown_labels(rng):
-    codes, labels = rng.integers(0, 5, (400, 3)).astype(np.float32), rng.choice([-1, 0, 1], (400, 3))
+    codes = rng.integers(0, 5, (400, 3)).astype(np.float32)
+    labels = rng.choice([-1, 0, 1], (400, 3))
     codes[:, 0] -= labels[:, 0]
     labels[:, 1] = np.abs(labels[:, 1])
     table = single_aurocs(codes, labels)
@@ -110,7 +126,9 @@ def test_single_aurocs_equal_the_curve_with_ties_and_unknown_labels(rng):
 
 
 def test_auroc_gap_counts_only_what_is_told(rng):
-    """Label 0 is told by one number alone, label 1 by two alike, label 2 by none: gaps of about .5, 0, and not counted."""
+    """Label 0 is told by one number alone, label 1 by two alike, label 2 by none: gaps of about .5, 0, and
+    not counted.
+    """
     labels = rng.choice([-1, 1], (5000, 3))
     codes = np.stack(
         [labels[:, 0], labels[:, 1], labels[:, 1], rng.standard_normal(5000)], 1
@@ -125,7 +143,9 @@ def test_gaps_of_one_number_are_its_own_entries():
 
 
 def test_scores_of_a_code_that_is_its_attributes(rng):
-    """Two code numbers that are the labels themselves, and two of noise: every score near 1, the gap near 1/2 for each of the two."""
+    """Two code numbers that are the labels themselves, and two of noise: every score near 1, the gap near 1/2
+    for each of the two.
+    """
     labels = rng.choice([-1, 1], (2000, 2)).astype(np.int8)
     codes = np.hstack([labels, rng.standard_normal((2000, 2))]) + 1e-3 * rng.standard_normal((2000, 4))
     settings = Settings(faces=2000, longest=64, bins=20, penalty=0.02, floor=0.75)

@@ -1,6 +1,8 @@
-"""Many processes, one run: what two compute is what one computes, a run changes hands between them, and no row is lost or done twice.
+"""Many processes, one run: what two compute is what one computes, a run changes hands between them, and no
+row is lost or done twice.
 
-Processes talk by gloo on this machine's CPU; two of them stand for two devices, and two network namespaces for two hosts.
+Processes talk by gloo on this machine's CPU; two of them stand for two devices, and two network namespaces
+for two hosts.
 """
 
 import os
@@ -43,7 +45,9 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def prepare(place: Path, params: dict, faces: int) -> Path:
-    """A folder with crops, whose pictures have no two equal pixels for a pooling to choose from, and params of narrow models."""
+    """A folder with crops, whose pictures have no two equal pixels for a pooling to choose from, and params
+    of narrow models.
+    """
     rng = np.random.default_rng(0)
     write_crops(place / "data" / "crops", faces, rng)
     images = np.load(place / "data" / "crops" / "images.npy")
@@ -107,7 +111,8 @@ def kill_when(process: subprocess.Popen, reached) -> None:
 
 def apart(folder: Path, other: Path) -> float:
     """Distance of two models' weights and running statistics, as a share of their length."""
-    ours, theirs = load_file(folder / "model.safetensors"), load_file(other / "model.safetensors")
+    ours = load_file(folder / "model.safetensors")
+    theirs = load_file(other / "model.safetensors")
     assert ours.keys() == theirs.keys()
     a, b = (
         np.concatenate([weights[key].ravel().astype(np.float64) for key in ours])
@@ -117,7 +122,9 @@ def apart(folder: Path, other: Path) -> float:
 
 
 def test_a_step_is_the_same_on_two_processes(tmp_path, params):
-    """Of every model, at six moments of its budget: gradients, running statistics and logs agree to 1e-3 in float32 (measured: 5e-5)."""
+    """Of every model, at six moments of its budget: gradients, running statistics and logs agree to 1e-3 in
+    float32 (measured: 5e-5).
+    """
     prepare(tmp_path, params, 64)
     program = ["-m", "tests.dealt_steps", str(tmp_path)]
     for process in [start(tmp_path, launcher, program) for launcher in ([sys.executable], TWO)]:
@@ -136,7 +143,9 @@ def test_a_step_is_the_same_on_two_processes(tmp_path, params):
 
 
 def test_a_run_changes_hands(place):
-    """Two processes, killed; one goes on, killed; two finish: the weights are those of one undisturbed process to 1e-3 (measured: 5e-5)."""
+    """Two processes, killed; one goes on, killed; two finish: the weights are those of one undisturbed
+    process to 1e-3 (measured: 5e-5).
+    """
     for launcher, at_least in ((TWO, 25), ([sys.executable], 60)):
         run = start(place, launcher, ["-m", *TRAIN], FACES_CHECKPOINT_SECONDS="0")
         kill_when(
@@ -157,7 +166,8 @@ def test_a_run_changes_hands(place):
 
 
 def test_shards_are_encoded_once_each_though_killed(place, tmp_path, params):
-    """Killed after some shards, continued by two processes: those shards are not done again, and the bytes are those of one undisturbed process.
+    """Killed after some shards, continued by two processes: those shards are not done again, and the bytes
+    are those of one undisturbed process.
 
     That one has all faces in one file, the others in several.
     """
@@ -230,7 +240,9 @@ def hosts():
 
 
 def test_two_hosts_meet_by_rendezvous(hosts, place):
-    """A host each in a network of its own, torchrun on both with one endpoint: they train one model, the one that one process trains."""
+    """A host each in a network of its own, torchrun on both with one endpoint: they train one model, the one
+    that one process trains.
+    """
     runs = []
     for name, address, interface in hosts:
         join = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "faces"]
@@ -262,7 +274,8 @@ def test_every_row_is_dealt_to_one_rank(monkeypatch):
         assert len(shards) <= encode.SHARDS
         assert all(rows.start % batch == 0 for rows in shards), "a batch of one process is a batch of many"
         monkeypatch.setenv("WORLD_SIZE", str(size))
-        every, dealt = np.arange(count), []
+        every = np.arange(count)
+        dealt = []
         for rank in range(size):
             monkeypatch.setenv("RANK", str(rank))
             dealt += [every[rows] for rows in distributed.own(shards)]
@@ -276,10 +289,8 @@ def shard(folder: Path, rows: slice, numbers: np.ndarray) -> None:
 
 
 def test_shards_that_do_not_fit_are_refused(tmp_path):
-    shards, codes = (
-        [slice(0, 4), slice(4, 8)],
-        {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")},
-    )
+    shards = [slice(0, 4), slice(4, 8)]
+    codes = {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")}
     for rows in shards:
         shard(tmp_path, rows, np.arange(8)[rows])
     encode.merge(tmp_path, shards, codes)
@@ -336,7 +347,8 @@ def test_groups_that_would_be_torn_apart_are_refused():
 @pytest.mark.parametrize("draw", [distributed.normal, distributed.uniform])
 def test_a_row_gets_the_same_draw_however_many_processes(like, draw):
     torch.manual_seed(3)
-    whole, after = draw(like), draw(like)
+    whole = draw(like)
+    after = draw(like)
     for rank in range(2):
         torch.manual_seed(3)
         with distributed.dealt(rank, 2):

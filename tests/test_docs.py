@@ -11,6 +11,9 @@ import networkx
 import pytest
 import yaml
 
+import facemorph
+from facemorph import cli
+from faces import models
 from ops import preset
 from stages.check import check
 from tests.conftest import ROOT
@@ -91,7 +94,9 @@ def test_presets_are_applied_as_written(path, params):
 
 @each_document
 def test_experiments_set_keys_that_exist_to_good_values(path, params):
-    """Several values after a comma are a queue. What a source that is not here offers is asked of the drawn faces."""
+    """Several values after a comma are a queue. What a source that is not here offers is asked of the drawn
+    faces.
+    """
     for command in commands(path):
         words = shlex.split(command.partition("dvc exp run ")[2], comments=True)
         changes = dict(word.split("=", 1) for word in words if "=" in word)
@@ -156,6 +161,32 @@ def test_the_map_has_every_folder_of_the_library():
             path.name for path in (ROOT / place).iterdir() if path.is_dir() and not path.name.startswith("_")
         }
         assert folders <= set(re.findall(r"(\w+)/", drawn)), place
+
+
+def test_the_runtime_is_called_as_it_is_written():
+    """Names that the example imports, and every command as its parser reads it."""
+    page = ROOT / "docs/python.md"
+    (example,) = blocks(page, "python")
+    imported = [
+        name.name
+        for node in ast.parse(example).body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    ]
+    assert set(imported) <= set(facemorph.__all__) and imported
+    lines = [line for path in DOCUMENTS for line in commands(path) if line.startswith("python -m facemorph ")]
+    assert len(lines) >= 6
+    for line in lines:
+        cli.parser().parse_args(shlex.split(line, comments=True)[3:])
+
+
+def test_a_model_of_ones_own_has_the_methods_that_the_contract_asks_for():
+    (example,) = blocks(ROOT / "docs/experiments.md", "python")
+    (model,) = [
+        node for node in ast.parse(example).body if isinstance(node, ast.ClassDef) and node.name == "Model"
+    ]
+    methods = {node.name for node in model.body if isinstance(node, ast.FunctionDef)}
+    assert models.Model.__abstractmethods__ <= methods
 
 
 def test_the_introduction_is_short():

@@ -1,6 +1,7 @@
 """The pipeline as DVC sees it: what dvc.yaml says must be what the code does.
 
-DVC does not follow imports, so a file that is imported but not listed can change without anything being run again.
+DVC does not follow imports, so a file that is imported but not listed can change without anything being run
+again.
 """
 
 import ast
@@ -47,8 +48,11 @@ def imports(file: Path) -> set[Path]:
 
 
 def closure(file: Path) -> set[str]:
-    """`file` and all that it imports, directly or not, relative to the root; empty package files are left out."""
-    seen, waiting = set(), {file}
+    """`file` and all that it imports, directly or not, relative to the root; empty package files are left
+    out.
+    """
+    seen = set()
+    waiting = {file}
     while waiting:
         path = waiting.pop()
         seen.add(path)
@@ -117,7 +121,9 @@ def test_cmd_says_inputs_then_outputs(stage):
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "check"])
 def test_params_are_those_that_the_stage_reads(stage):
-    """dvc.yaml lists the keys of the stage's `Params`, narrowed to the chosen model and source; check reads the whole file as a dep."""
+    """dvc.yaml lists the keys of the stage's `Params`, narrowed to the chosen model and source; check reads
+    the whole file as a dep.
+    """
     listed = {
         entry.replace(".${model}", "").replace(".${data.source}", "")
         for entry in STAGES[stage].get("params", [])
@@ -138,7 +144,9 @@ def leaves(keys: Iterable[str]) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_run_cache_sees_every_param(stage):
-    """DVC leaves keys called `size` and `nfiles` out of the hash under which it keeps runs, in params too: two sizes would count as one run."""
+    """DVC leaves keys called `size` and `nfiles` out of the hash under which it keeps runs, in params too:
+    two sizes would count as one run.
+    """
     for entry in STAGES[stage].get("params", []):
         value = PARAMS
         for key in entry.replace(".${model}", "").replace(".${data.source}", "").split("."):
@@ -182,7 +190,9 @@ def test_params_hold_every_source(name, params):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_costly_stages_keep_the_run_cache(stage):
-    """`cache: false`, `persist` and `always_changed` switch it off; only the stages of small metrics and of the inputs' fingerprint may."""
+    """`cache: false`, `persist` and `always_changed` switch it off; only the stages of small metrics and of
+    the inputs' fingerprint may.
+    """
     options = [
         option
         for out in STAGES[stage]["outs"]

@@ -52,7 +52,9 @@ def pose(codes: np.ndarray, labels: np.ndarray, settings: Settings = SETTINGS) -
 def confounded(
     rng: np.random.Generator, n: int, dims: int, lift: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels a and b (n, 2) with P(a | b) = 1/2 +- lift; codes (n, D) = effects of both + unit noise; the effects (2, D) of a flip, of length 2, orthogonal."""
+    """Labels a and b (n, 2) with P(a | b) = 1/2 +- lift; codes (n, D) = effects of both + unit noise; the
+    effects (2, D) of a flip, of length 2, orthogonal.
+    """
     effects = 2 * np.eye(2, dims)
     b = rng.random(n) < 0.5
     a = rng.random(n) < np.where(b, 0.5 + lift, 0.5 - lift)
@@ -68,8 +70,12 @@ def slopes(labels: np.ndarray) -> np.ndarray:
 
 
 def test_mean_difference_recovers_a_planted_direction(rng):
-    """n codes at +-d/2 along v: the estimate's squared error is 4 D / n in expectation, and the projection's AUROC is Phi(d / sqrt 2)."""
-    n, dims, d = 20_000, 32, 1.5
+    """n codes at +-d/2 along v: the estimate's squared error is 4 D / n in expectation, and the projection's
+    AUROC is Phi(d / sqrt 2).
+    """
+    n = 20_000
+    dims = 32
+    d = 1.5
     v = np.eye(dims)[3] * d
     labels = rng.choice([-1, 1], (n, 1)).astype(np.int8)
     codes = (rng.standard_normal((n, dims)) + labels * v / 2).astype(np.float32)
@@ -80,7 +86,9 @@ def test_mean_difference_recovers_a_planted_direction(rng):
 
 
 def test_mean_difference_carries_the_confounder_as_theory_says(rng):
-    """E D_a = beta_a + Cov(a, b) / Var(a) beta_b: with P(a | b) = .5 +- .3, b is .6 more common among the faces with a; the error is sqrt(4 D / n)."""
+    """E D_a = beta_a + Cov(a, b) / Var(a) beta_b: with P(a | b) = .5 +- .3, b is .6 more common among the
+    faces with a; the error is sqrt(4 D / n).
+    """
     codes, labels, effects = confounded(rng, 40_000, 16, 0.3)
     found = mean_difference(pose(codes, labels)).vectors[0]
     assert found @ effects[1] / 4 == pytest.approx(0.6, abs=0.02)
@@ -109,7 +117,9 @@ def test_partial_equals_least_squares_on_the_full_matrix(rng, centre):
 
 
 def test_partial_uses_faces_whose_other_labels_are_unknown(rng):
-    """Labels hidden at random: available cases keep the estimate unbiased, where taking unknown for absent would not."""
+    """Labels hidden at random: available cases keep the estimate unbiased, where taking unknown for absent
+    would not.
+    """
     codes, labels, effects = confounded(rng, 40_000, 16, 0.3)
     hidden = np.where(rng.random(labels.shape) < 0.4, 0, labels).astype(np.int8)
     np.testing.assert_allclose(partial(pose(codes, hidden)).vectors, effects, atol=0.09)
@@ -119,7 +129,9 @@ def test_partial_uses_faces_whose_other_labels_are_unknown(rng):
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_face_that_is_there_twice_counts_as_one(rng, name):
-    """Twice the same codes: the same direction, and halves that agree no better, since no face has a copy in the other half."""
+    """Twice the same codes: the same direction, and halves that agree no better, since no face has a copy in
+    the other half.
+    """
     codes, labels, _ = confounded(rng, 600, 6, 0.3)
     settings = SETTINGS.model_copy(
         update={
@@ -150,7 +162,9 @@ def test_a_face_that_is_there_twice_counts_as_one(rng, name):
 
 @pytest.mark.parametrize("n, agree, same, ridge", [(400, 0.95, True, 0.3), (20_000, 0.8, False, 0.0)])
 def test_partial_chooses_the_ridge_that_the_valid_faces_ask_for(rng, n, agree, same, ridge):
-    """Few faces, twin labels of one effect: telling the twins apart is noise, and a ridge is nearer. Many faces, effects at right angles: none is nearer."""
+    """Few faces, twin labels of one effect: telling the twins apart is noise, and a ridge is nearer. Many
+    faces, effects at right angles: none is nearer.
+    """
     a = rng.choice([-1, 1], 2 * n)
     labels = np.stack([a, np.where(rng.random(2 * n) < agree, a, -a)], 1).astype(np.int8)
     effects = np.ones((2, 20)) if same else np.kron(np.eye(2), np.ones(10))
@@ -170,7 +184,9 @@ def test_partial_chooses_the_ridge_that_the_valid_faces_ask_for(rng, n, agree, s
 
 
 def test_partial_warns_where_labels_nearly_fix_one_another(rng):
-    """Twins that differ on 2% of the faces: phi = .96, so the inflation is 1 / (1 - .96^2) = 12.8; c stands alone."""
+    """Twins that differ on 2% of the faces: phi = .96, so the inflation is 1 / (1 - .96^2) = 12.8; c stands
+    alone.
+    """
     a = rng.choice([-1, 1], 20_000)
     labels = np.stack([a, np.where(rng.random(20_000) < 0.02, -a, a), rng.choice([-1, 1], 20_000)], 1).astype(
         np.int8
@@ -191,7 +207,9 @@ def test_labels_that_fix_one_another_have_infinite_inflation_and_the_directions_
 
 
 def test_label_statistics_by_hand():
-    """a and b known together on four faces: with a, b is there once in two; without, never. Var(a) = 1/4, Var(b) = 3/16, Cov = 1/8; phi = 1 / sqrt 3."""
+    """a and b known together on four faces: with a, b is there once in two; without, never. Var(a) = 1/4,
+    Var(b) = 3/16, Cov = 1/8; phi = 1 / sqrt 3.
+    """
     labels = np.array([[1, 1], [1, -1], [-1, -1], [-1, -1], [1, 0], [0, 1]], np.int8)
     statistics = LabelStatistics.of(labels)
     assert statistics.covariance[0, 1] == pytest.approx(1 / 8) and statistics.together[0].tolist() == [5, 4]
@@ -202,7 +220,9 @@ def test_label_statistics_by_hand():
 
 
 def test_balanced_by_hand():
-    """Cells of b: with b the means differ by 10 - 4, without by 3 - 1; each cell counts half: 4, however many faces it holds. Unknown b: in no cell."""
+    """Cells of b: with b the means differ by 10 - 4, without by 3 - 1; each cell counts half: 4, however many
+    faces it holds. Unknown b: in no cell.
+    """
     table = [
         (10, 1, 1),
         (4, -1, 1),
@@ -234,7 +254,9 @@ def test_balanced_gives_up_where_no_cell_is_left_and_says_so():
 
 
 def test_discriminant_whitens(rng):
-    """Codes of covariance C whose classes differ by d: Fisher's direction is C^-1 d, exactly so for the sample's own covariance within the classes."""
+    """Codes of covariance C whose classes differ by d: Fisher's direction is C^-1 d, exactly so for the
+    sample's own covariance within the classes.
+    """
     shape = rng.standard_normal((6, 6))
     labels = rng.choice([-1, 1], (5000, 1)).astype(np.int8)
     codes = rng.standard_normal((5000, 6)) @ shape + labels * np.arange(6.0)
@@ -242,19 +264,24 @@ def test_discriminant_whitens(rng):
     within = sum(
         np.cov(codes[labels[:, 0] == side].T, bias=True) * (labels == side).mean() for side in (1, -1)
     )
-    found, expected = units(lda(problem).vectors)[0], np.linalg.solve(within, problem.differences[0])
+    found = units(lda(problem).vectors)[0]
+    expected = np.linalg.solve(within, problem.differences[0])
     assert found @ expected / np.linalg.norm(expected) == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["logistic", "svm"])
 def test_boundaries_equal_scikit_learn(rng, name):
-    """The same objective, on standardised codes: the same normal and intercept. LinearSVC charges its intercept too; a large scale makes that negligible."""
-    n, scales = 3000, np.array([1, 5, 0.2, 3, 1])
+    """The same objective, on standardised codes: the same normal and intercept. LinearSVC charges its
+    intercept too; a large scale makes that negligible.
+    """
+    n = 3000
+    scales = np.array([1, 5, 0.2, 3, 1])
     codes = (rng.standard_normal((n, 5)) * scales + 4).astype(np.float32)
     labels = np.where((codes - 4) / scales @ [1, -1, 0.5, 0, 0] + rng.logistic(size=n) > 0.7, 1, -1).astype(
         np.int8
     )[:, None]
-    mean, std = codes.mean(0, dtype=np.float64), codes.std(0, dtype=np.float64)
+    mean = codes.mean(0, dtype=np.float64)
+    std = codes.std(0, dtype=np.float64)
     loss = {"logistic": linear.logistic_loss, "svm": linear.squared_hinge}[name]
     found = linear.fit(
         Codes.all(codes), labels, mean, std, loss, Boundary(ridge=1e-3, faces=n, iterations=500)
@@ -271,8 +298,11 @@ def test_boundaries_equal_scikit_learn(rng, name):
 
 @pytest.mark.parametrize("name", ["logistic", "svm"])
 def test_boundaries_recover_a_planted_boundary_with_its_intercept(rng, name):
-    """z . n = 2 with noise: the normal within three degrees, the intercept within .05, from one face in three whose label is unknown and off centre too."""
-    n, normal = 30_000, np.array([0.6, 0, 0.8, 0, 0, 0, 0, 0])
+    """z . n = 2 with noise: the normal within three degrees, the intercept within .05, from one face in three
+    whose label is unknown and off centre too.
+    """
+    n = 30_000
+    normal = np.array([0.6, 0, 0.8, 0, 0, 0, 0, 0])
     codes = (rng.standard_normal((n, 8)) + 1).astype(np.float32)
     labels = np.where(codes @ normal - 2 + 0.3 * rng.logistic(size=n) > 0, 1, -1).astype(np.int8)[:, None]
     labels[rng.random(n) < 1 / 3] = 0
@@ -297,8 +327,11 @@ def test_a_dimension_that_never_moves_gets_no_weight(rng):
 
 @pytest.mark.parametrize("name", ["random", "shuffled_labels"])
 def test_controls_find_nothing(rng, name):
-    """An attribute of AUROC Phi(2 / sqrt 2) = .92. A control has a share of its axis of standard error sqrt(2 / D): AUROC .5 +- .025, times four."""
-    n, dims = 8000, 1024
+    """An attribute of AUROC Phi(2 / sqrt 2) = .92. A control has a share of its axis of standard error sqrt(2
+    / D): AUROC .5 +- .025, times four.
+    """
+    n = 8000
+    dims = 1024
     labels = rng.choice([-1, 1], (n, 1)).astype(np.int8)
     codes = rng.standard_normal((n, dims)).astype(np.float32)
     codes[:, 0] += labels[:, 0]
@@ -309,7 +342,8 @@ def test_controls_find_nothing(rng, name):
             project(Codes(codes, np.arange(n // 2, n)), units(vectors))[:, 0], labels[n // 2 :, 0] == 1
         )[0]
 
-    control, real = ESTIMATORS[name](problem).vectors, mean_difference(problem).vectors
+    control = ESTIMATORS[name](problem).vectors
+    real = mean_difference(problem).vectors
     assert reached(real) == pytest.approx(
         NormalDist().cdf(2 / 2**0.5 / (1 + 4 * dims / (n // 2 * 4)) ** 0.5), abs=0.02
     )
@@ -320,8 +354,12 @@ def test_controls_find_nothing(rng, name):
 
 
 def test_agreement_of_halves_tells_the_error_of_the_whole(rng):
-    """|v| = d in unit noise: the whole's cosine to v is 1 / sqrt(1 + 4 D / (n d^2)), and halves predict it without knowing v."""
-    n, dims, d = 2000, 200, 0.8
+    """|v| = d in unit noise: the whole's cosine to v is 1 / sqrt(1 + 4 D / (n d^2)), and halves predict it
+    without knowing v.
+    """
+    n = 2000
+    dims = 200
+    d = 0.8
     labels = rng.choice([-1, 1], (n, 1)).astype(np.int8)
     codes = (rng.standard_normal((n, dims)) + labels * d / 2 * np.eye(dims)[0]).astype(np.float32)
     problem = pose(codes, labels)
@@ -344,10 +382,8 @@ def test_conditions_leave_every_direction_without_a_share_of_them(rng):
 
 def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
     monkeypatch.setattr("faces.latents.codes.NUMBERS", 300)
-    codes, labels = (
-        (3 + rng.standard_normal((500, 6))).astype(np.float32),
-        rng.choice([-1, 0, 1], (500, 2)).astype(np.int8),
-    )
+    codes = (3 + rng.standard_normal((500, 6))).astype(np.float32)
+    labels = rng.choice([-1, 0, 1], (500, 2)).astype(np.int8)
     directions = units(rng.standard_normal((2, 6)))
     covariance, midpoints = spread(Codes.all(codes), labels, directions, codes.mean(0, dtype=np.float64))
     along = codes.astype(np.float64) @ directions.T
@@ -359,10 +395,8 @@ def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
 
 
 def test_an_appraisal_says_why_a_figure_is_missing(rng):
-    codes, labels = (
-        rng.standard_normal((60, 4)).astype(np.float32),
-        rng.choice([-1, 1], (60, 2)).astype(np.int8),
-    )
+    codes = rng.standard_normal((60, 4)).astype(np.float32)
+    labels = rng.choice([-1, 1], (60, 2)).astype(np.int8)
     truth = labels[:20].copy()
     truth[:, 1] = 1
     estimate = Estimate(np.array([[np.nan] * 4, [1, 0, 0, 0]]), notes={"a": "no cell"})
@@ -379,7 +413,9 @@ def long_codes() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_long_codes_stay_in_bounded_memory(rng, long_codes, name):
-    """2,000 codes of 12,288 float32 on disk are 98 MB. Every estimator allocates less than that: blocks and (A, D), never a float64 copy or (D, D)."""
+    """2,000 codes of 12,288 float32 on disk are 98 MB. Every estimator allocates less than that: blocks and
+    (A, D), never a float64 copy or (D, D).
+    """
     labels = rng.choice([-1, 1], (2000, 2)).astype(np.int8)
     settings = SETTINGS.model_copy(update={"boundary": Boundary(ridge=1e-2, faces=2000, iterations=2)})
     problem = pose(long_codes, labels, settings)
@@ -393,7 +429,9 @@ def test_long_codes_stay_in_bounded_memory(rng, long_codes, name):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_principal_components_of_planted_axes(rng, known):
-    """Deviations 5, 4, 3 along three axes of a turned frame, 1 elsewhere: found in order, by the covariance and by subspace iteration alike."""
+    """Deviations 5, 4, 3 along three axes of a turned frame, 1 elsewhere: found in order, by the covariance
+    and by subspace iteration alike.
+    """
     frame = np.linalg.qr(rng.standard_normal((40, 40)))[0]
     deviations = np.r_[5, 4, 3, np.ones(37)]
     codes = (rng.standard_normal((20_000, 40)) * deviations @ frame + 2).astype(np.float32)
@@ -421,10 +459,8 @@ def test_unknown_labels_count_on_neither_side():
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_blocks_do_not_matter(rng, monkeypatch, name):
-    codes, labels = (
-        rng.standard_normal((1000, 8)).astype(np.float32),
-        rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8),
-    )
+    codes = rng.standard_normal((1000, 8)).astype(np.float32)
+    labels = rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8)
     whole = ESTIMATORS[name](pose(codes, labels)).vectors
     monkeypatch.setattr("faces.latents.codes.NUMBERS", 77 * 8)
     np.testing.assert_allclose(ESTIMATORS[name](pose(codes, labels)).vectors, whole, atol=2e-4)
@@ -447,9 +483,8 @@ def test_sample_keeps_as_many_with_as_without(rng):
 
 def test_moments_equal_numpy(rng, monkeypatch):
     monkeypatch.setattr("faces.latents.moments.NUMBERS", 64 * 6)
-    codes = (1000 + rng.standard_normal((500, 6))).astype(
-        np.float32
-    )  # far from zero: sums of squares alone would lose it
+    codes = 1000 + rng.standard_normal((500, 6))  # far from zero: sums of squares alone would lose it
+    codes = codes.astype(np.float32)
     rows = np.arange(0, 500, 2)
     moments = Moments.of(codes, rows)
     chosen = codes[rows].astype(np.float64)
@@ -457,30 +492,6 @@ def test_moments_equal_numpy(rng, monkeypatch):
     np.testing.assert_allclose(moments.std(), chosen.std(0), rtol=1e-9)
     np.testing.assert_allclose(moments.covariance(), np.cov(chosen.T, bias=True), atol=1e-9)
     assert Moments.of(codes, rows, products=False).covariance() is None
-
-
-def test_moments_of_shards_add_up_to_those_of_all(rng):
-    """Exactly where no rounding is (small whole numbers about one centre); to rounding where shards are far apart, about centres of their own."""
-    codes = rng.integers(-9, 10, (300, 5)).astype(np.float32)
-    whole, (first, *others) = (
-        Moments.of(codes, np.arange(300)),
-        [Moments.of(codes, np.arange(start, start + 100)) for start in (0, 100, 200)],
-    )
-    total = sum(others, first)
-    assert total.count == whole.count
-    np.testing.assert_allclose(total.covariance(), whole.covariance(), rtol=0, atol=1e-12)
-    about = [
-        Moments(1, np.zeros(5), row, np.square(row), np.outer(row, row)) for row in codes.astype(np.float64)
-    ]
-    together = sum(about[1:], about[0])
-    np.testing.assert_array_equal(together.products, codes.astype(np.float64).T @ codes)
-    np.testing.assert_array_equal(together.first, codes.sum(0, dtype=np.float64))
-    far = codes + 1000 * np.arange(300, dtype=np.float32)[:, None]
-    shards = [Moments.of(far, rows) for rows in (np.arange(10), np.arange(10, 299), np.array([299]))]
-    total = sum(shards[1:], shards[0])
-    np.testing.assert_allclose(total.mean(), far.mean(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(total.std(), far.std(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(total.covariance(), np.cov(far.T.astype(np.float64), bias=True), rtol=1e-10)
 
 
 def test_active_units_counts_the_dimensions_that_move(rng):

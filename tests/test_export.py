@@ -1,4 +1,6 @@
-"""The export: networks that do what the model does, the same bytes every time, and a description that tells the truth."""
+"""The export: networks that do what the model does, the same bytes every time, and a description that tells
+the truth.
+"""
 
 import base64
 import io
@@ -18,7 +20,7 @@ from faces.export import bundle
 from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
 from faces.latents import gaussian
-from faces.latents.gaussian import Spread
+from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 from faces.nn.device import to_device
 from tests import exports
 
@@ -100,7 +102,8 @@ def test_directions_and_ranges_are_those_of_the_train_codes(root, about):
 
 def test_the_stored_spread_is_the_covariance(root, about):
     codes = np.load(root / "data/latents/latents.npy")[:160].astype(np.float64)
-    factor, residual = array(root, "factor"), array(root, "residual")
+    factor = array(root, "factor")
+    residual = array(root, "residual")
     np.testing.assert_allclose(
         factor.T @ factor + np.diag(residual**2), np.cov(codes.T, bias=True), atol=1e-5
     )
@@ -109,7 +112,7 @@ def test_the_stored_spread_is_the_covariance(root, about):
 @pytest.mark.parametrize("rank", [5, 40])
 def test_a_spread_of_lower_rank_keeps_the_widest_axes_and_every_variance(rank, rng):
     covariance = np.cov(rng.normal(size=(500, 40)) @ np.diag(np.linspace(3, 0.1, 40)), rowvar=False)
-    spread = Spread.of_moments(np.zeros(40), covariance, rank)
+    spread = gaussian_of_moments(np.zeros(40), covariance, rank)
     rebuilt = spread.factor.T @ spread.factor + np.diag(spread.residual**2)
     np.testing.assert_allclose(np.diag(rebuilt), np.diag(covariance), rtol=1e-10)
     assert (spread.residual == 0).all() == (rank == 40)
@@ -119,7 +122,8 @@ def test_a_spread_of_lower_rank_keeps_the_widest_axes_and_every_variance(rank, r
 
 def test_a_spread_from_few_codes_agrees_with_their_covariance(rng):
     codes = rng.normal(size=(30, 100)) * np.linspace(2, 0.5, 100)
-    few, many = Spread.of_codes(codes, 10), Spread.of_moments(codes.mean(0), np.cov(codes.T, bias=True), 10)
+    few = gaussian_of_codes(codes, 10, 0)
+    many = gaussian_of_moments(codes.mean(0), np.cov(codes.T, bias=True), 10)
     np.testing.assert_allclose(few.factor, many.factor, atol=1e-8)
     np.testing.assert_allclose(few.residual, many.residual, atol=1e-8)
 

@@ -182,7 +182,8 @@ def world(request, rings, ring_editor, gaussian) -> World:
     """A trained editor of either kind, in a world where it works."""
     if request.param == "flow":
         return World(ring_editor, rings[0][:100].astype(np.float32), rings[1][:100])
-    codes, labels = gaussian[0], gaussian[1][:, :1]
+    codes = gaussian[0]
+    labels = gaussian[1][:, :1]
     return World(linear(codes, labels), codes[:100].astype(np.float32), labels[:100])
 
 

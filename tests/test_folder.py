@@ -188,7 +188,8 @@ def test_config_is_strict():
         parse(folder.Config, {"path": "", "valid": 0.1, "test": 0.1})
 
 
-TWO = "name,Hat,Beard\na.jpg,1,0\ndeep/er/b.PNG,0,1\nc.webp,0,\ndeep/d.jpeg,1,1\n"  # what each of the tables below says
+# what each of the tables below says
+TWO = "name,Hat,Beard\na.jpg,1,0\ndeep/er/b.PNG,0,1\nc.webp,0,\ndeep/d.jpeg,1,1\n"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_floor_holds_for_a_figure_that_is_missing():
 
 
 def test_without_a_tolerance_nobody_is_promoted():
-    both = figures() | {"generation": {"mixture": {"kernel_lite0": 3.0}}}
+    both = figures() | {"generation": {"gaussian": {"kernel_lite1": 3.0}}}
     verdict = judge(both, both, new_data=True)
     assert verdict.word == "HOLD" and "no tolerance is known" in verdict.reasons[0]
 
@@ -123,7 +123,9 @@ def test_tolerance_from_measured_noise():
 
 
 def test_spread_over_seeds():
-    """Own deviation or that of its kind, whichever is larger; descriptions and figures that one run lacks have none."""
+    """Own deviation or that of its kind, whichever is larger; descriptions and figures that one run lacks
+    have none.
+    """
     runs = [
         {
             "reconstruction.psnr": 20.0 + seed,

@@ -49,7 +49,9 @@ def test_the_schema_sees_a_wrong_workflow():
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_shell_parses_and_takes_nothing_from_outside_by_paste(path):
-    """A title or branch name of a pull request is pasted into no script: expressions stay in `env`, `with` and `if`."""
+    """A title or branch name of a pull request is pasted into no script: expressions stay in `env`, `with`
+    and `if`.
+    """
     for step in steps(read(path)):
         if script := step.get("run"):
             assert "${{" not in script

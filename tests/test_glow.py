@@ -65,7 +65,9 @@ def disturbed(model, amount=0.1):
 @pytest.mark.parametrize("coupling", ["affine", "additive"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-8)])
 def test_decode_undoes_encode_before_and_after_training(coupling, dtype, tolerance):
-    """The full 8-bit image comes back, although the likelihood is about 5 bits; training changes the codes, not the identity."""
+    """The full 8-bit image comes back, although the likelihood is about 5 bits; training changes the codes,
+    not the identity.
+    """
     model = build(size=32, levels=3, coupling=coupling, dtype=dtype).eval()
     images = pictures(size=32, dtype=dtype)
     with torch.no_grad():
@@ -102,12 +104,15 @@ def test_log_determinant_is_that_of_the_jacobian(coupling, size):
 
 
 def test_density_of_codes_is_density_of_variables_under_the_learnt_priors():
-    """log N(eps; 0, I) + log-determinant = sum of log N(z; mean, std) over levels + log-determinant of the steps alone."""
+    """log N(eps; 0, I) + log-determinant = sum of log N(z; mean, std) over levels + log-determinant of the
+    steps alone.
+    """
     model = disturbed(build())
     x = torch.rand(3, 3, 8, 8, dtype=torch.float64) - 0.5
     eps, log_det = model.flow(x)
     density = torch.zeros(3, dtype=torch.float64)
-    z, codes = x, []
+    z = x
+    codes = []
     for level in model.levels:
         z = torch.nn.functional.pixel_unshuffle(z, 2)
         for mixing, coupling in zip(level.mixings, level.couplings, strict=True):
@@ -130,7 +135,9 @@ def test_bits_per_dim_of_known_densities():
 
 
 def test_bits_per_dim_of_an_untrained_additive_flow():
-    """It is a rotation, so its density is a standard normal's: n_bits + (log 2 pi + mean x^2) / (2 log 2), here at colours all black."""
+    """It is a rotation, so its density is a standard normal's: n_bits + (log 2 pi + mean x^2) / (2 log 2),
+    here at colours all black.
+    """
     model = build(coupling="additive", n_bits=3).eval()
     torch.manual_seed(5)
     noise = torch.rand(2, 3, 8, 8, dtype=torch.float64)
@@ -142,14 +149,18 @@ def test_bits_per_dim_of_an_untrained_additive_flow():
 
 @pytest.mark.parametrize("least", [0.0, 0.5])
 def test_log_determinant_of_an_untrained_affine_flow(least):
-    """Each coupling scales half the values by m + (1 - m) sigmoid(2): of 192 values, 96 in each step of level 1 and 48 in each of level 2."""
+    """Each coupling scales half the values by m + (1 - m) sigmoid(2): of 192 values, 96 in each step of level
+    1 and 48 in each of level 2.
+    """
     _, log_det = build(least_scale=least).flow(torch.rand(2, 3, 8, 8, dtype=torch.float64))
     known = (2 * 96 + 2 * 48) * math.log(least + (1 - least) / (1 + math.exp(-2)))
     assert torch.allclose(log_det, torch.full((2,), known, dtype=torch.float64), atol=1e-4)
 
 
 def test_the_floor_of_the_scale_bounds_the_way_back():
-    """However hard the network pulls, a coupling with floor 1/2 at most doubles what it gives back; with floor 0 it runs off."""
+    """However hard the network pulls, a coupling with floor 1/2 at most doubles what it gives back; with
+    floor 0 it runs off.
+    """
     moved = torch.ones(1, 4, 2, 2, dtype=torch.float64)
     bounded, published = (glow.Coupling(4, 8, True, least).double() for least in (0.5, 0.0))
     with torch.no_grad():
@@ -210,7 +221,9 @@ def test_every_actnorm_is_fitted_in_the_first_training_step_and_never_again(monk
 
 
 def test_first_step_leaves_standard_channels_behind_every_convolution():
-    """What enters the couplings' rectifiers, and what enters the mixing, has mean 0 and deviation 1 on the batch that fitted it."""
+    """What enters the couplings' rectifiers, and what enters the mixing, has mean 0 and deviation 1 on the
+    batch that fitted it.
+    """
     model = build()
     x = glow.dequantised(pictures(64), 5)
     with torch.no_grad():
@@ -226,7 +239,8 @@ def test_first_step_leaves_standard_channels_behind_every_convolution():
 
 
 def test_prepare_fits_as_the_first_step_would_and_only_once():
-    prepared, stepped = build(), build()
+    prepared = build()
+    stepped = build()
     torch.manual_seed(2)
     prepared.prepare(pictures())
     torch.manual_seed(2)

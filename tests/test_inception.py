@@ -1,4 +1,6 @@
-"""Inception's features, by a stand-in for the package: what is asked of it, and what is said where something is missing."""
+"""Inception's features, by a stand-in for the package: what is asked of it, and what is said where something
+is missing.
+"""
 
 import hashlib
 import sys
@@ -15,7 +17,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def package(monkeypatch):
-    """torch_fidelity with an extractor whose features are the mean of each channel, times a weight from the file."""
+    """torch_fidelity with an extractor whose features are the mean of each channel, times a weight from the
+    file.
+    """
 
     class Extractor(torch.nn.Module):
         def __init__(self, name, features_list, feature_extractor_weights_path):

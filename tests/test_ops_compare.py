@@ -1,4 +1,6 @@
-"""Runs side by side: what is read of a revision, how figures are held against each other, and the page; on a small repository of two commits."""
+"""Runs side by side: what is read of a revision, how figures are held against each other, and the page; on a
+small repository of two commits.
+"""
 
 import base64
 import io
@@ -20,7 +22,9 @@ from ops.experiments.revisions import BadRevision, Revision
 pytestmark = pytest.mark.filterwarnings(
     "ignore:_NoneStep.value:DeprecationWarning"
 )  # of a library, where DVC adds a file
-RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 200, 30)
+RED = (200, 30, 30)
+BLUE = (30, 30, 200)
+GREEN = (30, 200, 30)
 FIRST = {
     "auroc": {"mean": 0.9, "Smiling": 0.8},
     "generation": {"standard": {"frechet_lite0": 10.0, "frechet_lite0_low": 9.0, "frechet_lite0_high": 11.0}},
@@ -61,7 +65,9 @@ def fill(place: Path, figures: dict, length: int, color: tuple[int, int, int]) -
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A repository with two commits of a run, `first` and `second`, its pictures tracked by DVC as the pipeline's are."""
+    """A repository with two commits of a run, `first` and `second`, its pictures tracked by DVC as the
+    pipeline's are.
+    """
     place = tmp_path_factory.mktemp("project")
     (place / "reports").mkdir()
     run(place, "git", "init", "-q", "-b", "main")
@@ -168,7 +174,9 @@ def test_only_what_differs_is_shown_and_intervals_are_no_figures_of_their_own():
 
 
 def test_figures_of_one_meaning_stand_together():
-    """Whatever the alphabet says: the leakages of all estimators, then their distances from the person; what nobody explained comes last."""
+    """Whatever the alphabet says: the leakages of all estimators, then their distances from the person; what
+    nobody explained comes last.
+    """
     names = (
         "edits.a.plain.identity",
         "edits.a.plain.leakage",

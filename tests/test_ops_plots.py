@@ -1,4 +1,6 @@
-"""The plots page without a network: the template is what DVC accepts, holds the library and asks for nothing else."""
+"""The plots page without a network: the template is what DVC accepts, holds the library and asks for nothing
+else.
+"""
 
 import shutil
 from contextlib import contextmanager
@@ -37,7 +39,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_dvc_fills_the_template_and_nothing_is_loaded(folder):
-    """DVC's own code, with its scripts from a public server: they find no place, the library stands in the order in which its parts need each other."""
+    """DVC's own code, with its scripts from a public server: they find no place, the library stands in the
+    order in which its parts need each other.
+    """
     page = HTML(plots.write(folder).read_text(encoding="utf-8"))
     page.with_scripts(VegaRenderer.SCRIPTS).with_element("<p>a chart</p>")
     text = page.embed()

@@ -1,4 +1,6 @@
-"""The folder for the hub: complete, consistent, honest about the licence; and nothing leaves without a word and a token."""
+"""The folder for the hub: complete, consistent, honest about the licence; and nothing leaves without a word
+and a token.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,6 @@
-"""Runs handed to MLflow: what is sent, in which portions, and that nothing is sent twice. A real store is used where MLflow is installed."""
+"""Runs handed to MLflow: what is sent, in which portions, and that nothing is sent twice. A real store is
+used where MLflow is installed.
+"""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -23,7 +25,10 @@ class Client:
     """What of MLflow's client is used, keeping what it is given."""
 
     def __init__(self, tracking_uri: str) -> None:
-        self.runs, self.batches, self.ended, self.uri = [], [], [], tracking_uri
+        self.runs = []
+        self.batches = []
+        self.ended = []
+        self.uri = tracking_uri
 
     def get_experiment_by_name(self, name):
         return SimpleNamespace(experiment_id="7") if name == "facemorph" else None
@@ -45,7 +50,8 @@ class Client:
 @pytest.fixture
 def client(monkeypatch) -> Client:
     only = Client("http://tracker")
-    entities, tracking = ModuleType("mlflow.entities"), ModuleType("mlflow.tracking")
+    entities = ModuleType("mlflow.entities")
+    tracking = ModuleType("mlflow.tracking")
     entities.Metric = lambda key, value, timestamp, step: (key, value, step)
     entities.Param = lambda key, value: (key, value)
     tracking.MlflowClient = lambda tracking_uri: only

@@ -38,7 +38,9 @@ done(await (async () => {{ {body} }})());
 
 
 def node(body: str, modules: dict[str, str], **values):
-    """What the JavaScript `body` returns, run with `input` = `values` and the names that it takes from the page's modules. Arrays travel as bytes."""
+    """What the JavaScript `body` returns, run with `input` = `values` and the names that it takes from the
+    page's modules. Arrays travel as bytes.
+    """
 
     def packed(value):
         if isinstance(value, np.ndarray):
@@ -133,7 +135,9 @@ def test_no_line_is_longer_than_110_columns():
 
 
 def test_both_backends_compute_alike(export, rng):
-    """Samples, edits with locks and sliders of one's own, morphs, spreads and standings: what facemorph/export.py computes, to float32 rounding."""
+    """Samples, edits with locks and sliders of one's own, morphs, spreads and standings: what
+    facemorph/export.py computes, to float32 rounding.
+    """
     engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
     server = engine.Export(export)
     codes = rng.normal(size=(2, 16)).astype(np.float32)
@@ -176,7 +180,8 @@ def test_both_backends_compute_alike(export, rng):
     )
     for t, code in zip((0, 0.3, 1), page["arcs"], strict=True):
         np.testing.assert_allclose(code, server.morph(codes[0], codes[1], t), atol=2e-6)
-    factor, residual = server.arrays["factor"], server.arrays["residual"]
+    factor = server.arrays["factor"]
+    residual = server.arrays["residual"]
     assert page["spread"] == pytest.approx(
         np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6
     )
@@ -185,7 +190,9 @@ def test_both_backends_compute_alike(export, rng):
 
 
 def test_a_lock_keeps_what_it_locks(rng):
-    """Three random axes in ten dimensions, one locked at 0.5 of its own: the edit moves exactly 0.5 along it, the others by what projection leaves."""
+    """Three random axes in ten dimensions, one locked at 0.5 of its own: the edit moves exactly 0.5 along it,
+    the others by what projection leaves.
+    """
     axes = rng.normal(size=(3, 10))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     page = node(
@@ -202,7 +209,9 @@ def test_a_lock_keeps_what_it_locks(rng):
 
 
 def test_shrinkage_is_james_steins():
-    """Ten dimensions used of twelve, two pictures a side: m = 1, so a standardised energy of 16 leaves 1 - 8 / 16; one of 4 leaves nothing."""
+    """Ten dimensions used of twelve, two pictures a side: m = 1, so a standardised energy of 16 leaves 1 - 8
+    / 16; one of 4 leaves nothing.
+    """
     std = np.array([2.0] * 10 + [1e-6] * 2, np.float32)
     vector = np.array([2 * np.sqrt(1.6)] * 10 + [9.0] * 2, np.float32)
     kept = node(
@@ -215,8 +224,10 @@ def test_shrinkage_is_james_steins():
 
 
 def test_held_out_pairs_are_honest(rng):
-    """Of pictures that do not differ it says one half on average, in spite of ten dimensions for eight pictures (one at a time held out it would say 0.41);
-    of well separated ones, one; with one picture on a side, nothing."""
+    """Of pictures that do not differ it says one half on average, in spite of ten dimensions for eight
+    pictures (one at a time held out it would say 0.41); of well separated ones, one; with one picture on a
+    side, nothing.
+    """
     body = """
         const codes = (set) => [...Array(8)].map((_, i) => set.slice(10 * i, 10 * i + 10));
         return input.sets.map((set) => leavePairOut(codes(set).slice(0, input.count), codes(set).slice(4)));
@@ -231,7 +242,9 @@ def test_held_out_pairs_are_honest(rng):
 
 
 def test_a_planted_direction_is_found_and_stays_clear_of_locks(rng):
-    """40 codes a side, 6 apart along axis 0 and 3 along axis 1: the direction is (2, 1) / sqrt 5; with axis 1 locked, axis 0 alone, and 6 apart."""
+    """40 codes a side, 6 apart along axis 0 and 3 along axis 1: the direction is (2, 1) / sqrt 5; with axis 1
+    locked, axis 0 alone, and 6 apart.
+    """
     codes = rng.normal(size=(80, 12))
     codes -= codes.reshape(2, 40, 12).mean(1).repeat(40, 0)  # so that the two means are exact
     codes[:40, 0] += 6
@@ -314,7 +327,9 @@ GEOMETRY = {
 
 @pytest.mark.parametrize("scale", [0.22, 1.0, 2.7], ids=["enlarged", "about equal", "shrunk"])
 def test_a_face_is_cut_as_the_server_cuts_it(aligner, scale):
-    """The astronaut at three sizes, turned by 20 degrees and partly outside: the same matrix, and pixels that differ by rounding."""
+    """The astronaut at three sizes, turned by 20 degrees and partly outside: the same matrix, and pixels that
+    differ by rounding.
+    """
     whole = Image.fromarray(skimage.data.astronaut())
     photo = np.asarray(whole.resize((round(512 * scale), round(512 * scale)), Image.Resampling.LANCZOS))
     turn = np.deg2rad(20)
@@ -340,7 +355,9 @@ def test_a_face_is_cut_as_the_server_cuts_it(aligner, scale):
 @pytest.mark.parametrize("size", [(178, 218), (400, 300), (90, 260)], ids=str)
 @pytest.mark.parametrize("name", ["bilinear", "bicubic", "lanczos"])
 def test_without_a_face_the_picture_is_the_frame(aligner, size, name):
-    """The largest centred part of the frame's shape, as Pillow's resize to rounding (which pass comes first is its choice), and the template's points in it."""
+    """The largest centred part of the frame's shape, as Pillow's resize to rounding (which pass comes first
+    is its choice), and the template's points in it.
+    """
     photo = np.asarray(Image.fromarray(skimage.data.astronaut()).resize(size))
     opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])  # as a canvas gives it
     geometry = GEOMETRY | {"filter": name}
@@ -390,7 +407,9 @@ def yunet(aligner):
 
 
 def test_yunets_outputs_are_read_as_opencv_reads_them(aligner, yunet):
-    """The same 640 x 640 input through OpenCV's FaceDetectorYN and through JavaScript: boxes and points to a twentieth of a pixel, after suppression."""
+    """The same 640 x 640 input through OpenCV's FaceDetectorYN and through JavaScript: boxes and points to a
+    twentieth of a pixel, after suppression.
+    """
     import cv2  # noqa: PLC0415
 
     square = np.zeros((640, 640, 3), np.uint8)
@@ -413,7 +432,9 @@ def test_yunets_outputs_are_read_as_opencv_reads_them(aligner, yunet):
 
 @pytest.mark.parametrize("case", ["two", "small", "none"])
 def test_faces_are_found_where_the_server_finds_them(aligner, yunet, case):
-    """Both find the same faces, the largest first; points within 4% of the eye distance (the browser's input is padded to a square, the server's is not)."""
+    """Both find the same faces, the largest first; points within 4% of the eye distance (the browser's input
+    is padded to a square, the server's is not).
+    """
     photo = {
         "two": two_faces(),
         "small": np.asarray(
@@ -444,7 +465,9 @@ def test_faces_are_found_where_the_server_finds_them(aligner, yunet, case):
 
 
 def test_a_face_is_looked_at_again_as_the_server_does(aligner, yunet):
-    """Two looks, each from where the one before saw it: points within 1% of the eye distance of the server's, which began 5% away."""
+    """Two looks, each from where the one before saw it: points within 1% of the eye distance of the server's,
+    which began 5% away.
+    """
     photo = skimage.data.astronaut()
     detector = aligner.Detector()
     first = detector.find(photo)[0]
@@ -470,7 +493,9 @@ def test_a_face_is_looked_at_again_as_the_server_does(aligner, yunet):
 
 
 def test_a_face_drawn_back_six_decibels_worse_is_unlike():
-    """Off by 16 levels everywhere is 24.05 dB, by 16.2 it is 23.94: less than a known 30 dB by more than 6. Nothing known, nothing said."""
+    """Off by 16 levels everywhere is 24.05 dB, by 16.2 it is 23.94: less than a known 30 dB by more than 6.
+    Nothing known, nothing said.
+    """
     crop = picture(np.full((4, 4, 4), 100, np.uint8))
     said = node(
         """
@@ -487,7 +512,9 @@ def test_a_face_drawn_back_six_decibels_worse_is_unlike():
 
 
 def test_small_changes_shrink_as_the_measured_edits_do(rng):
-    """The page's weights equal those of faces/edits/detail.py with the export's params, to a thousandth of a level."""
+    """The page's weights equal those of faces/edits/detail.py with the export's params, to a thousandth of a
+    level.
+    """
     settings = {"noise": 0.2, "reach": 2}
     before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)
@@ -519,7 +546,9 @@ const changed = (after) => {
 
 
 def test_a_morph_gives_way_to_the_other_photograph(rng):
-    """All the way, the middle of the crop is the other photograph's, shifted and turned as the two alignments say; half way, the mean of both."""
+    """All the way, the middle of the crop is the other photograph's, shifted and turned as the two alignments
+    say; half way, the mean of both.
+    """
     photos = rng.integers(0, 256, (2, 200, 200, 4), dtype=np.uint8)
     scale = 64 / 160
     first = [
@@ -555,7 +584,9 @@ def test_a_morph_gives_way_to_the_other_photograph(rng):
 
 
 def test_a_change_lands_where_the_alignment_says(rng):
-    """A patch of model pixels changed: the photograph's change has its centre of mass at the inverse of the map, within a twentieth of a model pixel."""
+    """A patch of model pixels changed: the photograph's change has its centre of mass at the inverse of the
+    map, within a twentieth of a model pixel.
+    """
     before = np.full((64, 64, 3), 100, np.uint8)
     after = before.astype(np.float32)
     after[26:35, 36:45] += 120
@@ -575,7 +606,8 @@ def test_a_change_lands_where_the_alignment_says(rng):
     assert (added[..., 3] == 0).all()
     weight = added[..., 0]
     rows, columns = np.mgrid[:260, :260]
-    x, y = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
+    x = (weight * columns).sum() / weight.sum()
+    y = (weight * rows).sum() / weight.sum()
     assert [0.3 * x - 0.1 * y - 20, 0.1 * x + 0.3 * y - 9] == pytest.approx([40, 30], abs=0.05)
     assert weight.sum() == pytest.approx(
         81 * 120 / (0.3**2 + 0.1**2), rel=0.02
@@ -583,7 +615,9 @@ def test_a_change_lands_where_the_alignment_says(rng):
 
 
 def test_a_photograph_keeps_its_detail(rng):
-    """A flat change of 50 adds 50 to every pixel of the crop's middle, noise and all, and nothing outside the crop; no change changes nothing."""
+    """A flat change of 50 adds 50 to every pixel of the crop's middle, noise and all, and nothing outside the
+    crop; no change changes nothing.
+    """
     before = np.full((64, 64, 3), 100, np.uint8)
     photo = rng.integers(40, 200, (400, 400, 4), dtype=np.uint8)
     scale = 64 / 200  # the crop is the square from 100 to 300
@@ -615,7 +649,9 @@ def decoded(data: bytes) -> Image.Image:
 
 
 def test_a_gif_opens_with_its_frames_and_its_mark():
-    """216 well-separated colours in noise, long enough to fill LZW's table many times over: every pixel of every frame comes back."""
+    """216 well-separated colours in noise, long enough to fill LZW's table many times over: every pixel of
+    every frame comes back.
+    """
     rng = np.random.default_rng(0)
     frames = [(rng.integers(0, 6, (120, 150, 3)) * 51).astype(np.uint8) for _ in range(3)]
     data = node(
@@ -691,7 +727,9 @@ def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
 
 
 def test_the_latest_request_wins():
-    """Ten requests while the first is under way: the first and the last are worked on and shown, the eight between never; after a failure work goes on."""
+    """Ten requests while the first is under way: the first and the last are worked on and shown, the eight
+    between never; after a failure work goes on.
+    """
     shown = node(
         """
         const log = [];
@@ -794,7 +832,9 @@ def test_a_photograph_is_kept_while_a_step_leads_to_it_and_its_pixels_while_it_i
 
 
 def test_undo_and_redo():
-    """A drag is one step from where it began; a step back and another change forget what was undone; equal states are no step."""
+    """A drag is one step from where it began; a step back and another change forget what was undone; equal
+    states are no step.
+    """
     steps = node(
         """
         const history = new History({ v: 0 });

@@ -66,7 +66,9 @@ def test_lite_computes_what_its_package_computes(number, file, side):
 
 @pytest.mark.parametrize(("picture", "kind", "chance"), [("coffee", 967, 0.9), ("chelsea", 285, 0.38)])
 def test_lite0_recognises_what_it_is_shown(lite, picture, kind, chance):
-    """An espresso and an Egyptian cat. With ImageNet's mean and deviation, which this network was not trained on, the chances are 0.82 and 0.36."""
+    """An espresso and an Egyptian cat. With ImageNet's mean and deviation, which this network was not trained
+    on, the chances are 0.82 and 0.36.
+    """
     with torch.no_grad():
         chances = lite.logits(square(getattr(data, picture)())).softmax(1)[0]
     assert chances.argmax() == kind and chances[kind] > chance
@@ -83,7 +85,9 @@ def test_stages_of_lite0(lite):
 
 
 def test_vgg_stages_are_torchvisions(tmp_path):
-    """Random weights by path: what comes out after relu1_1, relu2_1 and relu3_1 of torchvision's own layers, fed ImageNet's normalisation."""
+    """Random weights by path: what comes out after relu1_1, relu2_1 and relu3_1 of torchvision's own layers,
+    fed ImageNet's normalisation.
+    """
     torch.manual_seed(0)
     layers = vgg.make_layers(vgg.cfgs["E"], batch_norm=False)[:12]
     path = named_by_hash(
@@ -107,7 +111,9 @@ def test_vgg_stages_are_torchvisions(tmp_path):
 
 
 def test_frozen_but_transparent(lite):
-    """The gradient reaches the image, at every pixel that a stage sees, and nothing of the network moves: no gradient, no statistics."""
+    """The gradient reaches the image, at every pixel that a stage sees, and nothing of the network moves: no
+    gradient, no statistics.
+    """
     before = {key: value.clone() for key, value in lite.state_dict().items()}
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     decoded = (images * 0.8).requires_grad_()
@@ -120,7 +126,8 @@ def test_frozen_but_transparent(lite):
 def test_a_step_downhill_makes_features_alike(lite):
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     decoded = torch.zeros_like(images).requires_grad_()
-    optimiser, seen = torch.optim.Adam([decoded], 0.05), []
+    optimiser = torch.optim.Adam([decoded], 0.05)
+    seen = []
     for _ in range(20):
         loss = sum(error for error, _ in perceptual.distances(lite, images, decoded, 3))
         optimiser.zero_grad()
@@ -139,7 +146,8 @@ class Twice(torch.nn.Module):
 
 def test_calibrated_features_by_hand():
     """Errors 0.04 and 0.16, weights 1 and 3, D = 48: 24 (log 0.04 + 3 log 0.16) / 4, but for the floor."""
-    images, decoded = torch.zeros(5, 3, 4, 4), torch.full((5, 3, 4, 4), 0.2)
+    images = torch.zeros(5, 3, 4, 4)
+    decoded = torch.full((5, 3, 4, 4), 0.2)
     found = perceptual.calibrated_features(Twice(), images, decoded, (1.0, 3.0))
     assert found.item() == pytest.approx(24 * (np.log(0.04) + 3 * np.log(0.16)) / 4, rel=1e-4)
     assert [count for _, count in perceptual.distances(Twice(), images, decoded, 2)] == [48, 48]
@@ -147,7 +155,9 @@ def test_calibrated_features_by_hand():
 
 
 def test_loading_leaves_the_random_state_alone():
-    """A run that goes on from a checkpoint loads the network at another step than the run that was never stopped."""
+    """A run that goes on from a checkpoint loads the network at another step than the run that was never
+    stopped.
+    """
     torch.manual_seed(5)
     before = torch.get_rng_state()
     perceptual.load.__wrapped__(LITE, "", CPU)
@@ -185,7 +195,8 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     network = perceptual.load(
         "classifier", named_by_hash(tmp_path, "classifier", train_features.state_dict()), CPU
     )
-    images, seen = torch.rand(2, 3, 32, 32) * 2 - 1, []
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    seen = []
     for layer in (0, 2, 4):
         train_features.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
     with torch.no_grad():

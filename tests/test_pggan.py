@@ -95,7 +95,9 @@ def test_schedule(progress, expected):
 
 
 def test_the_published_schedule_at_128_pixels():
-    """12 million images: 600 thousand at 4x4, then 600 of fading and 600 of stabilising for each of 8, 16, 32, 64, and 128 from 5,400 on."""
+    """12 million images: 600 thousand at 4x4, then 600 of fading and 600 of stabilising for each of 8, 16,
+    32, 64, and 128 from 5,400 on.
+    """
     at = {thousands: schedule(thousands / 12000, 5, 0.5) for thousands in (599, 900, 1500, 5100, 5700, 6001)}
     assert [level for level, _ in at.values()] == [0, 1, 1, 4, 5, 5]
     assert [alpha for _, alpha in at.values()] == pytest.approx([1, 0.5, 1, 1, 0.5, 1])
@@ -118,7 +120,9 @@ def test_phases_are_the_levels_then_pairs_then_real_images(model):
 
 
 def test_equal_convolution_keeps_the_variance_of_noise():
-    """Gain 1: N(0, 1) in, standard deviation 1 out; gain sqrt 2, the default, makes up for a rectifier. Weights are unit, unscaled."""
+    """Gain 1: N(0, 1) in, standard deviation 1 out; gain sqrt 2, the default, makes up for a rectifier.
+    Weights are unit, unscaled.
+    """
     torch.manual_seed(0)
     for gain in (1.0, math.sqrt(2)):
         conv = EqualConv2d(64, 256, 3, 0, gain)
@@ -139,7 +143,9 @@ def test_pixel_norm():
 
 
 def test_minibatch_deviation_by_hand():
-    """Groups of 2 in a batch of 4 are images {0, 2} and {1, 3}. Deviations of the four features: 1, 2, 0, 0 in the first, 0 in the second."""
+    """Groups of 2 in a batch of 4 are images {0, 2} and {1, 3}. Deviations of the four features: 1, 2, 0, 0
+    in the first, 0 in the second.
+    """
     x = torch.zeros(4, 2, 1, 2)
     x[0] = torch.tensor([[[1.0, 5.0]], [[7.0, 0.0]]])
     x[2] = torch.tensor([[[3.0, 1.0]], [[7.0, 0.0]]])
@@ -182,7 +188,8 @@ def test_real_images_fade_as_the_generators_do():
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_a_new_level_begins_as_the_one_below(model, level):
-    codes, images = torch.randn(4, 16), pictures(4, 4 * 2**level)
+    codes = torch.randn(4, 16)
+    images = pictures(4, 4 * 2**level)
     below = model.generator(codes, level - 1, 1.0)
     assert torch.equal(model.generator(codes, level, 0.0), upsample(below))
     assert not torch.allclose(model.generator(codes, level, 0.1), upsample(below), atol=1e-3)
@@ -225,8 +232,11 @@ def test_critic_and_generator_both_step_and_the_average_follows(model):
 
 
 def test_the_generators_loss_is_computed_by_the_critic_that_has_stepped(model):
-    """Descending the critic's loss alone makes it tell real from fake: the fakes' score, as the generator sees it, falls at once."""
-    images, seen = pictures(8), {}
+    """Descending the critic's loss alone makes it tell real from fake: the fakes' score, as the generator
+    sees it, falls at once.
+    """
+    images = pictures(8)
+    seen = {}
     for rate in (0.0, 0.05):
         other = build()
         optimiser = torch.optim.SGD(other.critic.parameters(), rate)
@@ -248,7 +258,8 @@ def test_the_generators_loss_leaves_no_gradient_in_the_critic(model):
 
 
 def test_the_critic_learns_to_tell_and_its_slope_stays_near_one(model):
-    optimiser, logs = torch.optim.Adam(model.critic.parameters(), 3e-3, betas=(0.0, 0.99)), []
+    optimiser = torch.optim.Adam(model.critic.parameters(), 3e-3, betas=(0.0, 0.99))
+    logs = []
     for _ in range(20):
         loss, log = model.critic_loss(pictures(8), 2, 1.0)
         optimiser.zero_grad()
@@ -260,7 +271,8 @@ def test_the_critic_learns_to_tell_and_its_slope_stays_near_one(model):
 
 
 def test_the_critics_loss_ignores_autocast(model):
-    real, found = pictures(8), []
+    real = pictures(8)
+    found = []
     for enabled in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
@@ -338,7 +350,8 @@ def test_save_and_load_half_grown(model, tmp_path):
     torch.save(model.state_dict(), tmp_path / "model.pt")
     other = Model(model.config, 16)
     other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
-    images, codes = pictures(4), torch.randn(4, 16)
+    images = pictures(4)
+    codes = torch.randn(4, 16)
     assert torch.equal(other.encode(images), model.encode(images))
     assert torch.equal(other.decode(codes), model.decode(codes))
     assert 0 < other.growth.item() < 2
@@ -369,11 +382,14 @@ def test_too_few_feature_maps_are_refused():
 
 
 def interfacegan(weights: dict[str, Tensor], codes: Tensor, layers: int) -> Tensor:
-    """A generator in InterFaceGAN's PyTorch layout, written out: pixel norm, upsampling, convolution, wscale, leaky rectifier."""
+    """A generator in InterFaceGAN's PyTorch layout, written out: pixel norm, upsampling, convolution, wscale,
+    leaky rectifier.
+    """
     x = codes[:, :, None, None]
     for number in [*range(1, layers + 1), 0]:
         name = f"layer{number}" if number else "output_16x16"
-        weight, bias = weights[f"{name}.conv.weight"], weights[f"{name}.wscale.bias"]
+        weight = weights[f"{name}.conv.weight"]
+        bias = weights[f"{name}.wscale.bias"]
         x = x / torch.sqrt(torch.mean(x**2, dim=1, keepdim=True) + 1e-8)
         if number > 1 and number % 2:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
@@ -407,7 +423,8 @@ def synthetic() -> dict[str, Tensor]:
 
 
 def test_a_pretrained_generator_gives_the_same_pictures(tmp_path):
-    weights, codes = synthetic(), torch.randn(3, 16)
+    weights = synthetic()
+    codes = torch.randn(3, 16)
     torch.save(weights, tmp_path / "generator.pth")
     model = build(pretrained=str(tmp_path / "generator.pth"))
     model.prepare(pictures(2))

@@ -1,4 +1,6 @@
-"""Presets: each changes keys that exist to values that are good, and applying one touches no other line of params.yaml."""
+"""Presets: each changes keys that exist to values that are good, and applying one touches no other line of
+params.yaml.
+"""
 
 import re
 import shutil

@@ -12,6 +12,7 @@ from faces import checkpoints, models
 from faces.core.params import parse
 from faces.data.crops import read_geometry
 from faces.edits.directions import Directions, components
+from faces.edits.editor import LinearEditor
 from faces.ingest import writer
 from faces.viz.config import Render
 from faces.viz.grids import swept
@@ -26,10 +27,10 @@ SHOW = {
     "faces": 2,
     "attributes": ["Smiling?", "Bald?"],
     "strengths": [-1.0, 0.0, 1.0],
+    "sigmas": [-1.0, 0.0, 1.0],
     "stepping": "relative",
     "components": 1,
     "native": 1.5,
-    "calibrated": 2.0,
     "gain": 3.0,
     "samples": {"count": 4, "temperatures": [1.0]},
     "way": "line",
@@ -45,7 +46,7 @@ SHOW = {
     "journeys": [{"name": "away", "first": ["Male"], "second": ["-Male"]}],
     "morphs": {"count": 1, "anchors": 3, "frames": 2},
 }
-SHEETS = "data_correlation data_faces data_rates reconstructions samples means features_native features_calibrated edit_Smiling component_1 between_two_men"
+SHEETS = "data_correlation data_faces data_rates reconstructions samples means features_native features_edited edit_Smiling component_1 between_two_men"
 FILMS = "smile away morph_1 training"
 
 
@@ -53,10 +54,10 @@ FILMS = "smile away morph_1 training"
 def project(tmp_path, monkeypatch, params, rng):
     """Doors of all stages before, in a folder that is made the current one. No test face is a smiling man."""
     monkeypatch.chdir(tmp_path)
-    folders = [tmp_path / name for name in ("crops", "model", "latents", "vectors")]
+    folders = [tmp_path / name for name in ("crops", "model", "latents", "vectors", "flow")]
     for folder in folders:
         folder.mkdir()
-    crops, weights, latents, vectors = folders
+    crops, weights, latents, vectors, _ = folders
     labels = np.where(rng.random((40, 2)) < 0.5, 1, -1)
     labels[30:] = [[1, -1], [-1, 1]] * 5
     table = pd.DataFrame(
@@ -91,6 +92,7 @@ def project(tmp_path, monkeypatch, params, rng):
             {
                 "seed": 1,
                 "vectors": {"primary": "mean_difference"},
+                "edits": {"primary": "directions"},
                 "detail": {"noise": 0.1, "reach": 1},
                 "render": SHOW,
             }
@@ -134,7 +136,13 @@ def test_a_mistaken_attribute_is_one_line_before_any_work(project):
 def test_wanted_attributes_are_all_that_the_params_name():
     show = parse(
         render.Params,
-        {"seed": 1, "vectors.primary": "x", "detail": {"noise": 0.1, "reach": 1}, "render": SHOW},
+        {
+            "seed": 1,
+            "vectors.primary": "x",
+            "edits": {"primary": "flow"},
+            "detail": {"noise": 0.1, "reach": 1},
+            "render": SHOW,
+        },
     )
     assert dict(render.wanted_attributes(show)) == {
         "render.attributes": ("Smiling?", "Bald?"),
@@ -152,7 +160,8 @@ def test_wanted_attributes_are_all_that_the_params_name():
 )
 def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping, landed):
     """Two codes at 5 and 1 along the direction, the mean at 2; strengths -1 and 1 of a sigma of 2."""
-    codes, seen = np.array([[5.0, 7.0], [1.0, 8.0]]), []
+    codes = np.array([[5.0, 7.0], [1.0, 8.0]])
+    seen = []
 
     class Studio:
         directions = type("Directions", (), {"mean": np.array([2.0, 0.0])})
@@ -163,25 +172,26 @@ def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping
             return np.zeros((2, 2, 2, 16, 16, 3), np.uint8)
 
     Studio.codes = codes
-    show = parse(Render, SHOW | {"strengths": [-1.0, 1.0], "stepping": stepping})
+    show = parse(Render, SHOW | {"sigmas": [-1.0, 1.0], "stepping": stepping})
     swept(Studio(), show, np.arange(2), (), np.tile([2.0, 0.0], (2, 1)), "first")
     np.testing.assert_allclose(seen[0][..., 0], landed)
     np.testing.assert_allclose(seen[0][..., 1], [[7.0, 7.0], [8.0, 8.0]])
 
 
-def test_a_line_flips_the_label_that_the_face_has(project):
-    """a and b shut each other out: where b is, a comes with -b; the line points towards the attribute whichever way the face goes."""
+def test_strength_one_gives_the_attribute_and_minus_one_takes_it(project):
+    """a and b shut each other out: where b is, a comes with -b. An unknown a counts as none."""
     vectors = np.eye(2, 3)
-    directions = Directions(
-        ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), np.array([[1, 1]])
-    )
+    pair = np.array([[1, 1]])
+    directions = Directions(ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), pair)
     crops = SimpleNamespace(attributes=ATTRIBUTES, labels=np.array([[-1, 1], [-1, -1], [1, -1], [0, 1]]))
-    studio = Studio(crops, np.zeros((4, 3)), None, None, directions, None, 1, 1, 1)
-    lines = studio.lines("Male", np.arange(4))
-    apart = np.sqrt(0.5) * np.array([1, -1, 0])  # the deviation of (a - b) / sqrt 2 is 1
-    np.testing.assert_allclose(lines, [apart, vectors[0], vectors[0], apart], atol=1e-12)
+    editor = LinearEditor.of(directions)
+    studio = Studio(crops, np.zeros((4, 3)), None, None, directions, editor, None, 1, 1, 1)
+    moved = studio.switched("Male", np.arange(4), np.array([1.0, -1.0, 0.0]))  # (4, 3, D)
+    np.testing.assert_array_equal(moved[:, 0], [[1, -1, 0], [1, 0, 0], [1, 0, 0], [1, -1, 0]])
+    np.testing.assert_array_equal(moved[:, 1], -moved[:, 0])
+    np.testing.assert_array_equal(moved[:, 2], 0)
 
 
 def test_components_are_steps_of_one_sigma(project):
     _, folders = project
-    np.testing.assert_array_equal(components(folders[-1]), np.diag([2.0, 1.0]) @ np.eye(2, 16))
+    np.testing.assert_array_equal(components(folders[3]), np.diag([2.0, 1.0]) @ np.eye(2, 16))

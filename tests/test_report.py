@@ -1,5 +1,8 @@
-"""The page and the model card say what the numbers say, stay whole when numbers are missing, and open without a network."""
+"""The page and the model card say what the numbers say, stay whole when numbers are missing, and open without
+a network.
+"""
 
+import hashlib
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -80,6 +83,7 @@ def full() -> Evidence:
     edits = {
         "reached": 0.8421,
         "reached_visible": 0.8771,
+        "attributes": 2,
         "leakage": 0.2341,
         "same_person": 0.9,
         "psnr_outside": None,
@@ -90,7 +94,7 @@ def full() -> Evidence:
         "confounded_high": 0.0776,
         "confounded_ratio": 0.3543,
     }
-    samples = {"standard": {"frechet_lite0": 3674.2}, "mixture": {"frechet_lite0": 2894.4}}
+    samples = {"standard": {"kernel_lite0": 39.71}, "mixture": {"kernel_lite0": 28.94}}
     return Evidence(
         seed=7,
         images_seen=80000,
@@ -149,11 +153,11 @@ def full() -> Evidence:
             {
                 "set": ["standard", "interpolation"],
                 "faces": 500,
-                "frechet_lite0": [3674.2, np.nan],
-                "frechet_lite0_low": [3600.0, np.nan],
+                "frechet_inf_lite0": [3674.2, np.nan],
+                "frechet_inf_lite0_low": [3600.0, np.nan],
             }
             | {
-                "frechet_lite0_high": [3750.0, np.nan],
+                "frechet_inf_lite0_high": [3750.0, np.nan],
                 "kernel_lite0": [39.71, np.nan],
                 "kernel_lite0_low": [38.0, np.nan],
             }
@@ -179,7 +183,12 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.addresses, self.pictures, self.headings, self.ids, self.text = [], [], [], [], [], ""
+        self.open = []
+        self.addresses = []
+        self.pictures = []
+        self.headings = []
+        self.ids = []
+        self.text = ""
         self.scopes = []
         self.feed(text)
         self.close()
@@ -232,7 +241,7 @@ def test_without_a_truth_all_attributes_count(full):
 
 
 def test_two_judges_are_compared_where_there_are_two(full):
-    assert "Two judges" not in page(full)
+    assert "Two classifiers" not in page(full)
     metrics = full.metrics | {"judges_agree": {"strength": 0.9, "leakage": 0.876, "order": 0.8333}}
     found = "rank correlation of 0.88 and put 83.3% of the pairs of estimators in the same order"
     assert found in page(replace(full, metrics=metrics)) and found in card(replace(full, metrics=metrics))
@@ -242,11 +251,15 @@ def test_inception_has_columns_of_its_own_where_it_was_asked(full):
     assert "These are not Inception FID or KID" in page(full)
     bounds = {
         f"{kind}_inception{end}": [value, np.nan]
-        for kind, value in (("frechet", 77.7), ("kernel", 0.0456))
+        for kind, value in (("frechet_inf", 77.7), ("kernel", 0.0456))
         for end in ("", "_low", "_high")
     }
     text = Reader(page(replace(full, priors=full.priors.assign(**bounds)))).text
-    assert "These are not" not in text and "FID, Inception" in text and "77.7 (77.7 to 77.7)" in text
+    assert (
+        "These are not" not in text
+        and "FD, extrapolated, Inception" in text
+        and "77.7 (77.7 to 77.7)" in text
+    )
 
 
 def test_page_says_the_numbers(full):
@@ -261,7 +274,7 @@ def test_page_says_the_numbers(full):
             "0.354 times as much as with mean_difference",
             "90%",
             "39.4%",
-            "2,894",
+            "28.9",
         ),
         *(
             "0.988 (0.980 to 0.990)",
@@ -307,21 +320,21 @@ def test_an_edit_that_never_gets_there_is_told_from_one_that_is_not_judged(full)
     shown = {entry["name"]: entry for entry in view.attributes(never)}
     assert shown["Smiling"]["strength"] == "not reached"
     assert "At no strength tried do 90% of the faces flip." in shown["Smiling"]["caveats"]
-    assert shown["Male"]["strength"] == "not judged"
+    assert shown["Male"]["strength"] == "not scored"
 
 
 def test_missing_groups_are_said(bare):
     text = Reader(page(bare)).text
     for expected in (
         "no true counterfactuals",
-        "No judge scored the edits",
+        "No classifier scored the edits",
         "New faces were not measured",
         "No strip was drawn",
     ):
         assert expected in text
     for absent in ("Leakage", "Error removed", "Moving pictures", "nan", "None", view.ABSENT):
         assert absent not in text, absent
-    assert "No judge scored the edits" in card(bare)
+    assert "No classifier scored the edits" in card(bare)
 
 
 def test_a_primary_that_was_not_scored_borrows_no_figures(full):
@@ -410,6 +423,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     save_file(
         {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors"
     )
+    (tables / "vectors.npz").write_bytes(b"only its checksum is read")
     full.vectors.to_csv(tables / "vectors.csv", index=False)
     full.phi.to_csv(tables / "phi.csv", index=False)
     for name in ("judge", "levels", "identity", "priors"):
@@ -418,7 +432,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         Image.new("RGB", (12, 8)).save(reports / path)
     written = []
     for _ in range(2):
-        out = [reports / "index.html", reports / "model_card.md"]
+        out = [reports / "index.html", reports / "model_card.md", reports / "quality.json"]
         stage.main(
             raw,
             weights,
@@ -426,9 +440,14 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
             reports / "metrics.json",
             *(reports / name for name in ("plots", "grids", "gifs")),
             *out,
+            reports / "quality.json",
         )
         written.append([path.read_bytes() for path in out])
     assert written[0] == written[1]
+    quality = json.loads(written[0][2])
+    assert quality["error_reduction"] == {"Smiling": 0.4321}
+    assert quality["reconstruction"] == full.metrics["reconstruction"]
+    assert quality["made_from"]["vectors"] == hashlib.sha256(b"directions").hexdigest()
     read = Reader(written[0][0].decode())
     assert "17 numbers" in read.text and "87.7%" in read.text
     assert len(read.pictures) == 4

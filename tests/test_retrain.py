@@ -1,4 +1,6 @@
-"""The retraining job on a miniature of the project: its story from the first champion to a rollback, and whatever can go wrong on the way."""
+"""The retraining job on a miniature of the project: its story from the first champion to a rollback, and
+whatever can go wrong on the way.
+"""
 
 import contextlib
 import http.server
@@ -57,12 +59,10 @@ class Visitors:
     def __init__(self, place: Path, pointer: Path) -> None:
         place.mkdir()
         (place / "index.html").write_text("<!doctype html>", encoding="utf-8")
-        self.app, self.answers, self.models, self.over = (
-            server.create(Shelf(pointer), place),
-            [],
-            [],
-            threading.Event(),
-        )
+        self.app = server.create(Shelf(pointer), place)
+        self.answers = []
+        self.models = []
+        self.over = threading.Event()
         self.thread = threading.Thread(target=self.visit)
 
     def visit(self) -> None:
@@ -92,7 +92,9 @@ class Visitors:
 
 
 def test_the_whole_story(tmp_path):
-    """A first champion; new faces and a second one while the site is in use; three sabotaged challengers; a rollback."""
+    """A first champion; new faces and a second one while the site is in use; three sabotaged challengers; a
+    rollback.
+    """
     inbox = Inbox(tmp_path / "inbox")
     inbox.add(80, 1, "a")
     project = Project(tmp_path / "project", dvc=True, **{"source.folder": str(inbox.place)})
@@ -165,7 +167,9 @@ def test_the_whole_story(tmp_path):
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
-    """A project in which one champion serves. Tests go on from whatever the one before left, as a real project does."""
+    """A project in which one champion serves. Tests go on from whatever the one before left, as a real
+    project does.
+    """
     project = Project(tmp_path_factory.mktemp("grown") / "project")
     assert project.run()[0] == 0
     return project
@@ -188,11 +192,15 @@ def test_a_job_waits_where_it_is_told_to(grown):
 
 
 def test_killed_at_twenty_instants(grown):
-    """SIGKILL to the job alone, at instants spread over a whole run: at each, a proven model serves; afterwards one run sets all right."""
+    """SIGKILL to the job alone, at instants spread over a whole run: at each, a proven model serves;
+    afterwards one run sets all right.
+    """
     grown.params(seed=5)
     start = time.monotonic()
     assert grown.run("--force")[0] in JUDGED
-    length, draw, served = time.monotonic() - start, random.Random(0), set()
+    length = time.monotonic() - start
+    draw = random.Random(0)
+    served = set()
     for number in range(20):
         grown.params(drawn=60 + number)  # each run has something to judge
         job = grown.start()
@@ -306,12 +314,15 @@ def test_a_broken_metric_promotes_nobody(grown):
 
 
 def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
-    """A part of the model has another name since: the website needs the export alone, and a person decides whether the challenger takes over."""
+    """A part of the model has another name since: the website needs the export alone, and a person decides
+    whether the challenger takes over.
+    """
     before = champion(grown)
     weights = grown.ledger.release(before) / "model/model.npz"
     kept = weights.read_bytes()
     with np.load(weights) as file:
-        mean, axes = file["mean"], file["axes"]
+        mean = file["mean"]
+        axes = file["axes"]
     np.savez(weights, mean=mean, old_axes=axes)
     grown.params(length=10)
     code, said = grown.run("--force")
@@ -323,7 +334,9 @@ def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
 
 
 def test_a_clone_that_is_ruined_is_made_anew(grown):
-    """And Git, which looks for a repository around a folder that is none, does not lay hands on the project's working copy."""
+    """And Git, which looks for a repository around a folder that is none, does not lay hands on the project's
+    working copy.
+    """
     (grown.ledger.work / ".git/HEAD").write_text("nonsense", encoding="utf-8")
     (grown.place / "mine.txt").write_text("not committed yet", encoding="utf-8")
     assert grown.run("--force")[0] in JUDGED
@@ -399,8 +412,12 @@ def test_the_reason_is_gits_own(said, expected):
 
 
 def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
-    """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the promotion back."""
-    inbox, remote, store = Inbox(tmp_path / "inbox"), tmp_path / "remote", tmp_path / "store"
+    """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the
+    promotion back.
+    """
+    inbox = Inbox(tmp_path / "inbox")
+    remote = tmp_path / "remote"
+    store = tmp_path / "store"
     inbox.add(70, 1, "a")
     changes = {
         "git.remote": "origin",
@@ -460,7 +477,9 @@ def mortal(function, ticks):
 
 
 def promote_and_die(job, clone, at):
-    """In a child process: a promotion that ends, as if by SIGKILL, at its effect number `at`. Returns whether it came to its end before."""
+    """In a child process: a promotion that ends, as if by SIGKILL, at its effect number `at`. Returns whether
+    it came to its end before.
+    """
     child = os.fork()
     if child == 0:
         count = 0
@@ -486,9 +505,13 @@ def promote_and_die(job, clone, at):
 
 
 def test_death_at_every_step_of_a_promotion(grown, monkeypatch):
-    """Before the decision is written down, nothing has happened; after it, the next run finishes. In between, what serves is always whole."""
+    """Before the decision is written down, nothing has happened; after it, the next run finishes. In between,
+    what serves is always whole.
+    """
     monkeypatch.setattr(promotion, "smoke", lambda *_: None)
-    settings, points, finished = load(grown.config), 0, False
+    settings = load(grown.config)
+    points = 0
+    finished = False
     with exclusive(grown.ledger.lock, 10.0) as lock:
         project = Repository(grown.place, lock, ("test", "test@example.com"))
         clone = Repository(grown.ledger.work, lock, project.author)

@@ -40,7 +40,9 @@ print(*sorted(name for name in sys.modules if name.split(".")[0] == "faces"))
 
 
 def test_the_runtime_needs_neither_torch_nor_a_web_framework():
-    """In a fresh process: of all that is installed, and of the library, it takes what it names and nothing else."""
+    """In a fresh process: of all that is installed, and of the library, it takes what it names and nothing
+    else.
+    """
     unwanted = ("torch", "onnx", "pandas", "scipy", "sklearn", "matplotlib", "dvc", "yaml", "pydantic")
     unwanted += ("fastapi", "starlette", "uvicorn", "tqdm", "web", "stages", "ops")
     command = [sys.executable, "-c", IMPORTED, *unwanted]
@@ -102,7 +104,8 @@ def test_unknown_names_and_overflow_are_refused(export, code):
 
 
 def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
-    first, second = export.sample(1, 1.0), export.sample(2, 1.0)
+    first = export.sample(1, 1.0)
+    second = export.sample(2, 1.0)
     np.testing.assert_allclose(export.morph(first, second, 0.0), first, atol=1e-5)
     np.testing.assert_allclose(export.morph(first, second, 1.0), second, atol=1e-5)
     for t in (0.25, 0.5, 0.9):
@@ -115,7 +118,9 @@ def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
 
 
 def test_a_seed_is_one_face_wherever_it_is_drawn(export):
-    """The samples of the website are the pipeline's, so presets and share links hold: the mean, and the arithmetic of web/API.md for one of them."""
+    """The samples of the website are the pipeline's, so presets and share links hold: the mean, and the
+    arithmetic of web/API.md for one of them.
+    """
     mean, factor, residual = (
         export.arrays[f"prior_{part}"].astype(np.float64) for part in ("mean", "factor", "residual")
     )
@@ -144,7 +149,9 @@ class Seer:
 
 
 def test_a_picture_that_is_a_frame_already_is_cut_as_in_training(export, rng):
-    """A face seen 8 pixels beside the template in a picture of the frame's size changes nothing, unless it is asked for; one seen 30 beside it is aligned."""
+    """A face seen 8 pixels beside the template in a picture of the frame's size changes nothing, unless it is
+    asked for; one seen 30 beside it is aligned.
+    """
     buffer = io.BytesIO()
     exports.draw(True, True, False, rng).save(buffer, "PNG")
     exact = decode.face(buffer.getvalue(), exports.GEOMETRY)

@@ -1,4 +1,6 @@
-"""The files of ops/deploy/schedules, as far as they can be checked where they are not installed: by the tools and schemas of those who will read them."""
+"""The files of ops/deploy/schedules, as far as they can be checked where they are not installed: by the tools
+and schemas of those who will read them.
+"""
 
 import json
 import re
@@ -132,7 +134,8 @@ def test_the_workflow_points_the_job_at_its_remote(tmp_path):
         env={"RUNNER_TEMP": str(tmp_path), "PATH": "/usr/bin:/bin"},
         check=True,
     )
-    changed, before = load(tmp_path / "retrain.yaml"), load()
+    changed = load(tmp_path / "retrain.yaml")
+    before = load()
     assert changed.git.remote == "origin" and changed.model_copy(update={"git": before.git}) == before
 
 

@@ -1,4 +1,6 @@
-"""Laplacian energy and radial spectrum against closed forms: waves, a single bright pixel, white noise, a known blur."""
+"""Laplacian energy and radial spectrum against closed forms: waves, a single bright pixel, white noise, a
+known blur.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def test_the_laplacian_of_white_noise():
 
 
 def test_the_laplacian_of_a_wave():
-    """An eigenfunction with eigenvalue 2 - 2 cos(2 pi f): at f = 1/4 every place answers twice the wave, of mean square 1/2."""
+    """An eigenfunction with eigenvalue 2 - 2 cos(2 pi f): at f = 1/4 every place answers twice the wave, of
+    mean square 1/2.
+    """
     assert laplacian_energy(wave(0.25, 66)) == pytest.approx([2**2 / 2])
 
 

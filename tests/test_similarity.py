@@ -64,15 +64,20 @@ def test_ms_ssim_equals_torchmetrics_at_five_scales(rng):
 
 
 def test_ms_ssim_by_hand_on_constant_pictures():
-    """Flat pictures have perfect structure; the luminance of the coarsest scale alone is left, to its rescaled weight."""
-    a, b = torch.full((1, 3, 64, 64), 0.2), torch.full((1, 3, 64, 64), 0.8)
+    """Flat pictures have perfect structure; the luminance of the coarsest scale alone is left, to its
+    rescaled weight.
+    """
+    a = torch.full((1, 3, 64, 64), 0.2)
+    b = torch.full((1, 3, 64, 64), 0.8)
     luminance = (2 * 0.2 * 0.8 + 1e-4) / (0.2**2 + 0.8**2 + 1e-4)
     weight = 0.3001 / (0.0448 + 0.2856 + 0.3001)
     assert quality.ms_ssim(a, b).item() == pytest.approx(luminance**weight, abs=1e-3)
 
 
 def test_ms_ssim_of_opposites_is_finite_with_a_gradient(rng):
-    """Negative structure has no real power: the term is cut at zero before, so neither value nor gradient is NaN."""
+    """Negative structure has no real power: the term is cut at zero before, so neither value nor gradient is
+    NaN.
+    """
     a = torch.from_numpy(rng.random((1, 3, 64, 64)).astype(np.float32))
     b = (1 - a).requires_grad_()
     score = quality.ms_ssim(a, b)

@@ -101,7 +101,10 @@ def test_files_that_are_still_being_copied_wait(inbox, tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("3.png,perhaps", "row 5, column 'Smiling': 'perhaps'; allowed: 1, 0, -1, yes, no, true, false, or blank"),
+        (
+            "3.png,perhaps",
+            "row 5, column 'Smiling': 'perhaps'; allowed: 1, 0, -1, yes, no, true, false, or blank",
+        ),
         ("0.png,0", "row 5: 0.png stands twice, otherwise labelled in row 2"),
         ("../3.png,1", "row 5: ../3.png leads out of the folder"),
         ("3.png,1,1", "row 5 has 3 fields, the header 2"),

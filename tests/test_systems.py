@@ -66,7 +66,7 @@ def clone(tmp_path, monkeypatch):
     (place / "reports").mkdir(parents=True)
     distances = {"standard": 9.0, "gaussian": 4.0, "tempered": 5.0, "mixture": 3.0}
     (place / "reports/metrics.json").write_text(
-        json.dumps({"generation": {name: {"frechet_lite0": d} for name, d in distances.items()}})
+        json.dumps({"generation": {name: {"frechet_inf_lite1": d} for name, d in distances.items()}})
     )
     systems.ledger_of(place).write_text(json.dumps({"model": "m", "seconds": 12.5, "device": "2 CPU cores"}))
 
@@ -100,7 +100,8 @@ def test_figures_of_another_model_are_refused(clone, trained, evaluated):
 
 def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
     """A training killed after 5 s, ended after 7 more, and found done by a third run."""
-    clone, clock = tmp_path / "vae", iter([0.0, 5.0, 10.0, 17.0, 20.0, 21.0])
+    clone = tmp_path / "vae"
+    clock = iter([0.0, 5.0, 10.0, 17.0, 20.0, 21.0])
     monkeypatch.setattr(systems, "children_seconds", lambda: next(clock))
     monkeypatch.setattr(systems, "locked", lambda *_: "m")
     outcomes = iter([SystemExit(143), None, None])

@@ -1,4 +1,6 @@
-"""The loop: order, schedule, averages, and above all that a run killed at any moment ends in the same bytes as one never killed."""
+"""The loop: order, schedule, averages, and above all that a run killed at any moment ends in the same bytes
+as one never killed.
+"""
 
 import os
 import shutil

@@ -17,15 +17,19 @@ from faces.nn.layers import EqualisedLinear
 
 def test_kl_equals_torch_distributions():
     torch.manual_seed(0)
-    mean, logvar = torch.randn(16, 5), torch.randn(16, 5)
+    mean = torch.randn(16, 5)
+    logvar = torch.randn(16, 5)
     theirs = kl_divergence(Normal(mean, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1)
     torch.testing.assert_close(gaussian_kl(mean, logvar), theirs)
 
 
 def test_calibrated_likelihood_is_that_of_the_best_variance():
-    """Up to its constant, it is the smallest Gaussian negative log-likelihood over all variances (the floor of one 8-bit step aside)."""
+    """Up to its constant, it is the smallest Gaussian negative log-likelihood over all variances (the floor
+    of one 8-bit step aside).
+    """
     torch.manual_seed(0)
-    images, decoded = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    images = torch.rand(4, 3, 8, 8)
+    decoded = torch.rand(4, 3, 8, 8)
     scales = torch.linspace(0.05, 1.5, 2000)
     losses = torch.stack([-Normal(decoded, scale).log_prob(images).sum((1, 2, 3)).mean() for scale in scales])
     constant = 0.5 * images[0].numel() * (1 + math.log(2 * math.pi))
@@ -43,7 +47,9 @@ def rank_five() -> torch.Tensor:
 
 
 def closed_form(images: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The best linear VAE by singular values: rebuilt images, codes' variance (count,), posterior variance (count,)."""
+    """The best linear VAE by singular values: rebuilt images, codes' variance (count,), posterior variance
+    (count,).
+    """
     flat = images.flatten(1)
     centred = flat - flat.mean(0)
     _, values, v = torch.linalg.svd(centred, full_matrices=False)
@@ -55,7 +61,9 @@ def closed_form(images: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.T
 
 
 def begun(params, images: torch.Tensor, code_length: int, linear_out: int) -> tuple[torch.Tensor, ...]:
-    """What the model of 64 pixels makes of images just after `prepare`: codes, log-variances, linear pictures, decodings."""
+    """What the model of 64 pixels makes of images just after `prepare`: codes, log-variances, linear
+    pictures, decodings.
+    """
     changes = {"code_length": code_length, "linear_in": 32, "linear_out": linear_out}
     model = models.find("vae").Model(
         models.config("vae", {"vae": {**params["models"]["vae"], **changes}}), 64
@@ -73,7 +81,9 @@ def begun(params, images: torch.Tensor, code_length: int, linear_out: int) -> tu
 
 
 def test_the_flagship_begins_as_principal_components(params):
-    """Pictures of rank 5 plus noise, at 32 pixels and doubled: the posterior and the picture are those of the best linear VAE."""
+    """Pictures of rank 5 plus noise, at 32 pixels and doubled: the posterior and the picture are those of the
+    best linear VAE.
+    """
     small = rank_five()
     mean, logvar, picture, decoded = begun(params, F.interpolate(small, (64, 64)), 5, 32)
     rebuilt, spread, variance = closed_form(small, 5)
@@ -91,7 +101,9 @@ def test_the_soft_bound_of_a_log_variance_can_be_undone():
 
 
 def test_an_equalised_layer_begins_as_a_plain_one_and_moves_less():
-    """From 64 inputs of one: a step of Adam of rate r moves a plain layer's output by r (64 + 1), an equalised one's by an eighth of that."""
+    """From 64 inputs of one: a step of Adam of rate r moves a plain layer's output by r (64 + 1), an
+    equalised one's by an eighth of that.
+    """
     moved = {}
     for kind in (torch.nn.Linear, EqualisedLinear):
         torch.manual_seed(0)
@@ -180,7 +192,9 @@ def test_shares_that_leave_nothing_to_the_pixels_are_refused(features, contrast,
 
 
 def test_contrast_of_stripes():
-    """Columns of +1 and -1: a 3 x 3 mean leaves -1/3 or +1/3 of them, so what it takes away has a root mean square of 4/3."""
+    """Columns of +1 and -1: a 3 x 3 mean leaves -1/3 or +1/3 of them, so what it takes away has a root mean
+    square of 4/3.
+    """
     stripes = torch.ones(1, 3, 32, 32)
     stripes[..., ::2] = -1
     inside = vae.contrast(stripes)[..., 1:-1]  # at the rims the picture is continued by its last column
@@ -188,10 +202,13 @@ def test_contrast_of_stripes():
 
 
 def test_contrast_asks_how_much_detail_and_not_where():
-    """Stripes moved by a pixel are as far off in pixels as can be, and the same in contrast; a grey field is not."""
+    """Stripes moved by a pixel are as far off in pixels as can be, and the same in contrast; a grey field is
+    not.
+    """
     stripes = torch.ones(1, 3, 32, 32)
     stripes[..., ::2] = -1
-    moved, grey = -stripes, torch.zeros_like(stripes)
+    moved = -stripes
+    grey = torch.zeros_like(stripes)
     torch.testing.assert_close(vae.contrast(moved), vae.contrast(stripes))
     assert vae.calibrated_contrast(stripes, grey) > vae.calibrated_contrast(stripes, moved) + 1000
     assert calibrated_gaussian(stripes, grey) < calibrated_gaussian(stripes, moved)

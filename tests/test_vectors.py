@@ -10,13 +10,16 @@ import yaml
 from faces.edits.directions import Directions
 from stages import vectors
 
-ATTRIBUTES, PLANTED = ["Male", "Rare", "Smiling"], 3.0
+ATTRIBUTES = ["Male", "Rare", "Smiling"]
+PLANTED = 3.0
 SPLITS = {"train": 1200, "valid": 300, "test": 300}
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch, params, rng):
-    """Codes (1800, 8) in which Male moves number 0 and Smiling number 1, and Smiling goes with Male; Rare is on three faces. Returns a runner of the stage."""
+    """Codes (1800, 8) in which Male moves number 0 and Smiling number 1, and Smiling goes with Male; Rare is
+    on three faces. Returns a runner of the stage.
+    """
     count = sum(SPLITS.values())
     male = rng.random(count) < 0.5
     smiling = rng.random(count) < np.where(male, 0.8, 0.2)
@@ -84,7 +87,9 @@ def test_what_the_stage_leaves_behind(world, params, capsys):
 
 
 def test_mirror_images_count_beside_the_faces(world, params, tmp_path):
-    """Codes of mirror images in which Male moves another number: the direction is midway; faces are counted once, and judged unmirrored."""
+    """Codes of mirror images in which Male moves another number: the direction is midway; faces are counted
+    once, and judged unmirrored.
+    """
     plain = pd.read_csv(
         world(estimators=["mean_difference"], primary="mean_difference") / "vectors.csv"
     ).set_index("attribute")
@@ -106,7 +111,9 @@ def test_directions_open_what_the_stage_wrote(world):
 
 
 def test_imagined_faces_take_the_place_of_the_labelled_ones(world, tmp_path, rng):
-    """Their judge calls Male what number 5 says, knows nothing of Rare, and marks the extremes of Smiling alone."""
+    """Their judge calls Male what number 5 says, knows nothing of Rare, and marks the extremes of Smiling
+    alone.
+    """
     codes = rng.standard_normal((2000, 8)).astype(np.float32)
     labels = np.stack(
         [

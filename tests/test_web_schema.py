@@ -1,4 +1,6 @@
-"""What the OpenAPI document promises holds for requests that a machine makes up from it, good and bad, and for damaged pictures."""
+"""What the OpenAPI document promises holds for requests that a machine makes up from it, good and bad, and
+for damaged pictures.
+"""
 
 import contextlib
 
@@ -48,7 +50,9 @@ def good() -> str:
 
 
 def with_codes(value, good):
-    """Two in three of the made-up codes replaced by a real one: a machine would never guess one, and what lies behind would stay untried."""
+    """Two in three of the made-up codes replaced by a real one: a machine would never guess one, and what
+    lies behind would stay untried.
+    """
     if isinstance(value, dict):
         return {
             key: good if key in ("code", "direction") and codes.random() < 0.67 else with_codes(inner, good)
@@ -58,7 +62,8 @@ def with_codes(value, good):
 
 
 def test_no_request_breaks_a_promise(guarded, good):
-    schema, tried = schemathesis.openapi.from_asgi("/openapi.json", guarded), []
+    schema = schemathesis.openapi.from_asgi("/openapi.json", guarded)
+    tried = []
     for operation in (result.ok() for result in schema.get_all_operations()):
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 

@@ -1,1 +1,1 @@
-"""The website: a page, and a small server over an export, which the runtime `facemorph` reads. Needs FastAPI and uvicorn; no torch."""
+"""The website: a page, and a small server over the runtime `facemorph`. FastAPI and uvicorn; no torch."""

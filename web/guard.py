@@ -1,4 +1,6 @@
-"""What stands before the application: who may ask, how much, how long, and what every answer carries. Pure ASGI, so it acts before a body is read.
+"""ASGI middleware before the application: who may ask, how much, how long, and the headers of every answer.
+
+It acts before a body is read.
 
 Nothing of a request is kept or logged but one count per route and status.
 """
@@ -26,8 +28,9 @@ PATIENCE = 20.0  # seconds for a body to arrive
 BODIES = 16  # pictures that may be arriving at once
 REQUESTS = 256  # requests of /api that may be under way at once
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; worker-src 'self'; manifest-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -43,7 +46,9 @@ class Refusal(Exception):
 
     def __init__(self, status: int, word: str, detail: str) -> None:
         super().__init__(detail)
-        self.status, self.word, self.detail = status, word, detail
+        self.status = status
+        self.word = word
+        self.detail = detail
 
     def response(self) -> tuple[int, dict[str, str], bytes]:
         headers = {"content-type": "application/json", "cache-control": "no-store"}
@@ -74,14 +79,12 @@ def is_local(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware. `hosts` are the names by which people may call the site, besides the local ones; `picture_bytes` is the cap on a picture."""
+    """The middleware. `hosts`: names besides the local ones; `picture_bytes`: cap on a picture."""
 
     def __init__(self, app: Any, hosts: tuple[str, ...], picture_bytes: int) -> None:
-        self.app, self.hosts, self.picture_bytes = (
-            app,
-            {*LOCAL, *(host.lower() for host in hosts)},
-            picture_bytes,
-        )
+        self.app = app
+        self.hosts = {*LOCAL, *(host.lower() for host in hosts)}
+        self.picture_bytes = picture_bytes
         self.bodies = self.requests = 0
         self.counts: Counter[str] = Counter()
         self.told = time.monotonic()
@@ -168,7 +171,7 @@ class Guard:
             self.bodies -= picture
 
     def check_caller(self, scope: Scope, headers: dict[str, list[str]]) -> None:
-        """Host against rebinding of names, Origin and Sec-Fetch-Site against other sites' pages. Raises Refusal."""
+        """Host against DNS rebinding, Origin and Sec-Fetch-Site against other sites. Raises Refusal."""
         host = headers.get("host", [])
         if len(host) != 1 or host_name(host[0]) not in self.hosts:
             raise Refusal(
@@ -190,7 +193,8 @@ async def read_body(headers: dict[str, list[str]], receive: Receive, limit: int)
     length = headers.get("content-length", ["0"])[-1]
     if len(length) > 12 or (length.isascii() and length.isdigit() and int(length) > limit):
         raise too_large
-    parts, size = [], 0
+    parts = []
+    size = 0
     try:
         async with asyncio.timeout(PATIENCE):
             while True:

@@ -1,4 +1,4 @@
-"""Packages of the browser's world, from npm, exactly as a package-lock.json beside our own files asks for them."""
+"""npm packages, exactly as a package-lock.json beside our own files asks for them."""
 
 import json
 import shutil
@@ -24,11 +24,15 @@ def pinned(folder: Path, package: str) -> str:
 
 @contextmanager
 def installed(folder: Path) -> Iterator[Path]:
-    """The node_modules that package.json and package-lock.json in `folder` ask for, in a temporary place; no script of theirs is run. Raises NoPackages."""
+    """The node_modules of `folder`'s package-lock.json, in a temporary place; no script of theirs is run.
+
+    Raises NoPackages.
+    """
     npm = shutil.which("npm")
     if npm is None:
         raise NoPackages(
-            "npm is missing; install Node.js 20 or newer (nodejs.org, or your system's package nodejs), then run this again"
+            "npm is missing; install Node.js 20 or newer (nodejs.org, or your system's package nodejs), "
+            "then run this again"
         )
     with tempfile.TemporaryDirectory() as place:
         for name in ("package.json", LOCK):

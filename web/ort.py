@@ -1,7 +1,8 @@
 """python -m web.ort: fetch the browser's ONNX Runtime, so that the page can run the model itself.
 
-Three files of the npm package onnxruntime-web, its plain WebAssembly build, in the version and with the checksum of web/package-lock.json, go to web/page/ort/.
-The server offers them when they are there; the static site cannot do without.
+Three files of the npm package onnxruntime-web, its plain WebAssembly build, in the version and with the
+checksum of web/package-lock.json, go to web/page/ort/. The server offers them when they are there; the static
+site cannot do without.
 """
 
 import shutil
@@ -11,7 +12,8 @@ from web import npm
 
 WEB = Path(__file__).parent
 ORT = WEB / "page" / "ort"
-FILES = {  # in the package -> in the page: many file servers do not know .mjs, and a browser takes no module from them
+# In the package -> in the page: many file servers do not know .mjs, and a browser takes no module from them
+FILES = {
     "ort.wasm.min.mjs": "ort.wasm.min.js",
     "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
     "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
@@ -20,7 +22,8 @@ FILES = {  # in the package -> in the page: many file servers do not know .mjs, 
 
 def present() -> bool:
     """Whether ORT holds the pinned version, whole."""
-    stamp, wanted = ORT / "version", npm.pinned(WEB, "onnxruntime-web")
+    stamp = ORT / "version"
+    wanted = npm.pinned(WEB, "onnxruntime-web")
     return (
         stamp.is_file()
         and stamp.read_text(encoding="utf-8").strip() == wanted

@@ -1,7 +1,7 @@
 """The HTTP API over an export, and the page. web/API.md is its specification.
 
-Stateless: a code comes with each request and leaves with each answer. Everything that computes runs in one of two small pools
-of threads, each with a bounded queue; a request that finds no room is told to come back.
+Stateless: a code comes with each request and leaves with each answer. Everything that computes runs in one of
+two small pools of threads, each with a bounded queue; a request that finds no room is told to come back.
 """
 
 import asyncio
@@ -174,7 +174,7 @@ As = Annotated[Literal["raw", "fine", "png"], Query(alias="as")]
 
 
 class Pool:
-    """Threads that compute. `run` refuses with 429 when too many wait, or when an answer takes too long to come."""
+    """Threads that compute. `run` refuses with 429 when too many wait, or when an answer takes too long."""
 
     def __init__(self, workers: int, waiting: int) -> None:
         self.workers = workers
@@ -248,7 +248,7 @@ routes = APIRouter()
 
 
 def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
-    """The application: the API over `shelf` and the files under `page`, called by the names `hosts` and the local ones."""
+    """The application: the API over `shelf`, the files of `page`; `hosts`: names besides the local ones."""
     site = Site(
         shelf=shelf,
         detector=align.Detector(),
@@ -406,7 +406,7 @@ def past(moment: str | None) -> bool:
 
 
 class Page(Mount):
-    """The page's files. A path of the API is never one of them, so a wrong method there is 405 and not 404."""
+    """The page's files. A path of the API is none of them, so a wrong method there is 405 and not 404."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         return (Match.NONE, {}) if scope["path"].startswith(("/api/", "/export/")) else super().matches(scope)
@@ -564,7 +564,7 @@ def plain(schema: dict[str, Any]) -> str:
 
 
 async def refused(_: Request, error: Exception) -> Response:
-    """Every error as {"error", "detail"} in ASCII. Of what was sent it names the place that is wrong, and nothing else."""
+    """Every error as {"error", "detail"} in ASCII. Of what was sent it names the wrong place alone."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(str(part)[:40] for part in first["loc"] if part != "body")

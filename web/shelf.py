@@ -13,10 +13,10 @@ log = logging.getLogger("facemorph.web")
 
 
 class Shelf:
-    """The export being served, and the one before it. `refresh` looks for a new one and changes over only when it works.
+    """The export being served, and the one before it. `refresh` changes over to a new one only when it works.
 
-    `place` is an export folder, or a JSON file that points to one (facemorph/export.py). `quality_file` has figures of it,
-    where none lie beside the export.
+    `place` is an export folder, or a JSON file that points to one (facemorph/export.py). `quality_file` has
+    figures of it, where none lie beside the export.
     """
 
     def __init__(self, place: Path, quality_file: Path | None = None) -> None:
@@ -29,10 +29,10 @@ class Shelf:
         self.current = open_export(place)
 
     def news(self) -> dict[str, str | None]:
-        """What the pointer says beside the folder, and status.json beside it of the retraining job (ops/retrain/ledger.py).
+        """How fresh the export is, from the pointer and the retraining job's status.json.
 
-        version, since: who serves; checked: the job's last success; due: when the next is expected. ISO times; None where
-        it is not said.
+        version, since: who serves; checked: the job's last success; due: when the next is expected. ISO
+        times; None where it is not said.
         """
         told: dict[str, str | None] = dict.fromkeys(("version", "since", "checked", "due"))
         if self.place.suffix == ".json":

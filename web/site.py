@@ -1,11 +1,11 @@
 """python -m web.site data/export OUT: write the website as a folder that any plain file server can serve.
 
-in    data/export/           bundle.json, arrays.safetensors, encoder.onnx, decoder.onnx; quality.json, if it is there
+in    data/export/           bundle.json, arrays.safetensors, encoder.onnx, decoder.onnx, maybe quality.json
       reports/quality.json   otherwise, if it is there; --quality names another file
-out   OUT/                   the page, ort/ (the browser's ONNX Runtime), export/ (the above and the face detector)
+out   OUT/                   the page, ort/ (ONNX Runtime for the browser), export/ (the above, face detector)
 
-The page then runs the model in the browser; no Python and no photograph ever reaches the server. Every link is relative, so
-OUT may lie under any path.
+The page then runs the model in the browser; no Python and no photograph ever reaches the server. Every link
+is relative, so OUT may lie under any path.
 """
 
 import argparse
@@ -23,11 +23,11 @@ EXPORT = ("bundle.json", "arrays.safetensors", "encoder.onnx", "decoder.onnx")
 ROOT = '<html lang="en">'
 
 
-def build(export: Path, out: Path, quality_file: Path) -> None:
-    """Write the site, in place of an earlier one. Raises BadExport, FileExistsError, NoPackages, DetectorMissing."""
+def build(export: Path, out: Path, quality_file: Path | None = None) -> None:
+    """Write the site over an earlier one. Raises BadExport, FileExistsError, NoPackages, DetectorMissing."""
     if out.exists() and not (out / "export" / "bundle.json").is_file():
         raise FileExistsError(f"{out} exists and is no site written by this command; name another folder")
-    measured = quality(Export(export), export / "quality.json", quality_file)
+    measured = quality(Export(export), export / "quality.json", *([quality_file] if quality_file else []))
     detector = detector_file()
     runtime = ort.fetch()
     page = (PAGE / "index.html").read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Progress: a live bar on a terminal, a plain line every so often anywhere else. Written to standard error; outputs never see it."""
+"""Progress: a live bar on a terminal, a plain line every so often anywhere else. Written to standard error;
+outputs never see it.
+"""
 
 import os
 import sys
@@ -15,11 +17,17 @@ def leads() -> bool:
 
 
 class Progress:
-    """`update(done)` as work advances; `total` and `unit` say of what. FACES_LOG_SECONDS is the pause between plain lines (default 15)."""
+    """`update(done)` as work advances; `total` and `unit` say of what. FACES_LOG_SECONDS is the pause between
+    plain lines (default 15).
+    """
 
     def __init__(self, task: str, total: int, unit: str) -> None:
-        self.task, self.total, self.unit = task, total, unit
-        self.start, self.start_done, self.last = time.monotonic(), None, time.monotonic()
+        self.task = task
+        self.total = total
+        self.unit = unit
+        self.start = time.monotonic()
+        self.start_done = None
+        self.last = time.monotonic()
         self.pause = float(os.environ.get("FACES_LOG_SECONDS", "15"))
         self.bar = (
             tqdm(total=total, desc=task, unit=unit, unit_scale=True)
@@ -58,13 +66,17 @@ def say(line: str) -> None:
 
 
 class Unfit(ValueError):
-    """Nothing is wrong with the run, but what these data and params make is of no use, and would be again. The message says what, and what to change."""
+    """Nothing is wrong with the run, but what these data and params make is of no use, and would be again.
+    The message says what, and what to change.
+    """
 
 
 def stop(error: Exception) -> SystemExit:
-    """What a stage raises when it cannot go on: the one line, without a traceback; once per host, where several processes find the same.
+    """What a stage raises when it cannot go on: the one line, without a traceback; once per host, where
+    several processes find the same.
 
-    The exit code is 1, or UNFIT where another try would end alike: the retraining job rejects such a challenger for good.
+    The exit code is 1, or UNFIT where another try would end alike: the retraining job rejects such a
+    challenger for good.
     """
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if not isinstance(error, Unfit | FloatingPointError):

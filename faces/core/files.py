@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A fresh folder to fill; it takes the place of `path` when the block ends, and is removed if the block fails."""
+    """A fresh folder to fill; it takes the place of `path` when the block ends, and is removed if the block
+    fails.
+    """
     draft = path.with_name(f".{path.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -37,7 +39,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write; it takes the place of `path` when the block ends, and is removed if the block fails."""
+    """A temporary path to write; it takes the place of `path` when the block ends, and is removed if the
+    block fails.
+    """
     draft = path.with_name(f".{path.name}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,7 +1,7 @@
 """Typed reading of params.yaml: strict, complete, and one clear line when something is wrong.
 
-A stage declares the keys it reads as a `Group` beside the code that uses them, and asks for them with `load`. No group has defaults: a value
-that is not in params.yaml does not exist.
+A stage declares the keys it reads as a `Group` beside the code that uses them, and asks for them with `load`.
+No group has defaults: a value that is not in params.yaml does not exist.
 """
 
 import difflib
@@ -20,7 +20,9 @@ class ParamsError(ValueError):
 
 
 class Group(BaseModel):
-    """A group of params: immutable, no conversions (the text "1" is not a number), no unknown keys, no infinities."""
+    """A group of params: immutable, no conversions (the text "1" is not a number), no unknown keys, no
+    infinities.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -42,7 +44,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(group: type[G], values: Any, key: str = "", file: str = FILE) -> G:
-    """`values` as `group`; `file` and `key` say where they stand, for the message. Raises ParamsError naming the first wrong key."""
+    """`values` as `group`; `file` and `key` say where they stand, for the message. Raises ParamsError naming
+    the first wrong key.
+    """
     try:
         return group.model_validate(_tuples(values))
     except ValidationError as error:
@@ -52,7 +56,8 @@ def parse(group: type[G], values: Any, key: str = "", file: str = FILE) -> G:
 def load(group: type[G], path: Path = Path(FILE)) -> G:
     """The keys of params.yaml that `group` names, checked. Other keys of the file are other stages' business.
 
-    A field whose alias has dots reads one key out of another stage's group: `primary: str = Field(alias="vectors.primary")`.
+    A field whose alias has dots reads one key out of another stage's group: `primary: str =
+    Field(alias="vectors.primary")`.
     """
     return parse(group, pick(group, read(path)))
 
@@ -87,7 +92,8 @@ def one_of(key: str, value: str, allowed: Iterable[str]) -> str:
 def present(key: str, wanted: Iterable[str], available: Iterable[str]) -> tuple[str, ...]:
     """Those of `wanted` that the data have, in order.
 
-    A name that ends in "?" is wanted only where the data have it; any other name must exist. Raises ParamsError otherwise.
+    A name that ends in "?" is wanted only where the data have it; any other name must exist. Raises
+    ParamsError otherwise.
     """
     names = tuple(available)
     required = [one_of(key, name, names) for name in wanted if not name.endswith("?")]
@@ -105,7 +111,8 @@ def _tuples(values: Any) -> Any:
 
 def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> str:
     where = ".".join(str(part) for part in (key, *error["loc"]) if part != "")
-    value, kind = error.get("input"), error["type"]
+    value = error.get("input")
+    kind = error["type"]
     if kind == "value_error" and isinstance(
         error["ctx"]["error"], ParamsError
     ):  # a validator that already speaks as we do

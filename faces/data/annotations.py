@@ -4,8 +4,9 @@
     labels.csv    one row per image: name, split, identity, ten landmark columns, one column per attribute
     source.json   provenance, licence, counts, checksums
 
-`name` is the member's name in images.zip. `split` is train, valid or test. `identity` is -1 where unknown. The landmark columns
-(lefteye_x, lefteye_y, ... in pixels of the image, "left" is the left of the picture) are empty where unknown. An attribute is 1, -1, or 0 for unknown.
+`name` is the member's name in images.zip. `split` is train, valid or test. `identity` is -1 where unknown.
+The landmark columns (lefteye_x, lefteye_y, ... in pixels of the image, "left" is the left of the picture) are
+empty where unknown. An attribute is 1, -1, or 0 for unknown.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ def attributes(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """labels.csv as a table; attributes are int8, a byte a label. Raises RawError where it is missing, lacks a fixed column or holds something else."""
+    """labels.csv as a table; attributes are int8, a byte a label. Raises RawError where it is missing, lacks
+    a fixed column or holds something else.
+    """
     names = read_attributes(path)
     with label_errors(path):
         return pd.read_csv(path, dtype={"name": str, "split": str, **dict.fromkeys(names, "int8")})
@@ -50,13 +53,16 @@ def read_attributes(path: Path) -> tuple[str, ...]:
 
 
 def read_numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """What most of what works on labels.csv needs, in a byte a label: labels (N, A) int8, and splits (N,) int8, places in SPLITS.
+    """What most of what works on labels.csv needs, in a byte a label: labels (N, A) int8, and splits (N,)
+    int8, places in SPLITS.
 
-    `count` is how many rows there should be; memory holds no more than that beside a chunk of the file. Raises RawError as `read_labels` does, and where
-    there are more or fewer rows.
+    `count` is how many rows there should be; memory holds no more than that beside a chunk of the file.
+    Raises RawError as `read_labels` does, and where there are more or fewer rows.
     """
     names = read_attributes(path)
-    labels, splits, done = np.empty((count, len(names)), np.int8), np.empty(count, np.int8), 0
+    labels = np.empty((count, len(names)), np.int8)
+    splits = np.empty(count, np.int8)
+    done = 0
     kinds = {"split": pd.CategoricalDtype(SPLITS), **dict.fromkeys(names, "int8")}
     with label_errors(path), pd.read_csv(path, usecols=list(kinds), dtype=kinds, chunksize=CHUNK) as chunks:
         for chunk in chunks:

@@ -1,6 +1,8 @@
-"""Attribute names that are safe everywhere: as parts of file names, keys of metrics.json and words of params.yaml.
+"""Attribute names that are safe everywhere: as parts of file names, keys of metrics.json and words of
+params.yaml.
 
-Tables hold people's own words. They are made safe once, where a table is read, so that nothing behind needs to care.
+Tables hold people's own words. They are made safe once, where a table is read, so that nothing behind needs
+to care.
 """
 
 import re
@@ -17,7 +19,8 @@ UNSAFE = (
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
-    """`names` with `_` for every unsafe character, no `-` in front, not too long, not reserved, and no two alike but for capitals.
+    """`names` with `_` for every unsafe character, no `-` in front, not too long, not reserved, and no two
+    alike but for capitals.
 
     >>> safe_names(["Wearing_Hat", "hat/cap", "Hat.cap", "mean", "old?", "\N{GRINNING FACE}"])
     ['Wearing_Hat', 'hat_cap', 'Hat_cap_2', 'mean_attribute', 'old', '\N{GRINNING FACE}']

@@ -1,6 +1,7 @@
 """Cropped faces as pixels, ready to train on: the folder data/crops.
 
-images.npy      uint8 (N, H, W, 3), a memory map; what is beyond crop.rows lies in images.1.npy, images.2.npy, ...
+images.npy      uint8 (N, H, W, 3), a memory map; what is beyond crop.rows lies in images.1.npy, images.2.npy,
+                ...
 table.csv       row i describes image i: the columns of labels.csv
 rejects.csv     what was refused, and why
 geometry.json   how the faces were cut: whoever uses a model later must cut alike
@@ -22,21 +23,25 @@ from faces.data.sharded_array import Parts, open_parts
 
 FRAME = (178, 218)  # width and height of CelebA's aligned pictures
 BOX = (15, 35, 163, 183)  # left, top, right, bottom of the face in them
-# left eye, right eye and middle of the mouth corners in them: align_face_celeba.m, less one, as MATLAB counts pixels from 1
+# left eye, right eye and middle of the mouth corners in them: align_face_celeba.m, less one, as MATLAB counts
+# pixels from 1
 TEMPLATE = np.array([[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]])
 
 
 class Geometry(Group):
     """Crop of a picture: cut `box`, resize to a square."""
 
-    # left, top, right, bottom in pixels; "square": the largest centred square; "auto": BOX of FRAME, to which each face is aligned
+    # left, top, right, bottom in pixels; "square": the largest centred square; "auto": BOX of FRAME, to which
+    # each face is aligned
     box: tuple[int, int, int, int] | Literal["square", "auto"]
     size: Literal[32, 64, 128, 256]
     filter: Literal["bilinear", "bicubic", "lanczos"]
 
 
 def framed(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """BOX in a picture of `size` (width, height) whose largest middle part of FRAME's shape is taken for FRAME."""
+    """BOX in a picture of `size` (width, height) whose largest middle part of FRAME's shape is taken for
+    FRAME.
+    """
     scale = min(size[0] / FRAME[0], size[1] / FRAME[1])
     offsets = [(side - part * scale) / 2 for side, part in zip(size, FRAME, strict=True)]
     left, top, right, bottom = (edge * scale + offsets[place % 2] for place, edge in enumerate(BOX))
@@ -45,7 +50,9 @@ def framed(size: tuple[int, int]) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class Crops:
-    """An opened data/crops. `labels` (N, A) int8 holds 1, -1, 0 for unknown; `rows(split)` gives row numbers in ascending order."""
+    """An opened data/crops. `labels` (N, A) int8 holds 1, -1, 0 for unknown; `rows(split)` gives row numbers
+    in ascending order.
+    """
 
     folder: Path
     images: np.ndarray | Parts  # uint8 (N, H, W, 3)
@@ -56,8 +63,11 @@ class Crops:
 
     @classmethod
     def open(cls, folder: Path) -> "Crops":
-        """Map data/crops without reading the pixels. Raises RawError where images and table disagree, ValueError where files of images do."""
-        images, path = open_parts(folder / "images.npy"), folder / "table.csv"
+        """Map data/crops without reading the pixels. Raises RawError where images and table disagree,
+        ValueError where files of images do.
+        """
+        images = open_parts(folder / "images.npy")
+        path = folder / "table.csv"
         labels, splits = annotations.read_numbers(path, len(images))
         return cls(
             folder,
@@ -70,7 +80,9 @@ class Crops:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """table.csv with names, identities and landmarks, which few ask for: at a million faces it takes more memory than all the rest."""
+        """table.csv with names, identities and landmarks, which few ask for: at a million faces it takes more
+        memory than all the rest.
+        """
         return annotations.read_labels(self.folder / "table.csv")
 
     def rows(self, split: str) -> np.ndarray:

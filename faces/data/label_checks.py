@@ -11,7 +11,8 @@ NAMED = 4  # attributes that a line names
 def warnings(table: pd.DataFrame) -> list[str]:
     """Lines about a table of labels; none where nothing is wrong.
 
-    An attribute that is the same for every face has no direction; one that is the same for a whole split cannot be learnt or measured there.
+    An attribute that is the same for every face has no direction; one that is the same for a whole split
+    cannot be learnt or measured there.
     """
     names = attributes(table)
     lines = []

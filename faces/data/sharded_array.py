@@ -1,7 +1,8 @@
-"""One array in several .npy files, none longer than a given number of rows: faces.npy, faces.1.npy, faces.2.npy, ... Most often one file is all of it.
+"""One array in several .npy files, none longer than a given number of rows: faces.npy, faces.1.npy,
+faces.2.npy, ... Most often one file is all of it.
 
-Each file but the last holds the same number of rows, so a row's file and its place in it follow from its number. Files can lie on different disks, linked
-into one folder.
+Each file but the last holds the same number of rows, so a row's file and its place in it follow from its
+number. Files can lie on different disks, linked into one folder.
 """
 
 from itertools import count, takewhile
@@ -22,11 +23,17 @@ def files(path: Path) -> list[Path]:
 
 
 class Parts:
-    """Arrays (n, ...) that follow one another, read as one (N, ...): by row, slice or row numbers. What is read is a copy unless it lies in one array."""
+    """Arrays (n, ...) that follow one another, read as one (N, ...): by row, slice or row numbers. What is
+    read is a copy unless it lies in one array.
+    """
 
     def __init__(self, arrays: list[np.ndarray]) -> None:
-        """Raises ValueError where the arrays are not alike, or one before the last has another length than the first."""
-        self.arrays, self.length, self.dtype = arrays, len(arrays[0]), arrays[0].dtype
+        """Raises ValueError where the arrays are not alike, or one before the last has another length than
+        the first.
+        """
+        self.arrays = arrays
+        self.length = len(arrays[0])
+        self.dtype = arrays[0].dtype
         self.shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
         if {(array.shape[1:], array.dtype) for array in arrays} != {(self.shape[1:], self.dtype)}:
             raise ValueError("they hold rows of different shapes")
@@ -60,7 +67,9 @@ class Parts:
 
 
 def open_parts(path: Path) -> np.ndarray | Parts:
-    """Map the array whose first file is `path`, without reading it. Raises ValueError where its files do not belong together."""
+    """Map the array whose first file is `path`, without reading it. Raises ValueError where its files do not
+    belong together.
+    """
     arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files(path)]
     try:
         return arrays[0] if len(arrays) == 1 else Parts(arrays)
@@ -71,11 +80,16 @@ def open_parts(path: Path) -> np.ndarray | Parts:
 
 
 class Writer:
-    """Appends rows to such files: a context. Nothing is mapped, so memory stays flat however many rows there are."""
+    """Appends rows to such files: a context. Nothing is mapped, so memory stays flat however many rows there
+    are.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype | type, length: int) -> None:
         """Rows of `shape` and `dtype`, at most `length` of them to a file."""
-        self.path, self.shape, self.dtype, self.length = path, shape, np.dtype(dtype), length
+        self.path = path
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.length = length
         self.count, self.file = 0, self._begin(path)
 
     def __enter__(self) -> Self:
@@ -105,7 +119,9 @@ class Writer:
         self.file.close()
 
     def _head(self, file: BinaryIO, count: int) -> None:
-        """NumPy pads the head so that its length does not depend on `count`: it can be written again at the end."""
+        """NumPy pads the head so that its length does not depend on `count`: it can be written again at the
+        end.
+        """
         file.seek(0)
         head = {
             "descr": np.lib.format.dtype_to_descr(self.dtype),

@@ -1,12 +1,15 @@
-"""The edit that keeps what a decoder loses: the original plus the change that the model makes, where it makes one.
+"""The edit that keeps what a decoder loses: the original plus the change that the model makes, where it makes
+one.
 
     x + w d    with d = D(z + s v) - D(z)
 
-Without w, what the model means to leave alone still moves a little everywhere, since no direction is free of all else. Those small changes carry no edit, and
-across a whole picture they add up. So d is weighed by how large it is round about: its strength a, the mean over a small square of the change of the channel
-that changes most. Where a is at most half of `noise` the picture stays as it is to the last bit; from three halves of it d counts in full; between them the
-weight rises smoothly (Hermite's 3 t^2 - 2 t^3), so that no edge appears. Wavelet shrinkage does likewise (Donoho & Johnstone 1994), with a firm threshold
-between hard and soft (Gao & Bruce 1997); here each place is told by its neighbourhood.
+Without w, what the model means to leave alone still moves a little everywhere, since no direction is free of
+all else. Those small changes carry no edit, and across a whole picture they add up. So d is weighed by how
+large it is round about: its strength a, the mean over a small square of the change of the channel that
+changes most. Where a is at most half of `noise` the picture stays as it is to the last bit; from three halves
+of it d counts in full; between them the weight rises smoothly (Hermite's 3 t^2 - 2 t^3), so that no edge
+appears. Wavelet shrinkage does likewise (Donoho & Johnstone 1994), with a firm threshold between hard and
+soft (Gao & Bruce 1997); here each place is told by its neighbourhood.
 """
 
 from typing import Annotated

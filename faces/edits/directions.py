@@ -1,18 +1,25 @@
 """data/vectors: one direction per attribute and estimator, and what a step along it means.
 
-    vectors.npz     attributes (A,), estimators (E,), vectors (E, A, D), sigma (E, A), intercepts (E, A), mean (D,), std (D,),
-                    covariance (E, A, A) of the train codes' projections on the unit directions, exclusive (R, A) (faces/edits/exclusions.py),
-                    components (K, D) and component_sigma (K,): principal components of the codes, which are nobody's attribute
-    vectors.csv     one row per estimator and attribute: counts, length, sigma, intercept, variance inflation of the label, agreement between halves of the
-                    train faces, the reliability that follows from it, held-out AUROC with its interval, and a note on what a reader must know
-    cosines.csv     one row per estimator and attribute: the direction's cosine with that of every other attribute
-    phi.csv         one row per attribute: its label's correlation with every other. Cosines of mean differences mostly restate it: read them side by side
+    vectors.npz     attributes (A,), estimators (E,), vectors (E, A, D), sigma (E, A), intercepts (E, A), mean
+                    (D,), std (D,),
+                    covariance (E, A, A) of the train codes' projections on the unit directions, exclusive (R,
+                    A) (faces/edits/exclusions.py), components (K, D) and component_sigma (K,): principal
+                    components of the codes, which are nobody's attribute
+    vectors.csv     one row per estimator and attribute: counts, length, sigma, intercept, variance inflation
+                    of the label, agreement between halves of the
+                    train faces, the reliability that follows from it, held-out AUROC with its interval, and a
+                    note on what a reader must know
+    cosines.csv     one row per estimator and attribute: the direction's cosine with that of every other
+                    attribute
+    phi.csv         one row per attribute: its label's correlation with every other. Cosines of mean
+                    differences mostly restate it: read them side by side
 
-A vector has its native length: from the mean without to the mean with, along it. Strength is counted in sigmas: 1.0 is one standard deviation of the
-train codes' projection on the direction, so one number means the same for every attribute and model. The boundary is where z . unit + intercept = 0.
+A vector has its native length: from the mean without to the mean with, along it. Strength is counted in
+sigmas: 1.0 is one standard deviation of the train codes' projection on the direction, so one number means the
+same for every attribute and model. The boundary is where z . unit + intercept = 0.
 
-A slider moves a code along one direction. An edit of a face whose labels are known is a switch: what cannot stay goes (`edit`), and its sigma is that of the
-step that it takes.
+A slider moves a code along one direction. An edit of a face whose labels are known is a switch: what cannot
+stay goes (`edit`), and its sigma is that of the step that it takes.
 """
 
 from dataclasses import dataclass
@@ -43,13 +50,12 @@ class Directions:
             index = list(file["estimators"]).index(
                 one_of("vectors.primary", estimator, map(str, file["estimators"]))
             )
-            vectors, sigma = file["vectors"][index], file["sigma"][index]
+            vectors = file["vectors"][index]
+            sigma = file["sigma"][index]
             known = np.isfinite(vectors).all(axis=1)
             names = tuple(str(name) for name, good in zip(file["attributes"], known, strict=True) if good)
-            covariance, exclusive = (
-                file["covariance"][index][np.ix_(known, known)],
-                file["exclusive"][:, known],
-            )
+            covariance = file["covariance"][index][np.ix_(known, known)]
+            exclusive = file["exclusive"][:, known]
             return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
 
     def native(self, attribute: str) -> np.ndarray:
@@ -70,7 +76,8 @@ class Directions:
         return labels[:, [attributes.index(name) for name in self.attributes]]
 
     def edit(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of `attributes`, to values (F,) of 1 or -1; 0 stays.
+        """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of
+        `attributes`, to values (F,) of 1 or -1; 0 stays.
 
         Labels that shut out the new value are switched with it: +v of what comes, -v of what goes.
         """
@@ -83,7 +90,9 @@ class Directions:
         return step / np.maximum(self.deviations(change), 1e-15)[:, None]
 
     def deviations(self, change: np.ndarray) -> np.ndarray:
-        """(F,) the length of each step change (F, A) @ vectors, in standard deviations of the train codes' projection on it."""
+        """(F,) the length of each step change (F, A) @ vectors, in standard deviations of the train codes'
+        projection on it.
+        """
         step = change @ self.vectors  # (F, D)
         along = change * np.linalg.norm(self.vectors, axis=1)  # (F, A) in units of the unit directions
         deviation = np.sqrt(np.einsum("fa,ab,fb->f", along, self.covariance, along))  # of z . step
@@ -91,10 +100,12 @@ class Directions:
 
 
 def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:
-    """What is left of a direction (D,) when its share in the span of `conditions` (C, D) is taken out: a step along it moves none of their projections.
+    """What is left of a direction (D,) when its share in the span of `conditions` (C, D) is taken out: a step
+    along it moves none of their projections.
 
-    InterFaceGAN's conditional manipulation (Shen et al., CVPR 2020, section 3.3): n1 - (n1 . n2) n2 for one unit condition; here for any number, of any
-    length, by least squares. The length is what remains; nothing where the direction lies in the span.
+    InterFaceGAN's conditional manipulation (Shen et al., CVPR 2020, section 3.3): n1 - (n1 . n2) n2 for one
+    unit condition; here for any number, of any length, by least squares. The length is what remains; nothing
+    where the direction lies in the span.
     """
     weights = np.linalg.lstsq(conditions.T, direction)[0]
     return direction - weights @ conditions
@@ -107,15 +118,19 @@ def components(folder: Path) -> np.ndarray:
 
 
 def relative(codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
-    """z + t n: codes (..., D) moved by `distance` in code units along `unit` (D,). By each of (S,) distances where codes are (..., 1, D): (..., S, D)."""
+    """z + t n: codes (..., D) moved by `distance` in code units along `unit` (D,). By each of (S,) distances
+    where codes are (..., 1, D): (..., S, D).
+    """
     return codes + np.multiply.outer(distance, unit)
 
 
 def absolute(
     codes: np.ndarray, unit: np.ndarray, distance: float | np.ndarray, mean: np.ndarray
 ) -> np.ndarray:
-    """z + (t - (z - mean) . n) n: codes (..., D) moved to where they lie `distance` beyond `mean` (D,) along `unit` (D,); several as above.
+    """z + (t - (z - mean) . n) n: codes (..., D) moved to where they lie `distance` beyond `mean` (D,) along
+    `unit` (D,); several as above.
 
-    InterFaceGAN's step, which leaves the mean out because its codes have none (utils/manipulator.py, linear_interpolate).
+    InterFaceGAN's step, which leaves the mean out because its codes have none (utils/manipulator.py,
+    linear_interpolate).
     """
     return codes + (distance - (codes - mean) @ unit)[..., None] * unit

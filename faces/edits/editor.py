@@ -59,6 +59,10 @@ class Editor(ABC):
         wanted[:, self.attributes.index(attribute)] = values
         return self.edit(codes, labels, wanted, strength)
 
+    def arranged(self, names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
+        """(F, A) columns of labels (F, N), whose attributes are `names`, in the order of `attributes`."""
+        return labels[:, [names.index(name) for name in self.attributes]].astype(np.float32)
+
     @abstractmethod
     def move(
         self, codes: np.ndarray, labels: np.ndarray, goal: np.ndarray, strength: np.ndarray

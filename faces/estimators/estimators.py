@@ -1,11 +1,14 @@
-"""How a direction is estimated from codes and labels. The dictionary at the end is the registry: `vectors.estimators` names its keys.
+"""How a direction is estimated from codes and labels. The dictionary at the end is the registry:
+`vectors.estimators` names its keys.
 
-An estimator takes a Problem and returns an Estimate. Most need no more than sums of codes weighted by a function of the labels, found in one pass over
-blocks; none holds more than a few blocks of codes and a few matrices of (A, D), and (D, D) only where faces.latents.moments allows it.
+An estimator takes a Problem and returns an Estimate. Most need no more than sums of codes weighted by a
+function of the labels, found in one pass over blocks; none holds more than a few blocks of codes and a few
+matrices of (A, D), and (D, D) only where faces.latents.moments allows it.
 
-Two kinds of direction, and they differ in use. `mean_difference`, `balanced` and `partial` answer: by how much does the code move when the label does
-(a pattern)? `lda`, `logistic` and `svm` answer: along what does a code tell the label best (a filter)? A filter also points away from whatever blurs the
-reading, so it reads better and edits worse (Haufe et al., NeuroImage 2014).
+Two kinds of direction, and they differ in use. `mean_difference`, `balanced` and `partial` answer: by how
+much does the code move when the label does (a pattern)? `lda`, `logistic` and `svm` answer: along what does a
+code tell the label best (a filter)? A filter also points away from whatever blurs the reading, so it reads
+better and edits worse (Haufe et al., NeuroImage 2014).
 """
 
 from collections.abc import Callable
@@ -52,10 +55,11 @@ class Settings(Group):
 
 @dataclass
 class Problem:
-    """Train faces, of which every attribute has some on both sides, and the valid faces on which an estimator may choose its settings.
+    """Train faces, of which every attribute has some on both sides, and the valid faces on which an estimator
+    may choose its settings.
 
-    A face may be there in several copies, such as itself and its mirror image: the rows are all faces, then all of them again. Sums that several estimators
-    need are found once, when the first asks.
+    A face may be there in several copies, such as itself and its mirror image: the rows are all faces, then
+    all of them again. Sums that several estimators need are found once, when the first asks.
     """
 
     codes: Codes  # (N, D)
@@ -102,10 +106,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Directions at their native length: a step of 1.0 x vector takes a face from the mean without to the mean with, along the direction.
+    """Directions at their native length: a step of 1.0 x vector takes a face from the mean without to the
+    mean with, along the direction.
 
-    A row of NaN is a direction that could not be estimated. `intercepts` are in code units: the boundary is where z . unit + intercept = 0; None where the
-    estimator has no boundary of its own. `notes` say, by attribute, what a reader must know before trusting a direction.
+    A row of NaN is a direction that could not be estimated. `intercepts` are in code units: the boundary is
+    where z . unit + intercept = 0; None where the estimator has no boundary of its own. `notes` say, by
+    attribute, what a reader must know before trusting a direction.
     """
 
     vectors: np.ndarray  # (A, D)
@@ -114,11 +120,14 @@ class Estimate:
 
 
 def weighted_sums(codes: Codes, labels: np.ndarray, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """sum_i w_ia z_i as (A, D) float64, where weigh maps labels (B, A) to weights (B, A) that over all faces sum to zero for each attribute.
+    """sum_i w_ia z_i as (A, D) float64, where weigh maps labels (B, A) to weights (B, A) that over all faces
+    sum to zero for each attribute.
 
-    Because they do, codes may be taken about any centre, which keeps float32 products exact enough far from zero.
+    Because they do, codes may be taken about any centre, which keeps float32 products exact enough far from
+    zero.
     """
-    sums, centre = np.zeros((labels.shape[1], codes.shape[1])), None
+    sums = np.zeros((labels.shape[1], codes.shape[1]))
+    centre = None
     for rows, block in blocks(codes):
         centre = block.mean(0, dtype=np.float64).astype(block.dtype) if centre is None else centre
         sums += weigh(labels[rows]).astype(block.dtype).T @ (block - centre)
@@ -126,7 +135,9 @@ def weighted_sums(codes: Codes, labels: np.ndarray, weigh: Callable[[np.ndarray]
 
 
 def differences(codes: Codes, labels: np.ndarray) -> np.ndarray:
-    """Mean of the codes (N, D) labelled 1 minus mean of those labelled -1, for all attributes (A, D) in one pass; NaN where a side is empty."""
+    """Mean of the codes (N, D) labelled 1 minus mean of those labelled -1, for all attributes (A, D) in one
+    pass; NaN where a side is empty.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         gain, loss = 1 / counts(labels)
         return weighted_sums(
@@ -135,7 +146,9 @@ def differences(codes: Codes, labels: np.ndarray) -> np.ndarray:
 
 
 def along(normals: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """Normals (A, D) of any length, brought to their native length: the distance between the class means along them."""
+    """Normals (A, D) of any length, brought to their native length: the distance between the class means
+    along them.
+    """
     units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
     return units * (units * differences).sum(1, keepdims=True)
 
@@ -143,16 +156,19 @@ def along(normals: np.ndarray, differences: np.ndarray) -> np.ndarray:
 def mean_difference(problem: Problem) -> Estimate:
     """Mean code with minus mean code without (Larsen et al. 2016; White 2016).
 
-    What it gets wrong: with labels that go together its expectation is sum_b S_ab beta_b, S_ab = Cov(y_a, y_b) / Var(y_a), where beta_b is what b alone does.
+    What it gets wrong: with labels that go together its expectation is sum_b S_ab beta_b, S_ab = Cov(y_a,
+    y_b) / Var(y_a), where beta_b is what b alone does.
     """
     return Estimate(problem.differences)
 
 
 def balanced(problem: Problem) -> Estimate:
-    """Mean over the cells of the confounders of (mean with - mean without), every cell counting the same (White 2016, section 3.2, without replication).
+    """Mean over the cells of the confounders of (mean with - mean without), every cell counting the same
+    (White 2016, section 3.2, without replication).
 
-    Cells are the combinations of the other confounders' labels. A cell with fewer than `min_faces` on either side is left out on both, so that what remains is
-    balanced exactly, and is named in the notes; so is a direction of which no cell remains. A face with an unknown confounder belongs to no cell.
+    Cells are the combinations of the other confounders' labels. A cell with fewer than `min_faces` on either
+    side is left out on both, so that what remains is balanced exactly, and is named in the notes; so is a
+    direction of which no cell remains. A face with an unknown confounder belongs to no cell.
     """
     chosen = [
         problem.names.index(name.rstrip("?"))
@@ -160,7 +176,8 @@ def balanced(problem: Problem) -> Estimate:
         if name.rstrip("?") in problem.names
     ]
     least = max(1, round(problem.settings.balanced.min_faces * problem.share))
-    attributes, count = len(problem.names), 1 << len(chosen)
+    attributes = len(problem.names)
+    count = 1 << len(chosen)
     own = np.zeros(
         attributes, np.int64
     )  # the bit of an attribute that is a confounder itself: the others alone make its cells
@@ -174,7 +191,8 @@ def balanced(problem: Problem) -> Estimate:
         """(B, A) the label, 0 where a confounder is unknown."""
         return np.where((labels[:, chosen] != 0).all(1, keepdims=True), labels, 0)
 
-    columns, held = np.arange(attributes), np.zeros(attributes * count * 3)
+    columns = np.arange(attributes)
+    held = np.zeros(attributes * count * 3)
     for rows in batches(len(problem.labels), LABEL_ROWS):
         places = (columns * count + cells(problem.labels[rows])) * 3 + sides(problem.labels[rows]) + 1
         held += np.bincount(places.ravel(), minlength=len(held))
@@ -183,10 +201,8 @@ def balanced(problem: Problem) -> Estimate:
     kept = real & (held[:, :, 0] >= least * problem.copies) & (held[:, :, 2] >= least * problem.copies)
     scale = kept / np.maximum(kept.sum(1, keepdims=True), 1)
     table = np.zeros_like(held)
-    table[:, :, 0], table[:, :, 2] = (
-        -scale / np.maximum(held[:, :, 0], 1),
-        scale / np.maximum(held[:, :, 2], 1),
-    )
+    table[:, :, 0] = -scale / np.maximum(held[:, :, 0], 1)
+    table[:, :, 2] = scale / np.maximum(held[:, :, 2], 1)
     vectors = weighted_sums(
         problem.codes, problem.labels, lambda labels: table[columns, cells(labels), sides(labels) + 1]
     )
@@ -194,7 +210,8 @@ def balanced(problem: Problem) -> Estimate:
     for a, name in enumerate(problem.names):
         thin = [_cell(problem.names, chosen, cell, own[a]) for cell in np.flatnonzero(real[a] & ~kept[a])]
         if thin and len(thin) == real[a].sum():
-            notes[name], vectors[a] = f"no cell of the confounders has {least} faces on both sides", np.nan
+            notes[name] = f"no cell of the confounders has {least} faces on both sides"
+            vectors[a] = np.nan
         elif thin:
             shown = "; ".join(thin[:2]) + (f" and {len(thin) - 2} more" if len(thin) > 2 else "")
             notes[name] = (
@@ -210,22 +227,29 @@ def _cell(names: tuple[str, ...], chosen: list[int], cell: int, own: int) -> str
 
 
 def partial(problem: Problem) -> Estimate:
-    """What each label does when all others stay: the least-squares regression of codes on all labels at once, in closed form from sums.
+    """What each label does when all others stay: the least-squares regression of codes on all labels at once,
+    in closed form from sums.
 
-    B = (S + ridge I)^-1 D, where D (A, D) holds the mean differences and S_ab = Cov(y_a, y_b) / Var(y_a); D = S B is the bias of the mean difference, solved
-    for B. For ridge = 0 and labels all known it equals ordinary least squares on the full matrix (tested to 1e-10). With unknown labels, S and D are each taken
-    over the faces that know (available cases), so an unknown label counts on neither side and its face still serves the other attributes.
+    B = (S + ridge I)^-1 D, where D (A, D) holds the mean differences and S_ab = Cov(y_a, y_b) / Var(y_a); D =
+    S B is the bias of the mean difference, solved for B. For ridge = 0 and labels all known it equals
+    ordinary least squares on the full matrix (tested to 1e-10). With unknown labels, S and D are each taken
+    over the faces that know (available cases), so an unknown label counts on neither side and its face still
+    serves the other attributes.
 
-    The ridge, in shares of each label's variance, is the one of `partial.ridges` whose directions agree best, by mean cosine, with the unridged ones of the
-    valid split: those are noisy, but with noise of their own and no bias, so the cosine is highest where the direction is nearest to the truth. Where labels
-    exclude one another, as colours of hair, it is a ridge that tells what a colour adds to all the others. An attribute whose variance inflation is above
-    `partial.largest_inflation` is nearly a combination of the others: what is left of it once they are held still rests on few faces and may point against
-    it. Its note names the label nearest to it.
+    The ridge, in shares of each label's variance, is the one of `partial.ridges` whose directions agree best,
+    by mean cosine, with the unridged ones of the valid split: those are noisy, but with noise of their own
+    and no bias, so the cosine is highest where the direction is nearest to the truth. Where labels exclude
+    one another, as colours of hair, it is a ridge that tells what a colour adds to all the others. An
+    attribute whose variance inflation is above `partial.largest_inflation` is nearly a combination of the
+    others: what is left of it once they are held still rests on few faces and may point against it. Its note
+    names the label nearest to it.
     """
-    settings, statistics = problem.settings.partial, problem.statistics
+    settings = problem.settings.partial
+    statistics = problem.statistics
     choices = [deconfounded(problem.differences, statistics, ridge) for ridge in settings.ridges]
     vectors = choices[np.argmax(_agreements(problem, choices))] if len(choices) > 1 else choices[0]
-    notes, phi = {}, statistics.phi() - np.eye(len(problem.names))
+    notes = {}
+    phi = statistics.phi() - np.eye(len(problem.names))
     for name, inflation, row in zip(problem.names, statistics.inflation(), phi, strict=True):
         nearest = np.abs(row).argmax()
         if np.isinf(inflation):
@@ -238,17 +262,22 @@ def partial(problem: Problem) -> Estimate:
 
 
 def deconfounded(differences: np.ndarray, statistics: LabelStatistics, ridge: float) -> np.ndarray:
-    """(S + ridge I)^-1 D, (A, D). With S = V^-1 R V, R the correlations and V the deviations of the labels, it is V^-1 (R + ridge I)^-1 V D.
+    """(S + ridge I)^-1 D, (A, D). With S = V^-1 R V, R the correlations and V the deviations of the labels,
+    it is V^-1 (R + ridge I)^-1 V D.
 
-    Where labels fix one another and the ridge is 0, R has no inverse: its pseudo-inverse gives the limit of ever smaller ridges.
+    Where labels fix one another and the ridge is 0, R has no inverse: its pseudo-inverse gives the limit of
+    ever smaller ridges.
     """
-    deviation, phi = statistics.deviation()[:, None], statistics.phi()
+    deviation = statistics.deviation()[:, None]
+    phi = statistics.phi()
     inverse = np.linalg.pinv(phi + ridge * np.eye(len(phi)), rcond=1e-9, hermitian=True)
     return inverse @ (deviation * differences) / deviation
 
 
 def _agreements(problem: Problem, choices: list[np.ndarray]) -> list[float]:
-    """Mean cosine of each choice (A, D) with the valid split's own unridged directions, over the attributes that it has on both sides."""
+    """Mean cosine of each choice (A, D) with the valid split's own unridged directions, over the attributes
+    that it has on both sides.
+    """
     labels = problem.valid_labels
     usable = (labels == 1).any(0) & (labels == -1).any(0)
     labels = labels[:, usable]
@@ -264,16 +293,19 @@ def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def lda(problem: Problem) -> Estimate:
-    """Fisher's discriminant: covariance^-1 x mean difference (Fisher 1936), all attributes by one factorisation.
+    """Fisher's discriminant: covariance^-1 x mean difference (Fisher 1936), all attributes by one
+    factorisation.
 
-    The total covariance serves for every attribute, since it and the one within the classes give the same direction (Sherman-Morrison). It is taken over
-    codes of unit variance and shrunk towards the identity by `lda.shrinkage`. Where codes are too long for a covariance, their variances alone are used.
+    The total covariance serves for every attribute, since it and the one within the classes give the same
+    direction (Sherman-Morrison). It is taken over codes of unit variance and shrunk towards the identity by
+    `lda.shrinkage`. Where codes are too long for a covariance, their variances alone are used.
     """
     std = problem.moments.std()
     std = np.where(
         std > 1e-8 * max(std.max(), 1e-30), std, np.inf
     )  # a dimension that never moves tells nothing
-    normals, covariance = problem.differences / std, problem.covariance
+    normals = problem.differences / std
+    covariance = problem.covariance
     if covariance is None:
         notes = dict.fromkeys(problem.names, "codes too long for a covariance: variances alone")
         return Estimate(along(normals / std, problem.differences), notes=notes)
@@ -288,14 +320,17 @@ def logistic(problem: Problem) -> Estimate:
 
 
 def svm(problem: Problem) -> Estimate:
-    """The boundary of a linear support vector machine with squared hinge loss, as scikit-learn's LinearSVC, its intercept kept (InterFaceGAN drops it)."""
+    """The boundary of a linear support vector machine with squared hinge loss, as scikit-learn's LinearSVC,
+    its intercept kept (InterFaceGAN drops it).
+    """
     return _boundary(problem, linear.squared_hinge)
 
 
 def _boundary(problem: Problem, loss: linear.Loss) -> Estimate:
     faces = round(problem.settings.boundary.faces * problem.share)
     chosen = problem.part(np.sort(problem.rng.permutation(problem.faces)[:faces]))
-    mean, std = chosen.moments.mean(), chosen.moments.std()
+    mean = chosen.moments.mean()
+    std = chosen.moments.std()
     found = linear.fit(chosen.codes, chosen.labels, mean, std, loss, problem.settings.boundary)
     norms = np.linalg.norm(found.normals, axis=1)
     note = (
@@ -311,7 +346,9 @@ def _boundary(problem: Problem, loss: linear.Loss) -> Estimate:
 
 
 def random(problem: Problem) -> Estimate:
-    """Control: a random direction as long as the mean difference. What it moves, any step of that length moves."""
+    """Control: a random direction as long as the mean difference. What it moves, any step of that length
+    moves.
+    """
     normals = problem.rng.standard_normal(problem.differences.shape)
     return Estimate(
         normals * (np.linalg.norm(problem.differences, axis=1) / np.linalg.norm(normals, axis=1))[:, None]
@@ -319,7 +356,9 @@ def random(problem: Problem) -> Estimate:
 
 
 def shuffled_labels(problem: Problem) -> Estimate:
-    """Control: the mean difference of labels dealt out to the faces anew. How long and how telling a direction of nothing is with so many faces."""
+    """Control: the mean difference of labels dealt out to the faces anew. How long and how telling a
+    direction of nothing is with so many faces.
+    """
     order = problem.rng.permutation(problem.faces)
     return Estimate(differences(problem.codes, np.tile(problem.labels[order], (problem.copies, 1))))
 

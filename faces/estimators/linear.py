@@ -1,7 +1,9 @@
-"""Linear boundaries between the codes with and without each attribute, fitted for all attributes together by L-BFGS over blocks of codes.
+"""Linear boundaries between the codes with and without each attribute, fitted for all attributes together by
+L-BFGS over blocks of codes.
 
-Every evaluation reads the codes once and costs 4 N D A multiplications, whatever D is; memory holds one block and twenty-odd matrices (A, D). That is why
-one solver serves codes of 64 numbers and Glow's of 12,288, where a Newton step or scikit-learn's float64 copy would not fit.
+Every evaluation reads the codes once and costs 4 N D A multiplications, whatever D is; memory holds one block
+and twenty-odd matrices (A, D). That is why one solver serves codes of 64 numbers and Glow's of 12,288, where
+a Newton step or scikit-learn's float64 copy would not fit.
 """
 
 from collections.abc import Callable
@@ -39,7 +41,9 @@ def squared_hinge(margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Boundaries:
-    """The boundary of attribute a is where z . normals[a] + intercepts[a] = 0, positive on the side with the attribute."""
+    """The boundary of attribute a is where z . normals[a] + intercepts[a] = 0, positive on the side with the
+    attribute.
+    """
 
     normals: np.ndarray  # (A, D), not of unit length
     intercepts: np.ndarray  # (A,)
@@ -49,23 +53,29 @@ class Boundaries:
 def fit(
     codes: Codes, labels: np.ndarray, mean: np.ndarray, std: np.ndarray, loss: Loss, settings: Boundary
 ) -> Boundaries:
-    """Minimise for each attribute, over w (D,) and b: mean of loss(y (w . x + b)) over the faces whose label y is known, + ridge / 2 |w|^2.
+    """Minimise for each attribute, over w (D,) and b: mean of loss(y (w . x + b)) over the faces whose label
+    y is known, + ridge / 2 |w|^2.
 
-    x are codes (N, D) brought to mean 0 and deviation 1 by `mean` and `std` (D,); the intercept pays no ridge. Equal to scikit-learn's LogisticRegression
-    with C = 1 / (ridge n). Labels (N, A) of 1, -1, 0.
+    x are codes (N, D) brought to mean 0 and deviation 1 by `mean` and `std` (D,); the intercept pays no
+    ridge. Equal to scikit-learn's LogisticRegression with C = 1 / (ridge n). Labels (N, A) of 1, -1, 0.
     """
-    attributes, length = labels.shape[1], codes.shape[1]
+    attributes = labels.shape[1]
+    length = codes.shape[1]
     inverse = np.divide(
         1, std, out=np.zeros_like(std), where=std > 1e-8 * max(std.max(), 1e-30)
     )  # a dimension that never moves gets no weight
-    centre, shares = mean.astype(np.float32), 1 / np.maximum((labels != 0).sum(0), 1)
+    centre = mean.astype(np.float32)
+    shares = 1 / np.maximum((labels != 0).sum(0), 1)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(attributes, length + 1)
         normals = (weights[:, :-1] * inverse).T.astype(np.float32)  # (D, A)
-        value, slopes, offsets = 0.0, np.zeros((attributes, length)), np.zeros(attributes)
+        value = 0.0
+        slopes = np.zeros((attributes, length))
+        offsets = np.zeros(attributes)
         for rows, block in blocks(codes):
-            moved, signs = block - centre, labels[rows]
+            moved = block - centre
+            signs = labels[rows]
             losses, slope = loss(signs * (moved @ normals + weights[:, -1]))
             value += float(((signs != 0) * losses).sum(0) @ shares)
             slope *= signs * shares  # (B, A), zero where the label is unknown

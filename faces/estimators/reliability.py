@@ -1,4 +1,6 @@
-"""What there is to say of directions that have been estimated: how far to trust them, what a sigma of them is, how well they separate held-out faces."""
+"""What there is to say of directions that have been estimated: how far to trust them, what a sigma of them
+is, how well they separate held-out faces.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ def units(vectors: np.ndarray) -> np.ndarray:
 
 
 def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvings: int) -> np.ndarray:
-    """(A,) cosine between the directions from two halves of the train faces, mean over `halvings` random halvings; NaN for none.
+    """(A,) cosine between the directions from two halves of the train faces, mean over `halvings` random
+    halvings; NaN for none.
 
     It works alike for every estimator, at the price of one more fit for each halving.
     """
@@ -32,9 +35,11 @@ def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvin
 
 
 def reliability(agreement: np.ndarray) -> np.ndarray:
-    """sqrt(2 c / (1 + c)): the cosine to expect between a direction from all faces and the same estimator's from infinitely many (Spearman 1910, Brown 1910).
+    """sqrt(2 c / (1 + c)): the cosine to expect between a direction from all faces and the same estimator's
+    from infinitely many (Spearman 1910, Brown 1910).
 
-    With noise of variance e |v|^2 in all, halves have 2 e, so c = 1 / (1 + 2 e), and the cosine to v is 1 / sqrt(1 + e). A negative c counts as 0.
+    With noise of variance e |v|^2 in all, halves have 2 e, so c = 1 / (1 + 2 e), and the cosine to v is 1 /
+    sqrt(1 + e). A negative c counts as 0.
     """
     positive = np.maximum(agreement, 0)
     return np.sqrt(2 * positive / (1 + positive))
@@ -43,9 +48,12 @@ def reliability(agreement: np.ndarray) -> np.ndarray:
 def spread(
     codes: Codes, labels: np.ndarray, directions: np.ndarray, mean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Along unit `directions` (A, D): covariance (A, A) of the codes (N, D), and the midpoint (A,) between the class means; in one pass."""
+    """Along unit `directions` (A, D): covariance (A, A) of the codes (N, D), and the midpoint (A,) between
+    the class means; in one pass.
+    """
     sums, products, sides, counts = (np.zeros((rows, len(directions))) for rows in (1, len(directions), 2, 2))
-    narrow, centre = directions.T.astype(np.float32), mean.astype(np.float32)
+    narrow = directions.T.astype(np.float32)
+    centre = mean.astype(np.float32)
     for rows, block in blocks(codes):
         along = ((block - centre) @ narrow).astype(np.float64)  # (B, A)
         sums += along.sum(0)
@@ -67,7 +75,8 @@ def project(codes: Codes, directions: np.ndarray) -> np.ndarray:
 
 
 def condition(estimate: Estimate, names: tuple[str, ...], conditions: tuple[str, ...]) -> Estimate:
-    """Every direction with its share in the directions of the other `conditions` taken out, as they were before; boundaries are given up with the normals.
+    """Every direction with its share in the directions of the other `conditions` taken out, as they were
+    before; boundaries are given up with the normals.
 
     A condition that was not estimated itself is passed over, and noted.
     """
@@ -76,7 +85,8 @@ def condition(estimate: Estimate, names: tuple[str, ...], conditions: tuple[str,
         for name in conditions
         if name in names and np.isfinite(estimate.vectors[names.index(name)]).all()
     ]
-    vectors, notes = estimate.vectors.copy(), dict(estimate.notes)
+    vectors = estimate.vectors.copy()
+    notes = dict(estimate.notes)
     for a, name in enumerate(names):
         others = [names.index(condition) for condition in given if condition != name]
         if others and np.isfinite(vectors[a]).all():
@@ -95,7 +105,9 @@ def joined(*notes: str | None) -> str:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What vectors.npz and vectors.csv say of one estimator: covariance (A, A) and intercepts (A,), and a table with one row per attribute, its index."""
+    """What vectors.npz and vectors.csv say of one estimator: covariance (A, A) and intercepts (A,), and a
+    table with one row per attribute, its index.
+    """
 
     covariance: np.ndarray
     intercepts: np.ndarray
@@ -105,19 +117,23 @@ class Appraisal:
 def appraise(
     estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.ndarray, draws: np.ndarray | None
 ) -> Appraisal:
-    """Of directions from `problem`, judged on test codes (T, D) with labels (T, A); `draws` (R, T) are bootstrap weights behind the intervals, if any.
+    """Of directions from `problem`, judged on test codes (T, D) with labels (T, A); `draws` (R, T) are
+    bootstrap weights behind the intervals, if any.
 
-    Where an estimator has no boundary of its own, the boundary lies midway between the class means of the train faces.
+    Where an estimator has no boundary of its own, the boundary lies midway between the class means of the
+    train faces.
     """
     directions = units(estimate.vectors)
     covariance, midpoints = spread(problem.codes, problem.labels, directions, problem.moments.mean())
     sigma = np.sqrt(np.maximum(np.diag(covariance), 0))
     intercepts = -midpoints if estimate.intercepts is None else estimate.intercepts
-    scores, rows = project(test_codes, directions), []
+    scores = project(test_codes, directions)
+    rows = []
     for a, name in enumerate(problem.names):
         row = {"length": np.linalg.norm(estimate.vectors[a]), "sigma": sigma[a], "intercept": intercepts[a]}
         known = truth[:, a] != 0
-        positive, note = truth[known, a] == 1, ""
+        positive = truth[known, a] == 1
+        note = ""
         row["test_positives"] = int(positive.sum())
         if not positive.any() or positive.all():
             note = "the test split has one class only"

@@ -1,9 +1,11 @@
 """How far single numbers of a code stand for single attributes: SAP, MIG, DCI, and the AUROC gap.
 
-All take codes (N, D) and labels (N, A) of whole numbers, 0 for unknown; each first gives a table (D, A) of how much code number i tells of attribute j, then
-one score of the table. SAP, MIG and DCI were made for attributes that vary independently of one another; those of faces do not, so the scores compare models on
-the same faces and mean little by themselves. The AUROC gap asks each attribute alone and suits them better. D x A is small: a code longer than a couple of
-thousand numbers is to be given as its principal components (`shortened`).
+All take codes (N, D) and labels (N, A) of whole numbers, 0 for unknown; each first gives a table (D, A) of
+how much code number i tells of attribute j, then one score of the table. SAP, MIG and DCI were made for
+attributes that vary independently of one another; those of faces do not, so the scores compare models on the
+same faces and mean little by themselves. The AUROC gap asks each attribute alone and suits them better. D x A
+is small: a code longer than a couple of thousand numbers is to be given as its principal components
+(`shortened`).
 """
 
 from typing import Annotated
@@ -14,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
 from faces.core.params import Group
-from faces.latents.mixture import Axes
+from faces.latents.pca import gaussian_of_codes
 
 
 class Settings(Group):
@@ -30,7 +32,9 @@ class Settings(Group):
 def scores(
     codes: np.ndarray, asked: np.ndarray, labels: np.ndarray, truth: np.ndarray, settings: Settings
 ) -> dict[str, float]:
-    """Every score of codes (N, D) with labels (N, A); informativeness is asked of held-out codes `asked` (M, D) with labels `truth` (M, A)."""
+    """Every score of codes (N, D) with labels (N, A); informativeness is asked of held-out codes `asked` (M,
+    D) with labels `truth` (M, A).
+    """
     table, told = importances(codes, labels, (asked, truth), settings.penalty)
     disentangled, complete = dci(table)
     gap, count = auroc_gap(codes, labels, settings.floor)
@@ -48,11 +52,13 @@ def scores(
 def shortened(
     codes: np.ndarray, others: np.ndarray, longest: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as they are where a code is no longer than `longest`; else their places along the first `longest` principal axes of `codes`."""
+    """Both as they are where a code is no longer than `longest`; else their places along the first `longest`
+    principal axes of `codes`.
+    """
     if codes.shape[1] <= longest:
         return codes, others
-    axes = Axes.of(codes, longest, seed)
-    return axes.reduce(codes), axes.reduce(others)
+    axes = gaussian_of_codes(codes, longest, seed)
+    return axes.whiten(codes), axes.whiten(others)
 
 
 def gaps(table: np.ndarray) -> np.ndarray:
@@ -64,27 +70,33 @@ def gaps(table: np.ndarray) -> np.ndarray:
 
 
 def sap(codes: np.ndarray, labels: np.ndarray) -> float:
-    """Separated attribute predictability: the mean gap of squared correlations (Kumar, Sattigeri, Balakrishnan, ICLR 2018, section 3).
+    """Separated attribute predictability: the mean gap of squared correlations (Kumar, Sattigeri,
+    Balakrishnan, ICLR 2018, section 3).
 
-    Its score for continuous factors, cov^2 / (var var), also for labels of two values, since it is 0 for what tells nothing and 1 for what tells all, where
-    the paper's classification score starts at one half.
+    Its score for continuous factors, cov^2 / (var var), also for labels of two values, since it is 0 for what
+    tells nothing and 1 for what tells all, where the paper's classification score starts at one half.
     """
     return float(gaps(squared_correlations(codes, labels)).mean())
 
 
 def squared_correlations(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(D, A) squared correlation of each code number with each label, over the faces that know it; 0 where either never varies."""
+    """(D, A) squared correlation of each code number with each label, over the faces that know it; 0 where
+    either never varies.
+    """
     table = np.zeros((codes.shape[1], labels.shape[1]))
     for a, column in enumerate(labels.T):
         known = column != 0
-        x, y = codes[known] - codes[known].mean(0, dtype=np.float64), column[known] - column[known].mean()
+        x = codes[known] - codes[known].mean(0, dtype=np.float64)
+        y = column[known] - column[known].mean()
         below = np.square(x).sum(0) * np.square(y).sum()
         table[:, a] = np.divide(np.square(y @ x), below, out=np.zeros(len(below)), where=below > 1e-12)
     return table
 
 
 def mig(codes: np.ndarray, labels: np.ndarray, bins: int) -> float:
-    """Mutual information gap: the mean gap of I(z_i; y_j) / H(y_j) (Chen et al., NeurIPS 2018, eq. 6), each z_i cut into `bins` equal parts of its range."""
+    """Mutual information gap: the mean gap of I(z_i; y_j) / H(y_j) (Chen et al., NeurIPS 2018, eq. 6), each
+    z_i cut into `bins` equal parts of its range.
+    """
     table, entropies = mutual_information(codes, labels, bins)
     varies = entropies > 0
     return float((gaps(table)[varies] / entropies[varies]).mean()) if varies.any() else 0.0
@@ -92,11 +104,13 @@ def mig(codes: np.ndarray, labels: np.ndarray, bins: int) -> float:
 
 def mutual_information(codes: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """I(z_i; y_j) (D, A) and H(y_j) (A,) in nats, over the faces that know the label."""
-    low, high = codes.min(0), codes.max(0)
+    low = codes.min(0)
+    high = codes.max(0)
     width = np.where(high > low, high - low, 1)
     cut = np.minimum(((codes - low) / width * bins).astype(np.int64), bins - 1)  # (N, D)
     places = cut + bins * np.arange(codes.shape[1])
-    table, entropies = np.zeros((codes.shape[1], labels.shape[1])), np.zeros(labels.shape[1])
+    table = np.zeros((codes.shape[1], labels.shape[1]))
+    entropies = np.zeros(labels.shape[1])
     for a, column in enumerate(labels.T):
         values = np.unique(column[column != 0])
         if len(values):
@@ -114,16 +128,20 @@ def mutual_information(codes: np.ndarray, labels: np.ndarray, bins: int) -> tupl
 
 
 def dci(importances: np.ndarray) -> tuple[float, float]:
-    """Disentanglement and completeness of importances (D, A), each in [0, 1] (Eastwood & Williams, ICLR 2018, section 2).
+    """Disentanglement and completeness of importances (D, A), each in [0, 1] (Eastwood & Williams, ICLR 2018,
+    section 2).
 
-    Disentanglement: does a code number serve one attribute only? 1 - H_A of its row, weighted by its share of all importance. Completeness: is an attribute
-    served by one code number only? 1 - H_D of its column, weighted likewise.
+    Disentanglement: does a code number serve one attribute only? 1 - H_A of its row, weighted by its share of
+    all importance. Completeness: is an attribute served by one code number only? 1 - H_D of its column,
+    weighted likewise.
     """
     return _concentration(importances), _concentration(importances.T)
 
 
 def _concentration(table: np.ndarray) -> float:
-    """1 - entropy of each row, in units of the largest there can be, weighted by the rows' shares; 0 for a table of zeros."""
+    """1 - entropy of each row, in units of the largest there can be, weighted by the rows' shares; 0 for a
+    table of zeros.
+    """
     totals = table.sum(1)
     if not totals.any() or table.shape[1] < 2:
         return 0.0
@@ -139,34 +157,45 @@ def _entropy(shares: np.ndarray) -> np.ndarray:
 def importances(
     codes: np.ndarray, labels: np.ndarray, held_out: tuple[np.ndarray, np.ndarray], penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What DCI needs: importance (D, A) of each code number in telling each attribute, and the determination (A,) on `held_out` codes and labels.
+    """What DCI needs: importance (D, A) of each code number in telling each attribute, and the determination
+    (A,) on `held_out` codes and labels.
 
-    Importances are the absolute weights of a lasso on codes of unit variance, one of the paper's two regressors: linear, as are the steps that edit a face, and
-    cheap for hundreds of numbers where boosted trees are not. `penalty` is a share of the smallest one that leaves no weight at all. The determination
-    (R^2, at most 1, below 0 for worse than the mean) is DCI's informativeness; NaN where either side does not vary.
+    Importances are the absolute weights of a lasso on codes and labels of unit variance, one of the paper's
+    two regressors: linear, as are the steps that edit a face, and cheap for hundreds of numbers where boosted
+    trees are not. Of two equal code numbers it takes one, so completeness does not see duplicates. `penalty`
+    is a share of the smallest one that leaves no weight at all. The determination (R^2, at most 1, below 0
+    for worse than the mean) is DCI's informativeness; NaN where either side does not vary.
     """
-    table, told = np.zeros((codes.shape[1], labels.shape[1])), np.full(labels.shape[1], np.nan)
+    table = np.zeros((codes.shape[1], labels.shape[1]))
+    told = np.full(labels.shape[1], np.nan)
     for a, (column, truth) in enumerate(zip(labels.T, held_out[1].T, strict=True)):
-        known, asked = column != 0, truth != 0
-        x, y = codes[known].astype(np.float64), column[known].astype(np.float64)
+        known = column != 0
+        asked = truth != 0
+        x = codes[known].astype(np.float64)
+        y = column[known].astype(np.float64)
         if not len(y) or y.std() == 0:
             continue
-        mean, std = x.mean(0), x.std(0)
+        mean = x.mean(0)
+        std = x.std(0)
         scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
-        x, middle = (x - mean) * scale, y.mean()
-        strongest = np.abs(x.T @ (y - middle)).max() / len(y)
+        x = (x - mean) * scale
+        middle = y.mean()
+        deviation = y.std()
+        y = (y - middle) / deviation
+        strongest = np.abs(x.T @ y).max() / len(y)
         if strongest == 0:
             continue
-        lasso = Lasso(alpha=penalty * strongest, fit_intercept=False).fit(x, y - middle)
+        lasso = Lasso(alpha=penalty * strongest, fit_intercept=False).fit(x, y)
         table[:, a] = np.abs(lasso.coef_)
         if asked.any() and truth[asked].std() > 0:
-            missed = truth[asked] - middle - (held_out[0][asked] - mean) * scale @ lasso.coef_
-            told[a] = 1 - np.square(missed).mean() / truth[asked].var()
+            fitted = middle + deviation * ((held_out[0][asked] - mean) * scale @ lasso.coef_)
+            told[a] = 1 - np.square(truth[asked] - fitted).mean() / truth[asked].var()
     return table, told
 
 
 def auroc_gap(codes: np.ndarray, labels: np.ndarray, floor: float) -> tuple[float, int]:
-    """Total AUROC difference: the sum of gaps over the attributes that some single number tells with an AUROC above `floor`, and how many those are.
+    """Total AUROC difference: the sum of gaps over the attributes that some single number tells with an AUROC
+    above `floor`, and how many those are.
 
     Yeats et al., "NashAE", ECCV 2022, section 5, with a floor of .75. Labels are 1, -1, 0.
     """
@@ -176,11 +205,16 @@ def auroc_gap(codes: np.ndarray, labels: np.ndarray, floor: float) -> tuple[floa
 
 
 def single_aurocs(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(D, A) AUROC of each code number for each attribute, of the two signs the better: at least 1/2; 1/2 where a class is empty."""
-    table, cached = np.full((codes.shape[1], labels.shape[1]), 0.5), {}
+    """(D, A) AUROC of each code number for each attribute, of the two signs the better: at least 1/2; 1/2
+    where a class is empty.
+    """
+    table = np.full((codes.shape[1], labels.shape[1]), 0.5)
+    cached = {}
     for a, column in enumerate(labels.T):
-        known, positive = column != 0, column == 1
-        cases, others = int(positive.sum()), int((column == -1).sum())
+        known = column != 0
+        positive = column == 1
+        cases = int(positive.sum())
+        others = int((column == -1).sum())
         if not cases or not others:
             continue
         if (key := known.tobytes()) not in cached:  # most attributes are known on the same faces

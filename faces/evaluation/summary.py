@@ -1,26 +1,33 @@
-"""Estimators side by side, from the tables of data/scores: where the same share of faces has flipped, what did it cost each?"""
+"""Editors side by side, from the tables of data/scores: what did each cost where the same share of faces is
+flipped?
+"""
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faces.metrics import confounding
+from faces.metrics import confounding, edit_effects
+from faces.metrics.changes import Changes
 
 ALONG = confounding.COLUMNS[4:]
-FIGURES = (
+MEANS = (
     "strength",
+    "flips",
     "effect",
-    "leakage",
     "kept",
     "identity",
     "perceptual",
     "realism",
-    "path_length",
+    "reversibility",
     "error_reduction",
     "psnr_outside",
 )
+PLACES = np.linspace(0, 0.9, 10)  # shares of flipped faces at which costs are drawn
+
+Common = dict[tuple[int, str], tuple[str, ...]]  # by classifier and kind
 
 
 def figure(value: float) -> float | None:
@@ -28,77 +35,220 @@ def figure(value: float) -> float | None:
     return round(float(value), 4) if np.isfinite(value) else None
 
 
-def compare(
-    levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame, visible: set[str]
-) -> dict[str, Any]:
-    """levels.csv, carried.csv and identity.csv of one judge -> estimator -> kind -> figures at the last level.
+def last_level(levels: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last level."""
+    return levels[levels["level"] == levels["level"].max()]
 
-    reached        share of the attributes that reach the level; every other figure is a mean over these, None where there is none
-    reached_visible  the same of the attributes that the truth can show, `visible`; None where there is no truth
-    leakage_ratio  the leakage over that of the first estimator, on the attributes that both reach
-    psnr_gain      psnr_outside less that of the decoded edit, on the attributes that both bring to the level
-    same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs of pictures of one person
-    confounded, unrelated, carried   what came along where labels are correlated, and where not (faces/metrics/edit_effects.py), with 95% intervals (_low, _high)
-    confounded_ratio, unrelated_ratio   the same over those of the first estimator, on the attributes that both reach
+
+def common_sets(levels: pd.DataFrame, attributes: tuple[str, ...], visible: set[str]) -> Common:
+    """The attributes on which editors are compared, by classifier and kind of edit
+    (confounding.common_set).
     """
-    last, same = levels[levels["level"] == levels["level"].max()], identity.set_index("attribute")["same_95"]
-    decoded = last[last["kind"] == "plain"].set_index(["estimator", "attribute"])
-    along, found = carried.set_index(["estimator", "kind"]).reindex(columns=ALONG), {}
-    for (estimator, kind), rows in last.groupby(["estimator", "kind"], sort=False):
-        ours, baseline = rows, last[(last["estimator"] == last["estimator"].iloc[0]) & (last["kind"] == kind)]
-        ours, baseline = (
-            table[np.isfinite(table["strength"])].set_index("attribute") for table in (ours, baseline)
-        )
-        both = ours.index.intersection(baseline.index)
-        ratio = ours.loc[both, "leakage"].sum() / baseline.loc[both, "leakage"].sum() if len(both) else np.nan
-        found.setdefault(estimator, {})[kind] = {
-            "reached": figure(len(ours) / len(rows)),
-            "reached_visible": figure(
-                ours.index.isin(visible).sum() / seen
-                if (seen := rows["attribute"].isin(visible).sum())
-                else np.nan
-            ),
-            "leakage_ratio": figure(ratio),
-            "psnr_gain": figure(
-                (ours["psnr_outside"] - decoded.loc[estimator]["psnr_outside"]).mean()
-                if estimator in decoded.index
-                else np.nan
-            ),
-            "same_person": figure((ours["identity"] < same.loc[ours.index]).mean()),
-            **{name: figure(value) for name, value in along.reindex([(estimator, kind)]).iloc[0].items()},
-            **{name: figure(ours[name].mean()) for name in FIGURES},
+    found = {}
+    for (judge, kind), group in last_level(levels).groupby(["judge", "kind"], sort=False):
+        reached = {
+            editor: set(rows.loc[np.isfinite(rows["strength"]), "attribute"])
+            for editor, rows in group.groupby("estimator", sort=False)
         }
+        found[int(judge), str(kind)] = confounding.common_set(reached, attributes, visible)
     return found
 
 
-def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | None]:
-    """levels.csv and carried.csv of two judges -> how far they say the same of edits.
+def detailed(
+    levels: pd.DataFrame, counterfactuals: pd.DataFrame, changes: Changes, common: Common
+) -> pd.DataFrame:
+    """levels.csv with three more columns at the last level: leakage, error_reduction and psnr_outside; and
+    `common`.
 
-    strength, leakage   rank correlation (Spearman 1904) of what each says of an attribute, estimator and kind, where both see the last level reached
-    order               share of the pairs of estimators that both put in one order by `confounded`
+    leakage is the excess over the truth where there is one (edit_effects.leakage), the whole where there is
+    none. common: whether the attribute is among those on which editors are compared.
     """
-    where, last = ["estimator", "kind", "attribute"], levels[levels["level"] == levels["level"].max()]
+    places = {name: place for place, name in enumerate(changes.attributes)}
+    excess = []
+    for (judge, editor, kind, attribute), (_, change) in changes.edits.items():
+        truth = changes.truth(judge).get(attribute)
+        target = places[attribute]
+        along = None
+        if truth is not None:
+            along = edit_effects.entailed(truth[1].mean(0)[None], np.array([target]))[0]
+        value = float(edit_effects.leakage(change.mean(0), target, along))
+        excess.append((judge, editor, kind, attribute, value))
+    where = ["judge", "estimator", "kind", "attribute"]
+    last = levels["level"].max()
+    table = pd.DataFrame(excess, columns=[*where, "leakage"]).assign(level=last)
+    found = levels.merge(table, "left", [*where, "level"])
+    truth_columns = ["estimator", "kind", "attribute", "error_reduction", "psnr_outside"]
+    against = counterfactuals[truth_columns].assign(judge=0, level=last)
+    found = found.merge(against, "left", [*where, "level"])
+    found["common"] = [
+        row.attribute in common.get((row.judge, row.kind), ())
+        for row in found[["judge", "kind", "attribute"]].itertuples()
+    ]
+    return found
+
+
+def compare(
+    levels: pd.DataFrame, carried: pd.DataFrame, identity: pd.DataFrame, visible: set[str]
+) -> dict[str, Any]:
+    """`detailed` levels, confounding.table and identity.csv of one classifier -> editor -> kind -> figures at
+    the last level.
+
+    attributes     how many of the common set the editor reaches; every figure below is a mean over these
+    scored         share of the labelled faces that the classifier reads as labelled: others do not count
+    reached        share of all scored attributes whose faces flip, at one strength, as the level asks
+    reached_visible, reached_hidden  the same of attributes that a picture shows (`visible`), and of those
+                   that draw nothing: whoever reaches one of these has moved something else
+    psnr_gain      psnr_outside less that of the decoded edit
+    same_person    share of the attributes whose edited faces are, on average, nearer than 95% of the pairs
+                   of pictures of one person; None where that scale cannot tell people apart
+    realism_faces  faces behind `realism`, over all attributes
+    and MEANS, and the columns of confounding.table with 95% intervals (_low, _high)
+    """
+    last = last_level(levels)
+    along = carried.set_index(["estimator", "kind"]).reindex(columns=["attributes", *ALONG])
+    marks = identity.set_index("attribute")
+    found: dict[str, Any] = {}
+    for (editor, kind), rows in last.groupby(["estimator", "kind"], sort=False):
+        reached = rows[np.isfinite(rows["strength"])]
+        ours = reached[reached["common"]].set_index("attribute")
+        decoded = last[(last["estimator"] == editor) & (last["kind"] == "plain")].set_index("attribute")
+        gain = ours["psnr_outside"] - decoded["psnr_outside"].reindex(ours.index)
+        shown = rows["attribute"].isin(visible)
+        flipped = np.isfinite(rows["strength"])
+        bounds = along.reindex([(editor, kind)]).iloc[0].drop("attributes")
+        found.setdefault(editor, {})[kind] = {
+            "attributes": len(ours),
+            "scored": figure(rows["faces"].sum() / rows["labelled"].sum()),
+            "reached": figure(flipped.mean()),
+            "reached_visible": figure(flipped[shown].mean() if visible else np.nan),
+            "reached_hidden": figure(flipped[~shown].mean() if visible else np.nan),
+            "psnr_gain": figure(gain.mean()),
+            "same_person": figure(same_person(ours, marks)),
+            "realism_faces": int(ours["realism_faces"].sum()),
+            **{name: figure(ours[name].mean()) for name in MEANS},
+            **{name: figure(value) for name, value in bounds.items()},
+        }
+    for _, row in carried[carried["estimator"] == confounding.FLOOR].iterrows():
+        figures = {name: figure(row[name]) for name in ALONG if "_ratio" not in name}
+        found[confounding.FLOOR] = {row["kind"]: {"attributes": int(row["attributes"])} | figures}
+    return found
+
+
+def same_person(ours: pd.DataFrame, marks: pd.DataFrame) -> float:
+    """Share of the edits nearer than 95% of one person's pairs; NaN where the scale's two kinds of pairs
+    overlap.
+    """
+    apart = marks["same_95"] < marks["different_05"]
+    known = ours.index[apart.reindex(ours.index, fill_value=False).to_numpy(bool)]
+    if not len(known):
+        return np.nan
+    return float((ours.loc[known, "identity"] < marks.loc[known, "same_95"]).mean())
+
+
+def truth_cosine(table: pd.DataFrame, common: tuple[str, ...], primary: str) -> dict[str, Any]:
+    """truth_cosine.csv -> its mean on the common set by editor, the ceiling, and the primary's by
+    attribute.
+    """
+    chosen = table[table["attribute"].isin(common)] if common else table
+    first = chosen[chosen["estimator"] == chosen["estimator"].iloc[0]]
+    own = table[table["estimator"] == primary].set_index("attribute")["cosine"]
+    return {
+        "mean": {
+            "attributes": len(first),
+            "ceiling": figure(first["ceiling"].mean()),
+            **{name: figure(rows["cosine"].mean()) for name, rows in chosen.groupby("estimator", sort=False)},
+        },
+        "by_attribute": {name: figure(value) for name, value in own.items()},
+    }
+
+
+def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
+    """counterfactuals.csv -> the primary's error reduction by attribute, decoded and with detail kept, and
+    means.
+
+    None where the edit does not reach the last level: the truth is only compared at equal effect.
+    """
+    names = list(dict.fromkeys(table["attribute"]))
+    found: dict[str, Any] = {}
+    for key, kind in (("error_reduction", "plain"), ("error_reduction_detail", "detail")):
+        rows = table[(table["estimator"] == primary) & (table["kind"] == kind)].set_index("attribute")
+        found[key] = {name: figure(value) for name, value in rows["error_reduction"].reindex(names).items()}
+    means = {}
+    for title, editor, kind in (
+        ("nothing", "nothing", "picture"),
+        ("edit", primary, "plain"),
+        ("detail", primary, "detail"),
+        ("rebuilt", "rebuilt", "picture"),
+    ):
+        rows = table[(table["estimator"] == editor) & (table["kind"] == kind)]
+        means |= {f"{name}_{title}": figure(rows[name].mean()) for name in ("psnr_inside", "psnr_outside")}
+        if editor != "nothing":
+            means[f"error_reduction_{title}"] = figure(rows["error_reduction"].mean())
+    return found | {"mean": means}
+
+
+def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | None]:
+    """How far two classifiers say the same of edits.
+
+    strength, leakage   rank correlation (Spearman 1904) over attributes, editors and kinds reached for both
+    order               share of the pairs of editors that both put in one order by `confounded`
+    """
+    where = ["estimator", "kind", "attribute"]
+    last = last_level(levels)
     last = last[np.isfinite(last["strength"])]
     first, second = (
         last[last["judge"] == judge].set_index(where)[["strength", "leakage"]] for judge in (0, 1)
     )
     both = first.add_suffix("_1").join(second.add_suffix("_2"), how="inner").rank()
     alike = []
-    for _, group in carried[carried["judge"] < 2].groupby("kind"):
-        table = group.pivot(index="estimator", columns="judge", values="confounded").dropna()
+    editors = carried[(carried["classifier"] < 2) & (carried["estimator"] != confounding.FLOOR)]
+    for _, group in editors.groupby("kind"):
+        table = group.pivot(index="estimator", columns="classifier", values="confounded").dropna()
         alike += [np.prod(np.sign(table.loc[a] - table.loc[b])) > 0 for a, b in combinations(table.index, 2)]
     found = {name: both[f"{name}_1"].corr(both[f"{name}_2"]) for name in ("strength", "leakage")}
-    return {
-        name: figure(value)
-        for name, value in (found | {"order": np.mean(alike) if alike else np.nan}).items()
-    }
+    found["order"] = np.mean(alike) if alike else np.nan
+    return {name: figure(value) for name, value in found.items()}
 
 
-def matrix(leakage: pd.DataFrame, estimator: str, kind: str) -> pd.DataFrame:
-    """leakage.csv of one judge -> a row for each edited attribute, a column for each that was looked at, in one order."""
-    rows, order = (
-        leakage[(leakage["estimator"] == estimator) & (leakage["kind"] == kind)],
-        list(dict.fromkeys(leakage["other"])),
-    )
-    values = rows.pivot(index="attribute", columns="other", values="change")
-    return values.reindex(index=[name for name in order if name in values.index], columns=order)
+def matrix(changes: Changes, classifier: int, editor: str, kind: str) -> pd.DataFrame:
+    """Mean changes: a row for each edited attribute, a column for each that was looked at, in one order."""
+    edits = changes.of(classifier, editor, kind)
+    rows = {name: edits[name][1].mean(0) for name in changes.attributes if name in edits}
+    return pd.DataFrame.from_dict(rows, "index", columns=changes.attributes)
+
+
+def trade(curves: pd.DataFrame, levels: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """What edits cost as they work: mean of `cost` over the common set, at PLACES of the share of flipped
+    faces.
+
+    curves.csv and `detailed` levels of one classifier -> columns estimator, kind, flips, and `cost`. Each
+    attribute's cost is read at the least strength at which the share is flipped.
+    """
+    known = set(levels.loc[levels["common"], ["kind", "attribute"]].itertuples(index=False, name=None))
+    lines = []
+    for (editor, kind), group in curves.groupby(["estimator", "kind"], sort=False):
+        costs = []
+        for attribute, steps in group.groupby("attribute", sort=False):
+            flips = steps["flips"].to_numpy()
+            if (kind, attribute) not in known or flips.max() < PLACES[-1]:
+                continue
+            strengths = steps["strength"].to_numpy()
+            values = steps[cost].to_numpy()
+            where = [edit_effects.strength_for(strengths, flips, share) for share in PLACES]
+            costs.append([float(edit_effects.at(strengths, values, strength)) for strength in where])
+        if costs:
+            means = np.mean(costs, 0)
+            table = {"estimator": editor, "kind": kind, "flips": PLACES, cost: means}
+            lines.append(pd.DataFrame(table))
+    return pd.concat(lines) if lines else pd.DataFrame(columns=["estimator", "kind", "flips", cost])
+
+
+def generation(priors: pd.DataFrame) -> dict[str, Mapping[str, float]]:
+    """priors.csv -> set -> figures; what a set lacks is left out."""
+    found = {}
+    for _, row in priors.iterrows():
+        values = row.drop("set").astype(float)
+        found[row["set"]] = {
+            name: round(float(value), 4) for name, value in values.items() if np.isfinite(value)
+        }
+    return found

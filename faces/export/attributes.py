@@ -1,8 +1,8 @@
-"""How attributes are shown to people: label, group, meaning, and whether the attribute is a judgement, to be shown on request.
+"""How attributes are shown to people: label, group, meaning, and whether it is a judgement, shown on request.
 
-CelebA's annotators judged looks (Attractive, Chubby, Big_Nose) and guessed who people are (Male, Young). Such labels train
-useful directions, but a page shows them behind a fold. A name that is not in the table is shown as it is written, in the
-last group.
+CelebA's annotators judged looks (Attractive, Chubby, Big_Nose) and guessed who people are (Male, Young). Such
+labels train useful directions, but a page shows them behind a fold. A name that is not in the table is shown
+as it is written, in the last group.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ GROUPS = ("Expression", "Eyes", "Hair", "Facial hair", "Accessories", "Face", "M
 
 @dataclass(frozen=True)
 class Attribute:
-    """How an attribute is shown. `rank` orders the telling ones, those that a page shows first; 0: not one of them."""
+    """How an attribute is shown. `rank` orders the telling ones, shown first; 0: not one of them."""
 
     label: str
     group: str

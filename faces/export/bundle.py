@@ -26,15 +26,15 @@ FORMAT = 2
 def standing(
     codes: np.ndarray, mean: np.ndarray, units: np.ndarray, sigma: np.ndarray, low: float, high: float
 ) -> np.ndarray:
-    """(A, 2): quantiles `low` and `high` of codes (n, D) along each unit direction (A, D), in sigmas from `mean`."""
+    """Quantiles (A, 2) of codes (n, D) along each unit direction (A, D), in sigmas from `mean`."""
     return np.quantile((codes - mean) @ units.T / sigma, (low, high), axis=0).T
 
 
 def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray:
-    """(3, 2): where left eye, right eye and the middle of the mouth belong in pictures of `frame` (width, height).
+    """(3, 2): places of left eye, right eye and middle of the mouth in pictures of `frame` (width, height).
 
-    The mean of `landmarks` (n, 10) where the data have them; otherwise CelebA's, scaled to the frame's width about its
-    centre.
+    The mean of `landmarks` (n, 10) where the data have them; otherwise CelebA's, scaled to the frame's width
+    about its centre.
     """
     if landmarks is not None:
         points = landmarks.mean(0, dtype=np.float64).reshape(5, 2)
@@ -87,8 +87,8 @@ def describe_attributes(
 ) -> list[dict[str, Any]]:
     """The entries of bundle.json in the order of `directions`, all but `telling`.
 
-    `measured` has the rows of vectors.csv of one estimator, `ranges` (A, 2) the quantiles of the train codes along each
-    direction in sigmas, `meanings` what the data say about their labels.
+    `measured` has the rows of vectors.csv of one estimator, `ranges` (A, 2) the quantiles of the train codes
+    along each direction in sigmas, `meanings` what the data say about their labels.
     """
     rows = measured.set_index("attribute")
     entries = []
@@ -144,8 +144,9 @@ def order(entry: Mapping[str, Any]) -> tuple[bool, int, int, str]:
 def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarray) -> dict[str, Any]:
     """The group `geometry`: how a photograph becomes a face like those of the data.
 
-    The data's pictures measure `frame` (width, height), and landmarks (n, 10) of n >= 0 of them are known. `guessed`: eyes
-    and mouth of the data's pictures are not known, so CelebA's face is assumed in a frame that is not CelebA's.
+    The data's pictures measure `frame` (width, height), and landmarks (n, 10) of n >= 0 of them are known.
+    `guessed`: eyes and mouth of the data's pictures are not known, so CelebA's face is assumed in a frame
+    that is not CelebA's.
     """
     if cut.box == "square":  # pictures of any size: the square is the common frame, with CelebA's face in it
         side = FRAME[0]
@@ -171,16 +172,17 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
 
 
 def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, train: int) -> dict[str, Any]:
-    """Sentences for people: `about` is model.json, `source` source.json, `length` D, `train` the number of train faces."""
+    """Sentences for people, from model.json, source.json, the code length and the number of train faces."""
     size = about["geometry"]["size"]
     described = f"{source['description']}. " if "description" in source else ""
     return {
-        "model": f"{about['model']}: faces of {size} x {size} pixels as {length} numbers, trained on {train:,} faces.",
+        "model": f"{about['model']}: faces of {size} x {size} pixels as {length} numbers, "
+        f"trained on {train:,} faces.",
         "data": described + source["licence"],
         "limits": [
             f"A face is seen at {size} x {size} pixels; finer detail is the photograph's own or is lost.",
-            "A slider moves what its label went with in the training faces; what is correlated there moves along "
-            "unless it is locked.",
+            "A slider moves what its label went with in the training faces; "
+            "what is correlated there moves along unless it is locked.",
             "Faces unlike the training faces are encoded worse. "
             "Labels are the annotators' view, not facts about a person.",
             "Use photographs of yourself or of people who agreed, and say that a picture was edited.",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 OPSET = 20
-TOLERANCE = 1e-4  # largest difference between torch and onnxruntime: pictures in [-1, 1], codes in units of their own RMS
+TOLERANCE = 1e-4  # largest difference of onnxruntime from torch: pictures in [-1, 1], codes in their own RMS
 
 
 class ExportError(ValueError):
@@ -49,7 +49,7 @@ class Decoder(nn.Module):
 def to_onnx(
     module: nn.Module, examples: tuple[Tensor, ...], inputs: tuple[str, ...], output: str, path: Path
 ) -> None:
-    """Write `module` as ONNX with a free batch, the same bytes for the same weights: everything that tells of the exporter or of paths is left out.
+    """Write `module` as ONNX with a free batch; the same bytes for the same weights, without paths.
 
     Each of `examples` must hold at least two rows: the exporter takes a batch of one for a constant.
     """
@@ -70,9 +70,12 @@ def to_onnx(
             verbose=False,
         )
     proto = program.model_proto
-    proto.producer_name, proto.producer_version, proto.doc_string = "facemorph", "", ""
+    proto.producer_name = "facemorph"
+    proto.producer_version = ""
+    proto.doc_string = ""
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
-    proto.graph.name, proto.graph.doc_string = output, ""
+    proto.graph.name = output
+    proto.graph.doc_string = ""
     for node in proto.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -93,11 +96,12 @@ def run(path: Path, batch: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def networks(model: nn.Module, images: np.ndarray, codes: np.ndarray, folder: Path) -> None:
-    """Write both networks and hold them against torch on `images` uint8 (n, S, S, 3) and `codes` float32 (n, D), n >= 2.
+    """Write both networks, compared with torch on images uint8 (n, S, S, 3), codes float32 (n, D), n >= 2.
 
     Raises ExportError where onnxruntime differs by more than TOLERANCE.
     """
-    encoder, decoder = Encoder(model), Decoder(model)
+    encoder = Encoder(model)
+    decoder = Decoder(model)
     to_onnx(encoder, (torch.from_numpy(images),), ("images",), "codes", folder / "encoder.onnx")
     to_onnx(decoder, (torch.from_numpy(codes),), ("codes",), "images", folder / "decoder.onnx")
     expected = encoder(torch.from_numpy(images)).numpy()

@@ -1,7 +1,8 @@
 """data/flow: the flow of codes as an editor, and the readouts that tell the labels of a face without any.
 
 flow.safetensors       the linear map and the velocity's averaged weights (faces/flow/network.py)
-flow.json              attributes, sizes, the integrator's steps, held-out losses without and with the velocity
+flow.json              attributes, sizes, the integrator's steps, held-out losses without and with the
+                       velocity
 readouts.safetensors   normals (A, D) and intercepts (A,) of calibrated log-odds (faces/flow/readouts.py)
 readouts.csv           how well each attribute is read
 exclusive.npy          (R, A) pairs of labels that no face shows together (faces/edits/exclusions.py)

@@ -1,7 +1,7 @@
 """Alignment of faces to CelebA's frame, by landmarks that the data bring or by those that a detector finds.
 
-Detector and similarity transform are the website's, so that training and website frame a face alike.
-A sample of the pictures decides how all of them are cut: as they stand, by their middle, or by eyes and mouth.
+Detector and similarity transform are the website's, so that training and website frame a face alike. A sample
+of the pictures decides how all of them are cut: as they stand, by their middle, or by eyes and mouth.
 """
 
 import functools
@@ -60,7 +60,9 @@ class Plan:
 
 
 def marks_of(table: Sequence[Sequence[float]] | np.ndarray) -> list[np.ndarray | None]:
-    """(3, 2) left eye, right eye and middle of the mouth for each row (10,) of landmarks; None where one is unknown."""
+    """(3, 2) left eye, right eye and middle of the mouth for each row (10,) of landmarks; None where one is
+    unknown.
+    """
     points = np.asarray(table, np.float64).reshape(-1, 5, 2)
     anchors = np.stack([points[:, 0], points[:, 1], (points[:, 3] + points[:, 4]) / 2], axis=1)
     return [one if np.isfinite(one).all() else None for one in anchors]
@@ -79,7 +81,9 @@ def look(name: str, content: bytes, marked: np.ndarray | None) -> Look | None:
 
 
 def plan(looks: Sequence[Look], geometry: Geometry) -> Plan:
-    """How all pictures are to be cut, from a sample of them. Raises ValueError where a fixed box misses most of the faces."""
+    """How all pictures are to be cut, from a sample of them. Raises ValueError where a fixed box misses most
+    of the faces.
+    """
     by_table = _table_fits(looks)
     seen = [one for one in looks if (one.found is not None or (by_table and one.marked is not None))]
     if geometry.box != "auto":
@@ -106,7 +110,9 @@ def plan(looks: Sequence[Look], geometry: Geometry) -> Plan:
 def face(
     content: bytes, geometry: Geometry, plan: Plan, marked: np.ndarray | None
 ) -> tuple[np.ndarray, bool]:
-    """Decode, align and cut: uint8 (size, size, 3), and whether it stood as it was in CelebA's own frame. Raises BadPicture."""
+    """Decode, align and cut: uint8 (size, size, 3), and whether it stood as it was in CelebA's own frame.
+    Raises BadPicture.
+    """
     if plan.route == "box":
         return decode.face(content, geometry), False
     size = decode.size_of(content) if plan.route == "frame" else None
@@ -122,10 +128,12 @@ def face(
 
 
 def found_face(pixels: np.ndarray) -> tuple[np.ndarray, align.Face]:
-    """The largest face, and the picture in the quarter turn in which it is upright. Raises BadPicture where there is none.
+    """The largest face, and the picture in the quarter turn in which it is upright. Raises BadPicture where
+    there is none.
 
-    A photograph may lie on its side without a mark that says so. The detector sees such a face too, less surely and with wrong points;
-    so another turn is taken where the face is sure in it and was not as the picture stands.
+    A photograph may lie on its side without a mark that says so. The detector sees such a face too, less
+    surely and with wrong points; so another turn is taken where the face is sure in it and was not as the
+    picture stands.
     """
     found: list[tuple[np.ndarray, align.Face]] = []
     for quarters in range(4):
@@ -140,9 +148,11 @@ def found_face(pixels: np.ndarray) -> tuple[np.ndarray, align.Face]:
 
 
 def by_points(pixels: np.ndarray, anchors: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """The face whose eyes and mouth stand at `anchors` (3, 2) of `pixels`, as in CelebA's frame: uint8 (size, size, 3). Raises BadPicture.
+    """The face whose eyes and mouth stand at `anchors` (3, 2) of `pixels`, as in CelebA's frame: uint8 (size,
+    size, 3). Raises BadPicture.
 
-    A face that is larger than the frame's is taken at a multiple of the frame's size, so that none of its detail is lost.
+    A face that is larger than the frame's is taken at a multiple of the frame's size, so that none of its
+    detail is lost.
     """
     times = -(-geometry.size // (BOX[2] - BOX[0]))
     target = align.Geometry(
@@ -189,7 +199,9 @@ def _fits(one: Look) -> bool:
 
 
 def _table_fits(looks: Sequence[Look]) -> bool:
-    """Whether the table's landmarks belong to these pictures: they lie inside, and near what the detector finds."""
+    """Whether the table's landmarks belong to these pictures: they lie inside, and near what the detector
+    finds.
+    """
     marked = [one for one in looks if one.marked is not None]
     if not marked:
         return False

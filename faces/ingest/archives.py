@@ -1,7 +1,7 @@
 """Reader of many small files where they lie: in a folder, a zip or a tar. Nothing is ever extracted.
 
-Names come back with forward slashes whatever wrote the archive. What cannot be read raises RawError with the archive, the member and
-the way out.
+Names come back with forward slashes whatever wrote the archive. What cannot be read raises RawError with the
+archive, the member and the way out.
 """
 
 import lzma
@@ -44,10 +44,11 @@ Report = Callable[[int, int, str], None]  # done, total, unit
 
 
 class Files:
-    """What a folder or an archive holds: `names`, with forward slashes, in order (a folder's sorted, an archive's own).
+    """What a folder or an archive holds: `names`, with forward slashes, in order (a folder's sorted, an
+    archive's own).
 
-    Hidden files and what macOS adds to archives (`__MACOSX/`) are left out. A name that stands twice in an archive is listed once and
-    read as its last copy, as every unpacker does.
+    Hidden files and what macOS adds to archives (`__MACOSX/`) are left out. A name that stands twice in an
+    archive is listed once and read as its last copy, as every unpacker does.
     """
 
     def __init__(self, path: Path, names: Collection[str]) -> None:
@@ -60,7 +61,9 @@ class Files:
         raise NotImplementedError
 
     def each(self, wanted: Collection[str], report: Report) -> Iterator[tuple[str, bytes]]:
-        """(name, content) of every wanted file that is here, in the order of `names`, one in memory at a time."""
+        """(name, content) of every wanted file that is here, in the order of `names`, one in memory at a
+        time.
+        """
         wanted = frozenset(wanted)
         found = [name for name in self.names if name in wanted]
         for count, name in enumerate(found, 1):
@@ -138,7 +141,9 @@ class _Tar(Files):
 
 
 class _Header(tarfile.TarInfo):
-    """Header of a tar member. A damaged one is an error: `tarfile` takes it for the end and drops what follows."""
+    """Header of a tar member. A damaged one is an error: `tarfile` takes it for the end and drops what
+    follows.
+    """
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
@@ -152,7 +157,9 @@ class _Header(tarfile.TarInfo):
 
 @contextmanager
 def open_files(path: Path) -> Iterator[Files]:
-    """The files of a folder, a zip, or a tar (also compressed). Raises RawError where `path` is none of these, damaged or cut short."""
+    """The files of a folder, a zip, or a tar (also compressed). Raises RawError where `path` is none of
+    these, damaged or cut short.
+    """
     if path.is_dir():
         yield _Folder(path)
     elif not path.exists():
@@ -207,8 +214,8 @@ def kind_of_bytes(start: bytes, size: int) -> str:
 class Lookup:
     """Finder of the file that a table means: the exact name, or else the one file that differs in form alone.
 
-    What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed letters, capitals, and the ending of
-    a picture. Of two files that fit alike none is taken.
+    What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed
+    letters, capitals, and the ending of a picture. Of two files that fit alike none is taken.
     """
 
     def __init__(self, names: Collection[str], root: str = "") -> None:
@@ -266,7 +273,9 @@ def _decoded(member: zipfile.ZipInfo) -> str:
 
 
 def _is_zip(path: Path) -> bool:
-    """Whether the file is a zip. One that only ends in the bytes of a zip, as a tar of stored zips may, is not."""
+    """Whether the file is a zip. One that only ends in the bytes of a zip, as a tar of stored zips may, is
+    not.
+    """
     with path.open("rb") as file:
         start = file.read(512)
     return zipfile.is_zipfile(path) and not start[257:262] == b"ustar"

@@ -1,12 +1,14 @@
 """Drawn faces whose every attribute is known: Pablo Stanley's Avataaars, framed as CelebA frames photographs.
 
-A face is `labels` (attribute -> bool: what is true of it) and `chances` (CHANCES -> [0, 1): what the labels leave open: pose, colours,
-which of several equal drawings). The labels choose the drawings that may be used, the chance picks one, so that a face whose label is
-changed stays the same face in everything else, to the pixel.
+A face is `labels` (attribute -> bool: what is true of it) and `chances` (CHANCES -> [0, 1): what the labels
+leave open: pose, colours, which of several equal drawings). The labels choose the drawings that may be used,
+the chance picks one, so that a face whose label is changed stays the same face in everything else, to the
+pixel.
 
-The style's own coordinates are a square of 280 units. One similarity transform, the least-squares fit of its eyes and mouth to CelebA's
-template, brings it into the 178 x 218 picture. No similarity fits all three points: the drawn eyes stand wider than CelebA's and the drawn
-mouth higher, so that each point is off by 3 to 4 pixels, always the same way; the landmarks say where the points truly are.
+The style's own coordinates are a square of 280 units. One similarity transform, the least-squares fit of its
+eyes and mouth to CelebA's template, brings it into the 178 x 218 picture. No similarity fits all three
+points: the drawn eyes stand wider than CelebA's and the drawn mouth higher, so that each point is off by 3 to
+4 pixels, always the same way; the landmarks say where the points truly are.
 
 Landmarks and template are in pixels, (0, 0) being the centre of the first pixel, as in CelebA's files.
 """
@@ -33,7 +35,8 @@ from faces.core.params import Group
 LICENCE = (
     "Avataaars by Pablo Stanley (https://avataaars.com/): free for personal and commercial use; DiceBear: MIT"
 )
-WIDTH, HEIGHT = 178, 218
+WIDTH = 178
+HEIGHT = 218
 COLOURS = ("Gray_Hair", "Red_Hair", "Blond_Hair", "Black_Hair", "Brown_Hair")
 
 CHANCES = (
@@ -62,7 +65,8 @@ CHANCES = (
     *("clothes", "clothes_hue", "clothes_saturation", "clothes_value"),
 )
 
-# Where CelebA puts left eye, right eye and the middle of the mouth: align_face_celeba.m, less one, as MATLAB counts from 1.
+# Where CelebA puts left eye, right eye and the middle of the mouth: align_face_celeba.m, less one, as MATLAB
+# counts from 1.
 TEMPLATE = (69.745 + 111j, 107.237 + 111j, 88.432 + 152.514j)
 
 # The style's own coordinates, x + iy in its units.
@@ -127,7 +131,9 @@ FRAMES = ("#262e33", "#16181a", "#4a1d1d", "#1f3f63")
 
 
 class Nuisance(Group):
-    """How much faces differ in what no attribute describes. Each amount is the largest; the values are uniform up to it."""
+    """How much faces differ in what no attribute describes. Each amount is the largest; the values are
+    uniform up to it.
+    """
 
     rotation: Annotated[float, Field(ge=0, le=30)]  # degrees, either way
     shift: Annotated[float, Field(ge=0, le=30)]  # pixels, either way, in x and in y
@@ -154,7 +160,9 @@ def draw(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nui
 
 
 def landmarks(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nuisance) -> list[float]:
-    """x and y of left eye, right eye, nose, left and right corner of the mouth as drawn, in pixels, in the order of faces.data.annotations.LANDMARKS."""
+    """x and y of left eye, right eye, nose, left and right corner of the mouth as drawn, in pixels, in the
+    order of faces.data.annotations.LANDMARKS.
+    """
     turn, move = pose(chances, nuisance)
     points = (*EYES, NOSE, *MOUTH_CORNERS[mouth(labels, chances)])
     return [
@@ -165,7 +173,8 @@ def landmarks(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance
 def pose(chances: Mapping[str, float], nuisance: Nuisance) -> tuple[complex, complex]:
     """(turn, move) that take a point p of the style, x + iy, to the pixel turn * p + move.
 
-    The fit to the template, then a rotation and scaling about the template's middle and a shift, within what `nuisance` allows.
+    The fit to the template, then a rotation and scaling about the template's middle and a shift, within what
+    `nuisance` allows.
     """
     turn, move = _fit()
     angle = math.radians(nuisance.rotation * (2 * chances["rotation"] - 1))
@@ -182,9 +191,12 @@ def mouth(labels: Mapping[str, bool], chances: Mapping[str, float]) -> str:
 
 @functools.cache
 def _fit() -> tuple[complex, complex]:
-    """The least-squares similarity from the style's eyes p and mean mouth to the template q: least sum |turn p + move - q|^2."""
+    """The least-squares similarity from the style's eyes p and mean mouth to the template q: least sum |turn
+    p + move - q|^2.
+    """
     middle_of_mouths = sum(sum(corners) / 2 for corners in MOUTH_CORNERS.values()) / len(MOUTH_CORNERS)
-    points, goals = np.array([*EYES, middle_of_mouths]), np.array(TEMPLATE)
+    points = np.array([*EYES, middle_of_mouths])
+    goals = np.array(TEMPLATE)
     centred = points - points.mean()
     turn = (centred.conj() * goals).sum() / (centred.conj() * centred).sum().real
     return complex(turn), complex(goals.mean() - turn * points.mean())
@@ -199,9 +211,11 @@ def _style() -> Style:
 
 @functools.cache
 def _layer(component: str, variant: str) -> str:
-    """One drawing of the style, as SVG in the style's coordinates, with {skin}, {hair} and so on in the place of colours.
+    """One drawing of the style, as SVG in the style's coordinates, with {skin}, {hair} and so on in the place
+    of colours.
 
-    DiceBear draws it once in each process, alone on the body; the body itself, with head and neck, is the component "".
+    DiceBear draws it once in each process, alone on the body; the body itself, with head and neck, is the
+    component "".
     """
     components = ("clothes", "mouth", "nose", "eyes", "eyebrows", "top", "facialHair", "accessories")
     marks = {
@@ -221,7 +235,9 @@ def _layer(component: str, variant: str) -> str:
 
 
 def _layers(labels: Mapping[str, bool], chances: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """(component, variant) from back to front. Unlike in the style itself, hats sit on the hair, and no moustache hides the mouth."""
+    """(component, variant) from back to front. Unlike in the style itself, hats sit on the hair, and no
+    moustache hides the mouth.
+    """
     yield "", ""
     yield "clothes", _pick(CLOTHES, chances["clothes"])
     yield "nose", "default"
@@ -261,7 +277,8 @@ def _colours(labels: Mapping[str, bool], chances: Mapping[str, float]) -> dict[s
 
 def _background(chances: Mapping[str, float], nuisance: Nuisance) -> Image.Image:
     """One soft colour, or a straight transition to a lighter or darker one in any direction."""
-    hue, saturation = chances["background_hue"], 0.05 + 0.4 * chances["background_saturation"]
+    hue = chances["background_hue"]
+    saturation = 0.05 + 0.4 * chances["background_saturation"]
     near, far = (
         np.array(_rgb(hue, saturation, 0.5 + 0.45 * chances[name]))
         for name in ("background_value", "gradient_value")

@@ -1,11 +1,14 @@
 """A data set in one of CelebA's layouts, read where it lies.
 
-    official      img_align_celeba.zip beside list_attr_celeba.txt, list_eval_partition.txt, ... (also in Anno/, Eval/, Img/)
+    official      img_align_celeba.zip beside list_attr_celeba.txt, list_eval_partition.txt, ... (also in
+                  Anno/, Eval/, Img/)
     torchvision   a folder celeba/ with the same files, the pictures zipped or extracted
-    Kaggle        img_align_celeba/img_align_celeba/*.jpg beside list_attr_celeba.csv, ..., as a folder or as the archive downloaded
+    Kaggle        img_align_celeba/img_align_celeba/*.jpg beside list_attr_celeba.csv, ..., as a folder or as
+                  the archive downloaded
 
-Tables may be .txt or .csv. The attribute table is needed, also as CelebAMask-HQ calls it. Without a partition table a hash of the name
-decides. Identities and landmarks are taken where they are. The boxes are not: their coordinates belong to the pictures before alignment.
+Tables may be .txt or .csv. The attribute table is needed, also as CelebAMask-HQ calls it. Without a partition
+table a hash of the name decides. Identities and landmarks are taken where they are. The boxes are not: their
+coordinates belong to the pictures before alignment.
 """
 
 import io
@@ -24,8 +27,10 @@ from faces.ingest.writer import splits_of, write_images
 
 IMAGES = "img_align_celeba.zip"
 IN_THE_WILD = "img_celeba.zip"  # before alignment
-ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
-IDENTITIES, MARKS = "identity_CelebA", "list_landmarks_align_celeba"
+ATTRIBUTES = "list_attr_celeba"
+PARTITION = "list_eval_partition"
+IDENTITIES = "identity_CelebA"
+MARKS = "list_landmarks_align_celeba"
 OTHER_NAMES = {
     ATTRIBUTES: "CelebAMask-HQ-attribute-anno",
     MARKS: "list_landmarks_celeba",
@@ -84,11 +89,12 @@ def attribute_names(layout: Layout) -> tuple[str, ...]:
 
 
 def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, int]]:
-    """One row per labelled picture, ready for faces.data.annotations.write_labels, and how many pictures have no row, how many rows no picture.
+    """One row per labelled picture, ready for faces.data.annotations.write_labels, and how many pictures have
+    no row, how many rows no picture.
 
-    `name` is the picture's name in `images`; of nested copies, the one nearest to the top is taken. A row whose picture is missing keeps
-    the name of the table: cropping will report it. Raises RawError naming file and row where the tables contradict themselves or each
-    other, or no picture is there at all.
+    `name` is the picture's name in `images`; of nested copies, the one nearest to the top is taken. A row
+    whose picture is missing keeps the name of the table: cropping will report it. Raises RawError naming file
+    and row where the tables contradict themselves or each other, or no picture is there at all.
     """
     table = _attributes(layout)
     table["split"] = _splits(layout, table["name"])
@@ -115,10 +121,11 @@ def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, i
 
 
 def take_images(images: Files, table: pd.DataFrame, goal: Path, report: Report) -> pd.DataFrame:
-    """Write the pictures of `table` to the archive `goal`; returns `table` with the names that they have there.
+    """Write the pictures of `table` to the archive `goal`; returns `table` with the names that they have
+    there.
 
-    An archive of nothing but labelled pictures is copied whole (a hard link would hand the user's own file to the cache). Otherwise
-    the pictures are stored one by one, unchanged, under the last part of their names.
+    An archive of nothing but labelled pictures is copied whole (a hard link would hand the user's own file to
+    the cache). Otherwise the pictures are stored one by one, unchanged, under the last part of their names.
     """
     wanted = set(table["name"])
     if images.path.suffix == ".zip" and images.complete and wanted.issuperset(images.names):
@@ -141,7 +148,9 @@ def _lines(layout: Layout, name: str) -> list[str]:
 
 
 def _header(lines: list[str], place: Path) -> tuple[tuple[str, ...], int, int | None]:
-    """The columns after the name, how many lines come before the first row, and how many rows are promised (None: not said)."""
+    """The columns after the name, how many lines come before the first row, and how many rows are promised
+    (None: not said).
+    """
     if place.suffix == ".csv":
         return tuple(column.strip() for column in lines[0].split(","))[1:] if lines else (), 1, None
     if len(lines) < 2 or not lines[0].strip().isdigit():
@@ -194,7 +203,9 @@ def _splits(layout: Layout, names: pd.Series) -> list[str]:
 
 
 def _columns(layout: Layout, stem: str, names: tuple[str, ...]) -> pd.DataFrame:
-    """A side table, indexed by picture name. The official .txt files of splits and identities have no header, the others do."""
+    """A side table, indexed by picture name. The official .txt files of splits and identities have no header,
+    the others do.
+    """
     place = _place(layout, stem)
     lines = _lines(layout, layout.tables[stem])
     if place.suffix == ".csv":

@@ -1,6 +1,8 @@
-"""Where CelebA can be fetched from, and how. Each mirror brings the whole set into a cache, in a layout that faces/ingest/celeba_layout.py reads.
+"""Where CelebA can be fetched from, and how. Each mirror brings the whole set into a cache, in a layout that
+faces/ingest/celeba_layout.py reads.
 
-A mirror is a function of `report(done, total, unit)`; it returns the folder and a line on the origin, and raises FetchError.
+A mirror is a function of `report(done, total, unit)`; it returns the folder and a line on the origin, and
+raises FetchError.
 """
 
 import importlib
@@ -24,8 +26,10 @@ from faces.ingest.writer import write_images
 KAGGLE = "jessicali9530/celeba-dataset/versions/2"
 
 HUGGINGFACE = "https://huggingface.co"
-REPOSITORY, REVISION = "flwrlabs/celeba", "2d738f56e0e7f925ea36ae7c808ea925264aacec"
-FOLDER, SHARDS = "img_align+identity+attr", {"train": 19, "valid": 3, "test": 3}
+REPOSITORY = "flwrlabs/celeba"
+REVISION = "2d738f56e0e7f925ea36ae7c808ea925264aacec"
+FOLDER = "img_align+identity+attr"
+SHARDS = {"train": 19, "valid": 3, "test": 3}
 JPEG = b"\xff\xd8"
 
 DRIVE = "https://drive.usercontent.google.com/download"
@@ -45,7 +49,9 @@ BY_HAND = """By hand, then set sources.celeba.path in params.yaml to what you ha
 
 
 def kaggle(report: Report) -> tuple[Path, str]:
-    """The copy on Kaggle, by its own client, which resumes, verifies, and keeps it in its own cache. No identities."""
+    """The copy on Kaggle, by its own client, which resumes, verifies, and keeps it in its own cache. No
+    identities.
+    """
     kagglehub = _optional("kagglehub")
     try:
         path = Path(kagglehub.dataset_download(KAGGLE))
@@ -80,9 +86,11 @@ def gdrive(report: Report) -> tuple[Path, str]:
 
 
 def huggingface(report: Report) -> tuple[Path, str]:
-    """A mirror at a pinned revision, shard by shard; pictures are PNG, 11.7 GB in all. No landmarks, no file names: numbered in its order.
+    """A mirror at a pinned revision, shard by shard; pictures are PNG, 11.7 GB in all. No landmarks, no file
+    names: numbered in its order.
 
-    Each shard is fetched, taken apart into an archive of its own, and deleted: an interrupted run goes on with the next shard.
+    Each shard is fetched, taken apart into an archive of its own, and deleted: an interrupted run goes on
+    with the next shard.
     """
     parquet = _optional("pyarrow.parquet")
     store = cache_folder() / "celeba-huggingface"
@@ -132,7 +140,9 @@ def _members(shard: Any) -> Iterator[tuple[str, bytes]]:
 
 
 def _join(pieces: dict[Path, str], store: Path, report: Report) -> None:
-    """The shards' archives and tables as one set in CelebA's layout; the archive comes last: where it is, all is."""
+    """The shards' archives and tables as one set in CelebA's layout; the archive comes last: where it is, all
+    is.
+    """
     tables = []
 
     def members() -> Iterator[tuple[str, bytes]]:
@@ -161,11 +171,14 @@ def _join(pieces: dict[Path, str], store: Path, report: Report) -> None:
 
 
 class _Form(HTMLParser):
-    """Where the first form of a page leads (`action`, "" without a form) and what it would send unseen (`fields`)."""
+    """Where the first form of a page leads (`action`, "" without a form) and what it would send unseen
+    (`fields`).
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.action, self.fields = "", {}
+        self.action = ""
+        self.fields = {}
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

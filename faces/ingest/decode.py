@@ -1,7 +1,8 @@
 """Decoder from an encoded picture to a face of the model's size.
 
-The common case (a plain RGB JPEG) is decoded by libjpeg-turbo straight into an array. What is unusual (CMYK, grayscale, an EXIF
-orientation, a colour profile, another format, transparency) takes Pillow's slower, careful road. Both end in the same resampling.
+The common case (a plain RGB JPEG) is decoded by libjpeg-turbo straight into an array. What is unusual (CMYK,
+grayscale, an EXIF orientation, a colour profile, another format, transparency) takes Pillow's slower, careful
+road. Both end in the same resampling.
 """
 
 import functools
@@ -50,10 +51,12 @@ def resized(picture: Image.Image, geometry: Geometry, box: tuple[float, ...]) ->
 
 
 def decode(content: bytes, geometry: Geometry) -> tuple[Image.Image, tuple[float, ...]]:
-    """An encoded picture, upright, as sRGB, transparency laid on white; and the box to cut, in its pixels. Raises BadPicture.
+    """An encoded picture, upright, as sRGB, transparency laid on white; and the box to cut, in its pixels.
+    Raises BadPicture.
 
-    A JPEG that is two, four or eight times larger than `geometry` needs is decoded at a half, a quarter or an eighth of its size: libjpeg
-    leaves out the high frequencies of each block, which the resampling that follows would remove at greater cost.
+    A JPEG that is two, four or eight times larger than `geometry` needs is decoded at a half, a quarter or an
+    eighth of its size: libjpeg leaves out the high frequencies of each block, which the resampling that
+    follows would remove at greater cost.
     """
     if not content:
         raise BadPicture("empty file")
@@ -97,11 +100,14 @@ def size_of(content: bytes) -> tuple[int, int] | None:
 
 
 def cut(size: tuple[int, int], geometry: Geometry) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) to cut from a picture of `size` (width, height). Raises BadPicture where it does not fit."""
+    """The box (left, top, right, bottom) to cut from a picture of `size` (width, height). Raises BadPicture
+    where it does not fit.
+    """
     width, height = size
     if geometry.box == "square":
         side = min(size)
-        left, top = (width - side) // 2, (height - side) // 2
+        left = (width - side) // 2
+        top = (height - side) // 2
         return left, top, left + side, top + side
     if geometry.box == "auto":
         return framed(size)
@@ -113,9 +119,11 @@ def cut(size: tuple[int, int], geometry: Geometry) -> tuple[float, float, float,
 
 
 def read(content: bytes, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
-    """Any picture that Pillow reads, its first frame: upright, sRGB, transparency laid on white; and its own (width, height).
+    """Any picture that Pillow reads, its first frame: upright, sRGB, transparency laid on white; and its own
+    (width, height).
 
-    A JPEG that is much longer than `side`, or larger than MAX_PIXELS, is shrunk while it is decoded. Raises BadPicture.
+    A JPEG that is much longer than `side`, or larger than MAX_PIXELS, is shrunk while it is decoded. Raises
+    BadPicture.
     """
     try:
         with _any_size(), Image.open(io.BytesIO(content)) as opened:
@@ -169,7 +177,9 @@ def _plain_jpeg(content: bytes) -> tuple[int, int] | None:
 
 
 def _plain_head(content: bytes) -> bool:
-    """Whether a JPEG has neither EXIF nor a colour profile other than sRGB in the segments before its pixels, however many there are."""
+    """Whether a JPEG has neither EXIF nor a colour profile other than sRGB in the segments before its pixels,
+    however many there are.
+    """
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
@@ -222,10 +232,13 @@ def _to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Gray values of 16 or 32 bits as uint8. Floats are shares of white, or 0 to 255. Raises BadPicture where the scale cannot be told."""
+    """Gray values of 16 or 32 bits as uint8. Floats are shares of white, or 0 to 255. Raises BadPicture where
+    the scale cannot be told.
+    """
     if not np.isfinite(values).all():
         raise BadPicture("unreadable: pixels that are no numbers (NaN or infinity)")
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if low < 0:
         raise BadPicture(f"unreadable: pixels from {low:g} to {high:g}; save it with 8 bits a colour")
     steps = (
@@ -241,7 +254,9 @@ INTEGERS = ((255, 255), (65535, 65535), (2**32 - 1, 2**32 - 1))  # highest value
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB of another colour space (a telephone's Display P3, a printer's CMYK) as sRGB; a profile that cannot be used is ignored."""
+    """RGB of another colour space (a telephone's Display P3, a printer's CMYK) as sRGB; a profile that cannot
+    be used is ignored.
+    """
     space = profile[16:20] if isinstance(profile, bytes) and 128 < len(profile) <= MAX_PROFILE else b""
     fits = (space == b"RGB " and picture.mode in ("RGB", "RGBA", "P")) or (
         space == b"CMYK" and picture.mode == "CMYK"

@@ -1,4 +1,6 @@
-"""Cheap fingerprint of a folder or a file outside of the project: what changes when somebody adds, replaces or corrects something."""
+"""Cheap fingerprint of a folder or a file outside of the project: what changes when somebody adds, replaces
+or corrects something.
+"""
 
 import hashlib
 import os
@@ -10,7 +12,9 @@ MAX_TABLE = 2**28  # bytes of a table whose content is looked at
 
 
 def of(path: Path) -> dict[str, int | str]:
-    """Number of files and a checksum of their names, sizes, times of change and, of tables, contents; zero files where there is nothing."""
+    """Number of files and a checksum of their names, sizes, times of change and, of tables, contents; zero
+    files where there is nothing.
+    """
     digest = hashlib.sha256()
     count = 0
     for name, size, time in sorted(_entries(path)):
@@ -22,7 +26,9 @@ def of(path: Path) -> dict[str, int | str]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size in bytes and time of change in ns of every file that is not hidden; name is "" where `path` is a file."""
+    """Name, size in bytes and time of change in ns of every file that is not hidden; name is "" where `path`
+    is a file.
+    """
     if path.is_file():
         found = path.stat()
         yield "", found.st_size, found.st_mtime_ns

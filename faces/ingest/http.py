@@ -1,7 +1,8 @@
 """Downloads that resume, and that never pass off something else as the file.
 
-A download grows in `NAME.part` beside its goal and takes its name only once size, first and last bytes, and checksum are right. Killed or
-cut off, it goes on where it stopped. What is finished is kept in `cache_folder()`, so that running a stage again fetches nothing again.
+A download grows in `NAME.part` beside its goal and takes its name only once size, first and last bytes, and
+checksum are right. Killed or cut off, it goes on where it stopped. What is finished is kept in
+`cache_folder()`, so that running a stage again fetches nothing again.
 """
 
 import hashlib
@@ -82,7 +83,9 @@ def cache_folder() -> Path:
 
 
 def download(url: str, goal: Path, expected: Expected, report: Report) -> None:
-    """Fetch `url` into the file `goal`, unless it is there already. Raises FetchError; what has come by then is kept for the next time."""
+    """Fetch `url` into the file `goal`, unless it is there already. Raises FetchError; what has come by then
+    is kept for the next time.
+    """
     if goal.is_file():
         if not expected.fault(goal):
             return
@@ -140,7 +143,9 @@ def _open(url: str, headers: dict[str, str]) -> Any:
 
 
 def _go_on(url: str, part: Path, expected: Expected, report: Report) -> None:
-    """Fetch what `part` still lacks. Returns when all has come; raises _Interrupted when the connection ends before."""
+    """Fetch what `part` still lacks. Returns when all has come; raises _Interrupted when the connection ends
+    before.
+    """
     done = _size(part)
     if done and done == expected.size:
         return

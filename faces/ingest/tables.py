@@ -1,7 +1,8 @@
-"""Reader of tables as spreadsheets, pandas and people write them: text to fields, and fields to what they mean.
+"""Reader of tables as spreadsheets, pandas and people write them: text to fields, and fields to what they
+mean.
 
-What is unambiguous is read, and `notes` says what was assumed. All else raises RawError with place, row and column; rows are counted as
-a spreadsheet does, from 1 with the header.
+What is unambiguous is read, and `notes` says what was assumed. All else raises RawError with place, row and
+column; rows are counted as a spreadsheet does, from 1 with the header.
 """
 
 import codecs
@@ -65,7 +66,9 @@ class Table:
 
 
 def read(place: Path, content: bytes) -> Table:
-    """The table in `content`. Raises RawError where it is no text, has no column for the pictures' names, or a row is too long."""
+    """The table in `content`. Raises RawError where it is no text, has no column for the pictures' names, or
+    a row is too long.
+    """
     notes: list[str] = []
     text = decoded(place, content, notes)
     offset = 0
@@ -118,7 +121,9 @@ def decoded(place: Path, content: bytes, notes: list[str]) -> str:
 
 
 def separator_of(text: str) -> str:
-    """The one that gives the first line a column for the pictures' names; of several such, the one that gives most columns."""
+    """The one that gives the first line a column for the pictures' names; of several such, the one that gives
+    most columns.
+    """
     first = text.split("\n", 1)[0]
     split = {mark: [part.strip().strip('"').casefold() for part in first.split(mark)] for mark in SEPARATORS}
     able = [mark for mark, parts in split.items() if set(parts) & set(NAMES)]
@@ -126,7 +131,9 @@ def separator_of(text: str) -> str:
 
 
 def named(table: Table) -> Table:
-    """`table` with its columns `name` and `split` called so, without columns that hold nothing or only count. Raises RawError."""
+    """`table` with its columns `name` and `split` called so, without columns that hold nothing or only count.
+    Raises RawError.
+    """
     header = list(table.header)
     notes = list(table.notes)
     for wanted, known in (("name", NAMES), ("split", SPLIT_COLUMNS)):
@@ -160,7 +167,9 @@ def named(table: Table) -> Table:
 
 
 def sides(table: Table, column: str) -> dict[int, int]:
-    """An attribute: 1 yes, -1 no, 0 unknown. 0 means no, unless the column also holds -1: then 0 is unknown. Raises RawError."""
+    """An attribute: 1 yes, -1 no, 0 unknown. 0 means no, unless the column also holds -1: then 0 is unknown.
+    Raises RawError.
+    """
     found: dict[int, int | None] = {}
     for number, text in table.column(column).items():
         value = _plain(text)
@@ -215,7 +224,9 @@ def splits(table: Table) -> dict[int, str]:
 
 
 def without_copies(table: Table, names: dict[int, str]) -> Table:
-    """`table` without rows that say of a picture what an earlier one said. Raises RawError where two rows differ."""
+    """`table` without rows that say of a picture what an earlier one said. Raises RawError where two rows
+    differ.
+    """
     first: dict[str, int] = {}
     place = table.header.index("name")
     rows = {}

@@ -14,7 +14,9 @@ from faces.data.annotations import FIXED, LANDMARKS, SPLITS, RawError, attribute
 
 
 def write_images(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
-    """Store `members` (name, encoded picture) in one archive, byte for byte the same for the same members. Returns how many."""
+    """Store `members` (name, encoded picture) in one archive, byte for byte the same for the same members.
+    Returns how many.
+    """
     count = 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
@@ -28,7 +30,8 @@ def write_images(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
 def write_labels(path: Path, table: pd.DataFrame) -> None:
     """Write labels.csv with its columns in order; columns that `table` lacks are filled as unknown.
 
-    Raises RawError where a name stands twice, a split is not one of train, valid, test, or an attribute is not 1, -1 or 0.
+    Raises RawError where a name stands twice, a split is not one of train, valid, test, or an attribute is
+    not 1, -1 or 0.
     """
     table = table.copy()
     table["identity"] = table["identity"].fillna(-1).astype("int64") if "identity" in table else -1
@@ -54,7 +57,9 @@ def write_labels(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_source(path: Path, about: dict[str, Any], labels: pd.DataFrame, images: Path) -> None:
-    """source.json: what the caller knows about the origin and the licence, with counts and the archive's checksum added."""
+    """source.json: what the caller knows about the origin and the licence, with counts and the archive's
+    checksum added.
+    """
     names = attributes(labels)
     with images.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -67,7 +72,8 @@ def write_source(path: Path, about: dict[str, Any], labels: pd.DataFrame, images
 
 
 def split_of(name: str, valid: float, test: float) -> str:
-    """The split of an image that came without one: from a hash of its name, so that it never moves when images are added.
+    """The split of an image that came without one: from a hash of its name, so that it never moves when
+    images are added.
 
     `valid` and `test` are shares of the whole, in [0, 1].
     """
@@ -76,7 +82,8 @@ def split_of(name: str, valid: float, test: float) -> str:
 
 
 def splits_of(names: list[str], given: list[str], valid: float, test: float) -> list[str]:
-    """The split of each image: as given, or else by `split_of`. In a set too small for a hash to fill all three, each gets an image.
+    """The split of each image: as given, or else by `split_of`. In a set too small for a hash to fill all
+    three, each gets an image.
 
     `valid` and `test` are shares of the whole, in [0, 1]; a split with a share of 0 stays empty.
     """
@@ -95,7 +102,9 @@ def splits_of(names: list[str], given: list[str], valid: float, test: float) -> 
 
 
 def encode_jpeg(image: Any, quality: int) -> bytes:
-    """A Pillow image as JPEG bytes, 4:4:4 chroma (CelebA's own files keep full chroma; subsampling would blur flat drawings)."""
+    """A Pillow image as JPEG bytes, 4:4:4 chroma (CelebA's own files keep full chroma; subsampling would blur
+    flat drawings).
+    """
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()

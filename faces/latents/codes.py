@@ -10,10 +10,13 @@ NUMBERS = 1 << 21  # in a block: 8 MB of float32, 16,384 codes of length 128 or 
 
 
 class Codes:
-    """Some rows of an array (N, D), most often a memory map; a row is read only when a block that holds it is asked for."""
+    """Some rows of an array (N, D), often a memory map; a row is read when a block that holds it is asked
+    for.
+    """
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
-        self.array, self.rows = array, rows
+        self.array = array
+        self.rows = rows
         self.shape = (len(rows), array.shape[1])
 
     @classmethod
@@ -31,7 +34,7 @@ class Codes:
         return self.array[rows]
 
     def part(self, rows: np.ndarray) -> "Codes":
-        """The rows of these rows."""
+        """Some of these rows, by their numbers here."""
         return Codes(self.array, self.rows[rows])
 
 

@@ -1,13 +1,14 @@
-"""A denoising diffusion model of codes: the nearest to them of the ex-post priors (faces/latents/mixture.py), and the one that takes a minute to fit.
+"""Diffusion prior of codes: the best of the priors fitted after training; fitting takes about a minute.
 
-Preechakul et al., "Diffusion Autoencoders", CVPR 2022, section 4, sample an autoencoder's codes so. Noise levels, weights, preconditioning and solver are
-those of Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", NeurIPS 2022, tables 1 and 2, for data of unit variance.
+Preechakul et al., "Diffusion Autoencoders", CVPR 2022, section 4, sample an autoencoder's codes so. Weights,
+preconditioning, schedule and solver are EDM's (Karras et al., "Elucidating the Design Space of
+Diffusion-Based Generative Models", NeurIPS 2022, tables 1 and 2) for data of unit variance. Training noise is
+moved up and the solver starts lower than there: codes are wide, and a denoiser that has seen little noise
+shrinks them.
 
-A network is shown codes with noise of a random level and tells the codes; new ones come out of pure noise, step by step. Trained for ever it would know
-the train codes by heart; held-out codes say where to stop.
-
-On each of these steps the network can be led away from what it took for likely early in its training: where the two differ, the early one spreads too far,
-and going on beyond the late one keeps codes from where no face is. Karras et al., "Guiding a Diffusion Model with a Bad Version of Itself", NeurIPS 2024.
+The network is trained to denoise codes at random noise levels; early stopping on held-out codes prevents
+memorisation. Guidance extrapolates from the network as it was early in its training, which spreads too far
+(Karras et al., "Guiding a Diffusion Model with a Bad Version of Itself", NeurIPS 2024).
 """
 
 import copy
@@ -21,39 +22,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.latents.mixture import Axes
+from faces.latents.gaussian import LowRankGaussian
 from faces.nn.device import fast_arithmetic
+from faces.nn.optim import learning_rate, update_average
 
-WIDTH, BLOCKS, WAVES = (
-    512,
-    3,
-    32,
-)  # of the network: channels, residual blocks, frequencies by which it is told the noise level
-BATCH, LEARNING_RATE, WARM_UP = (
-    256,
-    2e-3,
-    100,
-)  # codes per step; Adam's rate at its highest, and steps until it is there
-MEAN_LOG, SPREAD_LOG = (
-    -0.6,
-    1.2,
-)  # of the natural logarithm of the noise level in training: half of them lie between .24 and 1.23
-AVERAGE = 0.998  # share that the running average of the weights keeps at a step
-REPORTS, NOISES = 20, 8  # times that held-out codes are denoised, and noises for each of them
-HIGHEST, LOWEST, BEND, LEVELS = 20.0, 0.01, 7.0, 40  # noise levels on the way from noise to a code
+# The network
+WIDTH = 512  # channels
+BLOCKS = 3  # residual blocks
+WAVES = 32  # Fourier features of the noise level
 
-Denoise = Callable[
-    [Tensor, Tensor], Tensor
-]  # noisy codes (B, K) and the noise's standard deviation (B,) -> codes (B, K)
+# Training
+BATCH = 256  # codes per step
+LEARNING_RATE = 2e-3  # of Adam, at its highest
+WARM_UP = 100  # steps over which it rises, and at most half of all
+AVERAGING = 0.998  # share of the averaged weights that is kept at a step
+P_MEAN = 0.2  # mean of the natural logarithm of the noise level
+P_STD = 1.4  # and its standard deviation
+REPORTS = 20  # times that held-out codes are denoised
+NOISES = 8  # noises for each of them
+
+# Sampling
+SIGMA_MAX = 8.0  # noise level where the solver starts
+SIGMA_MIN = 0.01  # and the last above 0
+RHO = 7.0  # the larger, the denser are the levels near SIGMA_MIN
+STEPS = 40
+
+Denoise = Callable[[Tensor, Tensor], Tensor]  # noisy codes (B, K), noise levels (B,) -> codes (B, K)
 
 
 class Block(nn.Module):
-    """Two layers beside the identity, told the noise level in between. The last starts at zero, so a new block changes nothing."""
+    """Residual block of two layers, modulated by the noise level. Starts as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.enter, self.leave = nn.Linear(width, width), nn.Linear(width, width)
-        self.norm, self.level = nn.LayerNorm(width), nn.Linear(2 * WAVES, 2 * width)
+        self.enter = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.level = nn.Linear(2 * WAVES, 2 * width)
+        self.leave = nn.Linear(width, width)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -63,7 +68,12 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Noisy codes (B, K) and the noise's standard deviation (B,) -> codes (B, K); every code has unit variance on average over its numbers."""
+    """Denoiser D(x; sigma): noisy codes (B, K) and noise levels (B,) -> codes (B, K), of unit variance on
+    average.
+
+    EDM's preconditioning (table 1, sigma_data = 1): c_skip x + c_out F(c_in x), c_skip = 1 / (1 + sigma^2),
+    c_out = sigma / sqrt(1 + sigma^2), c_in = 1 / sqrt(1 + sigma^2). F begins at 0.
+    """
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -76,116 +86,125 @@ class Denoiser(nn.Module):
 
     def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         sigma = sigma[:, None]
-        power = 1 + sigma.square()
+        c_in = (1 + sigma.square()).rsqrt()
         with fast_arithmetic(noisy.device):
             angles = 2 * math.pi * sigma.log() / 4 * self.waves
-            x, level = self.enter(noisy / power.sqrt()), torch.cat([angles.cos(), angles.sin()], 1)
+            level = torch.cat([angles.cos(), angles.sin()], 1)
+            x = self.enter(noisy * c_in)
             for block in self.blocks:
                 x = block(x, level)
             x = self.leave(x)
-        return noisy / power + x.float() * sigma / power.sqrt()
+        return c_in.square() * noisy + sigma * c_in * x.float()
 
 
 def error(denoiser: Denoiser, codes: Tensor, generator: torch.Generator) -> Tensor:
-    """Mean square of what is left wrong in codes (B, K), weighed so that every noise level starts at 1: a scalar. Noise is drawn on the CPU."""
-    sigma = torch.exp(MEAN_LOG + SPREAD_LOG * torch.randn(len(codes), generator=generator)).to(codes.device)
+    """EDM's loss on codes (B, K), a scalar. Noise is drawn on the CPU."""
+    sigma = torch.exp(P_MEAN + P_STD * torch.randn(len(codes), generator=generator)).to(codes.device)
     noise = torch.randn(codes.shape, generator=generator).to(codes.device)
     left = (denoiser(codes + sigma[:, None] * noise, sigma) - codes).square().mean(1)
     return ((1 + sigma.square()) / sigma.square() * left).mean()
 
 
+@torch.no_grad()
 def held_out(denoiser: Denoiser, codes: Tensor) -> float:
-    """The error on codes (M, K), with the same noise at every call."""
-    with torch.no_grad():
-        return (
-            sum(
-                error(denoiser, codes, torch.Generator().manual_seed(number)).item()
-                for number in range(NOISES)
-            )
-            / NOISES
-        )
+    """The loss on codes (M, K), with the same noise at every call."""
+    losses = [error(denoiser, codes, torch.Generator().manual_seed(number)) for number in range(NOISES)]
+    return float(torch.stack(losses).mean())
 
 
 def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser, Denoiser]:
-    """A denoiser of codes (N, K), as it was when it denoised the `held` ones (M, K) best; and as it was early on, after one of REPORTS parts of the steps."""
+    """The denoiser of codes (N, K) at its best report on the `held` ones (M, K), and at its first report."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(codes.shape[1]).to(codes.device)
-    generator, average = torch.Generator().manual_seed(seed), copy.deepcopy(denoiser)
+    generator = torch.Generator().manual_seed(seed)
+    average = copy.deepcopy(denoiser)
     adam = torch.optim.Adam(denoiser.parameters(), lr=LEARNING_RATE)
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        adam, lambda step: min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
-    )
-    best, early, least = copy.deepcopy(average), None, math.inf
+    warmup = min(WARM_UP / steps, 0.5)
+    reports = [max(1, steps * (k + 1) // REPORTS) for k in range(REPORTS)]
+    early = None
+    best = average
+    least = math.inf
     for step in range(1, steps + 1):
-        loss = error(denoiser, codes[torch.randint(len(codes), (BATCH,), generator=generator)], generator)
+        for group in adam.param_groups:
+            group["lr"] = learning_rate((step - 1) / steps, LEARNING_RATE, warmup, "cosine")
+        rows = torch.randint(len(codes), (BATCH,), generator=generator)
+        loss = error(denoiser, codes[rows], generator)
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()
-        rate.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(average.parameters()), list(denoiser.parameters()), 1 - min(AVERAGE, step / (step + 20))
-            )
-        if step % max(1, steps // REPORTS) == 0:
+        update_average(average, denoiser, AVERAGING, step)
+        if step in reports:
             early = early or copy.deepcopy(average)
-            if (found := held_out(average, held)) < least:
-                best, least = copy.deepcopy(average), found
+            found = held_out(average, held)
+            if found < least:
+                best = copy.deepcopy(average)
+                least = found
     return best, early or best
 
 
 @torch.no_grad()
 def walk(denoiser: Denoise, noise: Tensor) -> Tensor:
-    """From noise (n, K) of unit variance to codes (n, K), by Heun's method."""
-    steps = torch.linspace(0, 1, LEVELS, dtype=torch.float64)
-    levels = [
-        *((HIGHEST ** (1 / BEND) + steps * (LOWEST ** (1 / BEND) - HIGHEST ** (1 / BEND))) ** BEND).tolist(),
-        0.0,
-    ]
+    """Noise (n, K) of unit variance -> codes (n, K) by EDM's deterministic Heun solver (algorithm 1).
+
+    At SIGMA_MAX a noisy code has variance 1 + SIGMA_MAX^2 on average: there the solver starts.
+    """
+    ramp = torch.linspace(0, 1, STEPS, dtype=torch.float64)
+    first = SIGMA_MAX ** (1 / RHO)
+    last = SIGMA_MIN ** (1 / RHO)
+    levels = [*((first + ramp * (last - first)) ** RHO).tolist(), 0.0]
 
     def slope(x: Tensor, sigma: float) -> Tensor:
         return (x - denoiser(x, torch.full((len(x),), sigma, device=x.device))) / sigma
 
-    x = noise * HIGHEST
+    x = noise * math.sqrt(1 + SIGMA_MAX**2)
     for sigma, lower in itertools.pairwise(levels):
-        first = slope(x, sigma)
-        x, start = x + (lower - sigma) * first, x
+        here = slope(x, sigma)
+        start = x
+        x = start + (lower - sigma) * here
         if lower > 0:
-            x = start + (lower - sigma) * (first + slope(x, lower)) / 2
+            x = start + (lower - sigma) * (here + slope(x, lower)) / 2
     return x
 
 
 @dataclass(frozen=True)
 class Diffusion:
-    axes: Axes
-    spread: float  # root mean square of the axes' standard deviations
+    """A fitted diffusion prior; the network works along the axes of `gaussian`, in units of `scale`."""
+
+    gaussian: LowRankGaussian
+    scale: float  # root mean square of the standard deviations along the axes
     denoiser: Denoiser
     early: Denoiser
 
     @classmethod
     def fit(
-        cls, axes: Axes, codes: np.ndarray, held: np.ndarray, steps: int, seed: int, device: torch.device
+        cls,
+        gaussian: LowRankGaussian,
+        codes: np.ndarray,
+        held: np.ndarray,
+        steps: int,
+        seed: int,
+        device: torch.device,
     ) -> "Diffusion":
-        """To train codes (N, D) along `axes`; the `held` ones (M, D), of other faces, say when to stop."""
-        spread = max(float(np.sqrt(np.square(axes.scale).mean())), 1e-12)
-        along = [
-            torch.from_numpy((axes.reduce(rows) * axes.scale / spread).astype(np.float32)).to(device)
+        """Train on codes (N, D) along the axes of `gaussian`; the `held` ones (M, D), of other faces, say
+        when to stop.
+        """
+        scale = max(float(np.sqrt(np.square(gaussian.sigma).mean())), 1e-12)
+        along, held_along = (
+            torch.from_numpy((gaussian.whiten(rows) * gaussian.sigma / scale).astype(np.float32)).to(device)
             for rows in (codes, held)
-        ]
-        return cls(axes, spread, *train(*along, steps, seed))
+        )
+        return cls(gaussian, scale, *train(along, held_along, steps, seed))
 
     def sample(self, count: int, rng: np.random.Generator, guidance: float = 1.0) -> np.ndarray:
-        """Codes (count, D). A guidance of 1 goes by the late denoiser, one of 2 as far beyond it as it is from the early one."""
+        """Codes (count, D). `guidance` extrapolates from the early denoiser to the late one: 1 is the late
+        one.
+        """
 
         def guided(noisy: Tensor, sigma: Tensor) -> Tensor:
             late = self.denoiser(noisy, sigma)
             return late if guidance == 1 else torch.lerp(self.early(noisy, sigma), late, guidance)
 
-        noise = rng.standard_normal((count, len(self.axes.scale)), np.float32)
-        found = (
-            walk(guided, torch.from_numpy(noise).to(next(self.denoiser.parameters()).device))
-            .cpu()
-            .double()
-            .numpy()
-        )
-        return self.axes.restore(found * self.spread / np.maximum(self.axes.scale, 1e-12), rng, 1.0)
+        noise = torch.from_numpy(rng.standard_normal((count, len(self.gaussian.sigma)), np.float32))
+        found = walk(guided, noise.to(next(self.denoiser.parameters()).device)).cpu().double().numpy()
+        return self.gaussian.colour(found * self.scale / np.maximum(self.gaussian.sigma, 1e-12), rng, 1.0)

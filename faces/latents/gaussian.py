@@ -1,60 +1,70 @@
-"""A Gaussian in code space, from which every seed draws one face: the same in the pipeline, on the server and in the browser (web/API.md).
+"""Low-rank Gaussian of codes: the simplest prior, and the one that the website draws new faces from.
 
-Needs numpy alone, since the website's server reads it too.
+Needs NumPy alone, since programs that use an export read it too.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A Gaussian in code space: mean (D,) and covariance factor^T factor + diag(residual^2), factor (K, D), residual (D,). float64."""
+class LowRankGaussian:
+    """A Gaussian of codes: mean (D,), covariance factor^T factor + diag(residual^2), factor (K, D). float64.
+
+    The rows of `factor` are orthogonal: principal axes, as long as the standard deviation along them.
+    """
 
     mean: np.ndarray
     factor: np.ndarray
     residual: np.ndarray
 
     @classmethod
-    def of_moments(cls, mean: np.ndarray, covariance: np.ndarray, rank: int) -> "Spread":
-        """The `rank` widest axes of a covariance (D, D); what they leave of each variance is the residual."""
-        values, axes = np.linalg.eigh(covariance)
-        order = np.argsort(values)[::-1][:rank]
-        return cls._of_axes(mean, np.maximum(values[order], 0), axes[:, order].T, np.diag(covariance))
+    def of_axes(
+        cls, mean: np.ndarray, axes: np.ndarray, sigma: np.ndarray, variances: np.ndarray
+    ) -> "LowRankGaussian":
+        """Standard deviations sigma (K,) along unit axes (K, D), and the variance (D,) of every code number."""
+        factor = sigma[:, None] * axes
+        if len(factor) == len(variances):
+            return cls(mean, factor, np.zeros_like(mean))
+        return cls(mean, factor, np.sqrt(np.maximum(variances - np.square(factor).sum(0), 0)))
 
-    @classmethod
-    def of_codes(cls, codes: np.ndarray, rank: int) -> "Spread":
-        """The same from codes (n, D) with n below D, through the n x n products."""
-        mean = codes.mean(0, dtype=np.float64)
-        centred = codes - mean
-        values, sides = np.linalg.eigh(centred @ centred.T / len(codes))
-        order = np.argsort(values)[::-1][: min(rank, len(codes) - 1)]
-        values = np.maximum(values[order], 1e-12)
-        axes = (centred.T @ sides[:, order]).T / np.sqrt(values * len(codes))[:, None]
-        return cls._of_axes(mean, values, axes, np.square(centred).mean(0))
+    @cached_property
+    def sigma(self) -> np.ndarray:
+        """(K,) standard deviation along each axis."""
+        return np.linalg.norm(self.factor, axis=1)
 
-    @classmethod
-    def _of_axes(
-        cls, mean: np.ndarray, values: np.ndarray, axes: np.ndarray, variances: np.ndarray
-    ) -> "Spread":
-        axes = (
-            axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
-        )  # an eigenvector's sign is arbitrary
-        factor = np.sqrt(values)[:, None] * axes
-        left = variances - np.square(factor).sum(0)
-        whole = len(factor) == len(variances)
-        return cls(mean, factor, np.zeros_like(mean) if whole else np.sqrt(np.maximum(left, 0)))
+    def whiten(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (N, D) -> coordinates (N, K) along the axes, of unit variance."""
+        return (codes - self.mean) @ (self.factor / np.maximum(self.sigma, 1e-12)[:, None] ** 2).T
+
+    def colour(self, y: np.ndarray, rng: np.random.Generator, temperature: float) -> np.ndarray:
+        """Coordinates (n, K) -> codes (n, D) float32; the residual is drawn at `temperature`."""
+        codes = self.mean + y @ self.factor
+        if self.residual.any():
+            codes += temperature * self.residual * rng.standard_normal(codes.shape)
+        return codes.astype(np.float32)
+
+    def draw(self, count: int, rng: np.random.Generator, temperature: float) -> np.ndarray:
+        """Codes (count, D) float32; `temperature` multiplies the standard deviation."""
+        y = temperature * rng.standard_normal((count, len(self.factor)))
+        return self.colour(y, rng, temperature)
 
     def sample(self, seed: int, temperature: float) -> np.ndarray:
-        """(D,) the code of a seed, as web/API.md defines it: the same face here, on the server and in the browser."""
+        """(D,) the code of a seed: the same face in the pipeline, on the server and in the browser
+        (web/API.md).
+        """
         rank, length = self.factor.shape
         noise = normals(seed, rank + length)
         return self.mean + temperature * (noise[:rank] @ self.factor + noise[rank:] * self.residual)
 
 
 def normals(seed: int, count: int) -> np.ndarray:
-    """(count,) normal numbers out of a 32-bit seed, by a counter, a hash (lowbias32) and Box-Muller: simple enough to be the same in every language."""
+    """(count,) normal numbers out of a 32-bit seed: a counter, a hash (lowbias32) and Box-Muller.
+
+    Simple enough to be the same in every language.
+    """
 
     def mix(x: np.ndarray) -> np.ndarray:
         for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
@@ -64,6 +74,7 @@ def normals(seed: int, count: int) -> np.ndarray:
     pairs = (count + 1) // 2
     counter = np.arange(1, 2 * pairs + 1, dtype=np.uint32)
     words = mix(mix(counter) + mix(np.array([seed ^ 0x9E3779B9], np.uint32)))
-    radius, angle = ((words + 0.5) / 2**32).reshape(pairs, 2).T
-    radius, angle = np.sqrt(-2 * np.log(radius)), 2 * np.pi * angle
+    uniform, turn = ((words + 0.5) / 2**32).reshape(pairs, 2).T
+    radius = np.sqrt(-2 * np.log(uniform))
+    angle = 2 * np.pi * turn
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)[:count]

@@ -1,4 +1,4 @@
-"""Count, mean and covariance of codes, in one pass; those of several sets of codes add up to those of all."""
+"""Count, mean and covariance of codes, in one pass."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,16 @@ import numpy as np
 
 from faces.core.batches import batches
 
-LARGEST_COVARIANCE = 2048  # code lengths above keep variances only: (D, D) in float64 would be 32 MB and more
+LARGEST_COVARIANCE = 2048  # longer codes keep variances only: (D, D) in float64 would be 32 MB and more
 NUMBERS = 1 << 20  # read at once: 8,192 codes of length 128, 85 of length 12,288
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over `count` codes: of z (D,), of z^2 (D,), and of z z^T (D, D) or None. All float64, about a `centre` (D,) near the mean."""
+    """Sums over `count` codes: of z (D,), of z^2 (D,), and of z z^T (D, D) or None.
+
+    All float64, about a `centre` (D,) near the mean.
+    """
 
     count: int
     centre: np.ndarray
@@ -22,11 +25,15 @@ class Moments:
 
     @classmethod
     def of(cls, codes: np.ndarray, rows: np.ndarray, products: bool = True) -> "Moments":
-        """Of the chosen rows of codes (N, D), read in blocks: memory does not grow with N. The covariance can be left out."""
+        """Of the chosen rows of codes (N, D), read in blocks: memory does not grow with N.
+
+        Without `products`, or where D is above LARGEST_COVARIANCE, there is no covariance.
+        """
         length = codes.shape[1]
         size = max(NUMBERS // length, 1)
         centre = codes[rows[:size]].mean(0, dtype=np.float64)
-        first, squares = np.zeros(length), np.zeros(length)
+        first = np.zeros(length)
+        squares = np.zeros(length)
         outer = np.zeros((length, length)) if products and length <= LARGEST_COVARIANCE else None
         for where in batches(len(rows), size):
             block = codes[rows[where]].astype(np.float64) - centre
@@ -35,25 +42,6 @@ class Moments:
             if outer is not None:
                 outer += block.T @ block
         return cls(len(rows), centre, first, squares, outer)
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """Of both sets of codes together, as if they had been one; exact where both are about one centre, otherwise but for rounding.
-
-        About a centre that is s away, sum x is n s more, and sum x x^T is (sum x) s^T + s (sum x)^T + n s s^T more.
-        """
-        shift = other.centre - self.centre
-        squares = self.squares + other.squares + 2 * shift * other.first + other.count * np.square(shift)
-        products = None
-        if self.products is not None and other.products is not None:
-            cross = np.outer(other.first, shift)
-            products = self.products + other.products + cross + cross.T + other.count * np.outer(shift, shift)
-        return Moments(
-            self.count + other.count,
-            self.centre,
-            self.first + other.first + other.count * shift,
-            squares,
-            products,
-        )
 
     def mean(self) -> np.ndarray:
         return self.centre + self.first / self.count
@@ -69,7 +57,6 @@ class Moments:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What moments.npz holds."""
+        found = {"count": np.array(self.count), "mean": self.mean(), "std": self.std()}
         covariance = self.covariance()
-        return {"count": np.array(self.count), "mean": self.mean(), "std": self.std()} | (
-            {} if covariance is None else {"covariance": covariance}
-        )
+        return found if covariance is None else found | {"covariance": covariance}

@@ -1,39 +1,44 @@
-"""What an edit did, in numbers: to its attribute, to every other, to the person. Pure functions over what a judge saw.
+"""Effects of an edit: on its attribute, on the others, and how far the face goes. Pure functions of what a
+classifier saw.
 
-Letters: S strengths, the first of which is 0; F faces; A attributes; K features. `side` (F,) is +1 where the edit adds the attribute, -1 where it removes it.
-Evidence is a judge's (faces/classifier.py): it speaks for the attribute above 0. Changes count in `spread` (A,), the evidence's standard deviation over
-real faces, so that attributes can be compared. Edits are compared where they do the same to their target, not where their strength is the same (the
-DT curve of Han et al., IJCAI 2021): an edit that does nothing leaks nothing.
+Letters: S strengths, the first of which is 0; F faces; A attributes; K features. `side` (F,) is +1 where the
+edit adds the attribute, -1 where it removes it. Evidence is a classifier's log-odds ratio, above 0 where the
+picture speaks for the attribute (faces/classifier.py). Changes count in its standard deviation over real
+faces (A,), so that attributes compare. Editors are compared at equal effect, where the same share of faces
+has flipped (the DT curve of Han et al., IJCAI 2021): an edit that does nothing leaks nothing.
 """
 
 import math
 
 import numpy as np
-import pandas as pd
 
-CORRELATED = 0.1  # correlation of two labels, either way, from which a confounder is there to be carried
-ENTAILED = 0.15  # change that the truth brings along, as a share of the attribute's own, from which two attributes are not separate
+CORRELATED = 0.1  # size of the correlation of two labels from which one can confound the other
+ENTAILED = (
+    0.15  # change that the truth brings along, as a share of its own, from which two attributes are one
+)
 
 
-def flip_strengths(strengths: np.ndarray, evidence: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """The strength (F,) at which each face first counts as having flipped, linear between measured strengths; infinity where it never does.
+def flipped(evidence: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Share of the faces that are flipped at each strength: evidence (S, F) of the edit's attribute -> (S,).
 
-    strengths (S,) rising from 0, evidence (S, F) of the edit's own attribute.
+    A face that flipped at a smaller strength and has returned does not count.
     """
-    signed = evidence * side  # above 0: flipped
-    flips = np.full(signed.shape[1], np.inf)
-    for k in range(len(strengths) - 1, 0, -1):
-        low, high = signed[k - 1], signed[k]
-        crosses = (low <= 0) & (high > 0)
-        share = -low / np.where(crosses, high - low, 1.0)
-        flips = np.where(crosses, strengths[k - 1] + share * (strengths[k] - strengths[k - 1]), flips)
-    return flips
+    return (evidence * side > 0).mean(-1)
 
 
-def strength_for(flips: np.ndarray, share: float) -> float:
-    """The least strength at which `share` of the faces have flipped; infinity where they never do, or there are no faces."""
-    place = math.ceil(share * len(flips) - 1e-9) - 1
-    return float(np.sort(flips)[place]) if len(flips) else math.inf
+def strength_for(strengths: np.ndarray, shares: np.ndarray, level: float) -> float:
+    """The least strength at which the curve of shares (S,) reaches `level`, linear between strengths; else
+    infinity.
+    """
+    reached = np.flatnonzero(shares >= level - 1e-9)
+    if not len(reached):
+        return math.inf
+    high = int(reached[0])
+    if high == 0:
+        return float(strengths[0])
+    low = high - 1
+    part = (level - shares[low]) / (shares[high] - shares[low])
+    return float(strengths[low] + min(part, 1.0) * (strengths[high] - strengths[low]))
 
 
 def at(strengths: np.ndarray, curve: np.ndarray, strength: float) -> np.ndarray:
@@ -45,75 +50,119 @@ def at(strengths: np.ndarray, curve: np.ndarray, strength: float) -> np.ndarray:
     return curve[high - 1] * (1 - share) + curve[high] * share
 
 
-def changes(evidence: np.ndarray, side: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Mean change of every attribute since strength 0, in spreads, counted in the direction in which the edit's own attribute was to go.
+def changes(before: np.ndarray, after: np.ndarray, side: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Change of every attribute in standard deviations, counted in the direction in which the edit's own was
+    to go.
 
-    evidence (S, F, A) -> (S, A). InterFaceGAN's re-scoring (Shen et al. 2020, section 4.3): what is meant to change stands beside what came along.
+    Evidence (..., F, A) before and after -> (..., F, A). InterFaceGAN's re-scoring (Shen et al. 2020, section
+    4.3).
     """
-    return ((evidence - evidence[:1]) * side[:, None]).mean(1) / spread
+    return (after - before) * side[:, None] / deviation
 
 
-def leakage(change: np.ndarray, target: int) -> np.ndarray:
-    """Mean size of the changes (..., A) of the other attributes, in spreads: (...,). 0 where there are no others."""
-    others = np.delete(np.abs(change), target, axis=-1)
-    return others.mean(-1) if others.shape[-1] else np.zeros(change.shape[:-1])
+def leakage(mean: np.ndarray, target: int, entailed: np.ndarray | None = None) -> np.ndarray:
+    """Mean size of the mean changes (..., A) of the other attributes: (...,), 0 where there are no others.
+
+    With `entailed` (A,), what the true edit changes per unit of its own change, the excess over the truth
+    counts: an edit must not pay for what truly goes along, as black hair goes when blond comes.
+    """
+    if entailed is not None:
+        mean = mean - mean[..., target : target + 1] * entailed
+    others = np.delete(np.abs(mean), target, axis=-1)
+    return others.mean(-1) if others.shape[-1] else np.zeros(mean.shape[:-1])
 
 
-def kept(evidence: np.ndarray, target: int) -> np.ndarray:
-    """Share of the other attributes, over all faces, that are judged as at strength 0: evidence (S, F, A) -> (S,)."""
-    same = np.delete((evidence > 0) == (evidence[:1] > 0), target, axis=2)
-    return same.mean((1, 2)) if same.shape[2] else np.ones(len(evidence))
+def dependency(change: np.ndarray, target: int) -> tuple[float, float]:
+    """Attribute Dependency: mean size of each other attribute's change over the target's; (mean, largest)
+    over others.
+
+    change (F, A). Side effects that differ from face to face count in full, where `leakage` averages them
+    first. Wu, Lischinski, Shechtman, "StyleSpace Analysis", CVPR 2021, section 5.
+    """
+    sizes = np.delete(np.abs(change).mean(0), target)
+    own = change[:, target].mean()
+    if not len(sizes) or own <= 0:
+        return (0.0, 0.0) if not len(sizes) else (math.nan, math.nan)
+    return float(sizes.mean() / own), float(sizes.max() / own)
 
 
-def correlations(labels: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of labels (N, A) of 1, -1, 0 for unknown, over the rows where both are known; 0 where one never varies. (A, A)."""
-    return pd.DataFrame(np.where(labels == 0, np.nan, labels)).corr().fillna(0.0).to_numpy()
+def kept(before: np.ndarray, after: np.ndarray, target: int) -> np.ndarray:
+    """Share of the other attributes, over all faces, that are read as before: evidence (..., F,
+    A) -> (...,).
+    """
+    same = np.delete((after > 0) == (before > 0), target, axis=-1)
+    return same.mean((-1, -2)) if same.shape[-1] else np.ones(after.shape[:-2])
+
+
+def own_change(mean: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The change of each edit's own attribute, NaN where it is 0: mean changes (..., T, A) of `targets` (T,)
+    -> (..., T).
+    """
+    own = mean[..., np.arange(len(targets)), targets]
+    return np.where(own == 0, np.nan, own)
+
+
+def entailed(truth: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """What the truth brings along per unit of its own change: mean changes (..., T, A) of `targets` (T,) ->
+    the same.
+
+    Rows of NaN, where there is no truth, become 0: nothing is known to come along.
+    """
+    own = own_change(truth, targets)[..., None]
+    known = np.isfinite(truth) & np.isfinite(own)
+    return np.divide(truth, own, out=np.zeros_like(truth), where=known)
 
 
 def carried(
-    matrix: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray, weights: np.ndarray
-) -> dict[str, float]:
-    """What edits brought along beyond what the truth brings along, where labels are correlated and where they are not.
+    mean: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What edits bring along beyond the truth, where labels are correlated and where they are not.
 
-    Row r of matrix (R, A) holds the changes that the edit of attribute `targets[r]` made, row r of truth those that the true counterfactual makes (zeros
-    where there is no truth), both in spreads; expected (A, A) holds the label correlations; weights (R,) say how much each edit counts. All is divided by the
-    change of the edit's own attribute. Pairs of which the truth moves one with the other (colours of hair) are left out: there is no telling what came along.
+    mean (..., T, A) holds in row r the mean changes made by the edit of attribute `targets[r]`, truth (...,
+    T, A) those of the true counterfactuals (NaN where there is none), expected (A, A) the correlations of the
+    labels; weights (..., T) say how much each edit counts. All is divided by the change of the edit's own
+    attribute. Pairs of which the truth moves one with the other (colours of hair) are left out.
 
-    confounded    mean size of the change of attributes whose labels correlate with the edited one's by CORRELATED at least, either way
-    unrelated     the same of all the others
-    carried       slope of the changes on the correlations, by least squares over those pairs: a mean difference in ideal codes carries 1, a perfect edit 0
+    confounded  mean size of the change of attributes whose labels correlate with the edited one's
+    unrelated   the same of all the others
+    carried     slope of the changes on the correlations, by least squares over the correlated pairs: a mean
+                difference in ideal codes carries 1, a perfect edit 0
 
     Each is NaN where there is no such pair.
     """
-    rows, own = np.arange(len(targets)), expected[targets]
-    real = truth[rows, targets][:, None]
-    entailed = np.divide(truth, real, out=np.zeros_like(truth), where=real != 0)
-    excess = matrix / matrix[rows, targets][:, None] - entailed
-    others = np.abs(entailed) < ENTAILED
-    others[rows, targets] = False
+    rows = np.arange(len(targets))
+    own = expected[targets]
+    along = entailed(truth, targets)
+    excess = mean / own_change(mean, targets)[..., None] - along
+    others = np.abs(along) < ENTAILED
+    others[..., rows, targets] = False
     correlated = others & (np.abs(own) >= CORRELATED)
-    unrelated = others & ~correlated
-    squares = _total(np.square(own), correlated, weights)
+    unrelated = others & (np.abs(own) < CORRELATED)
     return {
         "confounded": _mean(np.abs(excess), correlated, weights),
         "unrelated": _mean(np.abs(excess), unrelated, weights),
-        "carried": _total(excess * own, correlated, weights) / squares if squares > 0 else math.nan,
+        "carried": _ratio(excess * own, np.square(own), correlated, weights),
     }
 
 
-def _total(values: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> float:
-    return float((np.where(chosen, values, 0) * weights[:, None]).sum())
+def _mean(values: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return _ratio(values, np.ones(values.shape), chosen, weights)
 
 
-def _mean(values: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> float:
-    count = _total(np.ones(chosen.shape), chosen, weights)
-    return _total(values, chosen, weights) / count if count > 0 else math.nan
+def _ratio(above: np.ndarray, below: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    counts = chosen * weights[..., None]
+    total = (below * counts).sum((-1, -2))
+    found = np.where(chosen, above, 0) * weights[..., None]
+    return np.divide(
+        found.sum((-1, -2)), total, out=np.full(np.shape(total), np.nan), where=np.asarray(total) > 0
+    )
 
 
 def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
-    """Euclidean, between features a and b, each (n, K), leaving out their difference along `without` (K,): (n,).
+    """Euclidean distances between features a and b (n, K), less their difference along `without` (K,): (n,).
 
-    A judge reads an attribute off along one axis of its features. An edit is to move a face along it; whether it is still the same person shows in the others.
+    A classifier reads an attribute off one axis of its features. An edit is to move a face along that axis;
+    whether it is still the same face shows in the others.
     """
     difference = a - b
     if without is not None:
@@ -123,9 +172,11 @@ def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -
 
 
 def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:
-    """Marks on a scale where 0 is the same picture and 1 the median distance between two different people.
+    """Scale of likeness: 0 is the same picture, 1 the median distance between two different people.
 
-    same and different hold distances of pairs of pictures. `unit` is what a distance is divided by to stand on the scale.
+    same and different hold distances of pairs of pictures. `unit` is what a distance is divided by to stand
+    on the scale; `different_05` below `same_95` means that the two overlap, and the scale cannot tell people
+    apart.
     """
     unit = float(np.median(different))
     marks = {
@@ -139,7 +190,7 @@ def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:
 def identity_pairs(
     identity: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `count` pairs of places with the same known identity: two arrays (n,). -1 is unknown; n is 0 where no person is seen twice."""
+    """Up to `count` pairs of places with one known identity: two arrays (n,). -1 is unknown."""
     known = np.flatnonzero(identity >= 0)
     order = known[np.lexsort((rng.random(len(known)), identity[known]))]
     pairs = np.flatnonzero(identity[order[:-1]] == identity[order[1:]])

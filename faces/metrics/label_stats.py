@@ -1,4 +1,5 @@
-"""Statistics of binary labels: rates, correlations (phi), variance inflation, counts. Labels are 1, -1, and 0 for unknown.
+"""Statistics of binary labels: rates, correlations (phi), variance inflation, counts. Labels are 1, -1, and 0
+for unknown.
 
 Every figure of a pair of attributes is over the faces on which both are known.
 """
@@ -13,35 +14,29 @@ ROWS = 65536  # label rows counted at once
 
 
 def rates(labels: np.ndarray) -> np.ndarray:
-    """The share of positives among the known labels (N, A) of each attribute: (A,), NaN where none is known."""
+    """Share of positives among the known labels (N, A) of each attribute: (A,), NaN where none is known."""
     known = (labels != 0).sum(axis=0)
     return np.divide((labels == 1).sum(axis=0), known, out=np.full(labels.shape[1], np.nan), where=known > 0)
 
 
 def phi(labels: np.ndarray) -> np.ndarray:
-    """Correlation of each two attributes of `labels` (N, A), over the rows that know both: (A, A), NaN where one of them never varies.
+    """Correlation of each two attributes of `labels` (N, A), over the rows that know both: (A, A), NaN where
+    undefined.
 
-    The mean square contingency coefficient: Pearson's correlation of two binary variables (Yule 1912).
+    The mean square contingency coefficient: Pearson's correlation of two binary variables (Yule 1912). It is
+    undefined where one of them never varies.
     """
-    yes, no = (labels == 1).astype(np.float64), (labels == -1).astype(np.float64)
-    both, neither, first, second = (
-        yes.T @ yes,
-        no.T @ no,
-        yes.T @ no,
-        no.T @ yes,
-    )  # (A, A) counts of each pair's four cells
-    spread = np.sqrt((both + first) * (neither + second) * (both + second) * (neither + first))
-    return np.divide(
-        both * neither - first * second, spread, out=np.full(both.shape, np.nan), where=spread > 0
-    )
+    return LabelStatistics.of(labels).correlations()
 
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """Moments of the labels, counted as 0 (without) and 1 (with), over `together` (A, A) faces with both known.
+    """Moments of the labels, counted as 0 (without) and 1 (with), over `together` (A, A) faces with both
+    known.
 
-    covariance (A, A), and variance (A, A): entry [a, b] is the variance of label a over the faces on which b is known too. Where two labels are never
-    known together, nothing says that they are related, and their covariance is 0.
+    covariance (A, A), and variance (A, A): entry [a, b] is the variance of label a over the faces on which b
+    is known too. Where two labels are never known together, nothing says that they are related, and their
+    covariance is 0.
     """
 
     together: np.ndarray
@@ -52,7 +47,9 @@ class LabelStatistics:
     def of(cls, labels: np.ndarray) -> "LabelStatistics":
         """Of labels (N, A) of 1, -1 and 0."""
         attributes = labels.shape[1]
-        together, sums, products = np.zeros((3, attributes, attributes))
+        together = np.zeros((attributes, attributes))
+        sums = np.zeros((attributes, attributes))
+        products = np.zeros((attributes, attributes))
         for rows in batches(len(labels), ROWS):
             signs = labels[rows].astype(np.float32)
             known = np.abs(signs)
@@ -67,17 +64,24 @@ class LabelStatistics:
         """(A,) standard deviation of each label."""
         return np.sqrt(np.diag(self.variance))
 
-    def phi(self) -> np.ndarray:
-        """(A, A) correlation of the labels (Pearson's phi), 1 on the diagonal."""
+    def correlations(self) -> np.ndarray:
+        """(A, A) correlation of the labels (Pearson's phi), NaN where one of them never varies."""
         below = np.sqrt(self.variance * self.variance.T)
-        phi = np.divide(self.covariance, below, out=np.zeros_like(below), where=below > 0)
-        np.fill_diagonal(phi, 1)
-        return phi
+        found = np.divide(self.covariance, below, out=np.full(below.shape, np.nan), where=below > 0)
+        np.fill_diagonal(found, np.where(np.isfinite(np.diag(found)), 1, np.nan))
+        return found
+
+    def phi(self) -> np.ndarray:
+        """The same with 0 where it is undefined, and 1 on the diagonal."""
+        found = np.nan_to_num(self.correlations())
+        np.fill_diagonal(found, 1)
+        return found
 
     def inflation(self) -> np.ndarray:
-        """(A,) variance inflation factor 1 / (1 - R^2) of each label regressed on all others: 1 where it stands alone, infinite where they fix it.
+        """(A,) variance inflation factor 1 / (1 - R^2) of each label regressed on all others.
 
-        The diagonal of the inverse correlation matrix (Belsley, Kuh, Welsch 1980, section 3.1).
+        1 where it stands alone, infinite where they fix it. The diagonal of the inverse correlation matrix
+        (Belsley, Kuh, Welsch 1980, section 3.1).
         """
         values, vectors = np.linalg.eigh(self.phi())
         inflation = (vectors**2 / np.maximum(values, 1e-12)).sum(1)
@@ -93,9 +97,11 @@ def counts(labels: np.ndarray) -> np.ndarray:
 
 
 def extremes(scores: np.ndarray, count: int) -> np.ndarray:
-    """Labels from scores (N, A): 1 for the `count` highest of each column, -1 for the `count` lowest, 0 for the rest and for NaN. Returns int8 (N, A).
+    """Labels from scores (N, A): 1 for the `count` highest of each column, -1 for the lowest, 0 else: int8
+    (N, A).
 
-    The faces between which InterFaceGAN draws its boundaries (Shen et al., CVPR 2020, section 3.1). Raises ValueError where there are too few scores.
+    The faces between which InterFaceGAN draws its boundaries (Shen et al., CVPR 2020, section 3.1). NaN is 0.
+    Raises ValueError where there are too few scores.
     """
     labels = np.zeros(scores.shape, np.int8)
     for attribute, column in enumerate(scores.T):
@@ -105,12 +111,15 @@ def extremes(scores: np.ndarray, count: int) -> np.ndarray:
                 f"{count} extremes on either side of {len(known)} scores: ask for {len(known) // 2} or fewer"
             )
         order = known[np.argsort(column[known], kind="stable")]
-        labels[order[:count], attribute], labels[order[len(order) - count :], attribute] = -1, 1
+        labels[order[:count], attribute] = -1
+        labels[order[len(order) - count :], attribute] = 1
     return labels
 
 
 def sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Keep the labels of `count` faces with and `count` without each attribute (or all there are); the others become unknown. (N, A) -> (N, A)."""
+    """Keep the labels of `count` faces with and without each attribute, or all there are; others become
+    unknown: (N, A).
+    """
     kept = np.zeros_like(labels)
     for attribute in range(labels.shape[1]):
         for value in (1, -1):

@@ -1,7 +1,8 @@
 """Sharpness of pictures: Laplacian energy and the radial power spectrum, relative to reference pictures.
 
-Images are float (N, H, W, C) in [0, 1] or uint8 throughout; both arguments of a ratio must have one unit. No network is involved, so a model that
-is trained on a network's features gains nothing here that is not in the pixels.
+Images are float (N, H, W, C) in [0, 1] or uint8 throughout; both arguments of a ratio must have one unit. No
+network is involved, so a model that is trained on a network's features gains nothing here that is not in the
+pixels.
 """
 
 import numpy as np
@@ -16,10 +17,12 @@ BANDS = (
 
 
 def laplacian_energy(images: np.ndarray) -> np.ndarray:
-    """Mean squared response of the 4-neighbour Laplacian (4 at the centre, -1 at each neighbour) per picture: (N, H, W, C) -> (N,).
+    """Mean squared response of the 4-neighbour Laplacian (4 at the centre, -1 at each neighbour) per picture:
+    (N, H, W, C) -> (N,).
 
-    The kernel responds only where the whole of it lies inside the picture. Blurring lowers it, noise raises it: a value above that of real pictures is
-    no merit. Pertuz, Puig, Garcia, "Analysis of focus measure operators for shape-from-focus", 2013, LAP1.
+    The kernel responds only where the whole of it lies inside the picture. Blurring lowers it, noise raises
+    it: a value above that of real pictures is no merit. Pertuz, Puig, Garcia, "Analysis of focus measure
+    operators for shape-from-focus", 2013, LAP1.
     """
     x = np.asarray(images, np.float64)
     neighbours = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]
@@ -27,7 +30,8 @@ def laplacian_energy(images: np.ndarray) -> np.ndarray:
 
 
 def sharpness(images: np.ndarray, reference: np.ndarray) -> float:
-    """Laplacian energy of `images` over that of `reference`, two sets (N, H, W, C) and (M, H, W, C): 1 is as sharp, less is softer, more is noisier.
+    """Laplacian energy of `images` over that of `reference`, two sets (N, H, W, C) and (M, H, W, C): 1 is as
+    sharp, less is softer, more is noisier.
 
     NaN where the reference pictures are flat.
     """
@@ -36,9 +40,11 @@ def sharpness(images: np.ndarray, reference: np.ndarray) -> float:
 
 
 def radial_spectrum(images: np.ndarray, edges: tuple[float, ...] = BANDS) -> np.ndarray:
-    """Mean power of a set of pictures (N, H, W, C) by distance from zero frequency: (len(edges) - 1,), band k holds edges[k] <= f < edges[k + 1].
+    """Mean power of a set of pictures (N, H, W, C) by distance from zero frequency: (len(edges) - 1,), band k
+    holds edges[k] <= f < edges[k + 1].
 
-    Frequencies are in cycles per pixel. Each picture's and channel's mean is left out. The bands add up to the mean variance of a picture (Parseval).
+    Frequencies are in cycles per pixel. Each picture's and channel's mean is left out. The bands add up to
+    the mean variance of a picture (Parseval).
     """
     x = np.asarray(images, np.float64)
     x = x - x.mean((1, 2), keepdims=True)
@@ -49,7 +55,9 @@ def radial_spectrum(images: np.ndarray, edges: tuple[float, ...] = BANDS) -> np.
 
 
 def band_ratios(images: np.ndarray, reference: np.ndarray, edges: tuple[float, ...] = BANDS) -> np.ndarray:
-    """Power of `images` over that of `reference` in each band of `radial_spectrum`: (len(edges) - 1,), NaN where the reference has none."""
+    """Power of `images` over that of `reference` in each band of `radial_spectrum`: (len(edges) - 1,), NaN
+    where the reference has none.
+    """
     wanted = radial_spectrum(reference, edges)
     return np.divide(
         radial_spectrum(images, edges), wanted, out=np.full(len(wanted), np.nan), where=wanted > 0

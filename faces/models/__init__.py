@@ -1,8 +1,8 @@
 """The face models, and the contract that each keeps. The directory is the registry.
 
-`model: glow` in params.yaml names the file faces/models/glow.py and the group `models.glow`. Each file exports
-`Config`, a group of params, and `Model(config, size)`, a subclass of the `Model` below. A new file is found,
-checked and tested (tests/test_models.py) the moment it exists.
+`model: glow` in params.yaml names the file faces/models/glow.py and the group `models.glow`. Each file
+exports `Config`, a group of params, and `Model(config, size)`, a subclass of the `Model` below. A new file is
+found, checked and tested (tests/test_models.py) the moment it exists.
 """
 
 import importlib
@@ -34,8 +34,8 @@ class Config(Group):
 class Model(nn.Module, ABC):
     """A face model: images (B, 3, H, W) in [-1, 1] to codes (B, D) and back, and the losses that train it.
 
-    `progress` in [0, 1] is the share of the training budget spent so far: warm-ups and growth are functions of
-    it, inside the model.
+    `progress` in [0, 1] is the share of the training budget spent so far: warm-ups and growth are functions
+    of it, inside the model.
     """
 
     code_length: int  # D

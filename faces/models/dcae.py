@@ -1,6 +1,7 @@
 """Deep convolutional autoencoder: no prior, no noise, a short code and squared error.
 
-Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 2006; convolutional: Masci et al., ICANN 2011.
+Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 2006;
+convolutional: Masci et al., ICANN 2011.
 
     encoder   image -> (convolution, batch norm, max pooling) x levels -> linear -> normalised code
     decoder   code -> linear -> (upsampling, convolution, batch norm) x levels -> tanh -> image

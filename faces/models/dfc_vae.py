@@ -1,9 +1,11 @@
-"""Deep-feature-consistent VAE: a reconstruction is good when a network trained to see finds in it what it finds in the face.
+"""Deep-feature-consistent VAE: a reconstruction is good when a network trained to see finds in it what it
+finds in the face.
 
 Hou, Shen, Sun, Qiu, "Deep Feature Consistent Variational Autoencoder", WACV 2017.
 
     encoder   image -> strided convolutions -> linear -> mean, log-variance
-    decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image -> frozen network -> features of its first stages
+    decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image -> frozen network ->
+              features of its first stages
 
 Only training needs the network (faces/nn/perceptual.py): it is in no checkpoint.
 """
@@ -19,7 +21,9 @@ from faces.nn.gaussian_vae import GaussianVAE, TextbookConfig, calibrated_gaussi
 
 class Config(TextbookConfig):
     network: Literal["efficientnet_lite0", "vgg19", "classifier"]
-    weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
+    # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the
+    # published ones
+    weights: str
     stages: Annotated[
         tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)
     ]  # weight of each stage's distance
@@ -37,7 +41,8 @@ class Model(GaussianVAE):
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         network = perceptual.load(self.config.network, self.config.weights, images.device)
-        stages, variance = self.config.stages, self.config.variance
+        stages = self.config.stages
+        variance = self.config.variance
         if variance > 0:  # the published sum of squares
             found = perceptual.distances(network, images, decoded, len(stages))
             return sum(

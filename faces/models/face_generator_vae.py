@@ -1,9 +1,12 @@
-"""A VAE with a very long code for large faces: 128 pixels, 2,048 numbers, mean squared error and KL, a decoder of transposed convolutions.
+"""A VAE with a very long code for large faces: 128 pixels, 2,048 numbers, mean squared error and KL, a
+decoder of transposed convolutions.
 
-Kingma & Welling 2014; Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs", ICLR 2016, for the decoder.
+Kingma & Welling 2014; Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
+GANs", ICLR 2016, for the decoder.
 
     encoder   image -> strided convolutions -> linear -> mean, log-variance
-    decoder   code -> linear -> transposed convolutions (4 x 4, stride 2: the kernel is a multiple of the stride) -> tanh -> image
+    decoder   code -> linear -> transposed convolutions (4 x 4, stride 2: the kernel is a multiple of the
+              stride) -> tanh -> image
 """
 
 from itertools import pairwise

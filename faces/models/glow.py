@@ -1,16 +1,19 @@
 """Glow: an invertible network, so that a face's code is exact, and so is its likelihood.
 
-Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. What the paper leaves open (normalised
-convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by them) follows the authors' code, openai/glow, but that borders
-are padded with zeros, without a channel that marks them, and that scales and deviations are bounded on both sides, so that edited codes decode.
+Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. What the paper
+leaves open (normalised convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by
+them) follows the authors' code, openai/glow, but that borders are padded with zeros, without a channel that
+marks them, and that scales and deviations are bounded on both sides, so that edited codes decode.
 
-    image (3, S, S) -> level 1: squeeze to (12, S/2, S/2), K steps, half the channels leave as eps_1 (6, S/2, S/2)
+    image (3, S, S) -> level 1: squeeze to (12, S/2, S/2), K steps, half the channels leave as eps_1 (6, S/2,
+    S/2)
                        level 2: squeeze to (24, S/4, S/4), K steps, half the channels leave as eps_2
                        level L: squeeze,                   K steps, all of them  leave as eps_L
     step = actnorm, invertible 1x1 convolution, coupling
     code = (eps_1, ..., eps_L) flattened: D = 3 S S, standard normal under the model
 
-The flow computes in the precision of its weights whatever autocast does around it: inversion in bfloat16 is none.
+The flow computes in the precision of its weights whatever autocast does around it: inversion in bfloat16 is
+none.
 """
 
 import math
@@ -75,7 +78,9 @@ class NormedConv(nn.Module):
 
 
 class ZeroConv(nn.Module):
-    """A 3x3 convolution that begins at 0, times exp(3 log_scale) per channel: what it steers begins as the identity."""
+    """A 3x3 convolution that begins at 0, times exp(3 log_scale) per channel: what it steers begins as the
+    identity.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -89,9 +94,11 @@ class ZeroConv(nn.Module):
 
 
 class Mixing(nn.Module):
-    """Actnorm and the invertible 1x1 convolution W = P L (U + diag(s)) (sections 3.1 and 3.2, eq. 10), as one convolution.
+    """Actnorm and the invertible 1x1 convolution W = P L (U + diag(s)) (sections 3.1 and 3.2, eq. 10), as one
+    convolution.
 
-    W begins as a random rotation. P and the signs of s stay as they are there; L, U and log |s| are learnt, and log |det W| = sum log |s|.
+    W begins as a random rotation. P and the signs of s stay as they are there; L, U and log |s| are learnt,
+    and log |det W| = sum log |s|.
     """
 
     def __init__(self, channels: int) -> None:
@@ -127,8 +134,11 @@ class Mixing(nn.Module):
         return F.conv2d(y, weight.to(y.device, y.dtype)[:, :, None, None], -self.norm.bias)
 
     def factors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """I, L - I, U (all (C, C)) and s (C,): in double precision, so that W and its inverse agree to the last bit of the image's."""
-        lower, upper = double(self.lower).tril(-1), double(self.upper).triu(1)
+        """I, L - I, U (all (C, C)) and s (C,): in double precision, so that W and its inverse agree to the
+        last bit of the image's.
+        """
+        lower = double(self.lower).tril(-1)
+        upper = double(self.upper).triu(1)
         return (
             torch.eye(len(lower), dtype=lower.dtype, device=lower.device),
             lower,
@@ -140,10 +150,12 @@ class Mixing(nn.Module):
 def inverse_of_unit(strict: Tensor) -> Tensor:
     """(I + N)^-1 for a strictly triangular N (C, C), by matrix products alone, which every exporter knows.
 
-    N^C = 0, so the series I - N + N^2 - ... ends; it factors into (I - N) (I + N^2) (I + N^4) ..., log2 C of them.
+    N^C = 0, so the series I - N + N^2 - ... ends; it factors into (I - N) (I + N^2) (I + N^4) ..., log2 C of
+    them.
     """
     eye = torch.eye(len(strict), dtype=strict.dtype, device=strict.device)
-    inverse, power = eye - strict, strict
+    inverse = eye - strict
+    power = strict
     for _ in range(1, math.ceil(math.log2(len(strict)))):
         power = power @ power
         inverse = inverse + inverse @ power
@@ -153,8 +165,9 @@ def inverse_of_unit(strict: Tensor) -> Tensor:
 class Coupling(nn.Module):
     """Half the channels are moved as a network of the other half says (section 3.3).
 
-    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: it never stretches on the way to the code, and by at most 1 / m on the
-    way back. At m = 0, as published, a code a little off the faces can meet divisors near 0 in one coupling after another.
+    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: it never stretches on the way to the
+    code, and by at most 1 / m on the way back. At m = 0, as published, a code a little off the faces can meet
+    divisors near 0 in one coupling after another.
     """
 
     def __init__(self, channels: int, width: int, affine: bool, least_scale: float) -> None:
@@ -191,7 +204,8 @@ class Coupling(nn.Module):
 
 
 class Level(nn.Module):
-    """Squeeze, K steps, and the learnt prior of the channels that leave: N(mean, exp(log_std)^2) given those that stay.
+    """Squeeze, K steps, and the learnt prior of the channels that leave: N(mean, exp(log_std)^2) given those
+    that stay.
 
     Nothing stays behind the last level; its prior has one mean and one deviation per channel.
     """
@@ -238,14 +252,17 @@ class Level(nn.Module):
     def prior(self, staying: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-deviation of the channels that leave, each such that it broadcasts over them.
 
-        The log-deviation stays within -3 and 3: an exponential of whatever a code far from the faces provokes would be infinite.
+        The log-deviation stays within -3 and 3: an exponential of whatever a code far from the faces provokes
+        would be infinite.
         """
         mean, log_std = (self.split(staying) if self.staying else self.top[None]).chunk(2, 1)
         return mean, 3 * (log_std / 3).tanh()
 
 
 class Model(models.Model):
-    """The flow between images and codes. `initialised` says whether actnorm has seen its first images; it is saved with the weights."""
+    """The flow between images and codes. `initialised` says whether actnorm has seen its first images; it is
+    saved with the weights.
+    """
 
     def __init__(self, config: Config, size: int) -> None:
         super().__init__()
@@ -267,13 +284,17 @@ class Model(models.Model):
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
-        """Fit every actnorm to the first 256 images (as many as the authors' code takes), unless that was done before."""
+        """Fit every actnorm to the first 256 images (as many as the authors' code takes), unless that was
+        done before.
+        """
         if not self.initialised:
             self.flow(dequantised(images[:256], self.config.n_bits), fit=True)
             self.initialised.fill_(True)
 
     def encode(self, images: Tensor) -> Tensor:
-        """A value of 256 stands for the middle of its bin, whatever n_bits: nothing is rounded, so that `decode` gives the image back."""
+        """A value of 256 stands for the middle of its bin, whatever n_bits: nothing is rounded, so that
+        `decode` gives the image back.
+        """
         return self.flow(((images + 1) * 127.5 + 0.5) / 256 - 0.5)[0]
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -294,7 +315,8 @@ class Model(models.Model):
         yield "flow", bits, {"bits_per_dim": bits.detach()}
 
     def flow(self, x: Tensor, fit: bool = False) -> tuple[Tensor, Tensor]:
-        """x (B, 3, S, S) in [-.5, .5] -> eps (B, D) and log |det d eps / d x| (B,), so that log p(x) = log N(eps; 0, I) + log_det.
+        """x (B, 3, S, S) in [-.5, .5] -> eps (B, D) and log |det d eps / d x| (B,), so that log p(x) = log
+        N(eps; 0, I) + log_det.
 
         With `fit`, every actnorm is first set from what reaches it.
         """
@@ -302,7 +324,8 @@ class Model(models.Model):
             x = x.to(self.levels[-1].top.dtype).contiguous(
                 memory_format=torch.channels_last
             )  # twice as fast on a CPU
-            codes, log_det = [], x.new_zeros(x.shape[0])
+            codes = []
+            log_det = x.new_zeros(x.shape[0])
             for level in self.levels:
                 x, eps, of_level = level(x, fit)
                 codes.append(eps.flatten(1))
@@ -323,7 +346,9 @@ class Model(models.Model):
 
 
 def dequantised(images: Tensor, n_bits: int) -> Tensor:
-    """8-bit images in [-1, 1], rounded down to 2^n_bits colours and spread uniformly over their bins: values in [-.5, .5)."""
+    """8-bit images in [-1, 1], rounded down to 2^n_bits colours and spread uniformly over their bins: values
+    in [-.5, .5).
+    """
     bins = (((images + 1) * 127.5).round() / 2 ** (8 - n_bits)).floor()
     return (bins + distributed.uniform(images)) / 2**n_bits - 0.5
 
@@ -334,5 +359,7 @@ def log_normal(eps: Tensor) -> Tensor:
 
 
 def bits_per_dim(log_density: Tensor, dimensions: int, n_bits: int) -> Tensor:
-    """Bits per dimension of images with 2^n_bits colours, from the log-density of `dequantised` ones: a bin is 2^-n_bits wide (eq. 2)."""
+    """Bits per dimension of images with 2^n_bits colours, from the log-density of `dequantised` ones: a bin
+    is 2^-n_bits wide (eq. 2).
+    """
     return n_bits - log_density / (dimensions * math.log(2))

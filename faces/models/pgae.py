@@ -1,15 +1,19 @@
 """Progressively grown autoencoder: 8 pixels first, then 16, 32, 64, ..., each new level faded in.
 
-Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", ICLR 2018, section 2, applied to an
-autoencoder as in Heljakka, Solin, Kannala, "Pioneer Networks", ACCV 2018, here without an adversary. From 32 pixels up the loss is deep-feature-consistent
-(Hou et al. 2017), below it is squared error: smaller pictures show a network nothing. Both are taken in nats (Rybkin et al. 2021), so they meet at one scale.
+Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and Variation",
+ICLR 2018, section 2, applied to an autoencoder as in Heljakka, Solin, Kannala, "Pioneer Networks", ACCV 2018,
+here without an adversary. From 32 pixels up the loss is deep-feature-consistent (Hou et al. 2017), below it
+is squared error: smaller pictures show a network nothing. Both are taken in nats (Rybkin et al. 2021), so
+they meet at one scale.
 
     encoder   side s:  from_rgb -> (convolution, max pooling) -> ... -> 4 x 4 -> linear -> normalised code
-    decoder   code -> linear -> 4 x 4 -> (upsampling, convolution) -> ... -> side s -> to_rgb -> tanh -> image, upsampled to full size
+    decoder   code -> linear -> 4 x 4 -> (upsampling, convolution) -> ... -> side s -> to_rgb -> tanh ->
+              image, upsampled to full size
 
-While level k fades in, the picture is (1 - alpha) * what level k - 1 gives, upsampled, + alpha * what level k gives; likewise at the other end. At alpha = 0
-the output is that of the level before, exactly. The alphas of all levels are in the state, so that a checkpoint knows how far it has grown, and encoding and
-decoding are sums without a branch, at full size from the first step on.
+While level k fades in, the picture is (1 - alpha) * what level k - 1 gives, upsampled, + alpha * what level k
+gives; likewise at the other end. At alpha = 0 the output is that of the level before, exactly. The alphas of
+all levels are in the state, so that a checkpoint knows how far it has grown, and encoding and decoding are
+sums without a branch, at full size from the first step on.
 """
 
 import math
@@ -37,7 +41,9 @@ class Config(models.Config):
     ]  # share of the budget before the last level begins, divided equally among the others
     fading: Annotated[float, Field(ge=0, le=1)]  # share of a level's time over which it fades in
     network: Literal["efficientnet_lite0", "vgg19", "classifier"]
-    weights: str  # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the published ones
+    # file with the network's weights, its name ending in the first 8 digits of its SHA-256; empty: the
+    # published ones
+    weights: str
     stages: Annotated[
         tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, max_length=3)
     ]  # weight of each stage's distance
@@ -45,9 +51,13 @@ class Config(models.Config):
 
 
 def growth(progress: float, levels: int, growing: float, fading: float) -> tuple[int, float]:
-    """How far a model of `levels` levels has grown: the level, from 0, and alpha in [0, 1], the share of its picture in the output."""
+    """How far a model of `levels` levels has grown: the level, from 0, and alpha in [0, 1], the share of its
+    picture in the output.
+    """
     if levels == 1 or progress >= growing:
-        level, begun, lasts = levels - 1, growing, 1 - growing
+        level = levels - 1
+        begun = growing
+        lasts = 1 - growing
     else:
         lasts = growing / (levels - 1)
         level = min(int(progress / lasts), levels - 2)
@@ -73,7 +83,8 @@ def faded(below: Tensor, here: Tensor, alpha: Tensor) -> Tensor:
 class Model(models.Autoencoder):
     def __init__(self, config: Config, size: int) -> None:
         super().__init__(config.code_length)
-        self.config, self.size = config, size
+        self.config = config
+        self.size = size
         self.levels = int(math.log2(size // SMALLEST)) + 1
         channels = [
             config.width * size // (SMALLEST * 2**level) for level in range(self.levels)
@@ -117,7 +128,8 @@ class Model(models.Autoencoder):
                 doubled(halved(images)), images, self.alphas[level]
             )  # the face fades in with the level that shows it
         decoded = self._decode(self._encode(images, level), level)
-        error, loss = F.mse_loss(decoded, images), calibrated_gaussian(images, decoded)
+        error = F.mse_loss(decoded, images)
+        loss = calibrated_gaussian(images, decoded)
         if side >= SEEING:
             network = perceptual.load(self.config.network, self.config.weights, images.device)
             pixels = self.config.pixels / (sum(self.config.stages) + self.config.pixels)

@@ -1,4 +1,5 @@
-"""PGGAN: a generator and a critic grown together from 4x4 pixels, and an inverter that finds the code of a real face.
+"""PGGAN: a generator and a critic grown together from 4x4 pixels, and an inverter that finds the code of a
+real face.
 
 Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", ICLR 2018.
 
@@ -6,29 +7,32 @@ Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and
     images -> size -> ... -> 8x8 -> 4x4 -> score (B)            critic: conv, conv, pool; fromRGB at each level
     images -> size -> ... -> 8x8 -> 4x4 -> codes (B, D)         inverter: conv, conv, pool; full size only
 
-The budget has three parts. The GAN grows (`schedule`). Then it is frozen and teaches the inverter on pairs (z, G(z)) of its own. Then the
-inverter is tuned on real faces to reproduce the picture, with pairs beside them so that codes stay where the generator knows them (Zhu et
-al., "In-Domain GAN Inversion", ECCV 2020). Pictures are compared in pixels and in the features of the frozen critic (Larsen et al.,
-"Autoencoding beyond pixels using a learned similarity metric", ICML 2016), so no weights from outside are needed.
+The budget has three parts. The GAN grows (`schedule`). Then it is frozen and teaches the inverter on pairs
+(z, G(z)) of its own. Then the inverter is tuned on real faces to reproduce the picture, with pairs beside
+them so that codes stay where the generator knows them (Zhu et al., "In-Domain GAN Inversion", ECCV 2020).
+Pictures are compared in pixels and in the features of the frozen critic (Larsen et al., "Autoencoding beyond
+pixels using a learned similarity metric", ICML 2016), so no weights from outside are needed.
 
-Pictures come from `smooth`, the running average of the generator's weights (section A.1 of the paper). It is part of the model because the
-inverter learns to invert it, long before the training ends.
+Pictures come from `smooth`, the running average of the generator's weights (section A.1 of the paper). It is
+part of the model because the inverter learns to invert it, long before the training ends.
 
-The generator divides the radius of a code out, so a code is a direction: `sample` and `encode` give codes of norm sqrt(D), `decode` takes
-any norm.
+The generator divides the radius of a code out, so a code is a direction: `sample` and `encode` give codes of
+norm sqrt(D), `decode` takes any norm.
 
-A generator trained elsewhere is taken from `pretrained`: a PyTorch state dict in the layout of InterFaceGAN's converter, for one size R.
+A generator trained elsewhere is taken from `pretrained`: a PyTorch state dict in the layout of InterFaceGAN's
+converter, for one size R.
 
-    layer1.conv.weight (C0, D, 4, 4)             4x4 from the code: a convolution with padding 3, hence flipped
+    layer1.conv.weight (C0, D, 4, 4)             4x4 from the code: a convolution with padding 3, hence
+                                                 flipped
     layer2.conv.weight (C0, C0, 3, 3)            4x4
     layer{2k+1}.conv.weight (Ck, Ck-1, 3, 3)     level k, side 4 x 2^k
     layer{2k+2}.conv.weight (Ck, Ck, 3, 3)       level k
     output_{R}x{R}.conv.weight (3, CK, 1, 1)     toRGB of the last level K; the others' are not kept
     {any of these}.wscale.bias
 
-Its weights are unscaled (the equalised factor multiplies at run time), as here; pixel norm stands there before each convolution and here
-after each activation, which is the same network. The whole budget is then the inverter's. The critic stays untrained, and its features
-are random projections: lower `feature_weight`.
+Its weights are unscaled (the equalised factor multiplies at run time), as here; pixel norm stands there
+before each convolution and here after each activation, which is the same network. The whole budget is then
+the inverter's. The critic stays untrained, and its features are random projections: lower `feature_weight`.
 """
 
 import copy
@@ -61,7 +65,9 @@ class Config(models.Config):
     penalty: float  # weight of the gradient penalty
     drift: float  # weight of the critic's squared score of real images
     smoothing: float  # share that the average generator keeps at each step
-    final_share: Share  # share of the GAN's budget at full size after the last fade; the rest is even stretches of stabilising and fading
+    # share of the GAN's budget at full size after the last fade; the rest is even stretches of stabilising
+    # and fading
+    final_share: Share
     inverter_share: Share  # share of the whole budget for the inverter, at the end
     real_share: Share  # share of the inverter's budget on real images, at the end
     feature_weight: float  # of the critic's features against pixels, where pictures are compared
@@ -70,10 +76,12 @@ class Config(models.Config):
 
 
 def schedule(progress: float, top: int, final: float) -> tuple[int, float]:
-    """The level in training (0 is 4x4, `top` the full size) and the weight alpha of its picture against that of the level below.
+    """The level in training (0 is 4x4, `top` the full size) and the weight alpha of its picture against that
+    of the level below.
 
-    `progress` is the share of the GAN's budget. Stabilise, fade to the next level, stabilise, ...: 2 `top` stretches of equal length, then
-    the share `final` at full size. The published run of 12 million images at 128x128, 600 thousand a stretch, is top = 5, final = 0.5.
+    `progress` is the share of the GAN's budget. Stabilise, fade to the next level, stabilise, ...: 2 `top`
+    stretches of equal length, then the share `final` at full size. The published run of 12 million images at
+    128x128, 600 thousand a stretch, is top = 5, final = 0.5.
     """
     growing = 1 - final
     if progress >= growing:
@@ -91,7 +99,9 @@ def pool(x: Tensor) -> Tensor:
 
 
 def faded(images: Tensor, level: int, alpha: float) -> Tensor:
-    """Real images (B, 3, H, W) as the critic sees them: (B, 3, S, S), S = 4 x 2^level, blurred by the fade as the generator's are."""
+    """Real images (B, 3, H, W) as the critic sees them: (B, 3, S, S), S = 4 x 2^level, blurred by the fade as
+    the generator's are.
+    """
     images = F.adaptive_avg_pool2d(images, 4 * 2**level)
     return images if alpha == 1 else upsample(pool(images)).lerp(images, alpha)
 
@@ -109,9 +119,10 @@ def group_size(count: int, most: int) -> int:
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     """x (B, C, H, W) -> (B, C + 1, H, W): one more map, constant over an image (section 3).
 
-    Its value is the standard deviation of each feature over the images of a group, averaged over features and places. Image i belongs to
-    group i mod (B / group). Where B is no multiple of `group`, the greatest divisor of B below it is taken. A batch dealt over processes keeps
-    its groups, whole on one process each, or else a ValueError is raised.
+    Its value is the standard deviation of each feature over the images of a group, averaged over features and
+    places. Image i belongs to group i mod (B / group). Where B is no multiple of `group`, the greatest
+    divisor of B below it is taken. A batch dealt over processes keeps its groups, whole on one process each,
+    or else a ValueError is raised.
     """
     count, channels, height, width = x.shape
     group, asked = group_size(count, group), group_size(count * distributed.shares(), group)
@@ -125,7 +136,9 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Scalar: mean (|grad D| - 1)^2 at random points between `real` and `fake` (B, 3, H, W) (Gulrajani et al., NIPS 2017, eq. 3)."""
+    """Scalar: mean (|grad D| - 1)^2 at random points between `real` and `fake` (B, 3, H, W) (Gulrajani et
+    al., NIPS 2017, eq. 3).
+    """
     between = (
         real.lerp(fake, distributed.uniform(real.new_empty(len(real), 1, 1, 1))).detach().requires_grad_()
     )
@@ -148,7 +161,9 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 class EqualConv2d(nn.Conv2d):
-    """Weights from N(0, 1), scaled by He's constant at run time, so that Adam moves all layers at one relative speed (section 4.1)."""
+    """Weights from N(0, 1), scaled by He's constant at run time, so that Adam moves all layers at one
+    relative speed (section 4.1).
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, padding: int, gain: float = math.sqrt(2)):
         super().__init__(inputs, outputs, kernel, padding=padding)
@@ -185,7 +200,9 @@ class Generator(nn.Module):
             yield x
 
     def forward(self, codes: Tensor, level: int, alpha: float) -> Tensor:
-        """(B, D) -> (B, 3, S, S), S = 4 x 2^level: the picture of `level`, of weight alpha against the one below."""
+        """(B, D) -> (B, 3, S, S), S = 4 x 2^level: the picture of `level`, of weight alpha against the one
+        below.
+        """
         *_, below, here = (None, *islice(self.features(codes), level + 1))
         images = self.to_rgb[level](here).float()
         return images if alpha == 1 else upsample(self.to_rgb[level - 1](below).float()).lerp(images, alpha)
@@ -193,8 +210,8 @@ class Generator(nn.Module):
     def at(self, codes: Tensor, growth: Tensor) -> Tensor:
         """(B, D) -> (B, 3, size, size), whatever the growth: a scalar, level - 1 + alpha.
 
-        Equal to `forward`, upsampled. The levels' pictures are summed with weights max(0, 1 - |growth - level|): no branch, so that a
-        tracer sees one graph.
+        Equal to `forward`, upsampled. The levels' pictures are summed with weights max(0, 1 - |growth -
+        level|): no branch, so that a tracer sees one graph.
         """
         images = codes.new_zeros(codes.shape[0], 3, 2, 2)
         for level, (x, to_rgb) in enumerate(zip(self.features(codes), self.to_rgb, strict=True)):
@@ -234,7 +251,9 @@ class Critic(nn.Module):
 
 
 class Inverter(nn.Module):
-    """(B, 3, size, size) -> (B, D) of norm sqrt(D). The critic's layers with the generator's pixel norm, and no look at other images."""
+    """(B, 3, size, size) -> (B, D) of norm sqrt(D). The critic's layers with the generator's pixel norm, and
+    no look at other images.
+    """
 
     def __init__(self, latent: int, maps: list[int]):
         super().__init__()
@@ -255,7 +274,9 @@ class Inverter(nn.Module):
 
 
 def with_buffers(module: nn.Module) -> nn.Module:
-    """A copy of `module` whose weights are buffers: part of a checkpoint, but nothing that an optimiser or another average touches."""
+    """A copy of `module` whose weights are buffers: part of a checkpoint, but nothing that an optimiser or
+    another average touches.
+    """
     module = copy.deepcopy(module)
     for child in module.modules():
         for name, weight in list(child.named_parameters(recurse=False)):
@@ -308,7 +329,9 @@ class Model(models.Model):
             self.growth.fill_(self.top)
 
     def phase(self, progress: float) -> int:
-        """The level while the GAN grows; then one number for the inverter on pairs, and one for the inverter on real images."""
+        """The level while the GAN grows; then one number for the inverter on pairs, and one for the inverter
+        on real images.
+        """
         if progress < self.gan_share:
             return schedule(progress / self.gan_share, self.top, self.config.final_share)[0]
         return self.top + 1 + (progress >= 1 - (1 - self.gan_share) * self.config.real_share)
@@ -317,11 +340,15 @@ class Model(models.Model):
         return self.inverter(images)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """(B, D), any norm -> (B, 3, size, size) at the growth reached so far. Not clamped: the last layer is linear."""
+        """(B, D), any norm -> (B, 3, size, size) at the growth reached so far. Not clamped: the last layer is
+        linear.
+        """
         return self.smooth.at(codes, self.growth)
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
-        """Codes (count, D), even over the sphere of radius sqrt(D). `temperature` would change the radius alone, so it has no effect."""
+        """Codes (count, D), even over the sphere of radius sqrt(D). `temperature` would change the radius
+        alone, so it has no effect.
+        """
         return pixel_norm(
             torch.randn(count, self.config.latent, generator=generator, device=generator.device)
         )
@@ -330,7 +357,8 @@ class Model(models.Model):
         """The growth and the average generator move on in training mode only."""
         phase = self.phase(progress)
         if phase > self.top:
-            level, alpha = self.top, 1.0
+            level = self.top
+            alpha = 1.0
         else:
             level, alpha = schedule(progress / self.gan_share, self.top, self.config.final_share)
         if self.training:
@@ -351,7 +379,9 @@ class Model(models.Model):
         return distributed.normal(images.new_empty(len(images), self.config.latent))
 
     def critic_loss(self, real: Tensor, level: int, alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1. In single precision, whatever the caller casts to."""
+        """Gulrajani et al., NIPS 2017, eq. 3, with the drift term of section A.1. In single precision,
+        whatever the caller casts to.
+        """
         with torch.autocast(real.device.type, enabled=False):
             with torch.no_grad():
                 fake = self.generator(self.normal(real), level, alpha)
@@ -387,8 +417,8 @@ class Model(models.Model):
     def compare(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """How far two pictures (B, 3, size, size) are apart: (B) in pixels and (B) in the critic's features.
 
-        Mean squares, averaged over the sides size, size / 2, ..., 4. A feature vector is scaled to a mean square of 1 first, so that no
-        layer drowns the others.
+        Mean squares, averaged over the sides size, size / 2, ..., 4. A feature vector is scaled to a mean
+        square of 1 first, so that no layer drowns the others.
         """
         inside = zip(
             self.critic.features(images, self.top, 1.0),
@@ -407,7 +437,9 @@ class Model(models.Model):
 
 
 def load_generator(generator: Generator, path: Path) -> None:
-    """Fill `generator` from a state dict in the layout at the head of this file. Raises ParamsError in one line."""
+    """Fill `generator` from a state dict in the layout at the head of this file. Raises ParamsError in one
+    line.
+    """
     where = f"models.pggan.pretrained: {path}"
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,21 +1,25 @@
 """The flagship: a convolutional VAE that begins as principal components, with a calibrated Gaussian decoder.
 
-Kingma & Welling 2014; the decoder's variance is the best for each batch (Rybkin et al. 2021), so the KL weight is not a magic number: 1 is the bound.
+Kingma & Welling 2014; the decoder's variance is the best for each batch (Rybkin et al. 2021), so the KL
+weight is not a magic number: 1 is the bound.
 
     encoder   mean = linear(picture) + convolutions(picture)      log-variance = convolutions(picture)
     decoder   image = linear(code) + convolutions(code, linear(code))
 
-The best linear VAE is principal component analysis (Tipping & Bishop 1999; Lucas et al. 2019), and for aligned faces it is a strong one. `prepare` sets the
-two linear maps to it, so the first step starts where convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves
-stay trainable.
+The best linear VAE is principal component analysis (Tipping & Bishop 1999; Lucas et al. 2019), and for
+aligned faces it is a strong one. `prepare` sets the two linear maps to it, so the first step starts where
+convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves stay
+trainable.
 
-Squared errors alone leave outlines soft: where the code does not say to the pixel where an edge runs, the best answer is its mean over all places.
-So the last share of the budget, `finish`, is for the decoder alone. The encoder rests, and codes stay what they are; the reconstruction term becomes a
-weighted mean of three likelihoods of one unit, each with its own best variance:
+Squared errors alone leave outlines soft: where the code does not say to the pixel where an edge runs, the
+best answer is its mean over all places. So the last share of the budget, `finish`, is for the decoder alone.
+The encoder rests, and codes stay what they are; the reconstruction term becomes a weighted mean of three
+likelihoods of one unit, each with its own best variance:
 
     pixels      as before
     features    of the first stages of EfficientNet-Lite0 (faces/nn/perceptual.py)
-    contrast    local root mean square of the fine detail, on two scales: how much detail there is, and not where to the pixel
+    contrast    local root mean square of the fine detail, on two scales: how much detail there is, and not
+                where to the pixel
 """
 
 import math
@@ -57,7 +61,9 @@ class Config(models.Config):
 
     @model_validator(mode="after")
     def pixels_count(self) -> "Config":
-        """What is left of the reconstruction term compares pixels: a share of nothing or less would reward errors."""
+        """What is left of the reconstruction term compares pixels: a share of nothing or less would reward
+        errors.
+        """
         if self.features + self.contrast >= 1:
             raise ParamsError(
                 f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; must be below 1"
@@ -96,8 +102,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """code (B, D) -> image (B, 3, H, W).
 
-    The convolutions see the linear picture, at its own size, as three more channels: to sharpen it, and to take the ghosts of other faces' outlines
-    out of it, is local work that few small kernels learn at once. They draw at half the image's size, four places of the image at each.
+    The convolutions see the linear picture, at its own size, as three more channels: to sharpen it, and to
+    take the ghosts of other faces' outlines out of it, is local work that few small kernels learn at once.
+    They draw at half the image's size, four places of the image at each.
     """
 
     def __init__(self, config: Config, widths: list[int], size: int) -> None:
@@ -125,16 +132,20 @@ class Decoder(nn.Module):
 
 
 def contrast(images: Tensor) -> Tensor:
-    """Local root mean square of what a 3 x 3 mean takes away, over all channels: (B, 3, H, W) -> (B, 1, h, w), windows of WINDOW pixels, half over."""
+    """Local root mean square of what a 3 x 3 mean takes away, over all channels: (B, 3, H, W) -> (B, 1, h,
+    w), windows of WINDOW pixels, half over.
+    """
     detail = images - F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
     energy = F.avg_pool2d(detail.square().mean(1, keepdim=True), WINDOW, WINDOW // 2)
     return (energy + 1e-5).sqrt()
 
 
 def calibrated_contrast(images: Tensor, decoded: Tensor) -> Tensor:
-    """Negative log-likelihood of a Gaussian over local contrasts at full and at half size, each size's variance the best for the batch.
+    """Negative log-likelihood of a Gaussian over local contrasts at full and at half size, each size's
+    variance the best for the batch.
 
-    In nats per image, up to a constant: the degrees of freedom are those of the picture, as in perceptual.calibrated_features.
+    In nats per image, up to a constant: the degrees of freedom are those of the picture, as in
+    perceptual.calibrated_features.
     """
     logs = []
     for factor in (1, 2):
@@ -183,12 +194,15 @@ class Model(GaussianVAE):
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
-        """Begin as the best linear VAE of `images`: probabilistic principal components, in closed form; the convolutions add nothing yet.
+        """Begin as the best linear VAE of `images`: probabilistic principal components, in closed form; the
+        convolutions add nothing yet.
 
-        With axes U, eigenvalues l and the mean of the discarded ones s^2: the decoder is U sqrt(l - s^2), the posterior has mean
-        sqrt(l - s^2) / l U^T (x - mean) and variance s^2 / l. Tipping & Bishop 1999, eq. 7 and 8; Lucas et al. 2019, section 4.
+        With axes U, eigenvalues l and the mean of the discarded ones s^2: the decoder is U sqrt(l - s^2), the
+        posterior has mean sqrt(l - s^2) / l U^T (x - mean) and variance s^2 / l. Tipping & Bishop 1999, eq. 7
+        and 8; Lucas et al. 2019, section 4.
         """
-        side, drawn = self.config.linear_in, self.config.linear_out
+        side = self.config.linear_in
+        drawn = self.config.linear_out
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
         mean = pictures.mean(0)
         count = min(
@@ -197,7 +211,8 @@ class Model(GaussianVAE):
         _, spread, axes = torch.pca_lowrank(
             pictures - mean, min(count + 16, *pictures.shape), center=False, niter=3
         )
-        axes, kept = axes[:, :count], spread[:count].square() / len(pictures)
+        axes = axes[:, :count]
+        kept = spread[:count].square() / len(pictures)
         rest = (pictures.var(0, correction=0).sum() - kept.sum()).clamp_min(1e-6 * kept[0]) / max(
             pictures.shape[1] - count, 1
         )

@@ -5,7 +5,8 @@ Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     encoder   image -> strided convolutions -> linear -> mean, log-variance
     decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image
 
-The cross-entropy of gray values is wide (faces/nn/gaussian_vae.py), so that few units stay active and faces are soft. That is what this model is here to show.
+The cross-entropy of gray values is wide (faces/nn/gaussian_vae.py), so that few units stay active and faces
+are soft. That is what this model is here to show.
 """
 
 from torch import Tensor

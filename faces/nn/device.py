@@ -1,6 +1,8 @@
-"""Which device computes, and in what precision. Environment, not params: FACES_DEVICE names one, otherwise the best there is.
+"""Which device computes, and in what precision. Environment, not params: FACES_DEVICE names one, otherwise
+the best there is.
 
-FACES_COMPILE=1 has the networks compiled for training (torch.compile): a minute or two at the start, for runs of many minutes.
+FACES_COMPILE=1 has the networks compiled for training (torch.compile): a minute or two at the start, for runs
+of many minutes.
 """
 
 import os
@@ -13,10 +15,11 @@ from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
-    """The device that computes: FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise the best that torch can use.
+    """The device that computes: FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise the best that torch
+    can use.
 
-    CUDA comes first, then Apple's GPU (MPS), then the CPU. Of the processes that torchrun starts on a host, each takes the
-    CUDA device of its local rank. Raises ValueError where the chosen device cannot be used.
+    CUDA comes first, then Apple's GPU (MPS), then the CPU. Of the processes that torchrun starts on a host,
+    each takes the CUDA device of its local rank. Raises ValueError where the chosen device cannot be used.
     """
     name = os.environ.get("FACES_DEVICE") or best_device()
     if name == "cuda" and "LOCAL_RANK" in os.environ:
@@ -42,7 +45,9 @@ def double(values: Tensor) -> Tensor:
 
 @contextmanager
 def fast_arithmetic(device: torch.device) -> Iterator[None]:
-    """Autocast to bfloat16 where the device multiplies it faster than float32, else nothing. For training; codes and scores stay float32."""
+    """Autocast to bfloat16 where the device multiplies it faster than float32, else nothing. For training;
+    codes and scores stay float32.
+    """
     if device.type == "cuda":
         gains = torch.cuda.is_bf16_supported()
     else:
@@ -53,9 +58,11 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
 
 
 def compile_where_asked(model: nn.Module) -> None:
-    """Under FACES_COMPILE=1, compile each of the model's networks in place: weights and their names stay as they are, results differ by rounding.
+    """Under FACES_COMPILE=1, compile each of the model's networks in place: weights and their names stay as
+    they are, results differ by rounding.
 
-    A model that sets `second_order` takes gradients of gradients, which compiled code cannot; it stays as it is.
+    A model that sets `second_order` takes gradients of gradients, which compiled code cannot; it stays as it
+    is.
     """
     if os.environ.get("FACES_COMPILE") != "1" or getattr(model, "second_order", False):
         return
@@ -64,7 +71,9 @@ def compile_where_asked(model: nn.Module) -> None:
 
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1], converted on the device; the memory stays channels-last."""
+    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1], converted on the device; the memory stays
+    channels-last.
+    """
     pixels = torch.from_numpy(np.array(images)).to(
         device, non_blocking=True
     )  # a copy: the map on disk is read-only

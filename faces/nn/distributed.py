@@ -1,16 +1,20 @@
-"""Data-parallel training under torchrun: processes told apart by rank, and ops that make a sharded batch give the full-batch result.
+"""Data-parallel training under torchrun: processes told apart by rank, and ops that make a sharded batch give
+the full-batch result.
 
     FACES_LAUNCH="torchrun --standalone --nproc-per-node 2" dvc repro
 
-The number of processes is environment, not params: results do not depend on it, but for rounding where gradients of shares of a batch are added up.
-Rank 0 alone writes outputs and talks to the terminal. Ranks on several hosts need the working folder on a file system that they share.
+The number of processes is environment, not params: results do not depend on it, but for rounding where
+gradients of shares of a batch are added up. Rank 0 alone writes outputs and talks to the terminal. Ranks on
+several hosts need the working folder on a file system that they share.
 
-Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... What depends on the batch as a whole goes through
-this file: means that a loss is not linear in, batch norm, random draws, and the gradients. Outside, and with one process, each function is the plain
-one, to the bit. Every process must call the same ones in the same order.
+Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... What
+depends on the batch as a whole goes through this file: means that a loss is not linear in, batch norm, random
+draws, and the gradients. Outside, and with one process, each function is the plain one, to the bit. Every
+process must call the same ones in the same order.
 
-Gradients flow through `mean` both ways, so that what `backward` leaves on rank r is the gradient of the sum of all ranks' losses by r's share; `agree`
-divides by their number. A loss built of means (plain ones where it is linear in them) thus has the gradient of the whole batch, exactly but for rounding.
+Gradients flow through `mean` both ways, so that what `backward` leaves on rank r is the gradient of the sum
+of all ranks' losses by r's share; `agree` divides by their number. A loss built of means (plain ones where it
+is linear in them) thus has the gradient of the whole batch, exactly but for rounding.
 """
 
 import ctypes
@@ -49,7 +53,9 @@ def size() -> int:
 
 
 def launch(module: str) -> None:
-    """Where FACES_LAUNCH names a launcher and this process is no rank yet: become it, and let it start `python -m module` with these arguments."""
+    """Where FACES_LAUNCH names a launcher and this process is no rank yet: become it, and let it start
+    `python -m module` with these arguments.
+    """
     command = shlex.split(os.environ.get("FACES_LAUNCH", ""))
     if command and "RANK" not in os.environ:
         try:
@@ -64,7 +70,9 @@ def launch(module: str) -> None:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """For the length of the block the ranks can talk to each other; one process alone needs nothing. A rank that fails is for torchrun to report."""
+    """For the length of the block the ranks can talk to each other; one process alone needs nothing. A rank
+    that fails is for torchrun to report.
+    """
     if size() == 1:
         yield
         return
@@ -80,7 +88,9 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def broadcast(value: Any) -> Any:
-    """Rank 0's value, on every rank: plain values and tensors, which arrive on the CPU. The others' is ignored."""
+    """Rank 0's value, on every rank: plain values and tensors, which arrive on the CPU. The others' is
+    ignored.
+    """
     if size() == 1:
         return value
     letter: list[bytes | None] = [None]
@@ -138,7 +148,9 @@ def mean(x: Tensor) -> Tensor:
 
 
 def normal(like: Tensor) -> Tensor:
-    """N(0, 1) in the shape of `like` (B, ...), from the global random state: the same draw for a row however many processes there are."""
+    """N(0, 1) in the shape of `like` (B, ...), from the global random state: the same draw for a row however
+    many processes there are.
+    """
     return torch.randn_like(like) if shares() == 1 else _own(_whole(like).normal_())
 
 
@@ -148,7 +160,9 @@ def uniform(like: Tensor) -> Tensor:
 
 
 def _whole(like: Tensor) -> Tensor:
-    """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are drawn."""
+    """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are
+    drawn.
+    """
     last = like.dim() == 4 and like.stride(1) == 1
     shape = (len(like) * shares(), *like.shape[1:])
     return torch.empty(
@@ -165,7 +179,9 @@ def _own(whole: Tensor) -> Tensor:
 
 
 def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Set the gradients of all ranks to their mean, in one message, and return the mean of their logs, which are scalars."""
+    """Set the gradients of all ranks to their mean, in one message, and return the mean of their logs, which
+    are scalars.
+    """
     if shares() == 1:
         return log
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -180,7 +196,9 @@ def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[st
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the whole of a dealt batch, on any device; torch's own SyncBatchNorm refuses the CPU. In training, statistics are float32."""
+    """Batch norm over the whole of a dealt batch, on any device; torch's own SyncBatchNorm refuses the CPU.
+    In training, statistics are float32.
+    """
 
     def _check_input_dim(self, x: Tensor) -> None:
         pass
@@ -188,7 +206,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or shares() == 1:
             return super().forward(x)
-        axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
         with torch.autocast(x.device.type, enabled=False):
             values = x.float()
             average = mean(values.mean(axes))  # (C,)
@@ -200,20 +219,25 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return y.to(x.dtype)
 
     def _keep(self, average: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards those of `count` values per channel; the variance is the unbiased one, as torch's own."""
+        """Move the running statistics towards those of `count` values per channel; the variance is the
+        unbiased one, as torch's own.
+        """
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(average, self.momentum)
         self.running_var.lerp_(variance * count / (count - 1), self.momentum)
 
 
 def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` with every batch norm replaced by one over the whole of a dealt batch; names and weights stay. On CUDA that is torch's own."""
+    """`model` with every batch norm replaced by one over the whole of a dealt batch; names and weights stay.
+    On CUDA that is torch's own.
+    """
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for module in list(model.modules()):
         for name, norm in module.named_children():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 ours = BatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
-                ours._parameters, ours._buffers = norm._parameters, norm._buffers
+                ours._parameters = norm._parameters
+                ours._buffers = norm._buffers
                 setattr(module, name, ours)
     return model

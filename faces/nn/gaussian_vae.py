@@ -1,12 +1,13 @@
 """What the variational autoencoders share: the two halves of the network and the evidence lower bound.
 
-Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. A sibling in faces/models overrides `reconstruction` or `price`, or passes another
-encoder and decoder, and says nothing else.
+Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. A sibling in faces/models overrides
+`reconstruction` or `price`, or passes another encoder and decoder, and says nothing else.
 
     encoder   image -> 2 D numbers: mean and log-variance of a diagonal Gaussian
     decoder   code -> image
 
-The log-variance is bounded softly to [-12, 4], where float32 cannot overflow and a unit cannot switch itself off for good.
+The log-variance is bounded softly to [-12, 4], where float32 cannot overflow and a unit cannot switch itself
+off for good.
 """
 
 import torch
@@ -19,23 +20,31 @@ from faces.nn.layers import strided_encoder, upsampling_decoder
 
 
 class GaussianVAE(Model):
-    """A VAE with a diagonal Gaussian posterior and a standard normal prior, made of the two halves it is given."""
+    """A VAE with a diagonal Gaussian posterior and a standard normal prior, made of the two halves it is
+    given.
+    """
 
     def __init__(self, config: Config, code_length: int, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        self.config, self.code_length = config, code_length
-        self.encoder, self.decoder = encoder, decoder
+        self.config = config
+        self.code_length = code_length
+        self.encoder = encoder
+        self.decoder = decoder
 
     def parts(self) -> dict[str, nn.Module]:
         return {"vae": self}
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), in float32 whatever the layers computed in."""
+        """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), in float32 whatever the layers computed
+        in.
+        """
         mean, logvar = self.encoder(images).float().chunk(2, dim=1)
         return mean, bounded(logvar)
 
     def draw(self, mean: Tensor, logvar: Tensor) -> Tensor:
-        """A code from the posterior (B, D); its mean outside training, so that the curves of validation compare means."""
+        """A code from the posterior (B, D); its mean outside training, so that the curves of validation
+        compare means.
+        """
         return mean + distributed.normal(mean) * torch.exp(0.5 * logvar) if self.training else mean
 
     def encode(self, images: Tensor) -> Tensor:
@@ -48,7 +57,9 @@ class GaussianVAE(Model):
         return temperature * torch.randn(count, self.code_length, generator=generator)
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """What the decoder pays for its errors: -log p(x | z) averaged over the batch, a scalar in nats per image."""
+        """What the decoder pays for its errors: -log p(x | z) averaged over the batch, a scalar in nats per
+        image.
+        """
         raise NotImplementedError
 
     def price(self, kl: Tensor, progress: float) -> Tensor:
@@ -95,21 +106,26 @@ def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
 
 
 def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
-    """Negative log-likelihood of a Gaussian decoder whose one variance is the best for the batch, in nats per image, up to a constant.
+    """Negative log-likelihood of a Gaussian decoder whose one variance is the best for the batch, in nats per
+    image, up to a constant.
 
-    With sigma^2 = MSE the likelihood is D/2 log MSE + const: no weight between reconstruction and KL is left to choose.
-    Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq. 5. The floor is one 8-bit step.
+    With sigma^2 = MSE the likelihood is D/2 log MSE + const: no weight between reconstruction and KL is left
+    to choose. Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML
+    2021, eq. 5. The floor is one 8-bit step.
     """
     step = 2 / 255
     return 0.5 * images[0].numel() * torch.log(distributed.mean(F.mse_loss(decoded, images)) + step**2 / 12)
 
 
 def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:
-    """Binary cross-entropy of pixels taken as chances, [-1, 1] mapped to [0, 1]: in nats per image. Kingma & Welling 2014, appendix C.1.
+    """Binary cross-entropy of pixels taken as chances, [-1, 1] mapped to [0, 1]: in nats per image. Kingma &
+    Welling 2014, appendix C.1.
 
-    For pixels that are not black or white it is no likelihood (Loaiza-Ganem & Cunningham, NeurIPS 2019), only the textbook's loss; near its minimum it
-    is that of a Gaussian of variance p (1 - p), in [0, 1], which is far wider than what a good reconstruction leaves.
+    For pixels that are not black or white it is no likelihood (Loaiza-Ganem & Cunningham, NeurIPS 2019), only
+    the textbook's loss; near its minimum it is that of a Gaussian of variance p (1 - p), in [0, 1], which is
+    far wider than what a good reconstruction leaves.
     """
-    chance, target = (decoded + 1) / 2, (images + 1) / 2
+    chance = (decoded + 1) / 2
+    target = (images + 1) / 2
     chance = chance.clamp(1e-6, 1 - 1e-6)
     return -(target * chance.log() + (1 - target) * (1 - chance).log()).sum((1, 2, 3)).mean()

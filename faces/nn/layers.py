@@ -19,7 +19,9 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> 
 
 
 class Residual(nn.Module):
-    """Two convolutions beside the identity (He et al. 2016). The last norm starts at zero, so a new block changes nothing."""
+    """Two convolutions beside the identity (He et al. 2016). The last norm starts at zero, so a new block
+    changes nothing.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,10 +37,12 @@ class Residual(nn.Module):
 
 
 class EqualisedLinear(nn.Linear):
-    """Linear layer with an equalised learning rate: weight and bias are stored times sqrt(inputs), and divided by it when used.
+    """Linear layer with an equalised learning rate: weight and bias are stored times sqrt(inputs), and
+    divided by it when used.
 
-    A step of Adam has one size for every number. It moves the output of a plain layer in proportion to the inputs, here to their root.
-    Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1. Values begin as those of a plain layer.
+    A step of Adam has one size for every number. It moves the output of a plain layer in proportion to the
+    inputs, here to their root. Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1. Values
+    begin as those of a plain layer.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -53,7 +57,9 @@ class EqualisedLinear(nn.Linear):
 
     @torch.no_grad()
     def assign(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the upper left (m, n) of the effective weight and the first (m,) of the effective bias; what lies beyond them stays."""
+        """Set the upper left (m, n) of the effective weight and the first (m,) of the effective bias; what
+        lies beyond them stays.
+        """
         self.weight[: len(weight), : weight.shape[1]] = weight / self.gain
         self.bias[: len(bias)] = bias / self.gain
 
@@ -63,7 +69,8 @@ class Fold(nn.Module):
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        self.channels, self.side = channels, side
+        self.channels = channels
+        self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
         return x.view(-1, self.channels, self.side, self.side).contiguous(memory_format=torch.channels_last)
@@ -77,7 +84,8 @@ def widths(size: int, width: int) -> list[int]:
 def strided_encoder(size: int, width: int, outputs: int) -> nn.Sequential:
     """The textbook's encoder: (B, 3, size, size) -> (B, outputs).
 
-    4 x 4 convolutions of stride 2 down to 4 pixels, then a linear layer: Hou et al. 2017, figure 2, with SiLU for leaky ReLU.
+    4 x 4 convolutions of stride 2 down to 4 pixels, then a linear layer: Hou et al. 2017, figure 2, with SiLU
+    for leaky ReLU.
     """
     channels = widths(size, width)
     layers = [
@@ -87,7 +95,9 @@ def strided_encoder(size: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
-    """The textbook's decoder: (B, inputs) -> (B, 3, size, size) in [-1, 1]. Nearest neighbours and 3 x 3 convolutions leave no checkerboard."""
+    """The textbook's decoder: (B, inputs) -> (B, 3, size, size) in [-1, 1]. Nearest neighbours and 3 x 3
+    convolutions leave no checkerboard.
+    """
     channels = widths(size, width)[::-1]
     layers: list[nn.Module] = []
     for wide, narrow in zip(channels, [*channels[1:], width], strict=True):
@@ -102,13 +112,16 @@ def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
 
 
 class CodeNorm(nn.Module):
-    """The code of a deterministic autoencoder, each number at mean 0 and variance 1 over the training faces: (B, D) -> (B, D).
+    """The code of a deterministic autoencoder, each number at mean 0 and variance 1 over the training faces:
+    (B, D) -> (B, D).
 
-    Such a model has no prior. The normalisation fixes the scale of its code; the covariance, kept along, is that of a Gaussian fitted to the codes, and
-    samples come from it (the simplest of the ex-post densities of Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
+    Such a model has no prior. The normalisation fixes the scale of its code; the covariance, kept along, is
+    that of a Gaussian fitted to the codes, and samples come from it (the simplest of the ex-post densities of
+    Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
     """
 
-    HORIZON = 100  # steps over which mean, variance and covariance are averaged; all there were, while there are fewer
+    # steps over which mean, variance and covariance are averaged; all there were, while there are fewer
+    HORIZON = 100
 
     def __init__(self, length: int) -> None:
         super().__init__()

@@ -26,7 +26,8 @@ def learning_rate(progress: float, highest: float, warmup: float, decay: str) ->
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights after `step` steps (from 1): `decay` is the share that is kept.
+    """Exponential moving average of the weights after `step` steps (from 1): `decay` is the share that is
+    kept.
 
     The share is lower while the run is young, or the random start would linger. Buffers (batch-norm
     statistics, flags) are copied.

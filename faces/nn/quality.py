@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW, SIGMA = 11, 1.5  # of the Gaussian window, in pixels: Wang et al. 2004
-C1, C2 = 0.01**2, 0.03**2  # for pictures in [0, 1]
+# of the Gaussian window, in pixels: Wang et al. 2004
+WINDOW = 11
+SIGMA = 1.5
+# for pictures in [0, 1]
+C1 = 0.01**2
+C2 = 0.03**2
 WEIGHTS = (
     0.0448,
     0.2856,
@@ -25,13 +29,17 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004, eq. 13): 11 x 11 Gaussian window, valid positions only, mean over channels and places."""
+    """Structural similarity (Wang et al. 2004, eq. 13): 11 x 11 Gaussian window, valid positions only, mean
+    over channels and places.
+    """
     luminance, structure = _similarity(a, b)
     return (luminance * structure).mean((1, 2, 3))
 
 
 def scales(size: int) -> int:
-    """How many scales MS-SSIM has at this size: as many of the five as leave the window inside the picture (5 from 176 pixels, 3 at 64, 2 at 32)."""
+    """How many scales MS-SSIM has at this size: as many of the five as leave the window inside the picture (5
+    from 176 pixels, 3 at 64, 2 at 32).
+    """
     count = 1
     while count < len(WEIGHTS) and size // 2**count >= WINDOW:
         count += 1
@@ -39,10 +47,11 @@ def scales(size: int) -> int:
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, eq. 7), weights rescaled to sum to 1 over the scales that fit.
+    """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, eq. 7), weights rescaled to sum to 1
+    over the scales that fit.
 
-    Contrast-structure terms are averaged over the picture and cut at zero before their power is taken: a negative base has none. The luminance of the
-    coarsest scale alone counts.
+    Contrast-structure terms are averaged over the picture and cut at zero before their power is taken: a
+    negative base has none. The luminance of the coarsest scale alone counts.
     """
     count = scales(min(a.shape[-2:]))
     weights = torch.tensor(WEIGHTS[:count], dtype=a.dtype, device=a.device)
@@ -53,12 +62,15 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         term = structure if scale < count - 1 else luminance * structure
         product = product * term.mean((1, 2, 3)).clamp_min(1e-6) ** weights[scale]
         if scale < count - 1:
-            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+            a = F.avg_pool2d(a, 2)
+            b = F.avg_pool2d(b, 2)
     return product
 
 
 def active_units(codes: np.ndarray) -> int:
-    """Dimensions of codes (N, D) that move with the image: variance above 0.01 (Burda, Grosse, Salakhutdinov, ICLR 2016, section 5.2)."""
+    """Dimensions of codes (N, D) that move with the image: variance above 0.01 (Burda, Grosse, Salakhutdinov,
+    ICLR 2016, section 5.2).
+    """
     return int((np.var(codes, axis=0, dtype=np.float64) > 0.01).sum())
 
 
@@ -73,8 +85,10 @@ def _similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         rows = F.conv2d(images, window.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
         return F.conv2d(rows, window.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
-    mean_a, mean_b = blur(a), blur(b)
-    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    mean_a = blur(a)
+    mean_b = blur(b)
+    variance_a = blur(a * a) - mean_a**2
+    variance_b = blur(b * b) - mean_b**2
     covariance = blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     structure = (2 * covariance + C2) / (variance_a + variance_b + C2)

@@ -1,7 +1,9 @@
-"""The page and the model card: one view of what a run found, and two templates (report.html, model_card.md) that say it.
+"""The page and the model card: one view of what a run found, and two templates (report.html, model_card.md)
+that say it.
 
-A group of figures that the run lacks (no counterfactuals, no judge, no sheet of an attribute) is left out with a sentence that says so. Figures are
-shown to three digits, with units. Nothing here depends on the day or the machine.
+A group of figures that the run lacks (no counterfactuals, no classifier, no sheet of an attribute) is left
+out with a sentence that says so. Figures are shown to three digits, with units. Nothing here depends on the
+day or the machine.
 """
 
 import math
@@ -28,7 +30,12 @@ CORRELATED = (
 WEAK = 0.8  # AUROC below which a direction tells its attribute badly
 ABSENT = "\N{EN DASH}"
 
-KINDS = {"plain": "decoded", "detail": "detail-preserving"}
+KINDS = {"plain": "decoded", "detail": "detail-preserving", "truth": "true pictures"}
+EDITORS = {  # rows of the table of edits that are no estimators -> their names
+    "flow": "Flow of codes",
+    "oracle": "Oracle: the best direction, taken from the truth",
+    "floor": "Floor: the truth, one half against the other",
+}
 PRIORS = {
     "standard": "the model's own prior",
     "gaussian": "a Gaussian fitted to the train codes",
@@ -41,41 +48,53 @@ SETS = {
     "reconstruction": "Reconstructions of test faces",
     **{name: f"New faces: {words}" for name, words in PRIORS.items()},
 }
-COMPARED = {  # metric of an estimator's edits -> its heading, and whether it is a share
-    "reached": ("Attributes that reach it", True),
-    "reached_visible": ("Of those that a picture shows", True),
-    "confounded": ("Moved along, correlated attributes", True),
-    "confounded_ratio": ("That, against the first", False),
-    "unrelated": ("Moved along, the others", True),
-    "unrelated_ratio": ("That, against the first", False),
-    "carried": ("Correlation carried along", True),
-    "leakage": ("Leakage in all, SD", False),
-    "kept": ("Other attributes kept", True),
-    "same_person": ("Still the same person", True),
-    "error_reduction": ("Error removed", True),
-    "psnr_outside": ("PSNR of the rest, dB", False),
+COMPARED = {  # metric of an editor's edits -> its heading, and its form: share, count or number
+    "attributes": ("Attributes compared", "count"),
+    "reached_visible": ("Reached, of those that a picture shows", "share"),
+    "confounded": ("Moved along, correlated attributes", "share"),
+    "confounded_ratio": ("That, against the first", "number"),
+    "unrelated": ("Moved along, the others", "share"),
+    "carried": ("Correlation carried along", "share"),
+    "dependency": ("Attribute Dependency", "share"),
+    "dependency_max": ("The same, largest", "share"),
+    "leakage": ("Leakage, SD", "number"),
+    "kept": ("Other attributes kept", "share"),
+    "same_person": ("Still the same person", "share"),
+    "error_reduction": ("Error removed", "share"),
+    "psnr_outside": ("PSNR of the rest, dB", "number"),
+    "reversibility": ("PSNR after taking it back, dB", "number"),
 }
-NETWORKS = {  # what sets of faces are compared by -> headings of its distances
-    "lite0": ("Frechet distance, Lite0", "Kernel distance, Lite0"),
-    "inception": ("FID, Inception", "KID, Inception"),
+NETWORKS = {
+    "lite1": "Lite1",
+    "lite0": "Lite0",
+    "inception": "Inception",
+}  # feature networks, the headline's first
+DISTANCES = {"kernel": "KID", "frechet_inf": "FD, extrapolated"}  # start of a column of priors.csv -> heading
+SUPPORT = {  # further columns of priors.csv -> heading; of the first network where they are of one
+    "recall": "Recall",
+    "coverage": "Coverage",
+    "variance": "Variance of the codes",
+    "nearest_01": "Nearest train face, 1% quantile",
+    "sharpness": "Sharpness",
 }
 CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_faces.png": "Some of the faces, as the model sees them",
     "grids/data_rates.png": "Share of the faces with each attribute",
     "grids/data_correlation.png": "Which attributes go together in the data: correlation of the labels",
     "grids/reconstructions.png": "Test faces above, and what the model makes of them below",
-    "grids/samples.png": "New faces that belong to nobody, drawn from the model's prior at several temperatures",
+    "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
-    "grids/features_native.png": "Every edit at once: each row a face, each column an attribute moved by the plain difference of the means",
-    "grids/features_calibrated.png": "The same in sigmas, the unit that is alike for every attribute",
-    "plots/new_faces.png": "Real faces, reconstructions of test faces, and new faces from each prior: not chosen, the first of each set",
-    "plots/history.png": "Loss on train and on valid faces, and reconstruction of valid faces, over the images seen",
+    "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
+    "grids/features_edited.png": "Every edit at once: a row is a face, a column one label the other way round",
+    "plots/new_faces.png": "Real faces, reconstructions, new faces from each prior: the first of each set",
+    "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
     "plots/counterfactuals.png": "Edits against the truth: PSNR inside the region that really changes",
-    "plots/effect_leakage.png": "What an edit does to its attribute against what it does to all others, estimator by estimator",
-    "plots/effect_identity.png": "What an edit does to its attribute against how far it goes from the person",
-    "plots/frechet_lite0.png": "Frechet distance of several sets of faces to real test faces, with 95% intervals",
-    "plots/kernel_lite0.png": "Kernel distance of the same sets",
+    "plots/effect_leakage.png": "Change of all other attributes over the share of flipped faces, by editor",
+    "plots/effect_identity.png": "Distance from the original face over the share of flipped faces, by editor",
+    "plots/kernel_lite1.png": "Kernel distance (KID) of sets of faces to real test faces, with 95% intervals",
+    "plots/frechet_inf_lite1.png": "Fréchet distance of the same sets, extrapolated to sets without end",
+    "plots/kernel_lite0.png": "Kernel distance of the same sets, on the features of another network",
     "gifs/training.gif": "The same valid faces, reconstructed as training went on",
 }
 GALLERIES = (  # start of a file name -> heading; the first that fits
@@ -174,7 +193,9 @@ def pictures(evidence: Evidence, *paths: str) -> list[dict[str, Any]]:
 
 
 def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
-    """The line of levels.csv of the first judge, the primary estimator and the last level; empty where there is none."""
+    """The line of levels.csv of the first classifier, the primary estimator and the last level; empty where
+    there is none.
+    """
     table = evidence.levels
     if table.empty:
         return {}
@@ -186,14 +207,16 @@ def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
 
 
 def same_person(evidence: Evidence, attribute: str) -> float | None:
-    """The distance within which 95% of the pairs of pictures of one person lie, as the first judge measures it."""
+    """The distance within which 95% of the pairs of pictures of one person lie, as the first classifier
+    measures it.
+    """
     table = evidence.identity
     rows = table[(table["judge"] == 0) & (table["attribute"] == attribute)] if len(table) else table
     return float(rows["same_95"].iloc[0]) if len(rows) else None
 
 
 def judged(evidence: Evidence, attribute: str) -> dict[str, Any]:
-    """What the first judge is worth on an attribute; empty where there is no judge."""
+    """The first classifier's own figures on an attribute; empty where there is no classifier."""
     rows = evidence.judge
     rows = (
         rows[(rows["width"] == rows["width"].iloc[0]) & (rows["attribute"] == attribute)]
@@ -213,8 +236,11 @@ def companions(evidence: Evidence, attribute: str) -> list[str]:
 
 
 def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> list[str]:
-    """What to keep in mind about one attribute, one sentence each. `row` is its line of vectors.csv, `edit` its line of levels.csv."""
-    name, found = row["attribute"], []
+    """What to keep in mind about one attribute, one sentence each. `row` is its line of vectors.csv, `edit`
+    its line of levels.csv.
+    """
+    name = row["attribute"]
+    found = []
     if isinstance(row.get("note"), str) and row["note"]:
         found.append(f"{row['note'][0].upper()}{row['note'][1:]}.")
     if not known(row["length"]):
@@ -236,17 +262,19 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append("An annotator's judgement of looks, not a fact about a person.")
     if (judge := judged(evidence, name)) and not judge["usable"]:
         found.append(
-            f"Not judged: the judge itself reaches an AUROC of only {area(judge['auroc'])} here, too low to score edits."
+            f"Not scored: the classifier itself reaches an AUROC of only {area(judge['auroc'])} here, "
+            "too low to score edits."
         )
     elif (
         judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"])
     ):
-        found.append("Not judged: on too few test faces does the judge agree with the label before the edit.")
+        found.append("Not scored: the classifier reads too few test faces as labelled before the edit.")
     elif edit and not known(edit["strength"]):
         found.append(f"At no strength tried do {percent(evidence.level)} of the faces flip.")
     elif edit and known(limit := same_person(evidence, name)) and edit["identity"] > limit:
         found.append(
-            f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of pictures of one person."
+            f"Where {percent(evidence.level)} flip, the faces have gone further than 95% of the pairs of "
+            "pictures of one person."
         )
     return found
 
@@ -261,8 +289,10 @@ def both(plain: dict[str, Any], detail: dict[str, Any], key: str, form: Any) -> 
 def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
     """All that is said of one attribute; `row` is its line of vectors.csv."""
     name = row["attribute"]
-    about, edits = describe(name), {kind: level_row(evidence, name, kind) for kind in KINDS}
-    plain, detail = edits["plain"], edits["detail"]
+    about = describe(name)
+    edits = {kind: level_row(evidence, name, kind) for kind in KINDS}
+    plain = edits["plain"]
+    detail = edits["detail"]
     facts = [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
     if known(row["auroc"]):
         facts.append(
@@ -276,17 +306,18 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         share = percent(evidence.level)
         facts.append((f"Strength at which {share} flip, sigma", both(plain, detail, "strength", digits)))
         facts.append((f"Leakage at {share} flips, SD", both(plain, detail, "leakage", digits)))
-        facts.append(("Other attributes judged as before", both(plain, detail, "kept", percent)))
+        facts.append(("Attribute Dependency", both(plain, detail, "dependency", percent)))
+        facts.append(("Other attributes read as before", both(plain, detail, "kept", percent)))
         limit = same_person(evidence, name)
-        facts.append(
-            (
-                "Distance from the person",
-                digits(plain["identity"])
-                + (f" (same person: up to {digits(limit)})" if known(limit) else ""),
+        if known(limit):
+            near = f"{digits(plain['identity'])} (same person: up to {digits(limit)})"
+            facts.append(("Distance from the person", near))
+        if known(plain.get("psnr_outside")):
+            facts.append(
+                ("PSNR where the truth did not change, dB", both(plain, detail, "psnr_outside", digits))
             )
-        )
     if judge := judged(evidence, name):
-        facts.append(("AUROC of the judge itself", area(judge["auroc"])))
+        facts.append(("AUROC of the classifier itself", area(judge["auroc"])))
     meaning = evidence.source.get("meanings", {}).get(name, about.meaning)
     return {
         "name": name,
@@ -299,12 +330,16 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)
         if known(row["auroc"])
         else "not measured",
-        "removed": percent(removed["plain"]) if known(removed["plain"]) else "no pairs",
+        "removed": percent(removed["plain"])
+        if known(removed["plain"])
+        else "not reached"
+        if name in (evidence.metric("counterfactual", "error_reduction") or {})
+        else "no pairs",
         "strength": digits(plain["strength"])
         if known(plain.get("strength"))
         else "not reached"
         if plain
-        else "not judged",
+        else "not scored",
         "leakage": digits(plain.get("leakage")),
     }
 
@@ -323,8 +358,12 @@ def tile(title: str, value: str, sentence: str) -> dict[str, str]:
 
 
 def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """How well faces come back and how well directions tell faces apart; and a sentence for each of the two that is missing."""
-    found, missing, metric = [], [], evidence.metric
+    """How well faces come back and how well directions tell faces apart; and a sentence for each of the two
+    that is missing.
+    """
+    found = []
+    missing = []
+    metric = evidence.metric
     if known(metric("reconstruction", "psnr")):
         ssim = (
             f" SSIM {area(metric('reconstruction', 'ssim'))}, where 1 is identical."
@@ -337,7 +376,10 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
         missing.append("Reconstruction was not measured.")
     if known(metric("auroc", "mean")):
         count = len(evidence.metrics["auroc"]) - 1
-        sentence = f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute lies further along. 0.5 is chance."
+        sentence = (
+            f"Mean AUROC of {count} directions: how often, of two test faces, the one with the attribute "
+            "lies further along. 0.5 is chance."
+        )
         found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
     else:
         missing.append("No attribute has enough test faces to measure its direction.")
@@ -345,17 +387,21 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """What the judge found of the primary estimator's decoded edits; a sentence instead where it found nothing."""
-    edits, share = evidence.metric("edits", evidence.primary, "plain"), percent(evidence.level)
+    """What the classifier found of the primary estimator's decoded edits; a sentence instead where it found
+    nothing.
+    """
+    edits = evidence.metric("edits", evidence.primary, "plain")
+    share = percent(evidence.level)
     if not evidence.metrics.get("edits"):
-        return [], ["No judge scored the edits, so flips, leakage and identity are not known."]
+        return [], ["No classifier scored the edits, so flips and leakage are not known."]
     if not edits:
         return [], [
-            f"Edits by {evidence.primary} were not scored; score.estimators names {listed(evidence.metrics['edits'])}."
+            f"Edits by {evidence.primary} were not scored; "
+            f"score.estimators names {listed(evidence.metrics['edits'])}."
         ]
     visible = edits.get("reached_visible")
     of = "of those that a picture shows" if known(visible) else "of those whose edits could be scored"
-    sentence = f"{of}: {share} of the faces flip in the eyes of the judge."
+    sentence = f"{of}: {share} of the faces flip at one strength, in the eyes of the classifier."
     found = [
         tile(
             "Attributes that can be edited",
@@ -373,7 +419,10 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     ):
         if known(edits.get(name)):
             bounds = (edits.get(f"{name}_low"), edits.get(f"{name}_high"))
-            sentence = f"How far an edit moves {others}, as a share of what it does to its own, where {share} flip.{against(evidence, edits, name)}"
+            sentence = (
+                f"How far an edit moves {others}, as a share of what it does to its own, where {share} flip."
+                f"{against(evidence, edits, name)}"
+            )
             found.append(
                 tile(
                     title,
@@ -387,14 +436,20 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
                 )
             )
     if known(edits.get("same_person")):
-        sentence = "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of pictures of one person."
+        sentence = (
+            "of the attributes that reach this leave a face nearer to itself than 95% of the pairs of "
+            "pictures of one person."
+        )
         found.append(tile("Still the same person", percent(edits["same_person"]), sentence))
     return found, []
 
 
 def against(evidence: Evidence, edits: dict[str, Any], name: str) -> str:
-    """A sentence on how many times as much a figure is as with the first estimator; empty where that is the primary one."""
-    first, ratio = evidence.levels["estimator"].iloc[0], edits.get(f"{name}_ratio")
+    """A sentence on how many times as much a figure is as with the first estimator; empty where that is the
+    primary one.
+    """
+    first = evidence.levels["estimator"].iloc[0]
+    ratio = edits.get(f"{name}_ratio")
     return (
         f" That is {digits(ratio)} times as much as with {first}."
         if known(ratio) and first != evidence.primary
@@ -407,30 +462,40 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
     if not known(removed):
         return [], [
-            "The data hold no true counterfactuals, so no edit was held against the picture that it should have made."
+            "The data hold no true counterfactuals, so no edit was compared with the picture that it should "
+            "have made."
         ]
-    sentence = "of the squared difference to the truth, inside the region that truly changes, is gone after a decoded edit. 100%: the true picture."
+    sentence = (
+        "of the squared difference to the truth, inside the region that truly changes, is gone after a "
+        "decoded edit. 100%: the true picture."
+    )
     return [tile("Nearness to the truth", percent(removed), sentence)], []
 
 
 def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """New faces against real ones: the best prior."""
-    found = {name: evidence.metric("generation", name, "frechet_lite0") for name in PRIORS}
-    found = {name: value for name, value in found.items() if known(value)}
-    if not found:
+    for network in NETWORKS:
+        found = {name: evidence.metric("generation", name, f"kernel_{network}") for name in PRIORS}
+        found = {name: value for name, value in found.items() if known(value)}
+        if found:
+            break
+    else:
         return [], ["New faces were not measured against real ones."]
     best = min(found, key=found.__getitem__)
-    own = (
-        f" With the model's own prior: {digits(found['standard'])}."
-        if best != "standard" and "standard" in found
-        else ""
+    own = ""
+    if best != "standard" and "standard" in found:
+        own = f" With the model's own prior: {digits(found['standard'])}."
+    sentence = (
+        f"Kernel distance (KID) of new faces ({PRIORS[best]}) to real ones, on {NETWORKS[network]}'s "
+        f"features; less is better.{own}"
     )
-    sentence = f"Frechet distance of new faces ({PRIORS[best]}) to real ones, on EfficientNet-Lite0 features; less is better.{own}"
     return [tile("New faces", digits(found[best]), sentence)], []
 
 
 def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
-    """The few numbers that tell how good the run is, and a sentence for each group of figures that it lacks."""
+    """The few numbers that tell how good the run is, and a sentence for each group of figures
+    that it lacks.
+    """
     parts = [part(evidence) for part in (model_figures, edit_figures, truth_figures, sample_figures)]
     return [figure for figures, _ in parts for figure in figures], [
         sentence for _, sentences in parts for sentence in sentences
@@ -438,8 +503,11 @@ def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
-    """A table per judge: what the edits of each estimator cost, all at the same share of flipped faces. Columns without figures are left out."""
-    tables, order = [], list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
+    """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without
+    figures go.
+    """
+    tables = []
+    order = list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
         name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
     ):
@@ -457,11 +525,18 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
         columns = [key for key in COMPARED if any(known(figures.get(key)) for _, _, figures in rows)]
         tables.append(
             {
-                "caption": f"Edits where {percent(evidence.level)} of the faces have flipped; a dash where no attribute gets there"
-                + ("" if group == "edits" else f", in the eyes of judge {group.rsplit('_', 1)[1]}"),
+                "caption": (
+                    f"Edits where {percent(evidence.level)} of the faces are flipped, on the attributes that "
+                    "all editors reach; a dash where nothing is known"
+                    + ("" if group == "edits" else f", in the eyes of classifier {group.rsplit('_', 1)[1]}")
+                ),
                 "head": ["Estimator", "Kind of edit", *(COMPARED[key][0] for key in columns)],
                 "rows": [
-                    [words(estimator), KINDS.get(kind, kind), *(compared(figures, key) for key in columns)]
+                    [
+                        EDITORS.get(estimator, words(estimator)),
+                        KINDS.get(kind, kind),
+                        *(compared(figures, key) for key in columns),
+                    ]
                     for estimator, kind, figures in rows
                 ],
             }
@@ -471,16 +546,14 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
 
 def compared(figures: dict[str, Any], key: str) -> str:
     """A cell of the table of estimators, with its interval where it has one."""
-    return interval(
-        figures.get(key),
-        figures.get(f"{key}_low"),
-        figures.get(f"{key}_high"),
-        percent if COMPARED[key][1] else digits,
-    )
+    form = {"share": percent, "number": digits, "count": "{:.0f}".format}[COMPARED[key][1]]
+    if not known(figures.get(key)):
+        return ABSENT
+    return interval(figures[key], figures.get(f"{key}_low"), figures.get(f"{key}_high"), form)
 
 
 def judges_agree(evidence: Evidence) -> str:
-    """A sentence on how far two judges say the same; empty where there is one."""
+    """A sentence on how far two classifiers say the same; empty where there is one."""
     agree = evidence.metrics.get("judges_agree")
     if not agree or not known(agree["leakage"]):
         return ""
@@ -489,29 +562,46 @@ def judges_agree(evidence: Evidence) -> str:
         if known(agree["order"])
         else ""
     )
-    return f"Two judges of different shape and seed agree on the leakage of edits with a rank correlation of {agree['leakage']:.2f}{order}."
+    return (
+        "Two classifiers of different shape and seed agree on the leakage of edits with a rank correlation "
+        f"of {agree['leakage']:.2f}{order}."
+    )
+
+
+def networks(evidence: Evidence) -> list[str]:
+    """The feature networks that sets of faces were compared by, the headline's first."""
+    return [name for name in NETWORKS if f"kernel_{name}" in evidence.priors]
 
 
 def distances(evidence: Evidence) -> dict[str, Any] | None:
-    """The table of sets of faces and their distances to real ones."""
+    """The table of sets of faces against real ones."""
     if evidence.priors.empty:
         return None
     rows = [row for row in evidence.priors.to_dict("records") if row["set"] in SETS]
-    networks = [name for name in NETWORKS if f"frechet_{name}" in evidence.priors]
+    found = networks(evidence)
     measures = {
-        f"{kind}_{name}": title
-        for name in networks
-        for kind, title in zip(("frechet", "kernel"), NETWORKS[name], strict=True)
+        f"{kind}_{name}": f"{title}, {NETWORKS[name]}"
+        for name in found
+        for kind, title in DISTANCES.items()
+        if f"{kind}_{name}" in evidence.priors
     }
-    caution = "" if "inception" in networks else " These are not Inception FID or KID."
+    for key, title in SUPPORT.items():
+        column = next((name for name in (f"{key}_{found[0]}", key) if name in evidence.priors), None)
+        if column:
+            measures[column] = title
+    caution = "" if "inception" in found else " These are not Inception FID or KID."
     return {
-        "caption": f"Distance to real test faces, with 95% intervals; less is better. Lite0: on EfficientNet-Lite0 features.{caution}",
+        "caption": (
+            "Sets of faces against real test faces, with 95% intervals. KID and FD: less is better. Recall "
+            "and coverage: shares of the real faces that the set reaches. Variance, nearest train face and "
+            f"sharpness: over those of real faces, 1 is right. Lite1, Lite0: on EfficientNet-Lite.{caution}"
+        ),
         "head": ["Set of faces", "Faces", *measures.values()],
         "rows": [
             [
                 SETS[row["set"]],
                 f"{row['faces']:,.0f}",
-                *(interval(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in measures),
+                *(interval(row[key], row.get(f"{key}_low"), row.get(f"{key}_high")) for key in measures),
             ]
             for row in rows
         ],
@@ -530,7 +620,8 @@ def galleries(evidence: Evidence) -> list[dict[str, Any]]:
 
 def settings(evidence: Evidence) -> list[tuple[str, str]]:
     """The params that decide most, as key and value."""
-    name, geometry = evidence.model["model"], evidence.model["geometry"]
+    name = evidence.model["model"]
+    geometry = evidence.model["geometry"]
     rows = [
         ("data.source", evidence.source["source"]),
         ("model", name),
@@ -546,9 +637,12 @@ def settings(evidence: Evidence) -> list[tuple[str, str]]:
 
 def view(evidence: Evidence) -> dict[str, Any]:
     """All that the templates say."""
-    source, counts, size = evidence.source, evidence.source["counts"], evidence.model["geometry"]["size"]
+    source = evidence.source
+    counts = evidence.source["counts"]
+    size = evidence.model["geometry"]["size"]
     splits = {split: counts["splits"].get(split, 0) for split in SPLITS}
-    entries, (figures, missing) = attributes(evidence), key_figures(evidence)
+    entries = attributes(evidence)
+    figures, missing = key_figures(evidence)
     length = int(evidence.metrics["code"]["length"])
     paths = sorted(evidence.pictures)
     leakage = f"plots/leakage_{evidence.primary}_plain.png"
@@ -566,7 +660,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
             ("Weights", f"{evidence.weights:,} numbers"),
             (
                 "Code",
-                f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} of them in use",
+                f"{length:,} numbers per face, {int(evidence.metrics['code']['active_units']):,} in use",
             ),
             ("Budget", f"{evidence.images_seen:,} images seen"),
             ("Data", source["source"]),
@@ -620,7 +714,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "more": pictures(
             evidence,
             *(path for path in paths if path.startswith("grids/between_")),
-            *("grids/features_calibrated.png", "grids/features_native.png", "grids/means.png"),
+            *("grids/features_edited.png", "grids/features_native.png", "grids/means.png"),
         ),
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
@@ -668,11 +762,15 @@ def front_matter(evidence: Evidence) -> dict[str, Any]:
             "Share of the error against true counterfactuals removed",
             evidence.metric("counterfactual", "mean", "error_reduction_edit"),
         ),
-        ("leakage", "Leakage of edits, SD", evidence.metric("edits", evidence.primary, "plain", "leakage")),
         (
-            "frechet_lite0",
-            "Frechet distance of reconstructions, EfficientNet-Lite0",
-            evidence.metric("generation", "reconstruction", "frechet_lite0"),
+            "leakage",
+            "Leakage of edits beyond the truth, SD",
+            evidence.metric("edits", evidence.primary, "plain", "leakage"),
+        ),
+        (
+            "kernel_lite1",
+            "Kernel distance (KID) of reconstructions, EfficientNet-Lite1",
+            evidence.metric("generation", "reconstruction", "kernel_lite1"),
         ),
     ]
     name = evidence.model["model"]

@@ -1,7 +1,11 @@
-"""What looks at edited faces: the model that makes them, the judges, and a network trained on other pictures. And the faces themselves, before any edit."""
+"""Everything needed to score edits and samples: the model, attribute classifiers, feature networks, and the
+test faces.
+
+Images are float (n, 3, H, W) in [-1, 1]; pixels are uint8 (n, H, W, 3).
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -13,12 +17,13 @@ from faces.core.batches import batches
 from faces.core.params import Group
 from faces.edits.detail import Detail, keep_detail
 from faces.metrics.edit_effects import distances
+from faces.models import Model
 from faces.nn.device import to_device
 
-EPSILON = 1e-2  # of a path: how far apart two pictures are from which its speed is taken
 KINDS = ("plain", "detail")
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Strength = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=2)]
 
 
@@ -28,8 +33,11 @@ class Score(Group):
     estimators: Annotated[tuple[str, ...], Field(min_length=1)]
     faces: Count
     min_faces: Count
-    strengths: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    strengths: Annotated[tuple[Strength, ...], Field(min_length=1)]
+    switches: Annotated[tuple[Strength, ...], Field(min_length=1)]
     levels: Annotated[tuple[Share, ...], Field(min_length=1)]
+    region_threshold: Annotated[float, Field(gt=0, lt=1)]
+    rounds: Annotated[int, Field(ge=1)]
     samples: Count
     fit: Count
     axes: Annotated[int, Field(ge=1)]
@@ -39,97 +47,156 @@ class Score(Group):
     diffusion: Annotated[int, Field(ge=0)]
     guidance: Annotated[float, Field(ge=1)]
     groups: Count
-    paths: Annotated[int, Field(ge=1)]
+    neighbours: Annotated[int, Field(ge=1)]
     side: Annotated[int, Field(ge=32)]
     batch: Annotated[int, Field(ge=1)]
-    resamples: Count
     inception: str
 
 
+class Pooled(Protocol):
+    """A feature network of faces/nn/perceptual.py that pools its last features."""
+
+    def pooled(self, images: Tensor, side: int) -> Tensor:
+        """images -> (B, K), looked at with `side` pixels a side."""
+
+
 @dataclass(frozen=True)
-class Bench:
-    """Images are float (n, 3, H, W) in [-1, 1]."""
+class Codec:
+    """The model under test, in batches."""
 
-    params: Score
-    detail: Detail
-    model: Any
-    panel: Ensemble
-    network: Any  # EfficientNet-Lite0
+    model: Model
     device: torch.device
+    batch: int
 
-    def pictures(self, images: np.ndarray) -> Tensor:
-        """uint8 (n, H, W, 3) -> images."""
-        return to_device(images, self.device)
+    def pictures(self, pixels: np.ndarray) -> Tensor:
+        """Pixels -> images on the device."""
+        return to_device(pixels, self.device)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> np.ndarray:
+        """Images -> codes (n, D) float32."""
+        found = [self.model.encode(images[rows]).float().cpu() for rows in batches(len(images), self.batch)]
+        return torch.cat(found).numpy()
 
     @torch.no_grad()
     def decode(self, codes: np.ndarray) -> Tensor:
         """Codes (n, D) -> images."""
-        codes = torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(self.device)
-        return torch.cat(
-            [self.model.decode(codes[where]).clamp(-1, 1) for where in batches(len(codes), self.params.batch)]
-        )
+        rows_of = torch.from_numpy(np.ascontiguousarray(codes, np.float32)).to(self.device)
+        found = [self.model.decode(rows_of[rows]).clamp(-1, 1) for rows in batches(len(codes), self.batch)]
+        return torch.cat(found)
 
-    def judge(self, judge: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Evidence (n, A) and features (n, K)."""
-        seen = [self.panel.predict(judge, images[where]) for where in batches(len(images), self.params.batch)]
-        return np.concatenate([evidence for evidence, _ in seen]), np.concatenate(
-            [features for _, features in seen]
-        )
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """Pooled features of a network trained on other pictures."""
+
+    network: Pooled
+    side: int  # pixels at which it looks
+    batch: int
 
     @torch.no_grad()
-    def features(self, images: Tensor) -> np.ndarray:
-        """EfficientNet-Lite0's pooled features (n, 1280)."""
-        images = images.contiguous(
-            memory_format=torch.channels_last
-        )  # decoders leave other orders, which are slower here
+    def __call__(self, images: Tensor) -> np.ndarray:
+        """Images -> (n, K) float32."""
+        images = images.contiguous(memory_format=torch.channels_last)  # other orders are slower here
         found = [
-            self.network.pooled(images[where], self.params.side).cpu()
-            for where in batches(len(images), self.params.batch)
+            self.network.pooled(images[rows], self.side).cpu() for rows in batches(len(images), self.batch)
         ]
         return torch.cat(found).numpy()
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Test faces, before any edit."""
+class Context:
+    """What looks at edited faces. A classifier is named by its number."""
 
+    params: Score
+    detail: Detail
+    codec: Codec
+    ensemble: Ensemble
+    features: FeatureNetwork
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """(A,) that every classifier can read."""
+        return self.ensemble.attributes
+
+    @property
+    def numbers(self) -> range:
+        """The classifiers' numbers."""
+        return range(len(self.ensemble.classifiers))
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """(J, A) standard deviation of the evidence over test faces: the unit in which changes
+        are counted.
+        """
+        return self.ensemble.deviation
+
+    def axes(self, number: int) -> np.ndarray:
+        """(A, K) the axis of a classifier's features along which it reads each attribute."""
+        return self.ensemble.axes(number)
+
+    def read(self, number: int, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Evidence (n, A) and features (n, K) of a classifier. Evidence above 0 speaks for the attribute."""
+        found = [
+            self.ensemble.predict(number, images[rows]) for rows in batches(len(images), self.params.batch)
+        ]
+        evidence = np.concatenate([some for some, _ in found])
+        features = np.concatenate([some for _, some in found])
+        return evidence, features
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Test faces before any edit. A plain edit starts at the decoded face, a detail-preserving one at the
+    original.
+    """
+
+    rows: np.ndarray  # (F,) row numbers in the data
     codes: np.ndarray  # (F, D)
-    labels: np.ndarray  # (F, A) in the order of the panel's attributes
-    base: dict[str, Tensor]  # by kind of edit: (F, 3, H, W) at strength 0
-    features: dict[str, np.ndarray]  # of the same (F, 1280)
+    labels: np.ndarray  # (F, A) in the order of the context's attributes
+    base: dict[str, Tensor]  # by kind: images (F, 3, H, W)
+    features: dict[str, np.ndarray]  # of these, (F, K)
+    read: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]  # by classifier and kind: evidence, features
 
     @classmethod
-    def of(cls, bench: Bench, images: np.ndarray, codes: np.ndarray, labels: np.ndarray) -> "Sample":
-        """Faces with pixels images (F, H, W, 3) uint8, codes (F, D) and labels (F, A)."""
-        base = {"plain": bench.decode(codes), "detail": bench.pictures(images)}
-        return cls(codes, labels, base, {kind: bench.features(faces) for kind, faces in base.items()})
-
-    def unedited(self, bench: Bench, which: np.ndarray) -> dict[str, Tensor]:
-        """The chosen faces (F',) as they are at strength 0, by kind of edit."""
-        whole = torch.from_numpy(which).to(bench.device)
-        return {kind: faces[whole] for kind, faces in self.base.items()}
+    def of(
+        cls, context: Context, rows: np.ndarray, pixels: np.ndarray, codes: np.ndarray, labels: np.ndarray
+    ) -> "Sample":
+        """Faces with pixels (F, H, W, 3), codes (F, D) and labels (F, A)."""
+        base = {"plain": context.codec.decode(codes), "detail": context.codec.pictures(pixels)}
+        features = {kind: context.features(images) for kind, images in base.items()}
+        read = {
+            (number, kind): context.read(number, images)
+            for number in context.numbers
+            for kind, images in base.items()
+        }
+        return cls(rows, codes, labels, base, features, read)
 
     def edited(
-        self, bench: Bench, step: np.ndarray, which: np.ndarray, kinds: tuple[str, ...] = KINDS
+        self, context: Context, codes: np.ndarray, which: np.ndarray, kinds: tuple[str, ...] = KINDS
     ) -> dict[str, Tensor]:
-        """The chosen faces, moved by step (F', D), by kind of edit."""
-        decoded = bench.decode(self.codes[which] + step)
-        now = self.unedited(bench, which)
-        return {
-            kind: decoded
-            if kind == "plain"
-            else keep_detail(now["detail"], now["plain"], decoded, bench.detail)
-            for kind in kinds
-        }
+        """Images of the chosen faces (F',) with edited codes (F', D), by kind."""
+        decoded = context.codec.decode(codes)
+        chosen = torch.from_numpy(which).to(decoded.device)
+        found = {}
+        for kind in kinds:
+            if kind == "plain":
+                found[kind] = decoded
+            else:
+                original = self.base["detail"][chosen]
+                before = self.base["plain"][chosen]
+                found[kind] = keep_detail(original, before, decoded, context.detail)
+        return found
 
 
 @dataclass(frozen=True)
 class Scales:
-    """The units in which distances are told, each the median distance between two different faces."""
+    """Units of distances, each the median distance between two different faces."""
 
-    judges: np.ndarray  # (J, A) of a judge's features, the axis of one attribute left out
-    features: float  # of EfficientNet-Lite0's
+    classifiers: np.ndarray  # (J, A) of a classifier's features, the axis of one attribute left out
+    features: float  # of the feature network's
 
-    def path_length(self, before: np.ndarray, after: np.ndarray) -> float:
-        """Perceptual path length (Karras et al. 2019, section 4.1): mean squared speed along paths of length one, features (n, 1280) EPSILON apart."""
-        return float(np.square(distances(after, before) / self.features / EPSILON).mean())
+    @classmethod
+    def of(cls, units: np.ndarray, features: np.ndarray) -> "Scales":
+        """units (J, A) from faces/scoring/identity.py, features (n, K) of different faces."""
+        return cls(units, float(np.median(distances(features, np.roll(features, 1, 0)))))

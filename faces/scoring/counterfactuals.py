@@ -1,7 +1,9 @@
-"""Scoring edits against the truth, where there is one: the same face drawn again with one attribute flipped.
+"""Edits against true counterfactuals: the same face drawn again with one attribute flipped, where the source
+can.
 
 data/crops/counterfactuals.npy   uint8 (M, H, W, 3)
-data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value (its new label, 1 or -1)
+data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value
+                                 (its new label, 1 or -1)
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,30 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor
 
+from faces.core.batches import batches
+from faces.core.console import Progress
+from faces.data.crops import Crops
 from faces.data.sharded_array import Parts, open_parts
+from faces.edits.detail import keep_detail
+from faces.metrics import edit_effects
+from faces.metrics.changes import TRUTH, Key
+from faces.scoring.context import Codec, Context
+from faces.scoring.editors import ScoredEditor
+
+NOTHING = "nothing"  # the original, left as it is
+REBUILT = "rebuilt"  # the truth through the model: no edit of this model can be nearer on average
+PICTURE = "picture"  # the kind of these two
+COLUMNS = (
+    "estimator",
+    "kind",
+    "attribute",
+    "pairs",
+    "region",
+    "error_reduction",
+    "psnr_inside",
+    "psnr_outside",
+)
+COSINES = ("estimator", "attribute", "pairs", "cosine", "halves", "ceiling")
 
 
 @dataclass(frozen=True)
@@ -30,26 +55,186 @@ class Counterfactuals:
         if not (folder / "counterfactuals.csv").is_file():
             return None
         table = pd.read_csv(folder / "counterfactuals.csv")
-        images = open_parts(folder / "counterfactuals.npy")
         rows = table["of"].map(pd.Series(names.index, index=names.to_numpy()))
         return cls(
-            images,
+            open_parts(folder / "counterfactuals.npy"),
             rows.to_numpy(np.int64),
             table["attribute"].to_numpy(str),
             table["value"].to_numpy(np.int64),
         )
 
+    def of(self, attribute: str, count: int | None = None) -> np.ndarray:
+        """Places of the attribute's pairs, the first `count` of them."""
+        return np.flatnonzero(self.attribute == attribute)[:count]
+
 
 def changed_region(original: Tensor, truth: Tensor, threshold: float) -> Tensor:
-    """Where the truth differs from the original: bool (B, 1, H, W), any channel by more than `threshold` of the range, grown by one pixel.
+    """Where the truth differs from the original by more than `threshold` of the range, grown by a pixel.
 
-    Images are float (B, 3, H, W) in [0, 1].
+    Images (B, 3, H, W) in [-1, 1] -> bool (B, 1, H, W); the channel that changes most decides.
     """
-    differs = ((original - truth).abs().amax(1, keepdim=True) > threshold).float()
+    differs = ((original - truth).abs().amax(1, keepdim=True) / 2 > threshold).float()
     return F.max_pool2d(differs, 3, 1, 1) > 0
 
 
-def squared_error(image: Tensor, truth: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of squared errors inside and outside `region` (B, 1, H, W), each (B,)."""
-    error = (image - truth).square().mean(1, keepdim=True)
-    return (error * region).sum((1, 2, 3)), (error * ~region).sum((1, 2, 3))
+def squared_error(image: Tensor, truth: Tensor, region: Tensor) -> tuple[float, float]:
+    """Sum of squared errors inside and outside `region` (B, 1, H, W), in squares of the range, over all
+    pictures.
+
+    Images (B, 3, H, W) in [-1, 1].
+    """
+    error = ((image - truth) / 2).square().mean(1, keepdim=True)
+    return (error * region).sum().item(), (error * ~region).sum().item()
+
+
+def pooled_psnr(error: float, pixels: float) -> float:
+    """PSNR in dB from the squared error summed over so many pixels; at most 100."""
+    return float(-10 * np.log10(max(error / max(pixels, 1), 1e-10)))
+
+
+def against_truth(
+    context: Context,
+    crops: Crops,
+    pairs: Counterfactuals,
+    codes: np.ndarray,
+    editors: dict[str, ScoredEditor],
+    reached: pd.DataFrame,
+) -> pd.DataFrame:
+    """counterfactuals.csv: every edit at its strength in `reached` (estimator, kind, attribute, strength), at
+    equal effect.
+
+    error_reduction: by how much the squared error inside the truly changed region falls below that of doing
+    nothing. Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
+    """
+    lines = []
+    labels = {name: labels_for(editor, crops) for name, editor in editors.items()}
+    names = list(dict.fromkeys(pairs.attribute))
+    bar = Progress("score counterfactuals", len(names), "attributes")
+    for done, attribute in enumerate(names, 1):
+        chosen = pairs.of(attribute, context.params.faces)
+        rows = pairs.rows[chosen]
+        original = context.codec.pictures(crops.images[rows])
+        truth = context.codec.pictures(pairs.images[chosen])
+        before = context.codec.decode(codes[rows])
+        region = changed_region(original, truth, context.params.region_threshold)
+        inside = region.sum().item()
+        outside = region.numel() - inside
+        nothing, _ = squared_error(original, truth, region)
+        pictures = {
+            (NOTHING, PICTURE): original,
+            (REBUILT, PICTURE): context.codec.decode(context.codec.encode(truth)),
+        }
+        for row in reached[reached["attribute"] == attribute].itertuples():
+            now = labels[row.estimator][rows]
+            edited = editors[row.estimator].edited(codes[rows], now, attribute, row.strength)
+            after = context.codec.decode(edited)
+            if row.kind == "detail":
+                after = keep_detail(original, before, after, context.detail)
+            pictures[row.estimator, row.kind] = after
+        for (estimator, kind), image in pictures.items():
+            error_inside, error_outside = squared_error(image, truth, region)
+            lines.append(
+                {
+                    "estimator": estimator,
+                    "kind": kind,
+                    "attribute": attribute,
+                    "pairs": len(chosen),
+                    "region": inside / region.numel(),
+                    "error_reduction": 1 - error_inside / max(nothing, 1e-12),
+                    "psnr_inside": pooled_psnr(error_inside, inside),
+                    "psnr_outside": pooled_psnr(error_outside, outside),
+                }
+            )
+        bar.update(done)
+    bar.close()
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def labels_for(editor: ScoredEditor, crops: Crops) -> np.ndarray:
+    """(N, A) the labels of all faces in the order of the editor's attributes."""
+    return crops.labels[:, [crops.attributes.index(name) for name in editor.attributes]]
+
+
+def true_changes(
+    context: Context, crops: Crops, pairs: Counterfactuals
+) -> dict[Key, tuple[np.ndarray, np.ndarray]]:
+    """What each classifier sees change in the true pictures, as rows of changes.npz
+    (faces/metrics/changes.py).
+    """
+    found = {}
+    for attribute in context.attributes:
+        chosen = pairs.of(attribute, context.params.faces)
+        if len(chosen) < context.params.min_faces:
+            continue
+        rows = pairs.rows[chosen]
+        pictures = [context.codec.pictures(crops.images[rows]), context.codec.pictures(pairs.images[chosen])]
+        for number in context.numbers:
+            before, after = (context.read(number, images)[0] for images in pictures)
+            change = edit_effects.changes(before, after, pairs.value[chosen], context.deviations[number])
+            found[number, TRUTH, TRUTH, attribute] = rows, change
+    return found
+
+
+def displacements(codec: Codec, pairs: Counterfactuals, codes: np.ndarray) -> np.ndarray:
+    """(M, D) from each face's code to that of its true counterfactual, counted towards having the
+    attribute.
+    """
+    found = np.empty((len(pairs.rows), codes.shape[1]), np.float32)
+    for where in batches(len(pairs.rows), 8 * codec.batch):
+        truth = codec.encode(codec.pictures(pairs.images[where]))
+        found[where] = (truth - codes[pairs.rows[where]]) * pairs.value[where, None]
+    return found
+
+
+def oracle_changes(context: Context, pairs: Counterfactuals, moved: np.ndarray) -> dict[str, np.ndarray]:
+    """By attribute the true displacements (P, D) that an oracle may learn from: of pairs on which it is not
+    scored.
+    """
+    found = {}
+    for attribute in context.attributes:
+        held_out = pairs.of(attribute)[context.params.faces :]
+        if len(held_out) >= context.params.min_faces:
+            found[attribute] = moved[held_out]
+    return found
+
+
+def truth_cosines(
+    pairs: Counterfactuals,
+    moved: np.ndarray,
+    codes: np.ndarray,
+    editors: dict[str, ScoredEditor],
+    crops: Crops,
+) -> pd.DataFrame:
+    """truth_cosine.csv: the cosine of each editor's mean displacement with the true one, by attribute.
+
+    No classifier and no strength has a say. `halves` is the cosine between the means of two halves of the
+    pairs; `ceiling`, the square root of their Spearman-Brown reliability, is what the true direction itself
+    would score.
+    """
+    lines = []
+    for name, editor in editors.items():
+        labels = labels_for(editor, crops)
+        for attribute in dict.fromkeys(pairs.attribute):
+            chosen = pairs.of(attribute)
+            if attribute not in editor.attributes or len(chosen) < 2:
+                continue
+            rows = pairs.rows[chosen]
+            ours = editor.displaced(codes[rows], labels[rows], attribute).mean(0)
+            halves = max(cosine(moved[chosen[::2]].mean(0), moved[chosen[1::2]].mean(0)), 0.0)
+            lines.append(
+                {
+                    "estimator": name,
+                    "attribute": attribute,
+                    "pairs": len(chosen),
+                    "cosine": cosine(ours, moved[chosen].mean(0)),
+                    "halves": halves,
+                    "ceiling": (2 * halves / (1 + halves)) ** 0.5,
+                }
+            )
+    return pd.DataFrame(lines, columns=COSINES)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two vectors (D,); 0 where one has no length."""
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / length if length else 0.0

@@ -1,6 +1,8 @@
-"""The features that published FID and KID are computed from: Inception-v3 as torch-fidelity ships it, with the weights of 2015-12-05.
+"""The features that published FID and KID are computed from: Inception-v3 as torch-fidelity ships it, with
+the weights of 2015-12-05.
 
-Optional twice over: the package torch-fidelity is imported only when asked for, and its weights are a file that the user fetches and names by path.
+Optional twice over: the package torch-fidelity is imported only when asked for, and its weights are a file
+that the user fetches and names by path.
 """
 
 import hashlib
@@ -23,7 +25,9 @@ class InceptionError(ValueError):
 
 
 def load(path: Path, device: torch.device) -> nn.Module:
-    """The network with the weights in `path`. Raises InceptionError where the package or the file is missing, or the file is another."""
+    """The network with the weights in `path`. Raises InceptionError where the package or the file is missing,
+    or the file is another.
+    """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415 - optional
     except ImportError:
@@ -56,7 +60,9 @@ def load(path: Path, device: torch.device) -> nn.Module:
 
 @torch.no_grad()
 def features(network: nn.Module, images: Tensor, *, batch: int) -> np.ndarray:
-    """images (n, 3, H, W) in [-1, 1] -> pooled features (n, 2048), rounded to whole pixel values first, as the published figures are."""
+    """images (n, 3, H, W) in [-1, 1] -> pooled features (n, 2048), rounded to whole pixel values first, as
+    the published figures are.
+    """
     found = []
     for where in batches(len(images), batch):
         pixels = torch.from_numpy(to_uint8(images[where])).permute(0, 3, 1, 2).to(images.device)

@@ -1,6 +1,9 @@
-"""New faces, prior by prior: how far sets of them are from real ones, and how evenly the way from one face to another runs."""
+"""New faces, prior by prior: distance to real faces, coverage, sharpness, and how even the way between faces
+is.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,31 +15,47 @@ from torch import Tensor
 from faces.core.console import Progress
 from faces.latents import mixture
 from faces.latents.diffusion import Diffusion
-from faces.metrics.frechet import frechet, grams, kernel, polynomial, with_interval
-from faces.scoring.context import EPSILON, Bench, Scales, Score
-from faces.viz.images import sheet
+from faces.latents.pca import gaussian_of_codes
+from faces.metrics import coverage
+from faces.metrics.edit_effects import distances
+from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
+from faces.metrics.sharpness import sharpness
+from faces.models import Model
+from faces.nn.device import to_uint8
+from faces.scoring.context import Codec, Score
 
 SHOWN = 12  # faces of each set that are kept for pictures
+EPSILON = 1e-2  # of a path: how far apart two pictures are from which its speed is taken
 
 Features = Callable[[Tensor], np.ndarray]
-Draw = Callable[[int, np.random.Generator], np.ndarray]  # how many codes, and by which chance
+Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -> codes (count, D)
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Images (n, 3, H, W), and the codes (n, D) that they were decoded from, None for real faces and
+    reconstructions.
+    """
+
+    images: Tensor
+    codes: np.ndarray | None = None
 
 
 def drawers(
-    model: Any, codes: np.ndarray, held: np.ndarray, params: Score, seed: int, device: torch.device
+    model: Model, codes: np.ndarray, held: np.ndarray, params: Score, seed: int, device: torch.device
 ) -> dict[str, Draw]:
-    """What draws codes (count, D) from each prior; where a prior is fitted, to train codes (N, D), that is done when it is called.
+    """Samplers by prior name; each that is fitted to train codes (N, D) is so on its first call.
 
-    The `held` codes (M, D), of other faces, keep the diffusion model from learning the train codes by heart.
+    The `held` codes (M, D), of other faces, stop the diffusion model's training in time.
     """
-    axes = mixture.Axes.of(codes, params.axes, seed)
+    axes = gaussian_of_codes(codes, params.axes, seed)
     fitted_mixture = partial(mixture.mixture, axes, codes, params.components, params.ridge, seed)
     found: dict[str, Draw] = {
         "standard": lambda count, rng: (
             model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy()
         ),
-        "gaussian": lambda count, rng: mixture.gaussian(axes, count, 1.0, rng),
-        "tempered": lambda count, rng: mixture.gaussian(axes, count, params.temperature, rng),
+        "gaussian": lambda count, rng: axes.draw(count, rng, 1.0),
+        "tempered": lambda count, rng: axes.draw(count, rng, params.temperature),
         "mixture": lambda count, rng: mixture.sample_mixture(axes, fitted_mixture(), count, rng),
     }
     if params.diffusion:
@@ -45,83 +64,125 @@ def drawers(
     return found
 
 
+def fitted_rows(train: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of the train faces that priors are fitted to."""
+    return np.sort(rng.permutation(train)[:count])
+
+
 def sets(
-    bench: Bench,
+    codec: Codec,
+    params: Score,
     images: np.ndarray,
     codes: np.ndarray,
     splits: dict[str, np.ndarray],
     rows: np.ndarray,
     seed: int,
-) -> dict[str, Tensor]:
-    """As many faces of each kind as there are `rows` of the test split: real ones of the train split, those rows rebuilt, and samples of each prior.
+) -> dict[str, FaceSet]:
+    """As many faces of each kind as there are `rows` of the test split: train faces, those rows rebuilt, and
+    samples.
 
-    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and of the valid split.
+    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and valid
+    split.
     """
-    params, count, rng, train = bench.params, len(rows), np.random.default_rng(seed), splits["train"]
-    fitted_to = codes[np.sort(rng.permutation(train)[: params.fit])]
+    count = len(rows)
+    rng = np.random.default_rng(seed)
+    fitted_to = codes[fitted_rows(splits["train"], params.fit, rng)]
     held = codes[splits["valid"][: params.fit // 10]] if params.diffusion else codes[:0]
     faces = {
-        "train_faces": bench.pictures(images[np.sort(rng.permutation(train)[:count])]),
-        "reconstruction": bench.decode(codes[rows]),
+        "train_faces": FaceSet(codec.pictures(images[np.sort(rng.permutation(splits["train"])[:count])])),
+        "reconstruction": FaceSet(codec.decode(codes[rows])),
     }
-    draws = drawers(bench.model, fitted_to, held, params, seed, bench.device)
-    return faces | {name: bench.decode(draw(count, rng)) for name, draw in draws.items()}
+    for name, draw in drawers(codec.model, fitted_to, held, params, seed, codec.device).items():
+        drawn = draw(count, rng)
+        faces[name] = FaceSet(codec.decode(drawn), drawn)
+    return faces
 
 
 def score_sets(
-    bench: Bench, faces: dict[str, Tensor], real: Tensor, networks: dict[str, Features]
+    faces: dict[str, FaceSet],
+    real: Tensor,
+    codes: np.ndarray,
+    train: np.ndarray,
+    networks: dict[str, Features],
+    params: Score,
 ) -> list[dict[str, Any]]:
-    """Rows of priors.csv: Frechet and kernel distance of each set to `real` faces, by each network's features, with 95% intervals."""
-    wanted, rows = {name: features(real) for name, features in networks.items()}, []
+    """Rows of priors.csv: each set against `real` test faces, with 95% intervals where they are cheap.
+
+    Distances and coverage are told by each network's features. Codes of samples are held against the train
+    codes (N, D), beside the real faces' codes (n, D).
+    """
+    wanted = {name: features(real) for name, features in networks.items()}
+    reference = to_uint8(real)
+    rows = []
     bar = Progress("score priors", len(faces), "sets")
-    for name, images in faces.items():
-        row: dict[str, Any] = {"set": name, "faces": len(images)}
+    for name, drawn in faces.items():
+        row: dict[str, Any] = {"set": name, "faces": len(drawn.images)}
         for network, features in networks.items():
-            found = features(images)
-            for formula, products in ((frechet, grams), (kernel, polynomial)):
-                figures = with_interval(formula, products(found, wanted[network]), bench.params.groups)
-                key = f"{formula.__name__}_{network}"
-                row |= dict(zip((key, f"{key}_low", f"{key}_high"), figures, strict=True))
+            found = features(drawn.images)
+            row |= distances_of(found, wanted[network], network, params.groups)
+            support = coverage.support(found, wanted[network], params.neighbours)
+            row |= {f"{key}_{network}": value for key, value in support.items()}
+        row["sharpness"] = sharpness(to_uint8(drawn.images), reference)
+        if drawn.codes is not None:
+            row["variance"] = coverage.variance_ratio(drawn.codes, train)
+            row |= coverage.nearness(drawn.codes, codes, train)
         rows.append(row)
         bar.update(len(rows))
     bar.close()
     return rows
 
 
-def score_interpolation(bench: Bench, codes: np.ndarray, scales: Scales) -> dict[str, Any]:
-    """Row of priors.csv: path length of the straight lines from each of codes (n, D) to the one before it."""
-    ends, places = (codes, np.roll(codes, 1, 0)), np.linspace(0, 1, len(codes) + 2)[1:-1, None]
-    moves = [
-        bench.features(bench.decode(ends[0] + (places + move) * (ends[1] - ends[0])))
+def distances_of(found: np.ndarray, wanted: np.ndarray, network: str, groups: int) -> dict[str, float]:
+    """KID, FD extrapolated to sets without end, both with intervals, and the plain FD, of features (n, K) and
+    (m, K).
+    """
+    products = grams(found, wanted)
+    row = {f"frechet_{network}": frechet(*products)}
+    for name, distance, values in (
+        ("kernel", kernel, polynomial(found, wanted)),
+        ("frechet_inf", frechet_infinity, products),
+    ):
+        keys = (f"{name}_{network}{end}" for end in ("", "_low", "_high"))
+        row |= dict(zip(keys, with_interval(distance, values, groups), strict=True))
+    return row
+
+
+def score_interpolation(codec: Codec, features: Features, codes: np.ndarray, scale: float) -> dict[str, Any]:
+    """Row of priors.csv: perceptual path length of the straight lines from each of codes (n, D) to the one
+    before it.
+
+    Karras et al. 2019, section 4.1: the mean squared speed along paths of length one, from features EPSILON
+    apart, in units of `scale`.
+    """
+    starts = codes
+    ends = np.roll(codes, 1, 0)
+    places = np.linspace(0, 1, len(codes) + 2)[1:-1, None]
+    before, after = (
+        features(codec.decode(starts + (places + move) * (ends - starts)))
         for move in (-EPSILON / 2, EPSILON / 2)
-    ]
-    return {"set": "interpolation", "faces": len(codes), "path_length": scales.path_length(*moves)}
+    )
+    speed = distances(after, before) / scale / EPSILON
+    return {"set": "interpolation", "faces": len(codes), "path_length": float(np.square(speed).mean())}
 
 
 def score_priors(
-    bench: Bench,
-    faces: dict[str, Tensor],
+    codec: Codec,
+    params: Score,
+    faces: dict[str, FaceSet],
     real: Tensor,
     codes: np.ndarray,
+    train: np.ndarray,
     networks: dict[str, Features],
-    scales: Scales,
+    scale: float,
 ) -> pd.DataFrame:
-    """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n, D)."""
-    return pd.DataFrame(
-        [*score_sets(bench, faces, real, networks), score_interpolation(bench, codes, scales)]
-    )
+    """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n,
+    D).
+    """
+    rows = score_sets(faces, real, codes, train, networks, params)
+    first = next(iter(networks.values()))
+    return pd.DataFrame([*rows, score_interpolation(codec, first, codes, scale)])
 
 
-def portraits(faces: dict[str, Tensor]) -> dict[str, np.ndarray]:
+def portraits(faces: dict[str, FaceSet]) -> dict[str, np.ndarray]:
     """The first SHOWN faces of each set, uint8 (n, H, W, 3)."""
-    return {
-        name: images[:SHOWN].permute(0, 2, 3, 1).add(1).mul(127.5).round().clamp(0, 255).byte().cpu().numpy()
-        for name, images in faces.items()
-    }
-
-
-def gallery(portraits: dict[str, np.ndarray], side: int) -> np.ndarray:
-    """A row of them for each set: uint8 (H, W, 3)."""
-    return sheet(
-        np.stack(list(portraits.values())), side, rows=[name.replace("_", " ") for name in portraits]
-    )
+    return {name: to_uint8(drawn.images[:SHOWN]) for name, drawn in faces.items()}

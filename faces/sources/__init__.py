@@ -1,11 +1,14 @@
-"""Where faces come from. The directory is the registry: `data.source: celeba` names faces/sources/celeba.py and the group `sources.celeba`.
+"""Where faces come from. The directory is the registry: `data.source: celeba` names faces/sources/celeba.py
+and the group `sources.celeba`.
 
 Each file exports
 
     Config                                          the group of params, frozen
     paths(config) -> tuple[Path, ...]               what it reads outside of the project, whether there or not
-    attributes(config) -> tuple[str, ...]           the label columns it will offer; cheap, touches no network; raises SourceError
-    fetch(config, seed, folder, report)             fills `folder` as faces/data/annotations.py describes; `report(done, total, unit)` shows progress
+    attributes(config) -> tuple[str, ...]           the label columns it will offer; cheap, touches no
+                                                    network; raises SourceError
+    fetch(config, seed, folder, report)             fills `folder` as faces/data/annotations.py describes;
+                                                    `report(done, total, unit)` shows progress
 """
 
 import importlib

@@ -1,18 +1,22 @@
 """Drawn faces, made on the spot: no network, every label true by construction, and known counterfactuals.
 
-Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus the planted `correlations` with
-attributes before it, times `correlation_strength`. The intercept is solved for so that the expected rate is the configured one, whatever
-the strength; at strength 0 attributes are independent, but for what excludes or needs each other (NEEDS: a bald head has no long hair, hair
-has one colour, bangs hide the brows).
+Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus
+the planted `correlations` with attributes before it, times `correlation_strength`. The intercept is solved
+for so that the expected rate is the configured one, whatever the strength; at strength 0 attributes are
+independent, but for what excludes or needs each other (NEEDS: a bald head has no long hair, hair has one
+colour, bangs hide the brows).
 
-`Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe the face that was drawn: the
-colour of short hair under a hat is true though unseen.
+`Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe
+the face that was drawn: the colour of short hair under a hat is true though unseen.
 
 Beside the raw layout this source leaves, where the test split has faces and `counterfactuals` is not 0,
 
-    counterfactuals.zip   JPEG members: faces of the test split drawn again with one attribute flipped, all else equal to the pixel
-    counterfactuals.csv   name (member), of (name in labels.csv), attribute, value (its new label, 1 or -1), also (the one label that had
-                          to change with it, empty for most: a hair colour takes the place of another, a bald head has none)
+    counterfactuals.zip   JPEG members: faces of the test split drawn again with one attribute flipped, all
+                          else equal to the pixel
+    counterfactuals.csv   name (member), of (name in labels.csv), attribute, value (its new label, 1 or -1),
+                          also (the one label that had
+                          to change with it, empty for most: a hair colour takes the place of another, a bald
+                          head has none)
 """
 
 import multiprocessing
@@ -98,7 +102,9 @@ Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/
 
 
 class Rates(Group):
-    """The share of all faces for which each attribute is true. Brown_Hair has none: it is what the other colours and Bald leave."""
+    """The share of all faces for which each attribute is true. Brown_Hair has none: it is what the other
+    colours and Bald leave.
+    """
 
     Male: Rate
     Pale_Skin: Rate
@@ -169,7 +175,8 @@ def attributes(config: Config) -> tuple[str, ...]:
 
 
 def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, str], None]) -> None:
-    """Draw everything into `folder`: the same bytes for the same config and seed, however many processes draw.
+    """Draw everything into `folder`: the same bytes for the same config and seed, however many processes
+    draw.
 
     FACES_WORKERS in the environment sets the number of processes; without it, one for each CPU.
     """
@@ -184,7 +191,9 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
     tested = np.flatnonzero(table["split"] == "test")
-    flips, flipped, pairs = [], [], Counter()
+    flips = []
+    flipped = []
+    pairs = Counter()
     for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
         for name in ATTRIBUTES:
             if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
@@ -210,8 +219,8 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
 def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1): all that decides a face.
 
-    The first 20,000 faces do not depend on `count`. Raises ParamsError where a rate cannot be reached because too few faces have what the
-    attribute needs.
+    The first 20,000 faces do not depend on `count`. Raises ParamsError where a rate cannot be reached because
+    too few faces have what the attribute needs.
     """
     size = max(config.count, POPULATION)
     draws = np.random.default_rng(seed).random((size, len(ATTRIBUTES) + len(CHANCES)))
@@ -227,7 +236,8 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         for correlation in config.correlations:
             if correlation.then == name:
                 shifts += config.correlation_strength * correlation.log_odds * labels[correlation.given]
-        rate, ceiling = getattr(config.rates, name), possible.mean()
+        rate = getattr(config.rates, name)
+        ceiling = possible.mean()
         if rate >= ceiling:
             needs = ", ".join(f"{'' if value else 'no '}{need}" for need, value in NEEDS[name].items())
             raise ParamsError(
@@ -242,10 +252,9 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def intercept(shifts: np.ndarray, rate: float) -> float:
     """The b for which sigmoid(b + shifts) has the mean `rate`, by bisection; shifts (n,), rate in (0, 1)."""
     centre = np.log(rate / (1 - rate))
-    low, high = (
-        centre - shifts.max(),
-        centre - shifts.min(),
-    )  # at these the mean is at most, and at least, `rate`
+    # at these the mean is at most, and at least, `rate`
+    low = centre - shifts.max()
+    high = centre - shifts.min()
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _sigmoid(middle + shifts).mean() < rate else (low, middle)
@@ -253,11 +262,13 @@ def intercept(shifts: np.ndarray, rate: float) -> float:
 
 
 def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | None:
-    """The labels of the same face with `name` flipped, and the one other label that had to change with it, or "".
+    """The labels of the same face with `name` flipped, and the one other label that had to change with it, or
+    "".
 
-    Hair has exactly one colour: the old one gives way to a new one, brown takes the place of one that is taken away, and baldness takes the
-    colour with it. None where there is no such face (NEEDS, or a hidden attribute), or where it would show elsewhere or not at all: hair
-    colour under a hat, baldness above a beard, which has the colour of the hair.
+    Hair has exactly one colour: the old one gives way to a new one, brown takes the place of one that is
+    taken away, and baldness takes the colour with it. None where there is no such face (NEEDS, or a hidden
+    attribute), or where it would show elsewhere or not at all: hair colour under a hat, baldness above a
+    beard, which has the colour of the hair.
     """
     bearded = labels["Mustache"] or not labels["No_Beard"]
     if name in HIDDEN or (name == "Bald" and bearded) or (name in COLOURS and labels["Wearing_Hat"]):
@@ -305,7 +316,9 @@ def _jpegs(faces: Iterable[Face], nuisance: Nuisance, quality: int) -> list[byte
 
 
 def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) -> Iterator[bytes]:
-    """The results of `work` in the order of `faces`, from several processes where there are several, with a few batches under way at a time."""
+    """The results of `work` in the order of `faces`, from several processes where there are several, with a
+    few batches under way at a time.
+    """
     batches = iter(lambda: list(islice(faces, 16)), [])
     workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
     if workers == 1:

@@ -1,9 +1,11 @@
 """CelebA: 202,599 aligned photographs of 10,177 people, forty attributes each.
 
-Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015. Routes, in order: `path`, then `mirrors` as listed.
+Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015. Routes, in order: `path`, then `mirrors`
+as listed.
 
-A `path` that exists is used or refused, never replaced by a mirror: the set that was asked for must not silently become another one. One
-that does not exist here (a params file carried to another machine) leaves the word to the mirrors.
+A `path` that exists is used or refused, never replaced by a mirror: the set that was asked for must not
+silently become another one. One that does not exist here (a params file carried to another machine) leaves
+the word to the mirrors.
 """
 
 from pathlib import Path
@@ -55,7 +57,9 @@ def paths(config: Config) -> tuple[Path, ...]:
 
 
 def attributes(config: Config) -> tuple[str, ...]:
-    """Those of the table at `path`, or the forty official ones. Raises SourceError where `path` is there but is no such set."""
+    """Those of the table at `path`, or the forty official ones. Raises SourceError where `path` is there but
+    is no such set.
+    """
     path = Path(config.path).expanduser()
     if not config.path or not path.exists():
         return OFFICIAL
@@ -67,7 +71,9 @@ def attributes(config: Config) -> tuple[str, ...]:
 
 
 def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used. Raises SourceError."""
+    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used. Raises
+    SourceError.
+    """
     tried = []
     if config.path:
         path = Path(config.path).expanduser()
@@ -95,7 +101,8 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
-    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set may be itself.
+    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set may be
+    itself.
 
     Raises RawError with the first difference.
     """

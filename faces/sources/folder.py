@@ -1,15 +1,21 @@
-"""Any pictures with a table of labels: a folder, or an archive of one, that holds pictures (nested folders allowed) and labels.csv.
+"""Any pictures with a table of labels: a folder, or an archive of one, that holds pictures (nested folders
+allowed) and labels.csv.
 
 labels.csv has one row per picture. Commas, semicolons or tabs separate its columns (faces/ingest/tables.py):
 
-    name       the picture's path from labels.csv; also called image_id, filename, file_name, image, file or path
-    split      train, valid or test (or 0, 1, 2). Where column or value is missing, a hash of the name decides: it never moves when
+    name       the picture's path from labels.csv; also called image_id, filename, file_name, image, file or
+               path
+    split      train, valid or test (or 0, 1, 2). Where column or value is missing, a hash of the name
+               decides: it never moves when
                pictures are added
     identity   a whole number per person, -1 or blank where unknown; the column may be missing
-    lefteye_x, lefteye_y, ...   landmarks in pixels (faces/data/annotations.py), blank where unknown; the columns may be missing
-    any other  an attribute: 1, yes or true; -1, no or false; blank or NaN = unknown. 0 = no, unless the column also holds -1: then unknown
+    lefteye_x, lefteye_y, ...   landmarks in pixels (faces/data/annotations.py), blank where unknown; the
+                                columns may be missing
+    any other  an attribute: 1, yes or true; -1, no or false; blank or NaN = unknown. 0 = no, unless the
+               column also holds -1: then unknown
 
-A row without its picture is kept, for cropping to report; pictures without a row are left out and counted in source.json.
+A row without its picture is kept, for cropping to report; pictures without a row are left out and counted in
+source.json.
 """
 
 from dataclasses import dataclass
@@ -102,7 +108,9 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
 
 
 def find_sheet(files: Files) -> Sheet:
-    """The labels.csv nearest to the top. Raises RawError where it is missing or not the only one, or lacks a name or any attribute."""
+    """The labels.csv nearest to the top. Raises RawError where it is missing or not the only one, or lacks a
+    name or any attribute.
+    """
     found = sorted(
         (name for name in files.names if PurePosixPath(name).name.casefold() in TABLES),
         key=lambda name: (name.count("/"), TABLES.index(PurePosixPath(name).name.casefold()), name),
@@ -164,7 +172,9 @@ def _safe(table: tables.Table) -> tables.Table:
 
 
 def _resolved(table: tables.Table, lookup: Lookup) -> tables.Table:
-    """`table` with the names that the pictures have here; a row without its picture keeps its own. Raises RawError."""
+    """`table` with the names that the pictures have here; a row without its picture keeps its own. Raises
+    RawError.
+    """
     place = table.header.index("name")
     names = {}
     other = 0

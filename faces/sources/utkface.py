@@ -1,15 +1,17 @@
-"""UTKFace: 23,708 faces from 0 to 116 years, age, sex and race in the file name: `[age]_[gender]_[race]_[date].jpg.chip.jpg`.
+"""UTKFace: 23,708 faces from 0 to 116 years, age, sex and race in the file name:
+`[age]_[gender]_[race]_[date].jpg.chip.jpg`.
 
-Zhang, Song, Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", CVPR 2017. gender 0 male, 1 female; race 0 White,
-1 Black, 2 Asian, 3 Indian, 4 other. `path` is a folder (nested ones allowed), a zip or a tar, of the aligned and cropped edition (200x200,
-`.jpg.chip.jpg`) or of copies that dropped `.chip`. Where a picture is there in both forms, or in several folders, the chip counts, or else
-the first.
+Zhang, Song, Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", CVPR 2017. gender 0
+male, 1 female; race 0 White, 1 Black, 2 Asian, 3 Indian, 4 other. `path` is a folder (nested ones allowed), a
+zip or a tar, of the aligned and cropped edition (200x200, `.jpg.chip.jpg`) or of copies that dropped `.chip`.
+Where a picture is there in both forms, or in several folders, the chip counts, or else the first.
 
-The chips are framed otherwise than CelebA's pictures (200x200, the whole head): `crop.box: square` takes them whole. Models and figures
-from one frame do not carry over to the other.
+The chips are framed otherwise than CelebA's pictures (200x200, the whole head): `crop.box: square` takes them
+whole. Models and figures from one frame do not carry over to the other.
 
-Attributes: Male; Young (age <= young_until) and Old (age >= old_from), so that the years between are neither; one per race. Some names are
-malformed: those with known repairs are repaired, the others are left out and listed in source.json.
+Attributes: Male; Young (age <= young_until) and Old (age >= old_from), so that the years between are neither;
+one per race. Some names are malformed: those with known repairs are repaired, the others are left out and
+listed in source.json.
 """
 
 import re
@@ -36,7 +38,9 @@ RACES = ("White", "Black", "Asian", "Indian", "Other_Race")
 ATTRIBUTES = ("Male", "Young", "Old", *RACES)
 
 PATTERN = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip\.jpg)?", re.IGNORECASE)
-REPAIRS = {  # a field is missing: the age, the gender (None where published repairs disagree) and the race that belong there
+# a field is missing: the age, the gender (None where published repairs disagree) and the race that belong
+# there
+REPAIRS = {
     "39_1_20170116174525125": (39, None, 1),
     "61_1_20170109150557335": (61, 1, 3),
     "61_1_20170109142408075": (61, 1, 1),
@@ -102,7 +106,9 @@ def parse(name: str) -> tuple[int, int | None, int] | None:
 
 
 def read_names(files: Files, config: Config) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """The label table, the member behind each row, and the names that say nothing. Raises RawError where no name does."""
+    """The label table, the member behind each row, and the names that say nothing. Raises RawError where no
+    name does.
+    """
     chosen: dict[str, str] = {}
     left_out = []
     for member in filter(is_picture, files.names):

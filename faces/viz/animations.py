@@ -16,7 +16,9 @@ from faces.viz.selection import Absent, conditions
 
 
 class Film(NamedTuple):
-    """An animation: which of the frames (F, h, w, 3) are shown one after the other, and for how many milliseconds each."""
+    """An animation: which of the frames (F, h, w, 3) are shown one after the other, and for how many
+    milliseconds each.
+    """
 
     frames: np.ndarray
     order: np.ndarray
@@ -36,15 +38,16 @@ def every(studio: Studio, show: Render, snapshots: np.ndarray) -> Iterator[tuple
 
 def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     """One face with an attribute added or removed, there and back."""
-    key, known = f"render.edits.{edit.name}", studio.crops.attributes
+    key = f"render.edits.{edit.name}"
+    known = studio.crops.attributes
     (attribute,) = conditions(key, (edit.attribute,), known)
-    if attribute not in studio.directions.attributes:
-        raise Absent(f"{attribute} has no direction: too few faces on one side")
+    if attribute not in studio.editor.attributes:
+        raise Absent(f"{attribute} cannot be edited: too few faces on one side")
     row = studio.cast(edit.name, conditions(key, edit.where, known), 1)
     start, end = edit.path
     strengths = start + (end - start) * eased(show.animation.frames)
-    model, detail = studio.edit(row, strengths[:, None] * studio.lines(attribute, row)[:, None])
-    captions = [f"{words(attribute)} {strength:+.1f} sigma" for strength in strengths]
+    model, detail = studio.pictures(row, studio.switched(attribute, row, strengths))
+    captions = [f"{words(attribute)} {strength:+.1f}" for strength in strengths]
     return _returning(
         show.animation,
         images.film({"model": model[0], "detail kept": detail[0]}, show.animation.tile, captions),
@@ -74,7 +77,9 @@ def morph_film(studio: Studio, show: Render, name: str) -> Film:
 
 
 def training_film(show: Render, snapshots: np.ndarray) -> Film:
-    """The same faces, reconstructed as training advanced; `snapshots` (T, K, H, W, 3) begin with the originals."""
+    """The same faces, reconstructed as training advanced; `snapshots` (T, K, H, W, 3) begin with the
+    originals.
+    """
     originals, *reports = snapshots[:, : 2 * show.faces]
     frames = [
         sheet(

@@ -1,4 +1,6 @@
-"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a PNG."""
+"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a
+PNG.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +44,9 @@ def history(table: pd.DataFrame, path: Path) -> None:
 
 
 def auroc(table: pd.DataFrame, path: Path) -> None:
-    """Held-out AUROC of every attribute with its interval, best first. `table` holds rows of vectors.csv of one estimator."""
+    """Held-out AUROC of every attribute with its interval, best first. `table` holds rows of vectors.csv of
+    one estimator.
+    """
     table = table.sort_values("auroc")
     figure, axes = plt.subplots(figsize=(6, 0.26 * len(table) + 1))
     places = range(len(table))
@@ -62,38 +66,39 @@ def auroc(table: pd.DataFrame, path: Path) -> None:
     save(figure, path)
 
 
-def counterfactuals(table: pd.DataFrame, path: Path) -> None:
-    """PSNR inside the truly changed region for each kind of edit. `table` is counterfactuals.csv."""
-    table = table.sort_values("error_reduction_edit")
-    figure, axes = plt.subplots(figsize=(7, 0.36 * len(table) + 1.2))
-    kinds = {"nothing": "#999999", "edit": COLOURS[0], "detail": COLOURS[2], "rebuilt": COLOURS[1]}
-    names = {
-        "nothing": "doing nothing",
-        "edit": "edited",
-        "detail": "edited, details kept",
-        "rebuilt": "the truth through the model",
+def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
+    """PSNR inside the truly changed region, by attribute: of doing nothing, of the primary's edits, of the
+    truth rebuilt.
+
+    `table` is counterfactuals.csv. Edits that do not reach the level of flips are absent.
+    """
+    kinds = {
+        "doing nothing": ("nothing", "picture", "#999999"),
+        "edited": (primary, "plain", COLOURS[0]),
+        "edited, details kept": (primary, "detail", COLOURS[2]),
+        "the truth through the model": ("rebuilt", "picture", COLOURS[1]),
     }
-    for kind, colour in kinds.items():
-        axes.plot(
-            table[f"psnr_inside_{kind}"],
-            range(len(table)),
-            "o",
-            color=colour,
-            label=names[kind],
-            markersize=5,
-        )
-    axes.set_yticks(range(len(table)), table["attribute"])
+    attributes = list(dict.fromkeys(table["attribute"]))
+    figure, axes = plt.subplots(figsize=(7, 0.36 * len(attributes) + 1.2))
+    for label, (estimator, kind, colour) in kinds.items():
+        rows = table[(table["estimator"] == estimator) & (table["kind"] == kind)].set_index("attribute")
+        values = rows["psnr_inside"].reindex(attributes)
+        axes.plot(values, range(len(attributes)), "o", color=colour, label=label, markersize=5)
+    axes.set_yticks(range(len(attributes)), attributes)
     axes.set(xlabel="PSNR against the true counterfactual, inside the changed region, dB")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
 
 def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Path) -> None:
-    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where unknown."""
+    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where
+    unknown.
+    """
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
-    places, thick = np.arange(len(attributes)), 0.8 / len(shares)
+    places = np.arange(len(attributes))
+    thick = 0.8 / len(shares)
     for number, (split, values) in enumerate(shares.items()):
         axes.barh(
             places + (number - (len(shares) - 1) / 2) * thick,
@@ -113,7 +118,9 @@ def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Pat
 
 
 def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> None:
-    """Heat map of the attributes' correlations (A, A), in -1 to 1, written into the cells; NaN is left blank."""
+    """Heat map of the attributes' correlations (A, A), in -1 to 1, written into the cells; NaN is
+    left blank.
+    """
     side = 0.4 * len(attributes) + 2
     figure, axes = plt.subplots(figsize=(side + 1, side))
     image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
@@ -137,41 +144,47 @@ def correlation(values: np.ndarray, attributes: Sequence[str], path: Path) -> No
 
 
 def leakage(matrix: pd.DataFrame, path: Path) -> None:
-    """Heat map of one estimator: row, the attribute that was edited; column, the change of each attribute in spreads, where the edits have done the same."""
+    """Heat map of one editor: row, the edited attribute; column, the change of each attribute, at equal
+    effect.
+    """
     side = 0.3 * len(matrix.columns) + 2
     figure, axes = plt.subplots(figsize=(side + 0.8, 0.3 * len(matrix) + 1.6))
     image = axes.imshow(matrix.to_numpy(), cmap="RdBu_r", vmin=-2, vmax=2, aspect="auto")
     axes.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=90)
     axes.set_yticks(range(len(matrix)), matrix.index)
     axes.set(xlabel="changed", ylabel="edited")
-    figure.colorbar(image, ax=axes, label="change of the judge's evidence, standard deviations", shrink=0.8)
+    figure.colorbar(
+        image, ax=axes, label="change of the classifier's evidence, standard deviations", shrink=0.8
+    )
     save(figure, path)
 
 
-def trade(curves: pd.DataFrame, cost: str, label: str, path: Path) -> None:
-    """What an edit costs as it works: share of faces that have flipped against `cost`, both averaged over the attributes, a line for each estimator.
+def trade(table: pd.DataFrame, cost: str, label: str, path: Path) -> None:
+    """Cost of edits over the share of faces that flip, a line for each editor; the kinds of edit side by
+    side.
 
-    `curves` holds rows of curves.csv of one judge; the two kinds of edit stand side by side.
+    `table` has columns estimator, kind, flips, and `cost` (faces/evaluation/summary.trade).
     """
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
+    colours = {name: f"C{place}" for place, name in enumerate(dict.fromkeys(table["estimator"]))}
     for axes, (kind, title) in zip(panels, (("plain", "decoded"), ("detail", "details kept")), strict=True):
-        for place, (estimator, lines) in enumerate(
-            curves[curves["kind"] == kind].groupby("estimator", sort=False)
-        ):
-            means = lines.groupby("strength")[["flips", cost]].mean()
+        for editor, rows in table[table["kind"] == kind].groupby("estimator", sort=False):
             axes.plot(
-                means["flips"], means[cost], marker="o", markersize=4, color=f"C{place}", label=estimator
+                rows["flips"], rows[cost], marker="o", markersize=4, color=colours[editor], label=editor
             )
         axes.set(xlabel="share of faces that flip", title=title, xlim=(0, 1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(label)
-    panels[0].legend(fontsize=8)
+    if colours:
+        panels[0].legend(fontsize=8)
     save(figure, path)
 
 
 def distances(table: pd.DataFrame, distance: str, path: Path) -> None:
-    """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets that have none."""
+    """Distance of each set of faces to real ones with its interval. `table` is priors.csv without the sets
+    that have none.
+    """
     figure, axes = plt.subplots(figsize=(6, 0.4 * len(table) + 1))
     places = range(len(table))
     axes.hlines(

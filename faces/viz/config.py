@@ -62,10 +62,10 @@ class Render(Group):
     faces: Annotated[int, Field(ge=2)]
     attributes: tuple[str, ...]
     strengths: tuple[float, ...]
+    sigmas: tuple[float, ...]
     stepping: Literal["relative", "absolute"]
     components: Annotated[int, Field(ge=0)]
     native: float
-    calibrated: float
     gain: float
     samples: Samples
     way: Literal["line", "arc"]

@@ -14,13 +14,16 @@ ANYBODY = (Pair(name="from_face_to_face", first=(), second=()),)
 
 
 def by_auroc(table: pd.DataFrame, estimator: str) -> tuple[str, ...]:
-    """Attributes of vectors.csv by the held-out AUROC of their directions, the best first; without a figure last."""
+    """Attributes of vectors.csv by the held-out AUROC of their directions, the best first; without a figure
+    last.
+    """
     own = table[table["estimator"] == estimator]
     return tuple(own.sort_values("auroc", ascending=False, kind="stable")["attribute"])
 
 
 def fitted(show: Render, known: Sequence[str], best: Sequence[str]) -> tuple[Render, tuple[str, ...]]:
-    """`show` with each list that names none of the attributes `known` replaced by one of the `best`, and the keys of these lists.
+    """`show` with each list that names none of the attributes `known` replaced by one of the `best`, and the
+    keys of these lists.
 
     A list that is empty in params.yaml stays empty.
     """

@@ -16,7 +16,8 @@ from faces.viz.selection import conditions
 CHUNK = (
     2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
 )
-MODEL, DETAIL = "model: D(z + s v)", "detail kept: x + D(z + s v) - D(z)"
+MODEL = "model: D(z')"
+DETAIL = "detail kept: x + D(z') - D(z)"
 
 
 def every(
@@ -27,16 +28,14 @@ def every(
     yield "data_faces", partial(data_faces, studio, show)
     yield "reconstructions", partial(reconstructions, studio, show)
     yield "samples", partial(samples, studio, show)
+    editable = tuple(name for name in attributes if name in studio.editor.attributes)
     if attributes:
         yield "means", partial(means, studio, show, attributes)
         native = show.native * np.array([directions.native(name) for name in attributes])
         yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
-        calibrated = show.calibrated * np.array([directions.one_sigma(name) for name in attributes])
-        yield (
-            "features_calibrated",
-            partial(features, studio, show, attributes, calibrated, f"z + {show.calibrated:g} sigma"),
-        )
-    for attribute in attributes:
+    if editable:
+        yield "features_edited", partial(edited_features, studio, show, editable)
+    for attribute in editable:
         yield f"edit_{attribute}", partial(strengths, studio, show, attribute)
     for number, step in enumerate(components, 1):
         yield f"component_{number}", partial(component, studio, show, number, step)
@@ -86,7 +85,9 @@ def samples(studio: Studio, show: Render) -> np.ndarray:
 
 
 def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:
-    """Mean faces without and with each attribute, and what the attribute adds: of pixels, and decoded from mean codes."""
+    """Mean faces without and with each attribute, and what the attribute adds: of pixels, and decoded from
+    mean codes.
+    """
     train = studio.crops.rows("train")
     labels = studio.crops.labels[np.ix_(train, [studio.crops.attributes.index(name) for name in attributes])]
     pixels = class_means(studio.crops.images, train, labels)
@@ -112,35 +113,60 @@ def features(
 ) -> np.ndarray:
     """The feature grid: faces x attributes, each moved by the attribute's step (A, D)."""
     rows = studio.cast("features", {}, show.faces)
+    titles = (f"model: D({formula})", f"detail kept: x + D({formula}) - D(z)")
+    return feature_grid(studio, show, rows, attributes, studio.edit(rows, steps), titles)
+
+
+def edited_features(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:
+    """The feature grid of the editor: faces x attributes, each face given the attribute, or freed of it."""
+    rows = studio.cast("features", {}, show.faces)
+    labels = studio.crops.labels[np.ix_(rows, [studio.crops.attributes.index(name) for name in attributes])]
+    columns = []
+    for name, own in zip(attributes, labels.T, strict=True):
+        both = studio.switched(name, rows, np.array([1.0, -1.0]))  # (R, 2, D)
+        columns.append(np.where((own == 1)[:, None], both[:, 1], both[:, 0]))
+    edited = studio.pictures(rows, np.stack(columns, axis=1))
+    titles = ("Each label the other way round: model", "Each label the other way round: detail kept")
+    return feature_grid(studio, show, rows, attributes, edited, titles)
+
+
+def feature_grid(
+    studio: Studio,
+    show: Render,
+    rows: np.ndarray,
+    attributes: tuple[str, ...],
+    edited: tuple[np.ndarray, np.ndarray],
+    titles: tuple[str, str],
+) -> np.ndarray:
+    """Originals (R,) beside their edits (R, A, H, W, 3), decoded above detail kept."""
     originals = studio.crops.images[rows][:, None]
     heads = ["original", *map(words, attributes)]
-    kinds = zip(
-        (f"model: D({formula})", f"detail kept: x + D({formula}) - D(z)"),
-        studio.edit(rows, steps),
-        strict=True,
-    )
     return images.below(
         *(
-            sheet(np.concatenate((originals, edited), 1), show.tile, heads, title=title)
-            for title, edited in kinds
+            sheet(np.concatenate((originals, faces), 1), show.tile, heads, title=title)
+            for title, faces in zip(titles, edited, strict=True)
         )
     )
 
 
 def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
     """One attribute: faces without it, then faces with it, moved both ways."""
-    rows, labels = [], []
+    rows = []
+    labels = []
     for sign, label in ((-1, "without"), (1, "with")):
         chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
         rows.extend(chosen)
         labels.extend([label] * len(chosen))
-    return swept(
-        studio, show, np.array(rows), labels, studio.lines(attribute, np.array(rows)), words(attribute)
-    )
+    chosen = np.array(rows)
+    edited = studio.pictures(chosen, studio.switched(attribute, chosen, np.array(show.strengths)))
+    title = f"{words(attribute)}, in changes of the label"
+    return strip(studio, show, chosen, labels, edited, show.strengths, title)
 
 
 def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
-    """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what it means is for the eye to say."""
+    """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what
+    it means is for the eye to say.
+    """
     rows = studio.cast("components", {}, show.faces)
     return swept(studio, show, rows, (), np.tile(step, (len(rows), 1)), f"Principal component {number}")
 
@@ -148,24 +174,38 @@ def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np
 def swept(
     studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str
 ) -> np.ndarray:
-    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where it is, or all from the mean code."""
-    codes, moved = studio.codes[rows][:, None], []  # (R, 1, D)
+    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where
+    it is, or all from the mean code.
+    """
+    codes = studio.codes[rows][:, None]  # (R, 1, D)
+    moved = []
     for code, step in zip(codes, steps, strict=True):
         sigma = np.linalg.norm(step)
+        distances = np.array(show.sigmas) * sigma
         if show.stepping == "absolute":
-            moved.append(
-                absolute(code, step / sigma, np.array(show.strengths) * sigma, studio.directions.mean)
-            )
+            moved.append(absolute(code, step / sigma, distances, studio.directions.mean))
         else:
-            moved.append(relative(code, step / sigma, np.array(show.strengths) * sigma))
+            moved.append(relative(code, step / sigma, distances))
     place = "sigmas from the mean" if show.stepping == "absolute" else "sigmas"
+    edited = studio.edit(rows, np.stack(moved) - codes)
+    return strip(studio, show, rows, labels, edited, show.sigmas, f"{name}, {place}")
+
+
+def strip(
+    studio: Studio,
+    show: Render,
+    rows: np.ndarray,
+    labels: Sequence[str],
+    edited: tuple[np.ndarray, np.ndarray],
+    strengths: Sequence[float],
+    name: str,
+) -> np.ndarray:
+    """Originals (R,) and their edits (R, S, H, W, 3) at rising strengths (S,), decoded beside detail kept."""
     originals = studio.crops.images[rows][:, None]
-    heads = ["original", *(f"{strength:+g}" for strength in show.strengths)]
+    heads = ["original", *(f"{strength:+g}" for strength in strengths)]
     blocks = [
-        sheet(
-            np.concatenate((originals, edited), axis=1), show.tile, heads, labels, f"{name}, {place}. {kind}"
-        )
-        for kind, edited in zip((MODEL, DETAIL), studio.edit(rows, np.stack(moved) - codes), strict=True)
+        sheet(np.concatenate((originals, faces), axis=1), show.tile, heads, labels, f"{name}. {kind}")
+        for kind, faces in zip((MODEL, DETAIL), edited, strict=True)
     ]
     return images.beside(*blocks)
 
@@ -190,13 +230,16 @@ def couple(studio: Studio, key: str, pair: Pair) -> np.ndarray:
 
 
 def _in_rows(faces: np.ndarray, columns: int) -> np.ndarray:
-    """Faces (N, H, W, 3) in rows of `columns`; what does not fill a row is left out: (R, columns, H, W, 3)."""
+    """Faces (N, H, W, 3) in rows of `columns`; what does not fill a row is left out: (R, columns,
+    H, W, 3).
+    """
     columns = min(columns, len(faces))
     return faces[: len(faces) // columns * columns].reshape(-1, columns, *faces.shape[1:])
 
 
 def class_means(values: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The means of `values` (N, ...) over `rows` (M,), without and with each attribute of those rows' `labels` (M, A).
+    """The means of `values` (N, ...) over `rows` (M,), without and with each attribute of those rows'
+    `labels` (M, A).
 
     Two float64 (A, ...), NaN for an empty class. One pass over `values`, which may be a memory map.
     """

@@ -1,6 +1,7 @@
 """Drawing: sheets of faces with captions, and animations. The same arrays become the same bytes.
 
-Faces and finished pictures are uint8 (H, W, 3). Text is set in the font that Pillow carries (its letters are those of Western European Latin).
+Faces and finished pictures are uint8 (H, W, 3). Text is set in the font that Pillow carries (its letters are
+those of Western European Latin).
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-PAPER, INK = (255, 255, 255), (40, 40, 40)
+PAPER = (255, 255, 255)
+INK = (40, 40, 40)
 GAP = 4  # pixels between two faces
 MARGIN = 8  # pixels around a sheet
 PALETTE_STEP = 3  # of the pixels of each row and column, one in so many decides about the palette
@@ -29,7 +31,9 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
 def sheet(
     images: np.ndarray, side: int, columns: Sequence[str] = (), rows: Sequence[str] = (), title: str = ""
 ) -> np.ndarray:
-    """Faces (R, C, H, W, 3) in R rows and C columns, each `side` pixels wide, GAP apart; captions over the columns, left of the rows, on top."""
+    """Faces (R, C, H, W, 3) in R rows and C columns, each `side` pixels wide, GAP apart; captions over the
+    columns, left of the rows, on top.
+    """
     count_rows, count_columns = images.shape[:2]
     size = max(11, min(16, side // 7))  # of the letters, in pixels
     heads = [_wrapped(text, side, size) for text in columns]
@@ -43,7 +47,8 @@ def sheet(
     page = np.full((top + count_rows * pitch - GAP + MARGIN, width, 3), PAPER, np.uint8)
     for row, faces in enumerate(resize(images, side)):
         for column, face in enumerate(faces):
-            y, x = top + row * pitch, left + column * pitch
+            y = top + row * pitch
+            x = left + column * pitch
             page[y : y + side, x : x + side] = face
 
     picture = Image.fromarray(page)
@@ -76,7 +81,9 @@ def below(*pictures: np.ndarray) -> np.ndarray:
 
 
 def film(panels: dict[str, np.ndarray], side: int, captions: Sequence[str]) -> np.ndarray:
-    """Animations (F, H, W, 3) side by side under their names, with one caption for each frame: (F, h, w, 3)."""
+    """Animations (F, H, W, 3) side by side under their names, with one caption for each frame:
+    (F, h, w, 3).
+    """
     frames = np.stack(list(panels.values()), axis=1)  # (F, P, H, W, 3)
     pages = [
         sheet(faces[None], side, list(panels), title=caption)
@@ -89,7 +96,9 @@ def film(panels: dict[str, np.ndarray], side: int, captions: Sequence[str]) -> n
 
 
 def difference(first: np.ndarray, second: np.ndarray, gain: float) -> np.ndarray:
-    """What `second` adds to `first`, both (..., H, W, 3) in 0 to 255: `gain` times as strong, on grey. uint8."""
+    """What `second` adds to `first`, both (..., H, W, 3) in 0 to 255: `gain` times as strong, on
+    grey. uint8.
+    """
     return np.clip(np.rint(128 + gain * (second.astype(np.float64) - first)), 0, 255).astype(np.uint8)
 
 
@@ -104,10 +113,12 @@ def write_png(path: Path, picture: np.ndarray) -> None:
 
 
 def write_gif(path: Path, frames: np.ndarray, order: Sequence[int], durations: Sequence[int]) -> None:
-    """An animation that runs for ever: `frames` (F, H, W, 3) shown in `order`, each for as many milliseconds (a multiple of 10) as `durations` says.
+    """An animation that runs for ever: `frames` (F, H, W, 3) shown in `order`, each for as many milliseconds
+    (a multiple of 10) as `durations` says.
 
-    All frames share one palette (255 colours found by median cut, and the paper's) and are not dithered: dither would crawl over what does not
-    move. A frame equal to the one before it is joined to it: the animation lasts as long.
+    All frames share one palette (255 colours found by median cut, and the paper's) and are not dithered:
+    dither would crawl over what does not move. A frame equal to the one before it is joined to it: the
+    animation lasts as long.
     """
     palette = Image.fromarray(np.concatenate(frames[:, ::PALETTE_STEP, ::PALETTE_STEP])).quantize(
         255, Image.Quantize.MEDIANCUT

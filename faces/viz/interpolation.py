@@ -1,21 +1,28 @@
-"""Ways through the code space, and the one that keeps what a decoder loses. Plain arrays in, plain arrays out.
+"""Interpolation of codes, and of the detail that a decoder loses. Arrays in, arrays out.
 
-eased, there_and_back     how an edit advances in time
-lerp, slerp               from one code to another
+eased, there_and_back     timing of an animation
+lerp, arc                 paths from one code to another
 closed_walk               a loop through several codes
-blend_detail              the way from one face to another, with what the decoder lost of both
+blend_detail              cross-fade of what the decoder lost of two faces
 """
 
 import numpy as np
 
+SHORTEST = 1e-6  # distance from the centre below which a code has no direction
+SMALLEST_SINE = 1e-4  # of the angle between two directions below which there is no one arc
+
 
 def eased(count: int) -> np.ndarray:
-    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is at least 2."""
+    """(count,) positions from 0 to 1 that start and stop at rest: (1 - cos(pi t)) / 2. `count` is
+    at least 2.
+    """
     return (1 - np.cos(np.linspace(0, np.pi, count))) / 2
 
 
 def there_and_back(count: int) -> np.ndarray:
-    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice in a row."""
+    """(2 count - 2,) frame numbers 0 ... count - 1 ... 1: played in a loop, no frame stands twice
+    in a row.
+    """
     return np.concatenate((np.arange(count), np.arange(count - 2, 0, -1)))
 
 
@@ -25,30 +32,37 @@ def lerp(first: np.ndarray, second: np.ndarray, positions: np.ndarray) -> np.nda
     return (1 - t) * first + t * second
 
 
-def slerp(first: np.ndarray, second: np.ndarray, positions: np.ndarray, centre: np.ndarray) -> np.ndarray:
+def arc(first: np.ndarray, second: np.ndarray, positions: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """The arc from `first` (D,) to `second` (D,) around `centre` (D,), at `positions` (T,) in [0, 1]: (T, D).
 
-    White, "Sampling Generative Networks", 2016, section 2.1: the length of the codes changes steadily instead of dipping in the middle. Where there
-    is no one arc (a code at the centre, two codes in one line with it) the way is the straight line.
+    Spherical interpolation of the directions from the centre (White, "Sampling Generative Networks", 2016,
+    section 2.1), linear of the distances from it: the website's formula (web/API.md). Where there is no one
+    arc (a code at the centre, two codes in line with it) it is the straight line.
     """
-    a, b = (first - centre).astype(np.float64), (second - centre).astype(np.float64)
-    lengths = np.linalg.norm(a) * np.linalg.norm(b)
-    cosine = np.clip(a @ b / lengths, -1, 1) if lengths > 0 else 1.0
-    if 1 - abs(cosine) < 1e-9:
+    a = (first - centre).astype(np.float64)
+    b = (second - centre).astype(np.float64)
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    if min(lengths) < SHORTEST:
         return lerp(first, second, positions)
-    angle, t = np.arccos(cosine), positions[:, None]
-    arc = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)  # (T, D)
-    return (arc + centre).astype(first.dtype)
+    a /= lengths[0]
+    b /= lengths[1]
+    angle = np.arccos(np.clip(a @ b, -1, 1))
+    if np.sin(angle) < SMALLEST_SINE:
+        return lerp(first, second, positions)
+    t = positions[:, None]
+    directions = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)  # (T, D)
+    return (centre + ((1 - t) * lengths[0] + t * lengths[1]) * directions).astype(first.dtype)
 
 
-WAYS = {"line": lambda first, second, positions, centre: lerp(first, second, positions), "arc": slerp}
+PATHS = {"line": lambda first, second, positions, centre: lerp(first, second, positions), "arc": arc}
 
 
 def closed_walk(anchors: np.ndarray, count: int, centre: np.ndarray) -> np.ndarray:
-    """A smooth loop through `anchors` (K, D), K >= 3, in `count` steps, the same number from each to the next if K divides `count`: (count, D).
+    """Closed uniform Catmull-Rom spline through `anchors` (K, D), K >= 3, in `count` steps: (count, D).
 
-    A closed uniform Catmull-Rom spline (Catmull & Rom 1974) about `centre` (D,), pushed back to the anchors' own distance from the centre, which
-    is splined likewise: between two codes in unrelated directions the bare spline would fall towards the mean face.
+    Catmull & Rom 1974. Its points are put at the splined distance of the anchors from `centre` (D,): between
+    two codes in unrelated directions the plain spline would fall towards the mean face. Steps are the same
+    number from each anchor to the next if K divides `count`.
     """
     offsets = (anchors - centre).astype(np.float64)  # (K, D)
     radii = np.linalg.norm(offsets, axis=1, keepdims=True)  # (K, 1)
@@ -74,10 +88,11 @@ def _catmull_rom(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
 def blend_detail(
     originals: np.ndarray, reconstructions: np.ndarray, between: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:
-    """Detail kept on the way from one face to another: what the decoder lost of each, faded over, on the faces `between`.
+    """Faces `between` two others with detail kept: what the decoder lost of each of the two, cross-faded.
 
-    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] -> uint8 (T, H, W, 3).
+    originals, reconstructions uint8 (2, H, W, 3); between uint8 (T, H, W, 3) at positions (T,) in [0, 1] ->
+    uint8 (T, H, W, 3).
     """
-    first, second = originals.astype(np.float32) - reconstructions
+    lost = originals.astype(np.float32) - reconstructions
     t = positions[:, None, None, None].astype(np.float32)
-    return np.clip(np.rint(between + (1 - t) * first + t * second), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(between + (1 - t) * lost[0] + t * lost[1]), 0, 255).astype(np.uint8)

@@ -1,8 +1,9 @@
-"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things that every picture does with them."""
+"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things
+that every picture does with them.
+"""
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from faces.core.batches import batches
 from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
+from faces.edits.editor import Editor
+from faces.models import Model
 from faces.nn.device import to_device, to_uint8
-from faces.viz.interpolation import WAYS, blend_detail
+from faces.viz.interpolation import PATHS, blend_detail
 from faces.viz.selection import Absent, cast, matching, unlike
 
 
@@ -22,9 +25,10 @@ class Studio:
 
     crops: Crops
     codes: np.ndarray  # (N, D)
-    model: Any
+    model: Model
     device: torch.device
     directions: Directions
+    editor: Editor
     detail: Detail
     batch: int  # codes decoded at once
     rivals: int  # faces that are drawn for one place
@@ -46,16 +50,28 @@ class Studio:
         with torch.inference_mode():
             return self.decode(self.model.sample(count, generator, temperature).cpu().numpy())
 
-    def lines(self, attribute: str, rows: np.ndarray) -> np.ndarray:
-        """(R, D) for each face the line along which its own label flips: one sigma towards the attribute."""
-        labels = self.directions.arranged(self.crops.attributes, self.crops.labels[rows])
-        values = np.where(labels[:, self.directions.attributes.index(attribute)] == 1, -1, 1)
-        return self.directions.edit_sigma(attribute, values, labels) * values[:, None]
+    def switched(self, attribute: str, rows: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+        """Codes (R, S, D) of faces (R,) edited towards having the attribute by each of strengths (S,).
+
+        Strength is the editor's: for a face without it 1 is the switch, for a face with it -1. An unknown
+        label counts as the one that the edit leaves.
+        """
+        labels = self.editor.arranged(self.crops.attributes, self.crops.labels[rows])
+        place = self.editor.attributes.index(attribute)
+        values = np.where(labels[:, place] == 1, -1, 1)
+        labels[:, place] = -values
+        codes = np.asarray(self.codes[rows])
+        moved = [self.editor.switch(attribute, codes, labels, values, s * values) for s in strengths]
+        return np.stack(moved, axis=1)
 
     def edit(self, rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): by the model, and with detail kept, (R, S, H, W, 3) both."""
+        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): as `pictures` draws them."""
+        return self.pictures(rows, self.codes[rows][:, None] + steps)
+
+    def pictures(self, rows: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Faces (R,) at codes `moved` (R, S, D): decoded, and with detail kept, (R, S, H, W, 3) both."""
         codes = self.codes[rows][:, None]  # (R, 1, D)
-        decoded = self.decode(np.concatenate((codes, codes + steps), axis=1))
+        decoded = self.decode(np.concatenate((codes, moved), axis=1))
         kept = [
             self._keep(original, faces[:1], faces[1:])
             for original, faces in zip(self.crops.images[rows], decoded, strict=True)
@@ -63,7 +79,9 @@ class Studio:
         return decoded[:, 1:], np.stack(kept)
 
     def _keep(self, original: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S, H, W, 3)."""
+        """(S, H, W, 3) the original (H, W, 3) with the change from before (1, H, W, 3) to each of after (S,
+        H, W, 3).
+        """
         return to_uint8(
             keep_detail(
                 *(to_device(faces, self.device) for faces in (original[None], before, after)), self.detail
@@ -71,16 +89,19 @@ class Studio:
         )
 
     def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
-        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T, H, W, 3) both."""
+        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T,
+        H, W, 3) both.
+        """
         codes = self.codes[pair]
-        decoded = self.decode(np.concatenate((codes, WAYS[way](*codes, positions, self.directions.mean))))
+        decoded = self.decode(np.concatenate((codes, PATHS[way](*codes, positions, self.directions.mean))))
         return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
 
     def cast(
         self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None
     ) -> np.ndarray:
-        """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its own random stream, so that adding one
-        leaves the others as they are. None of them shows a person of the rows `strangers_to`. Raises Absent where there is no such face.
+        """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its
+        own random stream, so that adding one leaves the others as they are. None of them shows a person of
+        the rows `strangers_to`. Raises Absent where there is no such face.
         """
         rows = self.crops.rows("test")
         rows = rows[matching(self.crops.labels[rows], self.crops.attributes, wanted)]
@@ -103,7 +124,9 @@ class Studio:
         )
 
     def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
-        """Test faces (2,) of two people, the first with the labels `first`, the second with those of `second`. Raises Absent."""
+        """Test faces (2,) of two people, the first with the labels `first`, the second with those of
+        `second`. Raises Absent.
+        """
         one = self.cast(f"{name} first", first, 1)
         return np.concatenate((one, self.cast(f"{name} second", second, 1, strangers_to=one)))
 

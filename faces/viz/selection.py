@@ -1,7 +1,8 @@
-"""Which faces appear in a picture: those with the labels asked for, and of a few such faces the most typical one.
+"""Which faces appear in a picture: those with the labels asked for, and of a few such faces the most typical
+one.
 
-A condition is an attribute's name, with "-" in front where the face must lack it: `-Male`, `Eyeglasses`. A name that ends in "?" is asked for
-only where the data have it.
+A condition is an attribute's name, with "-" in front where the face must lack it: `-Male`, `Eyeglasses`. A
+name that ends in "?" is asked for only where the data have it.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,8 @@ def unsigned(wanted: Sequence[str]) -> tuple[str, ...]:
 def conditions(key: str, wanted: Sequence[str], attributes: Sequence[str]) -> dict[str, int]:
     """`wanted` as {attribute: 1 or -1}.
 
-    Raises Absent where the data lack a name that may be missing, and ParamsError, naming `key`, for any other that they lack.
+    Raises Absent where the data lack a name that may be missing, and ParamsError, naming `key`, for any other
+    that they lack.
     """
     signs = {name.removeprefix("-"): -1 if name.startswith("-") else 1 for name in wanted}
     found = present(key, signs, attributes)
@@ -45,9 +47,11 @@ def cast(
     error: Callable[[np.ndarray], np.ndarray],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """At most `count` of `rows`, drawn at random; each is the one with the least `error(rows)` among `rivals` that were drawn for its place.
+    """At most `count` of `rows`, drawn at random; each is the one with the least `error(rows)` among `rivals`
+    that were drawn for its place.
 
-    Where there are fewer than count * rivals rows, the rivals are fewer; where there are fewer than `count`, so are the faces.
+    Where there are fewer than count * rivals rows, the rivals are fewer; where there are fewer than `count`,
+    so are the faces.
     """
     drawn = rng.permutation(rows)[: count * rivals]
     if not len(drawn):
@@ -58,9 +62,11 @@ def cast(
 
 
 def unlike(faces: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """(R,) how little each of `faces` (R, H, W, 3) has of the `mean` face (H, W, 3): minus their covariance over pixels.
+    """(R,) how little each of `faces` (R, H, W, 3) has of the `mean` face (H, W, 3): minus their covariance
+    over pixels.
 
-    The least are frontal, centred and well lit: a face turned away does not vary with the mean face, and one in the dark varies little.
+    The least are frontal, centred and well lit: a face turned away does not vary with the mean face, and one
+    in the dark varies little.
     """
     pattern = mean.astype(np.float32) - mean.mean()
     return -np.tensordot(faces.astype(np.float32), pattern, axes=3) / pattern.size

@@ -1,10 +1,14 @@
-"""python -m ops.experiments.compare [REVISION ...]: runs side by side, on one page that needs no network and no other file.
+"""python -m ops.experiments.compare [REVISION ...]: runs side by side, on one page that needs no network and
+no other file.
 
-in    params.yaml, reports/metrics.json, reports/grids, gifs and plots of each revision, from Git and from DVC's cache
-out   compare.html; with --md instead figures and params as Markdown on standard output, for a pull request or a job's summary
+in    params.yaml, reports/metrics.json, reports/grids, gifs and plots of each revision, from Git and from
+      DVC's cache
+out   compare.html; with --md instead figures and params as Markdown on standard output, for a pull request or
+      a job's summary
 
-A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace. The others are held against the first. What is
-the same in all of them is left out. Pictures are packed again, as WebP, so that the page can be mailed; they are to be looked at, not measured.
+A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace. The
+others are held against the first. What is the same in all of them is left out. Pictures are packed again, as
+WebP, so that the page can be mailed; they are to be looked at, not measured.
 """
 
 import argparse
@@ -37,7 +41,9 @@ HEADINGS = {"reports/grids": "Sheets", "reports/gifs": "Animations", "reports/pl
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of one revision. `verdict` is better, worse or empty; `sure` is false where the intervals of both figures are known and overlap."""
+    """A figure of one revision. `verdict` is better, worse or empty; `sure` is false where the intervals of
+    both figures are known and overlap.
+    """
 
     value: str
     change: str = ""
@@ -58,7 +64,9 @@ Groups = dict[str, list[Row]]  # by the top level of the keys
 
 
 def number(value: Any, sign: str = "-") -> str:
-    """A figure as metrics.json gives it, to four decimals; `sign` is that of Python's format: + shows it always."""
+    """A figure as metrics.json gives it, to four decimals; `sign` is that of Python's format: + shows it
+    always.
+    """
     return (
         f"{value:{sign},.4f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
         if known(value)
@@ -78,7 +86,9 @@ def overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) 
 
 def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
     """The figure `key` of one revision, held against that of the first."""
-    value, before, spread = ours.get(key), first.get(key), interval(ours, key)
+    value = ours.get(key)
+    before = first.get(key)
+    spread = interval(ours, key)
     shown = number(value) + (f" ({number(spread[0])} to {number(spread[1])})" if spread else "")
     if ours is first or not (known(value) and known(before)) or value == before:
         return Cell(shown)
@@ -99,7 +109,8 @@ def keys(revisions: list[Revision]) -> list[str]:
 
 def figures(revisions: list[Revision]) -> Groups:
     """The figures that are not the same in all revisions."""
-    first, groups = revisions[0].metrics, {}
+    first = revisions[0].metrics
+    groups = {}
     for key in keys(revisions):
         if len({revision.metrics.get(key) for revision in revisions}) > 1:
             cells = [cell(key, revision.metrics, first) for revision in revisions]
@@ -108,7 +119,9 @@ def figures(revisions: list[Revision]) -> Groups:
 
 
 def tally(groups: Groups, column: int, critical: bool) -> dict[str, int]:
-    """How many figures of the revision in `column`, or of the critical ones, are better and worse than the first's, where the intervals allow to tell."""
+    """How many figures of the revision in `column`, or of the critical ones, are better and worse than the
+    first's, where the intervals allow to tell.
+    """
     rows = [
         row
         for rows in groups.values()
@@ -122,7 +135,9 @@ def tally(groups: Groups, column: int, critical: bool) -> dict[str, int]:
 
 
 def blocks(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    """The rows of a group by what they mean, in the order of ops.experiments.metric_table; what is not known there comes last, without words."""
+    """The rows of a group by what they mean, in the order of ops.experiments.metric_table; what is not known
+    there comes last, without words.
+    """
 
     def place(row: Row) -> int:
         return metric_table.METRICS.index(row.about) if row.about else len(metric_table.METRICS)
@@ -156,7 +171,8 @@ def packed(content: bytes) -> tuple[str, int, int]:
 
 def pack(contents: set[bytes]) -> dict[bytes, tuple[str, int, int]]:
     """All of them, two at a time."""
-    ready, bar = {}, Progress("compare", len(contents), "pictures")
+    ready = {}
+    bar = Progress("compare", len(contents), "pictures")
     with ThreadPoolExecutor(2) as pool:
         for content, picture in zip(contents, pool.map(packed, contents), strict=True):
             ready[content] = picture
@@ -166,13 +182,15 @@ def pack(contents: set[bytes]) -> dict[bytes, tuple[str, int, int]]:
 
 
 def galleries(albums: list[dict[str, bytes]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Folder by folder the pictures that differ, packed, None where a revision lacks one; and the captions of those that do not differ.
+    """Folder by folder the pictures that differ, packed, None where a revision lacks one; and the captions of
+    those that do not differ.
 
     `albums` holds the pictures of each revision by path.
     """
     paths = sorted({path for album in albums for path in album})
     differ = [path for path in paths if len({album.get(path) for album in albums}) > 1]
-    ready, found = pack({album[path] for album in albums for path in differ if path in album}), []
+    ready = pack({album[path] for album in albums for path in differ if path in album})
+    found = []
     for folder, heading in HEADINGS.items():
         entries = []
         for path in (path for path in differ if path.startswith(f"{folder}/")):
@@ -267,7 +285,9 @@ def folded(summary: str, text: str) -> str:
 
 
 def markdown(revisions: list[Revision]) -> str:
-    """Verdict, critical figures, all other figures and params that differ. The longest parts are folded, or left out beyond LONGEST."""
+    """Verdict, critical figures, all other figures and params that differ. The longest parts are folded, or
+    left out beyond LONGEST.
+    """
     groups = figures(revisions)
     first = revisions[0].name
     parts = [f"## Figures, held against `{first}`"]

@@ -1,6 +1,8 @@
-"""What each figure of reports/metrics.json says: which direction is better, and whether a model may serve that is worse in it.
+"""What each figure of reports/metrics.json says: which direction is better, and whether a model may serve
+that is worse in it.
 
-Said once, here, for all who compare: the gates of a retraining run, the pages and tables that put two runs side by side.
+Said once, here, for all who compare: the gates of a retraining run, the pages and tables that put two runs
+side by side.
 """
 
 from collections.abc import Iterator
@@ -13,9 +15,10 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Metric:
-    """All keys that match `pattern` (dots between levels, * within or across them). `better` is None for a figure that describes and does not judge.
+    """All keys that match `pattern` (dots between levels, * within or across them).
 
-    A challenger that is worse in a critical metric, by more than chance explains, is not promoted.
+    `better` is None for a figure that describes and does not judge. A challenger that is worse in a critical
+    metric, by more than chance explains, is not promoted.
     """
 
     pattern: str
@@ -27,12 +30,11 @@ class Metric:
 # The first pattern that matches a key speaks for it.
 METRICS = (
     Metric("reconstruction.psnr", "higher", True, "reconstructed test faces, dB"),
+    Metric("reconstruction.psnr_*", "higher", False, "test faces after so many rounds through the model, dB"),
     Metric("reconstruction.ssim", "higher", False, "structural similarity of reconstructed test faces"),
     Metric("reconstruction.ms_ssim", "higher", True, "the same over several scales"),
     Metric("code.length", None, False, "numbers per face"),
-    Metric(
-        "code.active_units", None, False, "code dimensions in use; how many are good depends on the model"
-    ),
+    Metric("code.active_units", None, False, "code dimensions in use; the good number depends on the model"),
     Metric("code.collapsed", "lower", True, "1 where hardly any code dimension is in use"),
     Metric("valid.psnr", "higher", False, "reconstructed valid faces at the end of training, dB"),
     Metric("valid.mse", "lower", False, "squared error of the same"),
@@ -46,90 +48,89 @@ METRICS = (
         "counterfactual.error_reduction.*",
         "higher",
         True,
-        "share of the true counterfactual's difference that the edit accounts for",
+        "share of the error against the true counterfactual that the edit removes, at equal effect",
     ),
+    Metric("counterfactual.error_reduction_detail.*", "higher", False, "the same with the details kept"),
+    Metric("counterfactual.mean.*_nothing", None, False, "how far the truth is from the original"),
+    Metric("counterfactual.mean.*", "higher", False, "agreement with the truth, mean over attributes"),
+    Metric("truth_cosine.mean.attributes", None, False, "attributes behind the mean"),
+    Metric("truth_cosine.mean.ceiling", None, False, "what the true direction itself would score"),
+    Metric("truth_cosine.mean.random", None, False, "a control: what no direction scores"),
+    Metric("truth_cosine.mean.oracle", None, False, "the true direction of other pairs"),
+    Metric("truth_cosine.*", "higher", False, "cosine of the edit with the true change of the codes"),
+    Metric("edits*.random.*", None, False, "a control: what no direction does"),
+    Metric("edits*.oracle.*", None, False, "what the best direction does, taken from the truth"),
+    Metric("edits*.floor.*", None, False, "what the truth itself scores, one half against the other"),
+    Metric("edits*.attributes", None, False, "attributes that the means are over"),
+    Metric("edits*.scored", None, False, "share of the test faces that the classifier reads as labelled"),
+    Metric("edits*.realism_faces", None, False, "faces behind the realism"),
+    Metric("edits*_low", None, False, "lower end of an interval"),
+    Metric("edits*_high", None, False, "upper end of an interval"),
     Metric(
-        "counterfactual.error_reduction_detail.*",
+        "edits*.reached",
         "higher",
-        False,
-        "the same with the original's details kept",
+        True,
+        "share of the attributes whose edits flip the faces, at one strength",
     ),
-    Metric(
-        "counterfactual.mean.*_nothing",
-        None,
-        False,
-        "how far the truth is from the original: a property of the data",
-    ),
-    Metric(
-        "counterfactual.mean.*",
-        "higher",
-        False,
-        "agreement with the true counterfactuals, mean over attributes",
-    ),
-    Metric("edits.random.*", None, False, "a control: what no direction does"),
-    Metric("edits*.reached", "higher", True, "share of the attributes whose edits flip the faces at all"),
     Metric("edits*.reached_visible", "higher", False, "the same of the attributes that a picture shows"),
     Metric(
-        "edits*.leakage", "lower", True, "change of the other attributes at equal effect, standard deviations"
+        "edits*.reached_hidden", "lower", False, "the same of those that it cannot show: others were moved"
     ),
-    Metric("edits*.leakage_ratio", "lower", False, "leakage over that of the first estimator"),
     Metric(
-        "edits*.identity",
+        "edits*.leakage",
         "lower",
         True,
-        "distance from the original person at equal effect; 1: another person",
+        "change of the other attributes beyond the truth's, at equal effect, standard deviations",
     ),
+    Metric("edits*.leakage_total", None, False, "the same with what truly goes along"),
+    Metric("edits*.dependency", "lower", False, "size of the other attributes' changes over the own, mean"),
+    Metric("edits*.dependency_max", "lower", False, "the same of the attribute that changes most"),
+    Metric("edits*.identity", "lower", False, "distance from the original face; 1: another one"),
     Metric("edits*.same_person", "higher", False, "share of the attributes whose edits stay the same person"),
     Metric("edits*.kept", "higher", False, "share of the other attributes that keep their sign"),
     Metric("edits*.carried", "lower", False, "share of the label correlations that edits carry along"),
     Metric("edits*.confounded", "lower", False, "change of correlated attributes"),
     Metric("edits*.unrelated", "lower", False, "change of unrelated attributes"),
     Metric(
-        "edits*.confounded_ratio",
-        "lower",
-        False,
-        "change of correlated attributes over that of the first estimator",
+        "edits*.confounded_ratio", "lower", False, "change of correlated attributes over the first editor's"
     ),
     Metric(
-        "edits*.unrelated_ratio",
-        "lower",
-        False,
-        "change of unrelated attributes over that of the first estimator",
+        "edits*.unrelated_ratio", "lower", False, "change of unrelated attributes over the first editor's"
     ),
-    Metric(
-        "edits*.psnr_gain",
-        "higher",
-        False,
-        "dB by which what should not change is kept better than by the decoded edit",
-    ),
+    Metric("edits*.psnr_gain", "higher", False, "dB by which detail-preserving edits keep the rest better"),
     Metric("edits*.perceptual", "lower", False, "how changed the edited picture looks at equal effect"),
     Metric(
         "edits*.realism", "lower", False, "kernel distance of edited faces to real ones with the attribute"
     ),
-    Metric("edits*.path_length", "lower", False, "unevenness of the way from face to edited face"),
+    Metric("edits*.reversibility", "higher", False, "dB between the start and an edit that is taken back"),
     Metric(
         "edits*.error_reduction", "higher", False, "agreement with the true counterfactual at equal effect"
     ),
-    Metric("edits*.psnr_outside", "higher", False, "dB where the truth did not change"),
-    Metric("edits*", None, False, "strength and effect at which edits are compared"),
-    Metric(
-        "disentanglement.auroc_gap_attributes", None, False, "attributes that some single code number tells"
-    ),
+    Metric("edits*.psnr_outside", "higher", True, "dB where the truth did not change"),
+    Metric("edits*", None, False, "strength, flips and effect at which edits are compared"),
+    Metric("disentanglement.auroc_gap_attributes", None, False, "attributes that some code number tells"),
     Metric("disentanglement.*", "higher", False, "how far single code numbers stand for single attributes"),
     Metric("generation.train_faces.*", None, False, "real faces against real faces: a property of the data"),
     Metric("generation.*.faces", None, False, "faces in each set"),
     Metric("generation.*_low", None, False, "lower end of an interval"),
     Metric("generation.*_high", None, False, "upper end of an interval"),
+    Metric("generation.reconstruction.kernel_lite1", "lower", True, "KID of reconstructed to real faces"),
     Metric(
-        "generation.reconstruction.kernel_lite0",
-        "lower",
-        True,
-        "kernel distance of reconstructed to real faces",
+        "generation.gaussian.kernel_lite1", "lower", True, "KID of new faces to real ones, exported prior"
     ),
-    Metric("generation.mixture.kernel_lite0", "lower", True, "kernel distance of new to real faces"),
-    Metric("generation.*", "lower", False, "distance to real faces, or unevenness of ways between faces"),
-    Metric("judges_agree.*", None, False, "how far two judges say the same of edits"),
-    Metric("judge*", None, False, "how good the judge is, not the model"),
+    Metric("generation.*.path_length", "lower", False, "unevenness of the ways between faces"),
+    Metric("generation.*.precision_*", "higher", False, "share of the faces that lie among real ones"),
+    Metric("generation.*.recall_*", "higher", False, "share of the real faces that lie among them"),
+    Metric("generation.*.density_*", "higher", False, "how densely they lie among real ones"),
+    Metric("generation.*.coverage_*", "higher", False, "share of the real faces with one of them near"),
+    Metric(
+        "generation.*.variance", None, False, "variance of the codes over that of train codes; 1 is right"
+    ),
+    Metric("generation.*.nearest_*", None, False, "distance to the nearest train code; far below 1: copies"),
+    Metric("generation.*.sharpness", None, False, "Laplacian energy over that of real faces; 1 is right"),
+    Metric("generation.*", "lower", False, "distance to real faces"),
+    Metric("judges_agree.*", None, False, "how far two classifiers say the same of edits"),
+    Metric("judge*", None, False, "how good the classifier is, not the model"),
 )
 
 
@@ -148,7 +149,9 @@ def flatten(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, floa
 
 
 def gain(key: str, before: float, after: float) -> float | None:
-    """By how much `after` is better, in the metric's own unit: negative where it is worse, None where the metric does not judge."""
+    """By how much `after` is better, in the metric's own unit: negative where it is worse, None where the
+    metric does not judge.
+    """
     metric = of(key)
     if metric is None or metric.better is None:
         return None

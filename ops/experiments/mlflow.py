@@ -1,10 +1,13 @@
-"""python -m ops.experiments.mlflow --to URI [REVISION ...]: hand finished runs to an MLflow server. Nothing else of the project needs or knows it.
+"""python -m ops.experiments.mlflow --to URI [REVISION ...]: hand finished runs to an MLflow server. Nothing
+else of the project needs or knows it.
 
-in    params.yaml, reports/metrics.json, reports/plots/history.csv of each revision, from Git and from DVC's cache
+in    params.yaml, reports/metrics.json, reports/plots/history.csv of each revision, from Git and from DVC's
+      cache
 out   one MLflow run for each: params, figures, and the training curves over the images seen
 
-The client is an extra (pip install mlflow-skinny) and imported only here. URI is a server's address, or sqlite:///FILE where the whole of mlflow is
-installed; MLFLOW_TRACKING_URI does as well. A revision is a commit or an experiment's name, HEAD where none is given; one that is there already is left alone.
+The client is an extra (pip install mlflow-skinny) and imported only here. URI is a server's address, or
+sqlite:///FILE where the whole of mlflow is installed; MLFLOW_TRACKING_URI does as well. A revision is a
+commit or an experiment's name, HEAD where none is given; one that is there already is left alone.
 """
 
 import argparse
@@ -22,7 +25,9 @@ import pandas as pd
 
 from ops.experiments.revisions import WORKSPACE, BadRevision, Revision, read, text
 
-PARAMS, FIGURES = 100, 1000  # how many of them MLflow takes in one request
+# how many of them MLflow takes in one request
+PARAMS = 100
+FIGURES = 1000
 LONGEST = 6000  # characters of a param's value
 HISTORY = "reports/plots/history.csv"
 COMMIT = "facemorph.commit"  # the tag by which a run is found again
@@ -43,7 +48,9 @@ class Run:
 
 
 def gather(revision: Revision, history: pd.DataFrame) -> Run:
-    """The run of a revision. `history` has a column `images` and one for each curve; a figure that is not a finite number is left out."""
+    """The run of a revision. `history` has a column `images` and one for each curve; a figure that is not a
+    finite number is left out.
+    """
     last = int(history["images"].iloc[-1])
     figures = [
         (f"history.{curve}", row[curve], int(row["images"]))
@@ -70,7 +77,9 @@ def chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 def send(run: Run, uri: str, experiment: str) -> str | None:
-    """Write `run` to the MLflow experiment; returns its id there, None where its commit was there already. Raises NoClient, and MLflow's own errors."""
+    """Write `run` to the MLflow experiment; returns its id there, None where its commit was there already.
+    Raises NoClient, and MLflow's own errors.
+    """
     try:
         from mlflow.entities import Metric, Param  # noqa: PLC0415 (an extra)
         from mlflow.tracking import MlflowClient  # noqa: PLC0415

@@ -1,8 +1,10 @@
-"""python -m ops.experiments.plots: let the pages of `dvc plots show` and `dvc plots diff` work without a network.
+"""python -m ops.experiments.plots: let the pages of `dvc plots show` and `dvc plots diff` work without a
+network.
 
-DVC's own page loads its chart library, vega, from a public server. This writes ops/experiments/vega/plots.html, a template of that page which holds the library itself,
-fetched once by npm in the versions and with the checksums of ops/experiments/vega/package-lock.json, and names it in .dvc/config.local, so that every later `dvc plots`
-of this checkout uses it.
+DVC's own page loads its chart library, vega, from a public server. This writes
+ops/experiments/vega/plots.html, a template of that page which holds the library itself, fetched once by npm
+in the versions and with the checksums of ops/experiments/vega/package-lock.json, and names it in
+.dvc/config.local, so that every later `dvc plots` of this checkout uses it.
 """
 
 import hashlib
@@ -30,7 +32,9 @@ def mark(folder: Path) -> str:
 
 
 def fill(template: str, libraries: list[str]) -> str:
-    """`template` with the scripts in place of {library}. Raises ValueError where a script holds what DVC would replace, or would end early."""
+    """`template` with the scripts in place of {library}. Raises ValueError where a script holds what DVC
+    would replace, or would end early.
+    """
     for library in libraries:
         if found := next((text for text in (*FILLED_BY_DVC, "</script", "<!--") if text in library), None):
             raise ValueError(
@@ -40,7 +44,9 @@ def fill(template: str, libraries: list[str]) -> str:
 
 
 def write(folder: Path = VEGA) -> Path:
-    """The template for `dvc plots`, made anew where it is missing or older than what it is made of. Raises NoPackages."""
+    """The template for `dvc plots`, made anew where it is missing or older than what it is made of. Raises
+    NoPackages.
+    """
     out = folder / "plots.html"
     if out.is_file() and out.read_text(encoding="utf-8").endswith(mark(folder)):
         return out

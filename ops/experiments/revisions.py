@@ -1,4 +1,6 @@
-"""What a revision of the project holds: its params, its figures and its pictures, read from Git and from DVC's cache without a checkout."""
+"""What a revision of the project holds: its params, its figures and its pictures, read from Git and from
+DVC's cache without a checkout.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,9 @@ class BadRevision(ValueError):
 
 @dataclass(frozen=True)
 class Revision:
-    """One run of the pipeline. Keys of params and metrics are dotted paths; `files` reads any other file of it, by its path from the root."""
+    """One run of the pipeline. Keys of params and metrics are dotted paths; `files` reads any other file of
+    it, by its path from the root.
+    """
 
     name: str
     commit: str | None  # None: the files as they stand in the workspace
@@ -70,7 +74,9 @@ def read(root: Path, name: str) -> Revision:
 
 
 def pictures(revision: Revision) -> dict[str, bytes]:
-    """The pictures of a revision by their path; those of a folder that is neither in the cache here nor in a remote are left out."""
+    """The pictures of a revision by their path; those of a folder that is neither in the cache here nor in a
+    remote are left out.
+    """
     found = {}
     for folder, ending in PICTURES.items():
         try:

@@ -1,11 +1,14 @@
-"""Train and measure every system of faces/models at its own settings: `make systems`, which then draws the page that compares them (ops/experiments/systems_page.py).
+"""Train and measure every system of faces/models at its own settings: `make systems`, which then draws the
+page that compares them (ops/experiments/systems_page.py).
 
     python -m ops.experiments.systems SOURCE [NAME ...] [KEY=VALUE ...]     all systems or those named; keys of params.yaml that change for all of them
 
-ops/experiments/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run` in a clone of its own, .systems/SOURCE/NAME, at the last
-commit: the working copy is not touched (`dvc exp run --temp` would do that too, but loses the checkpoints of a training that is cut off). The clones
-use this project's DVC cache, so faces, crops and judges are made once for all, and a second call repeats nothing: DVC finds every stage done. What was
-interrupted continues from its checkpoint. Finished experiments are fetched into this project, where `dvc exp show` compares them.
+ops/experiments/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run`
+in a clone of its own, .systems/SOURCE/NAME, at the last commit: the working copy is not touched (`dvc exp run
+--temp` would do that too, but loses the checkpoints of a training that is cut off). The clones use this
+project's DVC cache, so faces, crops and judges are made once for all, and a second call repeats nothing: DVC
+finds every stage done. What was interrupted continues from its checkpoint. Finished experiments are fetched
+into this project, where `dvc exp show` compares them.
 """
 
 import json
@@ -82,7 +85,9 @@ def refresh(clone: Path) -> None:
 
 
 def experiment(clone: Path, name: str, changes: Changes, target: str) -> None:
-    """Bring the pipeline up to `target` as the experiment `name`; what is printed goes to NAME.log beside the clone. Raises CommandFailed."""
+    """Bring the pipeline up to `target` as the experiment `name`; what is printed goes to NAME.log beside the
+    clone. Raises CommandFailed.
+    """
     output(["git", "reset", "--quiet", "--hard"], clone)  # the changes of the experiment before
     if name in output(dvc("exp", "list", "--name-only"), clone).split():
         output(dvc("exp", "remove", name), clone)
@@ -105,7 +110,9 @@ def children_seconds() -> float:
 
 
 def ledger_of(clone: Path) -> Path:
-    """NAME.json beside the clone: the checksum of the trained model, the processor time that it took, and the device that it last ran on."""
+    """NAME.json beside the clone: the checksum of the trained model, the processor time that it took, and the
+    device that it last ran on.
+    """
     return clone.with_name(f"{clone.name}.json")
 
 
@@ -122,12 +129,15 @@ def device_name() -> str:
 
 
 def train(clone: Path, name: str, changes: Changes) -> None:
-    """The training, its processor time added up over interruptions in its ledger: DVC's outputs hold no timings, and a stage found done has none."""
+    """The training, its processor time added up over interruptions in its ledger: DVC's outputs hold no
+    timings, and a stage found done has none.
+    """
     ledger = ledger_of(clone)
     known = (
         json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {"model": "", "seconds": 0.0}
     )
-    begun, model = children_seconds(), ""
+    begun = children_seconds()
+    model = ""
     try:
         experiment(clone, name, changes, "train")
         model = locked(clone, "train", "outs", "data/model")
@@ -145,10 +155,8 @@ def run(source: str, names: list[str], extra: Changes) -> None:
     plan = Plan.read()
     for name in names or plan.systems:
         one_of("ops.experiments.systems", name, plan.systems)
-        clone, changes = (
-            clone_of(source, name),
-            {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra},
-        )
+        clone = clone_of(source, name)
+        changes = {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra}
         say(f"systems: {name}, log in {clone.with_name(f'{name}.log').relative_to(ROOT)}")
         refresh(clone)
         experiment(clone, name, changes, "crop")

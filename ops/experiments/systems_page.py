@@ -1,9 +1,11 @@
-"""The page that compares the systems, from what `python -m ops.experiments.systems SOURCE` left: one table, and for each system a row of pictures.
+"""The page that compares the systems, from what `python -m ops.experiments.systems SOURCE` left: one table,
+and for each system a row of pictures.
 
     python -m ops.experiments.systems_page SOURCE PAGE.md     writes PAGE.md and the pictures PAGE/NAME.jpg
 
-Every system shows the same test faces, not chosen: what it keeps of them, new faces from the prior whose samples came nearest to real faces, and a smile
-that is put on faces without one. Figures are those of each experiment's reports/metrics.json.
+Every system shows the same test faces, not chosen: what it keeps of them, new faces from the prior whose
+samples came nearest to real faces, and a smile that is put on faces without one. Figures are those of each
+experiment's reports/metrics.json.
 """
 
 import json
@@ -29,10 +31,12 @@ from faces.viz.renderer import Studio
 from ops.experiments.systems import Changes, Plan, System, clone_of, ledger_of, locked, written
 from stages import score
 
-FACES, TILE = 6, 56  # columns of a block, two rows each; pixels a side
+FACES = 6  # columns of a block, two rows each
+TILE = 56  # pixels a side
 SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
 ATTRIBUTE = "Smiling"
 QUALITY = 88  # of the JPEG files
+DISTANCE = "frechet_inf_lite1"  # of metrics.json, by which sets of faces are compared
 PRIORS = {
     "standard": "its own",
     "gaussian": "Gaussian",
@@ -76,15 +80,15 @@ class Entry:
     def best_prior(self) -> str:
         """The one of PRIORS whose samples are nearest to real faces."""
         told = self.metrics["generation"]
-        return min(
-            (prior for prior in PRIORS if prior in told), key=lambda prior: told[prior]["frechet_lite0"]
-        )
+        return min((prior for prior in PRIORS if prior in told), key=lambda prior: told[prior][DISTANCE])
 
 
 def picture(entry: Entry) -> np.ndarray:
     """Reconstructions, samples and smiles of one system, side by side: uint8 (H, W, 3)."""
-    values, data = read(entry.clone / "params.yaml"), entry.clone / "data"
-    params, crops = parse(score.Params, pick(score.Params, values)), Crops.open(data / "crops")
+    values = read(entry.clone / "params.yaml")
+    data = entry.clone / "data"
+    params = parse(score.Params, pick(score.Params, values))
+    crops = Crops.open(data / "crops")
     model, _ = checkpoints.load(data / "model")
     codes = np.load(data / "latents/latents.npy", mmap_mode="r", allow_pickle=False)
     directions = Directions.open(data / "vectors", values["vectors"]["primary"])
@@ -129,8 +133,10 @@ def picture(entry: Entry) -> np.ndarray:
 
 def figures(entry: Entry) -> list[str]:
     """The cells of the table's row."""
-    metrics, values = entry.metrics, read(entry.clone / "params.yaml")
-    generation, edits = metrics["generation"], metrics["edits"]["partial"]["plain"]
+    metrics = entry.metrics
+    values = read(entry.clone / "params.yaml")
+    generation = metrics["generation"]
+    edits = metrics["edits"]["partial"]["plain"]
     model, geometry = checkpoints.load(entry.clone / "data/model")
     best = entry.best_prior
     cells = [
@@ -138,9 +144,9 @@ def figures(entry: Entry) -> list[str]:
         f"{model.code_length:,}",
         f"{metrics['reconstruction']['psnr']:.2f}",
         f"{metrics['reconstruction']['ssim']:.3f}",
-        f"{generation['reconstruction']['frechet_lite0']:,.0f}",
-        f"{generation['standard']['frechet_lite0']:,.0f}",
-        f"{generation[best]['frechet_lite0']:,.0f} ({PRIORS[best]})",
+        f"{generation['reconstruction'][DISTANCE]:,.0f}",
+        f"{generation['standard'][DISTANCE]:,.0f}",
+        f"{generation[best][DISTANCE]:,.0f} ({PRIORS[best]})",
         f"{metrics['auroc_by_estimator']['mean_difference']:.3f} / {metrics['auroc_by_estimator']['logistic']:.3f}",
         f"{edits['reached']:.0%}",
         "" if edits["unrelated"] is None else f"{edits['unrelated']:.3f}",
@@ -219,7 +225,8 @@ Trained on: {devices}.
 
 def main(source: str, target: str) -> None:
     path = Path(target)
-    entries, absent = [], []
+    entries = []
+    absent = []
     try:
         for name, system in Plan.read().systems.items():
             try:

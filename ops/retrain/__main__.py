@@ -1,6 +1,8 @@
-"""python -m ops.retrain: bring in new data, train a challenger, and let it serve only if it is proven no worse. Safe to start at any time, even twice at once.
+"""python -m ops.retrain: bring in new data, train a challenger, and let it serve only if it is proven no
+worse. Safe to start at any time, even twice at once.
 
-Configured by ops/retrain/retrain.yaml. What it remembers lies in its `home`; ops/retrain/ledger.py says what. Exit codes, for schedulers and monitoring:
+Configured by ops/retrain/retrain.yaml. What it remembers lies in its `home`; ops/retrain/ledger.py says what.
+Exit codes, for schedulers and monitoring:
 
     0    promoted, or nothing new to judge
     10   HOLD: a person should look at the report; the champion serves on
@@ -34,7 +36,8 @@ from ops.retrain.snapshots import Snapshot
 from ops.retrain.start import alone
 
 CODES = {"PROMOTE": 0, "HOLD": 10, "REJECT": 11, "FAILED": 1}
-WRONG, BUSY = 2, 75
+WRONG = 2
+BUSY = 75
 
 
 class Failure(RuntimeError):
@@ -62,7 +65,9 @@ class Job:
         return self.project.folder / Path(self.settings.source.folder).expanduser()
 
     def look(self, force: bool) -> tuple[str, Snapshot | None, str] | None:
-        """What there is to judge: base commit, snapshot, key. None where it was judged before; the reason is in `outcome`. Raises Failure."""
+        """What there is to judge: base commit, snapshot, key. None where it was judged before; the reason is
+        in `outcome`. Raises Failure.
+        """
         settings = self.settings
         free = shutil.disk_usage(self.ledger.home).free / 2**30
         if free < settings.challenger.free:
@@ -134,8 +139,11 @@ class Job:
         return name
 
     def examine(self, clone: Path, snapshot: Snapshot | None) -> Verdict:
-        """Let champion and challenger sit the exam, and judge. Raises CommandFailed where a part that must work does not."""
-        champion, figures = self.ledger.champion(), {}
+        """Let champion and challenger sit the exam, and judge. Raises CommandFailed where a part that must
+        work does not.
+        """
+        champion = self.ledger.champion()
+        figures = {}
         exam = self.ledger.exams / self.find_exam(clone, champion)
         primary = read(clone / "params.yaml")["vectors"]["primary"]
         self.outcome |= {"exam": exam.name, "primary": primary}
@@ -185,7 +193,8 @@ class Job:
         names = snapshot.added(snapshots.pictures_of(champion["snapshot"], self.ledger.snapshots))
         if not names:
             return None
-        new, out = self.run / "new.json", self.run / "drift.json"
+        new = self.run / "new.json"
+        out = self.run / "drift.json"
         new.write_text(json.dumps(names), encoding="utf-8")
         self.part(
             clone,
@@ -199,7 +208,8 @@ class Job:
 
     def promote(self, clone: Repository, base: str, snapshot: Snapshot | None, key: str) -> None:
         """Commit in the clone, write down that the challenger is to serve, and carry it out."""
-        settings, project = self.settings, self.project
+        settings = self.settings
+        project = self.project
         version = next_version(project.git("tag", "--list", f"{settings.model}@v*").split(), settings.model)
         where = f"refs/remotes/{settings.git.remote}/" if settings.git.remote else "refs/heads/"
         tip = project.find(f"{where}{settings.git.branch}")
@@ -267,7 +277,9 @@ class Job:
 
 
 def work(settings: Settings, ledger: Ledger, project: Repository, force: bool, new_exam: bool) -> int:
-    """One run from start to end, under the lock; whatever happens, people are told and the champion serves on. Returns the exit code."""
+    """One run from start to end, under the lock; whatever happens, people are told and the champion serves
+    on. Returns the exit code.
+    """
     start = time.monotonic()
     try:
         run = ledger.new_run()
@@ -299,8 +311,12 @@ def work(settings: Settings, ledger: Ledger, project: Repository, force: bool, n
 
 
 def close(job: Job) -> int:
-    """Report, status, notification: each is tried whatever becomes of the others (on a full disk, none may be possible but the last). Returns the exit code."""
-    word, ledger, settings = job.outcome["verdict"], job.ledger, job.settings
+    """Report, status, notification: each is tried whatever becomes of the others (on a full disk, none may be
+    possible but the last). Returns the exit code.
+    """
+    word = job.outcome["verdict"]
+    ledger = job.ledger
+    settings = job.settings
     moment = now()
     status = {"checked": moment, "last": word, "reasons": job.outcome["reasons"], "run": job.run.name}
     if word != "FAILED":

@@ -1,4 +1,6 @@
-"""The clone in which challengers are trained: the project's objects and DVC's cache are shared, its working copy is never touched."""
+"""The clone in which challengers are trained: the project's objects and DVC's cache are shared, its working
+copy is never touched.
+"""
 
 import hashlib
 import re
@@ -26,7 +28,9 @@ MINUTES = 600.0  # seconds that DVC's own small commands may take
 
 
 def key(project: Repository, revision: str, snapshot: Snapshot | None, judged_by: str) -> str:
-    """What a run would judge: the code and params at `revision`, the data, and `judged_by`. The same key twice is nothing new."""
+    """What a run would judge: the code and params at `revision`, the data, and `judged_by`. The same key
+    twice is nothing new.
+    """
     trees = [
         project.git("rev-parse", "--verify", "--quiet", f"{revision}:{path}")
         for path in TRAINED
@@ -42,7 +46,9 @@ def _has(project: Repository, revision: str, path: str) -> bool:
 
 
 def prepare(project: Repository, folder: Path, revision: str) -> Repository:
-    """The clone at `revision`, whatever state an earlier run left it in. Checkpoints of a training that was cut off stay, so it goes on from there."""
+    """The clone at `revision`, whatever state an earlier run left it in. Checkpoints of a training that was
+    cut off stay, so it goes on from there.
+    """
     clone = Repository(folder, project.lock, project.author)
     try:
         if (folder / ".git").is_dir():
@@ -72,7 +78,9 @@ def _check_out(clone: Repository, revision: str) -> None:
 
 
 def share_cache(project: Path, clone: Path) -> None:
-    """Let the clone use the project's DVC cache and remotes: the project's .dvc/config.local, with the cache's place made absolute."""
+    """Let the clone use the project's DVC cache and remotes: the project's .dvc/config.local, with the
+    cache's place made absolute.
+    """
     if not (clone / ".dvc").is_dir():
         return
     from dvc.config import Config  # noqa: PLC0415 (a second to import, and only needed here)
@@ -105,7 +113,9 @@ def bring_in(snapshot: Snapshot, source: Path, clone: Path, runner: Runner, push
 
 
 def commit(clone: Repository, parents: list[str], message: str) -> str:
-    """What was trained, as a commit on `parents`: code of the base, and params.yaml, dvc.lock, metrics and snapshot as they are now."""
+    """What was trained, as a commit on `parents`: code of the base, and params.yaml, dvc.lock, metrics and
+    snapshot as they are now.
+    """
     changed = [
         name
         for name in ("params.yaml", "dvc.lock", "reports/metrics.json")

@@ -1,9 +1,12 @@
-"""python -m ops.retrain.drift CROPS MODEL NEW OUT: how new pictures differ from those before, in labels and in the champion's codes.
+"""python -m ops.retrain.drift CROPS MODEL NEW OUT: how new pictures differ from those before, in labels and
+in the champion's codes.
 
 NEW is a JSON list of the names of the new pictures among CROPS, MODEL the champion. Writes OUT:
 
-attributes   name -> rate among the others and among the new, their difference, and z, that difference in standard errors
-codes        frechet: squared Frechet distance of new codes to others; frechet_usual: of others to others, in sets of the same size; ratio of the two;
+attributes   name -> rate among the others and among the new, their difference, and z, that difference in
+             standard errors
+codes        frechet: squared Frechet distance of new codes to others; frechet_usual: of others to others, in
+             sets of the same size; ratio of the two;
              shift: distance of the means in standard deviations of a code number, root mean square
 """
 
@@ -22,11 +25,13 @@ from faces.data.crops import Crops
 from faces.metrics.frechet import frechet, grams
 from faces.nn.device import pick_device, to_device
 
-MOST, BATCH = 500, 64  # faces in each set; faces encoded at once
+MOST = 500  # faces in each set
+BATCH = 64  # faces encoded at once
 
 
 def rates(labels: np.ndarray, new: np.ndarray, names: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Per attribute, from labels (N, A) of 1, -1, 0 and which rows are `new` (N,) bool; attributes unknown on one side are left out.
+    """Per attribute, from labels (N, A) of 1, -1, 0 and which rows are `new` (N,) bool; attributes unknown on
+    one side are left out.
 
     z is that of the two-proportion test with pooled variance.
     """
@@ -48,9 +53,12 @@ def rates(labels: np.ndarray, new: np.ndarray, names: tuple[str, ...]) -> dict[s
 
 
 def compare(new: np.ndarray, others: np.ndarray) -> dict[str, float | None]:
-    """Codes (n, D) against codes (2 n, D) or more: the figures of `codes` above. Distances are None for fewer than two new codes."""
+    """Codes (n, D) against codes (2 n, D) or more: the figures of `codes` above. Distances are None for fewer
+    than two new codes.
+    """
     count = len(new)
-    one, other = others[:count], others[count : 2 * count]
+    one = others[:count]
+    other = others[count : 2 * count]
     deviation = np.maximum(others.std(0, dtype=np.float64), 1e-12)
     shift = float(
         np.sqrt(
@@ -88,10 +96,13 @@ def encode(model: torch.nn.Module, images: np.ndarray, rows: np.ndarray, device:
 
 def measure(crops: Crops, weights: Path, names: list[str]) -> dict[str, Any]:
     """All figures. Raises ValueError where the champion's faces are cut differently."""
-    new, device, rng = crops.table["name"].isin(names).to_numpy(), pick_device(), np.random.default_rng(0)
+    new = crops.table["name"].isin(names).to_numpy()
+    device = pick_device()
+    rng = np.random.default_rng(0)
     model, geometry = checkpoints.load(weights)
     found: dict[str, Any] = {"attributes": rates(crops.labels, new, crops.attributes), "codes": None}
-    fresh, others = rng.permutation(np.flatnonzero(new))[:MOST], rng.permutation(np.flatnonzero(~new))
+    fresh = rng.permutation(np.flatnonzero(new))[:MOST]
+    others = rng.permutation(np.flatnonzero(~new))
     count = min(len(fresh), len(others) // 2)
     if geometry == crops.geometry and count:
         model = model.to(device)

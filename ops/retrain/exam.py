@@ -1,35 +1,33 @@
-"""The exam that champion and challenger both sit: the same frozen test faces, the same judge, the same code.
+"""The exam that champion and challenger both sit: the same frozen test faces, the same classifier, the same
+code.
 
-    python -m ops.retrain.exam build CROPS CLASSIFIER TRAIN_FACES OUT      copy what the exam needs out of a finished pipeline
-    python -m ops.retrain.exam score EXAM MODEL VECTORS PRIMARY OUT        figures of one model, as JSON in the layout of reports/metrics.json
+    python -m ops.retrain.exam build CROPS CLASSIFIER TRAIN_FACES OUT   copy what the exam needs
+    python -m ops.retrain.exam score EXAM MODEL VECTORS PRIMARY OUT     figures of one model, as JSON
 
-An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only priors and label correlations are read, and
-classifier/, the judge. Figures come from the stages `encode`, `score` and `evaluate` run on it, with the params of the working directory; `edits` holds the
-primary estimator alone, under the name "primary".
+
+An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only
+priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `score` and
+`evaluate` run on it, with the params of the working directory; `edits` holds the primary estimator alone,
+under the name "primary".
 """
 
-import json
-import os
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-import stages.encode
-import stages.evaluate
 import stages.score
 from faces.core.console import stop
-from faces.core.files import new_folder, write_json
-from faces.core.params import FILE, read
+from faces.core.files import new_folder, read_json, write_json
+from faces.core.params import FILE, Group, parse, pick, read
 from faces.data.crops import Crops, read_geometry
 from faces.edits.directions import Directions
 from faces.ingest.writer import write_labels
 from faces.metrics.auroc import auroc
+from stages import encode, evaluate
 
 OWN = (
     "valid",
@@ -59,57 +57,60 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
         shutil.copytree(classifier, folder / "classifier")
 
 
-@contextmanager
-def bench(primary: str):
-    """A temporary working directory whose params.yaml is ours, with `primary` as the one estimator."""
-    params, before = read(Path(FILE)), Path.cwd()
-    params["vectors"] |= {"primary": primary, "estimators": [primary]}
-    params["score"]["estimators"] = [primary]
-    params["score"]["diffusion"] = 0  # no gate goes by it, and an exam has no valid faces to fit it with
-    with tempfile.TemporaryDirectory(prefix="exam-") as place:
-        (Path(place) / FILE).write_text(yaml.safe_dump(params), encoding="utf-8")
-        os.chdir(place)
-        try:
-            yield Path(place)
-        finally:
-            os.chdir(before)
+def settings(primary: str) -> dict[str, Any]:
+    """The values of params.yaml, with `primary` as the one estimator."""
+    values = read(Path(FILE))
+    values["vectors"] |= {"primary": primary, "estimators": [primary]}
+    values["score"]["estimators"] = [primary]
+    values["score"]["diffusion"] = (
+        0  # no gate goes by it, and an exam has no valid faces to stop its training
+    )
+    return values
 
 
 def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any]:
     """The figures of one model."""
-    own, ours = (
-        json.loads((model / "model.json").read_text(encoding="utf-8"))["geometry"],
-        read_geometry(exam / "crops/geometry.json"),
-    )
-    if own != ours.model_dump(mode="json"):
+    crops = exam / "crops"
+    classifier = exam / "classifier"
+    own = read_json(model / "model.json")["geometry"]
+    ours = read_geometry(crops / "geometry.json").model_dump(mode="json")
+    if own != ours:
         raise ValueError(
-            f"the model's faces are cut as {own}, the exam's as {ours.model_dump(mode='json')}; start a new exam with --new-exam"
+            f"the model's faces are cut as {own}, the exam's as {ours}; start a new exam with --new-exam"
         )
-    with bench(primary) as place:
-        stages.encode.main(exam / "crops", model, place / "latents")
-        stages.score.main(
-            exam / "crops", model, place / "latents", vectors, exam / "classifier", place / "scores"
+    values = settings(primary)
+
+    def params(group: type[Group]) -> Group:
+        return parse(group, pick(group, values))
+
+    with tempfile.TemporaryDirectory(prefix="exam-") as folder:
+        place = Path(folder)
+        latents = place / "latents"
+        scores = place / "scores"
+        metrics_file = place / "metrics.json"
+        encode.run(params(encode.Params), crops, model, latents)
+        stages.score.run(
+            params(stages.score.Params), crops, model, latents, vectors, None, classifier, scores
         )
-        stages.evaluate.main(
-            exam / "crops",
-            model,
-            place / "latents",
-            vectors,
-            exam / "classifier",
-            place / "scores",
-            place / "metrics.json",
-            place / "plots",
+        evaluate.run(
+            params(evaluate.Params),
+            *(crops, model, latents, vectors, classifier, scores, metrics_file, place / "plots"),
         )
-        metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
-        codes = np.load(place / "latents/latents.npy", allow_pickle=False)
+        metrics = read_json(metrics_file)
+        codes = np.load(latents / "latents.npy", allow_pickle=False)
     found = {group: values for group, values in metrics.items() if group not in OWN}
     found["edits"] = {"primary": metrics["edits"].get(primary, {})}
-    return found | {"auroc": read_off(Crops.open(exam / "crops"), codes, Directions.open(vectors, primary))}
+    return found | {"auroc": read_off(Crops.open(crops), codes, Directions.open(vectors, primary))}
 
 
 def read_off(crops: Crops, codes: np.ndarray, directions: Directions) -> dict[str, float]:
-    """AUROC on the test faces of codes (N, D) projected on each direction, for attributes that have test faces on both sides; and their mean."""
-    test, found = crops.rows("test"), {}
+    """AUROC of test codes projected on each direction, where the attribute has test faces on both sides; and
+    their mean.
+
+    codes (N, D) are those of all faces.
+    """
+    test = crops.rows("test")
+    found: dict[str, float] = {}
     for name in directions.attributes:
         labels = (
             crops.labels[test, crops.attributes.index(name)]

@@ -1,8 +1,11 @@
-"""PROMOTE, HOLD or REJECT: each figure against its floor, and against the champion's within what chance explains. Never an average over metrics.
+"""PROMOTE, HOLD or REJECT: each figure against its floor, and against the champion's within what chance
+explains. Never an average over metrics.
 
-REJECT    something is broken, a floor is missed, or a critical metric is worse by more than `reject` tolerances
-HOLD      a critical metric is worse by more than one tolerance, or cannot be compared; or nothing is better and no new data speaks for the change
-PROMOTE   otherwise: no critical metric is worse, and one is better beyond its tolerance, or the data are new, or nobody serves yet
+REJECT    something is broken, a floor is missed, or a critical metric is worse by over `reject` tolerances
+HOLD      a critical metric is worse by more than one tolerance, or cannot be compared; or nothing is better
+          and no new data speaks for the change
+PROMOTE   otherwise: no critical metric is worse, and one is better beyond its tolerance, or the data are
+          new, or nobody serves yet
 """
 
 import math
@@ -20,7 +23,9 @@ Word = Literal["PROMOTE", "HOLD", "REJECT"]
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric of both. `gain` is how much better the challenger is, in the metric's unit; `tolerance` what chance explains; None: not known."""
+    """One metric of both. `gain` is how much better the challenger is, in the metric's unit; `tolerance` what
+    chance explains; None: not known.
+    """
 
     key: str
     critical: bool
@@ -29,7 +34,8 @@ class Figure:
     gain: float | None
     tolerance: float | None
     floor: float | None
-    finding: str  # better, same, worse, much worse, below floor, missing, new, no tolerance, or "" where there is nothing to compare
+    # better, same, worse, much worse, below floor, missing, new, no tolerance; "" without comparison
+    finding: str
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,11 @@ class Verdict:
 
 
 def tolerance(key: str, gates: Gates, noise: Mapping[str, float]) -> float | None:
-    """How far apart two equally good models may be: `factor` standard deviations of a difference, sqrt(2) times the deviation of one run.
+    """How far apart two equally good models may be: `factor` standard deviations of a difference, sqrt(2)
+    times the deviation of one run.
 
-    noise maps keys to the standard deviation over seeds (ops.retrain.noise). Where a key was not measured, the table of retrain.yaml; None where that is silent.
+    noise maps keys to the standard deviation over seeds (ops.retrain.noise). Where a key was not measured,
+    the table of retrain.yaml; None where that is silent.
     """
     if key in noise:
         return max(gates.factor * math.sqrt(2) * noise[key], ROUNDING)
@@ -62,7 +70,8 @@ def compare(
     key: str, champion: float | None, challenger: float | None, gates: Gates, noise: Mapping[str, float]
 ) -> Figure:
     """One metric: None is a figure that a run does not have."""
-    metric, floor = metric_table.of(key), gates.floors.get(key)
+    metric = metric_table.of(key)
+    floor = gates.floors.get(key)
     critical = metric is not None and metric.critical
     gain = (
         metric_table.gain(key, champion, challenger)
@@ -111,7 +120,8 @@ def unsound(sanity: Mapping[str, Any], gates: Gates) -> list[str]:
         found.append("parity: pictures are not finite")
     if sanity["spread"] is not None and sanity["spread"] < gates.spread:
         found.append(
-            f"spread: samples differ by {sanity['spread']:.2f} levels, at least {gates.spread:g}: they all look alike"
+            f"spread: samples differ by {sanity['spread']:.2f} levels, at least {gates.spread:g}: "
+            "they all look alike"
         )
     return found
 
@@ -181,4 +191,7 @@ def told(figure: Figure) -> str:
     if figure.finding == "no tolerance":
         return f"{figure.key}: no tolerance is known; run ops.retrain.noise, or add it to gates.tolerances"
     change = figure.challenger - figure.champion
-    return f"{figure.key}: {figure.finding}, {number(figure.champion)} -> {number(figure.challenger)} ({change:+.4g}, tolerance {number(figure.tolerance)})"
+    return (
+        f"{figure.key}: {figure.finding}, {number(figure.champion)} -> {number(figure.challenger)} "
+        f"({change:+.4g}, tolerance {number(figure.tolerance)})"
+    )

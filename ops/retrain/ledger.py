@@ -1,6 +1,8 @@
-"""What the job remembers between runs, in one folder (`home` of retrain.yaml). Every file is written beside and renamed.
+"""What the job remembers between runs, in one folder (`home` of retrain.yaml). Every file is written beside
+and renamed.
 
-champion.json    who serves: export, id (what the website follows), version, revision, exam, snapshot, since, previous
+champion.json    who serves: export, id (what the website follows), version, revision, exam, snapshot, since,
+                 previous
 status.json      the last run, the last success, when the next is due, what was judged
 promotion.json   a promotion that has been decided and is not yet carried out whole; the next run finishes it
 noise.json       spread of each metric over seeds (ops.retrain.noise)
@@ -31,8 +33,11 @@ class Ledger:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.lock, self.pointer, self.status = home / "lock", home / "champion.json", home / "status.json"
-        self.journal, self.noise = home / "promotion.json", home / "noise.json"
+        self.lock = home / "lock"
+        self.pointer = home / "champion.json"
+        self.status = home / "status.json"
+        self.journal = home / "promotion.json"
+        self.noise = home / "noise.json"
         self.releases, self.exams, self.snapshots, self.runs = (
             home / name for name in ("releases", "exams", "snapshots", "runs")
         )
@@ -58,11 +63,11 @@ class Ledger:
         return folder
 
     def point(self, version: str, since: str) -> dict[str, Any]:
-        """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns the pointer."""
-        before, release = (
-            self.champion(),
-            json.loads((self.release(version) / "release.json").read_text(encoding="utf-8")),
-        )
+        """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns
+        the pointer.
+        """
+        before = self.champion()
+        release = json.loads((self.release(version) / "release.json").read_text(encoding="utf-8"))
         if before is not None and before["version"] == version:
             return before
         pointer = release | {
@@ -85,7 +90,9 @@ class Ledger:
         self.note(judged=dict([*before.items(), (key, verdict)][-KEYS:]))
 
     def tidy(self, keep: int) -> None:
-        """Drop what a killed run left, and what is older than the last `keep` releases beside the champion; never who serves or served before."""
+        """Drop what a killed run left, and what is older than the last `keep` releases beside the champion;
+        never who serves or served before.
+        """
         champion = self.champion() or {}
         needed = {champion.get("version"), champion.get("previous")}
         drop = [version for version in self.versions() if version not in needed]

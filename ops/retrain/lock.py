@@ -1,4 +1,6 @@
-"""One job at a time, by the kernel's own lock: it ends with its holders, however they end, so it can never be stale."""
+"""One job at a time, by the kernel's own lock: it ends with its holders, however they end, so it can never be
+stale.
+"""
 
 import fcntl
 import os
@@ -14,7 +16,8 @@ class Busy(RuntimeError):
 
 @contextmanager
 def exclusive(path: Path, wait: float) -> Iterator[int]:
-    """Hold the lock at `path`, for which up to `wait` seconds are spent. Yields its descriptor: a child that inherits it holds the lock as well.
+    """Hold the lock at `path`, for which up to `wait` seconds are spent. Yields its descriptor: a child that
+    inherits it holds the lock as well.
 
     The file stays: removing it would let two processes lock two files of one name. Raises Busy.
     """

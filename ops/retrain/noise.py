@@ -1,7 +1,10 @@
-"""python -m ops.retrain.noise: what chance alone does to each figure. Trains the champion anew with other seeds and writes the spread, which the gates go by.
+"""python -m ops.retrain.noise: what chance alone does to each figure. Trains the champion anew with other
+seeds and writes the spread, which the gates go by.
 
-noise.json in the job's home: per metric the standard deviation over seeds, of the exam that champions and challengers sit. Where one number is estimated from
-few seeds, kindred ones help: the deviations of all keys of one pattern (ops/experiments/metric_table.py) are pooled, and a key gets the larger of its own and the pooled one.
+noise.json in the job's home: per metric the standard deviation over seeds, of the exam that champions and
+challengers sit. Where one number is estimated from few seeds, kindred ones help: the deviations of all keys
+of one pattern (ops/experiments/metric_table.py) are pooled, and a key gets the larger of its own and the
+pooled one.
 """
 
 import argparse
@@ -30,7 +33,9 @@ class NoExam(RuntimeError):
 
 
 def spread(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    """Per key that every run has, the larger of its standard deviation (n - 1) and the root mean square of those of its pattern."""
+    """Per key that every run has, the larger of its standard deviation (n - 1) and the root mean square of
+    those of its pattern.
+    """
     keys = [key for key in runs[0] if all(run.get(key) is not None for run in runs)]
     own = {
         key: float(np.std([run[key] for run in runs], ddof=1))
@@ -53,16 +58,14 @@ def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str
         raise NoExam(
             f"{ledger.home}: nobody serves yet, so there is no exam; run python -m ops.retrain first"
         )
-    run, exam = ledger.new_run(), ledger.exams / champion["exam"]
-    runner, figures = Runner(run / "log.txt", project.lock), []
+    run = ledger.new_run()
+    exam = ledger.exams / champion["exam"]
+    runner = Runner(run / "log.txt", project.lock)
+    figures = []
     clone = challenger.prepare(project, ledger.work, champion["revision"]).folder
     challenger.share_cache(project.folder, clone)
-    for pointer in sorted((clone / challenger.SNAPSHOTS).glob("*.dvc")):
-        runner.run(
-            ["dvc", "checkout", "--quiet", f"{challenger.SNAPSHOTS}/{pointer.name}"],
-            clone,
-            settings.exam.timeout,
-        )
+    checkout = ["dvc", "checkout", "--quiet", "--force", "--allow-missing"]  # snapshot, faces, crops
+    runner.run(checkout, clone, settings.exam.timeout)
     params = (clone / "params.yaml").read_text(encoding="utf-8")
     for seed in settings.noise.seeds:
         set_params(clone / "params.yaml", {"seed": seed})

@@ -1,4 +1,6 @@
-"""Tell people: a command that gets the event as JSON on its standard input, a webhook that it is posted to, or both."""
+"""Tell people: a command that gets the event as JSON on its standard input, a webhook that it is posted to,
+or both.
+"""
 
 import json
 import subprocess
@@ -9,8 +11,11 @@ from ops.retrain.settings import Notify
 
 
 def notify(settings: Notify, event: dict[str, Any]) -> list[str]:
-    """Tell all who are to be told; returns what went wrong, one line each. Never raises: a message that was not delivered changes no verdict."""
-    content, troubles = json.dumps(event, sort_keys=True).encode(), []
+    """Tell all who are to be told; returns what went wrong, one line each. Never raises: a message that was
+    not delivered changes no verdict.
+    """
+    content = json.dumps(event, sort_keys=True).encode()
+    troubles = []
     if settings.command:
         try:
             done = subprocess.run(

@@ -17,12 +17,14 @@ TAIL = 20_000  # bytes of a log in which its last words are looked for
 class CommandFailed(RuntimeError):
     """A command ended badly. The message names it, its exit code and its own last word.
 
-    `code` is its exit code; `unfit` says that it, or a stage that it ran for DVC, found the challenger of no use (faces/core/console.py).
+    `code` is its exit code; `unfit` says that it, or a stage that it ran for DVC, found the challenger of no
+    use (faces/core/console.py).
     """
 
     def __init__(self, message: str, code: int, unfit: bool = False) -> None:
         super().__init__(message)
-        self.code, self.unfit = code, unfit
+        self.code = code
+        self.unfit = unfit
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Runner:
     def run(
         self, command: Sequence[str], cwd: Path, timeout: float, extra: Mapping[str, str] | None = None
     ) -> None:
-        """Run to the end, with `extra` added to the environment. Raises CommandFailed, also after `timeout` seconds."""
+        """Run to the end, with `extra` added to the environment. Raises CommandFailed, also after `timeout`
+        seconds.
+        """
         reading, writing = os.pipe()
         with self.log.open("ab") as log:
             log.write(f"\n$ {' '.join(command)}\n".encode())

@@ -1,7 +1,9 @@
-"""From a verdict to a served model, in steps that can be cut off anywhere and done again: the pointer moves last.
+"""From a verdict to a served model, in steps that can be cut off anywhere and done again: the pointer moves
+last.
 
-The release is copied, complete and proven to work, before promotion.json says that it is to be served; from then on the next run finishes whatever is
-left. Steps: smoke test, DVC cache to its remote, branch, tags, Git remote, pointer.
+The release is copied, complete and proven to work, before promotion.json says that it is to be served; from
+then on the next run finishes whatever is left. Steps: smoke test, DVC cache to its remote, branch, tags, Git
+remote, pointer.
 """
 
 import configparser
@@ -30,6 +32,7 @@ MOVED = (
     "(already exists)",
 )  # Git's words for a ref that is elsewhere
 FOLDERS = {"model": "data/model", "vectors": "data/vectors", "export": "data/export"}
+QUALITY = "reports/quality.json"  # what the website shows of a release
 
 
 class Abandoned(RuntimeError):
@@ -46,6 +49,8 @@ def copy_release(ledger: Ledger, clone: Path, version: str, about: Mapping[str, 
     with new_folder(ledger.release(version)) as folder:
         for name, place in FOLDERS.items():
             shutil.copytree(clone / place, folder / name, copy_function=shutil.copyfile)
+        if (clone / QUALITY).is_file():
+            shutil.copyfile(clone / QUALITY, folder / "export/quality.json")
         write_json(folder / "release.json", {**about, "version": version, "id": identity(folder / "export")})
     os.sync()
 
@@ -62,7 +67,9 @@ def smoke(ledger: Ledger, version: str, runner: Runner) -> None:
 def decide(
     ledger: Ledger, clone: Path, runner: Runner, entry: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Copy the release, prove it, and write down that it is to be served. Raises CommandFailed where it does not work."""
+    """Copy the release, prove it, and write down that it is to be served. Raises CommandFailed where it does
+    not work.
+    """
     copy_release(ledger, clone, entry["version"], about)
     try:
         smoke(ledger, entry["version"], runner)
@@ -75,11 +82,13 @@ def decide(
 def carry_out(
     ledger: Ledger, project: Repository, clone: Path, settings: Settings, runner: Runner, proven: bool = False
 ) -> dict[str, Any] | None:
-    """Finish what promotion.json says, from wherever it was cut off; None where there is nothing to finish. Returns the pointer.
+    """Finish what promotion.json says, from wherever it was cut off; None where there is nothing to finish.
+    Returns the pointer.
 
     `proven`: the release has just been tested, by `decide`.
 
-    Raises Abandoned where it cannot be done any more, CommandFailed or GitError where it may be possible later: then the next run tries again.
+    Raises Abandoned where it cannot be done any more, CommandFailed or GitError where it may be possible
+    later: then the next run tries again.
     """
     entry = read_json(ledger.journal)
     if entry is None:
@@ -102,7 +111,10 @@ def carry_out(
 
 def publish(project: Repository, clone: Path, settings: Settings, entry: Mapping[str, Any]) -> None:
     """Branch and tags, here and on the remote. Raises Abandoned where the branch has moved meanwhile."""
-    git, version, commit, tip = settings.git, entry["version"], entry["revision"], entry["tip"]
+    git = settings.git
+    version = entry["version"]
+    commit = entry["revision"]
+    tip = entry["tip"]
     if project.find(commit) is None:
         try:
             project.git("fetch", "--quiet", str(clone), BRANCH)

@@ -36,7 +36,9 @@ class GitError(RuntimeError):
 
 
 def reason(said: str) -> str:
-    """Why Git refused, in one line, from all that it printed: what the server says, then its own errors, else its last line."""
+    """Why Git refused, in one line, from all that it printed: what the server says, then its own errors, else
+    its last line.
+    """
     lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(TELLING) and not line.startswith(EMPTY)]
     way_out = [line for line in lines if "safe.directory" in line]
@@ -45,7 +47,9 @@ def reason(said: str) -> str:
 
 @dataclass(frozen=True)
 class Repository:
-    """A Git repository at `folder`. Its commands hold the job's `lock` while they run; commits and tags are by `author` (name, email)."""
+    """A Git repository at `folder`. Its commands hold the job's `lock` while they run; commits and tags are
+    by `author` (name, email).
+    """
 
     folder: Path
     lock: int
@@ -95,7 +99,9 @@ class Repository:
 
 
 def _here(folder: Path) -> dict[str, str]:
-    """An environment in which Git works on `folder` or not at all: never on a repository around it, nor on one that the environment names."""
+    """An environment in which Git works on `folder` or not at all: never on a repository around it, nor on
+    one that the environment names.
+    """
     clean = {
         name: value
         for name, value in environment().items()
@@ -114,7 +120,9 @@ def next_version(tags: list[str], model: str) -> str:
 
 
 def register(repository: Repository, model: str, version: str, commit: str) -> str:
-    """Tag `commit` as `version` of `model`, in GTO's format; nothing where that is done. Returns the tag. Raises GitError where it names another commit."""
+    """Tag `commit` as `version` of `model`, in GTO's format; nothing where that is done. Returns the tag.
+    Raises GitError where it names another commit.
+    """
     tag = f"{model}@{version}"
     if (there := repository.find(f"refs/tags/{tag}")) is None:
         repository.git("tag", "-a", tag, commit, "-m", f"Registering artifact {model} version {version}")
@@ -124,7 +132,9 @@ def register(repository: Repository, model: str, version: str, commit: str) -> s
 
 
 def assign(repository: Repository, model: str, stage: str, version: str) -> str:
-    """Tag the commit of `version` as the one in `stage`, in GTO's format; nothing where it already is. Returns the tag."""
+    """Tag the commit of `version` as the one in `stage`, in GTO's format; nothing where it already is.
+    Returns the tag.
+    """
     commit = repository.resolve(f"refs/tags/{model}@{version}")
     numbers = [
         int(tag.rsplit("#", 1)[1])

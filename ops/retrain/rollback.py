@@ -1,6 +1,7 @@
 """python -m ops.retrain.rollback VERSION: let an earlier version serve again. Exit codes as of ops.retrain.
 
-What is new since then stays judged: the next scheduled run does not promote the same challenger again, only one with newer code, params or data.
+What is new since then stays judged: the next scheduled run does not promote the same challenger again, only
+one with newer code, params or data.
 """
 
 import argparse
@@ -22,7 +23,9 @@ class NoSuchVersion(ValueError):
 
 
 def roll_back(version: str, settings: Settings, ledger: Ledger, project: Repository) -> str:
-    """Tag, then point. Returns the line that people are told. Raises NoSuchVersion, CommandFailed, GitError, Abandoned."""
+    """Tag, then point. Returns the line that people are told. Raises NoSuchVersion, CommandFailed, GitError,
+    Abandoned.
+    """
     if version not in ledger.versions():
         raise NoSuchVersion(
             f"{ledger.releases}: no {version}; here are: {', '.join(ledger.versions()) or 'none'}"

@@ -1,4 +1,6 @@
-"""The written report of a run: report.json with every figure, report.md for people and for the summary of a CI job."""
+"""The written report of a run: report.json with every figure, report.md for people and for the summary of a
+CI job.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,9 +1,11 @@
-"""python -m ops.retrain.sanity EXAM CROPS MODEL EXPORT OUT: is a trained model one at all? Writes OUT/sanity.json and OUT/samples.png.
+"""python -m ops.retrain.sanity EXAM CROPS MODEL EXPORT OUT: is a trained model one at all?
+
+Writes OUT/samples.png, and OUT/sanity.json:
 
 weights_finite   no NaN or infinity among the weights
-parity           largest difference between torch and the exported decoder, in levels of 255; null where torch's picture is not finite
+parity           largest difference of the exported decoder from torch, in levels of 255; null if not finite
 latency          ms in which the exported decoder draws one face on one thread, median
-spread           levels of 255 by which SAMPLES samples differ: standard deviation over samples, mean over pixels
+spread           standard deviation over SAMPLES samples, mean over pixels, in levels of 255
 leaked           faces of the exam's test split that are among the faces it was trained on
 """
 
@@ -24,7 +26,8 @@ from faces.core.files import write_json
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
 
-SAMPLES, ROUNDS = 16, 20
+SAMPLES = 16
+ROUNDS = 20
 
 
 def finite(weights: Path) -> bool:
@@ -69,7 +72,7 @@ def sheet(pictures: np.ndarray) -> Image.Image:
 def inspect(
     exam: Path, crops: Path, weights: Path, folder: Path, out: Path
 ) -> dict[str, float | bool | int | None]:
-    """The figures above. Those that an export which cannot be loaded or drawn from makes impossible are null."""
+    """The figures above; null where the export cannot be loaded or drawn from."""
     found = {
         "weights_finite": finite(weights / "model.safetensors"),
         "leaked": leaked(Crops.open(exam / "crops"), Crops.open(crops)),

@@ -1,7 +1,9 @@
-"""Data as it stood on a day: a growing folder of pictures, checked and frozen as one archive whose name says date and content.
+"""Data as it stood on a day: a growing folder of pictures, checked and frozen as one archive whose name says
+date and content.
 
-What is refused stays out of the snapshot and stands in the report: a picture that cannot be read, one that is already there under another name, one whose
-content changed under its name, one without a row in labels.csv or the other way round. A labels.csv that is wrong stops everything. Splits follow from names
+What is refused stays out of the snapshot and stands in the report: a picture that cannot be read, one that is
+already there under another name, one whose content changed under its name, one without a row in labels.csv or
+the other way round. A labels.csv that is wrong stops everything. Splits follow from names
 (faces/sources/folder.py), so a picture never moves from one to another.
 """
 
@@ -29,7 +31,9 @@ class SnapshotError(RuntimeError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What would be trained on: `pictures` maps each accepted name to the SHA-256 of its content, `refused` each other name to the reason."""
+    """What would be trained on: `pictures` maps each accepted name to the SHA-256 of its content, `refused`
+    each other name to the reason.
+    """
 
     name: str
     labels: str
@@ -43,7 +47,8 @@ class Snapshot:
 
 
 def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | None:
-    """Look at `folder` as it is now; None where labels.csv is still being written. `index` is where earlier snapshots are described.
+    """Look at `folder` as it is now; None where labels.csv is still being written. `index` is where earlier
+    snapshots are described.
 
     Raises SnapshotError.
     """
@@ -75,7 +80,9 @@ def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | Non
 def judge(
     folder: Path, names: list[str], here: Set[str], settle: float, before: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Which of the pictures that labels.csv names are taken, and why the others are not. Names of an earlier snapshot come first: they keep their place."""
+    """Which of the pictures that labels.csv names are taken, and why the others are not. Names of an earlier
+    snapshot come first: they keep their place.
+    """
     pictures: dict[str, str] = {}
     refused = {name: f"no row in {LABELS}" for name in sorted(here - set(names))}
     by_content: dict[str, str] = {}
@@ -95,7 +102,8 @@ def judge(
         elif name not in before and (wrong := unreadable(content)):
             refused[name] = wrong
         else:
-            pictures[name], by_content[digest] = digest, name
+            pictures[name] = digest
+            by_content[digest] = name
     return pictures, refused
 
 

@@ -1,8 +1,10 @@
-"""python -m ops.retrain.status: who serves, since when, the last run and the last success, when the next is due. Exit codes as monitoring plugins have them:
+"""python -m ops.retrain.status: who serves, since when, the last run and the last success, when the next is
+due. Exit codes as monitoring plugins have them:
 
 0    a proven model serves, and checks are in time
 1    the last run failed
-2    nobody serves, the served export is not what the pointer says, or the last success is longer ago than retrain.yaml allows
+2    nobody serves, the served export is not what the pointer says, or the last success is longer ago than
+     retrain.yaml allows
 """
 
 import argparse
@@ -20,17 +22,24 @@ from ops.retrain.start import ledger_of
 
 def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
     """All that there is to say at `moment`; `code` is the exit code, `troubles` why it is not 0."""
-    champion, status, troubles, code = ledger.champion(), read_json(ledger.status) or {}, [], 0
+    champion = ledger.champion()
+    status = read_json(ledger.status) or {}
+    troubles = []
+    code = 0
     if status.get("last") == "FAILED":
-        troubles, code = [f"the last run failed: {'; '.join(status['reasons'])}"], 1
+        troubles = [f"the last run failed: {'; '.join(status['reasons'])}"]
+        code = 1
     if champion is None:
-        troubles, code = [*troubles, "nobody serves yet"], 2
+        troubles = [*troubles, "nobody serves yet"]
+        code = 2
     else:
         export = ledger.home / champion["export"]
         if not (export / "bundle.json").is_file() or identity(export) != champion["id"]:
-            troubles, code = [*troubles, f"{export} is not the export that champion.json names"], 2
+            troubles = [*troubles, f"{export} is not the export that champion.json names"]
+            code = 2
     if "due" in status and moment > datetime.fromisoformat(status["due"]):
-        troubles, code = [*troubles, f"the next check was due at {status['due']}"], 2
+        troubles = [*troubles, f"the next check was due at {status['due']}"]
+        code = 2
     return {
         "code": code,
         "troubles": troubles,

@@ -1,8 +1,9 @@
 """python -I ops/retrain/watchdog.py FD COMMAND ...: run a command that must not outlive its caller.
 
-FD is the reading end of a pipe whose other end the caller holds. When the caller is gone, however it went, the pipe is closed and the command is killed
-with all its descendants of the same session. (`dvc` that is killed alone leaves its stage running and writing.) Exits as the command does; 128 + n
-where signal n ended it.
+FD is the reading end of a pipe whose other end the caller holds. When the caller is gone, however it went,
+the pipe is closed and the command is killed with all its descendants of the same session. (`dvc` that is
+killed alone leaves its stage running and writing.) Exits as the command does; 128 + n where signal n ended
+it.
 """
 
 import contextlib

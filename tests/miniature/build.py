@@ -1,4 +1,6 @@
-"""The miniature's whole pipeline: faces in; crops, principal components, directions and an export out. `python build.py nan` spoils the weights."""
+"""The miniature's whole pipeline: faces in; crops, principal components, directions and an export out.
+`python build.py nan` spoils the weights.
+"""
 
 import csv
 import hashlib

@@ -1,6 +1,6 @@
 /**
  * From a photograph to the face the model sees: CelebA's similarity alignment, the data set's crop, and
- * antialiased resizing, step by step as web/align.py does it on the server.
+ * antialiased resizing, step by step as facemorph/align.py does it on the server.
  *
  * A picture is {data, width, height, channels}: bytes, row by row, channels interleaved (RGB 3 or RGBA 4).
  * Pixel centres lie at whole numbers. geometry is the bundle's: {frame, template, box, size, filter}.

@@ -31,18 +31,14 @@ export function tensors(bytes) {
   const start = 8 + Number(new DataView(bytes).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, start - 8)));
   delete header.__metadata__;
-  return Object.fromEntries(
-    Object.entries(header).map(([name, { data_offsets: [from, to] }]) => [
-      name,
-      new Float32Array(bytes, start + from, (to - from) / 4),
-    ]),
-  );
+  const array = ([from, to]) => new Float32Array(bytes, start + from, (to - from) / 4);
+  return Object.fromEntries(Object.entries(header).map(([name, at]) => [name, array(at.data_offsets)]));
 }
 
 export class Bundle {
   /**
-   * description: bundle.json; bytes: ArrayBuffer of arrays.safetensors; quality: quality.json, {} where nothing
-   * was measured. Throws on another format.
+   * description: bundle.json; bytes: ArrayBuffer of arrays.safetensors; third: quality.json, {} where
+   * nothing was measured. Throws on another format.
    */
   constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {} } = {}) {
     if (description.format !== 2)

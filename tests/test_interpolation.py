@@ -1,12 +1,13 @@
-"""Ways through the code space, by hand; the detail-keeping edit, to the grey level."""
+"""Interpolation of codes, by hand; kept detail, to the grey level."""
 
 import numpy as np
 import pytest
 
-from faces.viz.interpolation import blend_detail, closed_walk, eased, lerp, slerp, there_and_back
+from faces.viz.interpolation import arc, blend_detail, closed_walk, eased, lerp, there_and_back
 
 ORIGIN = np.zeros(2)
-X, Y = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+X = np.array([1.0, 0.0])
+Y = np.array([0.0, 1.0])
 
 
 def test_eased_starts_and_stops_at_rest():
@@ -28,23 +29,25 @@ def test_lerp_by_hand():
     assert way.tolist() == [[0, 2], [1, 1.5], [4, 0]]
 
 
-def test_slerp_follows_the_circle():
-    way = slerp(X, Y, np.array([0, 1 / 3, 0.5, 1]), ORIGIN)
+def test_arc_follows_the_circle():
+    way = arc(X, Y, np.array([0, 1 / 3, 0.5, 1]), ORIGIN)
     np.testing.assert_allclose(
         way, [[1, 0], [np.cos(np.pi / 6), 0.5], [0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-15
     )
 
 
-def test_slerp_turns_about_the_centre():
+def test_arc_turns_about_the_centre():
     centre = np.array([3.0, -1.0])
     np.testing.assert_allclose(
-        slerp(X + centre, Y + centre, np.array([0.5]), centre), [centre + 0.5**0.5], atol=1e-15
+        arc(X + centre, Y + centre, np.array([0.5]), centre), [centre + 0.5**0.5], atol=1e-15
     )
 
 
-def test_slerp_weighs_lengths_as_the_formula_says():
-    """sin(w/2) / sin(w) = 1 / sqrt 2 for w = 90 degrees: between (2, 0) and (0, 4) lies (2, 4) / sqrt 2."""
-    np.testing.assert_allclose(slerp(2 * X, 4 * Y, np.array([0.5]), ORIGIN), [[2**0.5, 8**0.5]], atol=1e-15)
+def test_the_arc_turns_evenly_and_its_length_changes_evenly():
+    """Between (2, 0) and (0, 4): a third of the way, 30 degrees and length 2 + 2 / 3."""
+    way = arc(2 * X, 4 * Y, np.array([0, 1 / 3, 1]), ORIGIN)
+    length = 2 + 2 / 3
+    np.testing.assert_allclose(way, [[2, 0], [length * np.cos(np.pi / 6), length / 2], [0, 4]], atol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -52,20 +55,22 @@ def test_slerp_weighs_lengths_as_the_formula_says():
     [(X, 3 * X, [2, 0]), (X, -X, [0, 0]), (ORIGIN, Y, [0, 0.5]), (X, X, [1, 0]), (ORIGIN, ORIGIN, [0, 0])],
     ids=["collinear", "antipodal", "from the centre", "equal", "both at the centre"],
 )
-def test_slerp_without_an_arc_is_the_straight_line(first, second, middle):
-    np.testing.assert_array_equal(
-        slerp(first, second, np.array([0, 0.5, 1]), ORIGIN), [first, middle, second]
-    )
+def test_where_there_is_no_arc_it_is_the_straight_line(first, second, middle):
+    np.testing.assert_array_equal(arc(first, second, np.array([0, 0.5, 1]), ORIGIN), [first, middle, second])
 
 
 def test_closed_walk_passes_its_anchors(rng):
-    anchors, centre = rng.normal(size=(5, 16)), rng.normal(size=16)
+    anchors = rng.normal(size=(5, 16))
+    centre = rng.normal(size=16)
     np.testing.assert_allclose(closed_walk(anchors, 5 * 8, centre)[::8], anchors, atol=1e-12)
 
 
 def test_closed_walk_is_closed_and_smooth(rng):
-    """Steps shrink with their number, also over the seam, and so do the changes of step: by n and n^2, as those of a smooth loop do."""
-    anchors, centre = rng.normal(size=(6, 32)), np.full(32, 0.3)
+    """Steps shrink with their number, also over the seam, and so do the changes of step: by n and n^2, as
+    those of a smooth loop do.
+    """
+    anchors = rng.normal(size=(6, 32))
+    centre = np.full(32, 0.3)
 
     def largest(count, order):
         walk = closed_walk(anchors, count, centre)
@@ -90,7 +95,8 @@ def pictures(rng):
 
 
 def test_blend_detail_begins_and_ends_with_the_originals(pictures):
-    originals, rebuilt = pictures[0, :2], pictures[1, :2]
+    originals = pictures[0, :2]
+    rebuilt = pictures[1, :2]
     blended = blend_detail(originals, rebuilt, rebuilt, np.array([0.0, 1.0]))
     np.testing.assert_array_equal(blended, originals)
 

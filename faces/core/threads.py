@@ -1,0 +1,69 @@
+"""Threads for a machine that others use too: as many as this process has cores, and none that wait by
+spinning.
+
+OpenMP's threads spin between two pieces of work by default. Where another program needs the core they only
+keep it from working, their own next piece included. OMP_WAIT_POLICY=passive lets them sleep
+(benchmarks/busy.py). It has to be in the environment before torch is loaded; what the user has set there
+stays.
+"""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+
+def settle(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set wait policy and number of OpenMP threads in `environment`, where nobody has."""
+    if "OMP_WAIT_POLICY" not in environment:
+        environment["OMP_WAIT_POLICY"] = "passive"  # GNU's OpenMP (torch on Linux) and LLVM's
+        environment.setdefault("KMP_BLOCKTIME", "0")  # LLVM's (torch elsewhere), which else spins for 0.2 s
+    starts_ranks = "FACES_LAUNCH" in environment and "RANK" not in environment  # torchrun sets theirs
+    if not starts_ranks and usable_cores() < available_cores():
+        environment.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: those it may run on, and no more than its cgroups' quota; at least 1."""
+    return max(1, min(available_cores(), int(quota(root))))
+
+
+def available_cores() -> int:
+    """Cores that this process may run on (its affinity), which OpenMP respects by itself."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def quota(root: Path = Path("/")) -> float:
+    """Cores' worth of time that the control groups of this process allow, the least of them and their
+    parents.
+
+    Version 2 keeps it in cpu.max ("max 100000" or "150000 100000", in microseconds), version 1 in
+    cpu.cfs_quota_us and cpu.cfs_period_us. A large number where there is no limit. `root` holds proc and sys.
+    """
+    unlimited = 1e9
+    limits = [unlimited]
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        group = top / path.strip("/")
+        for folder in (group, *group.parents):
+            if controllers:
+                words = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
+            else:
+                words = _text(folder / "cpu.max").split()
+            if len(words) == 2 and words[0].isdigit() and words[1].isdigit():
+                limits.append(int(words[0]) / int(words[1]))
+            if folder == top:
+                break
+    return min(limits)
+
+
+def _text(path: Path) -> str:
+    """What a small file says; nothing where it is not there."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
