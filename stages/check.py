@@ -1,10 +1,9 @@
 """Read params.yaml whole, before any work: a typo three stages down must not cost a training.
 
-in    data/inputs.json                                                  what the source reads outside of the
-      project is as it was
-      params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py   every group is checked by the code that will read it
-out   data/checked.json                                                 the chosen source and the attributes
-      that it offers
+in    data/inputs.json    what the source reads outside of the project is as it was
+      params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py
+                          every group is checked by the code that will read it
+out   data/checked.json   the chosen source and the attributes that it offers
 """
 
 import importlib

@@ -192,7 +192,7 @@ def _of_picture(anchors: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) 
 
 
 def _fits(one: Look) -> bool:
-    """Whether eyes and mouth lie within half the distance between the eyes of where CelebA's frame has them."""
+    """Whether eyes and mouth lie where CelebA's frame has them, within half the distance between the eyes."""
     places = (one.anchors + 0.5) * FRAME / one.size - 0.5
     near = np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]) / 2
     return bool((np.linalg.norm(places - TEMPLATE, axis=1) < near).all())
