@@ -1,20 +1,23 @@
 """Cutting faces: exact geometry, and every fault that real JPEG files have."""
 
 import base64
+import copy
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import skimage
+import yaml
 from PIL import Image
 
 from faces.data import annotations
 from faces.data.crops import Crops, Geometry, framed
 from faces.ingest import alignment, decode, writer
-from stages import crop
+from stages import crop, download, inputs
 
 CELEBA = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")
 WHOLE = Geometry(
@@ -588,3 +591,41 @@ def test_labels_that_teach_nothing_are_said_before_training(tmp_path, capsys):
     assert "human: the same for every face" in said
     assert "Hat: the same for all 3 faces of the test split" in said
     assert "3 train faces are few" in said
+
+
+def test_download_and_crop_give_the_same_bytes_in_any_folder(tmp_path, monkeypatch, params):
+    """With rejects of every kind, in two projects, with another number of processes."""
+    place = tmp_path / "set"
+    place.mkdir()
+    content = {f"{n}.jpg": jpeg(ruler().rotate(n)) for n in range(8)}
+    content |= {"page.jpg": b"<html>404", "cut.jpg": content["1.jpg"][:900], "empty.png": b""}
+    for name, picture in content.items():
+        (place / name).write_bytes(picture)
+    rows = "".join(
+        f"{name};{place_of % 2};{place_of % 3 % 2}\n" for place_of, name in enumerate([*content, "gone.jpg"])
+    )
+    (place / "labels.csv").write_text(f"file;hat/cap;mean\n{rows}")
+    settings = copy.deepcopy(params)
+    settings["data"]["source"] = "folder"
+    settings["sources"]["folder"]["path"] = str(place)
+    for project, workers in (("one", "1"), ("other", "3")):
+        (tmp_path / project).mkdir()
+        monkeypatch.chdir(tmp_path / project)
+        monkeypatch.setenv("FACES_WORKERS", workers)
+        (tmp_path / project / "params.yaml").write_text(yaml.safe_dump(settings))
+        inputs.main(Path("data/inputs.json"))
+        download.main(Path("data/checked.json"), Path("data/inputs.json"), Path("data/raw"))
+        crop.main(Path("data/raw"), Path("data/crops"))
+    found = [
+        {
+            file.relative_to(tmp_path / project): file.read_bytes()
+            for file in (tmp_path / project / "data").rglob("*.*")
+        }
+        for project in ("one", "other")
+    ]
+    assert found[0] == found[1] and len(found[0]) == 9
+    rejects = found[0][Path("data/crops/rejects.csv")].decode()
+    assert (
+        all(name in rejects for name in ("page.jpg", "cut.jpg", "empty.png", "gone.jpg"))
+        and rejects.count("\n") == 5
+    )

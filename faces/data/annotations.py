@@ -25,7 +25,7 @@ CHUNK = 65536  # rows of labels.csv read at once
 
 
 class RawError(ValueError):
-    """data/raw, or what should become it, is not as it must be. The message says where and the way out."""
+    """data/raw, or its source, is not as it must be. The message names the file and the way out."""
 
 
 def attributes(table: pd.DataFrame) -> tuple[str, ...]:

@@ -235,8 +235,8 @@ def without_copies(table: Table, names: dict[int, str]) -> Table:
     for number, row in table.rows.items():
         name = names[number]
         if name in first:
-            rest, before = (line[:place] + line[place + 1 :] for line in (row, table.rows[first[name]]))
-            if rest != before:
+            before = table.rows[first[name]]
+            if row[:place] + row[place + 1 :] != before[:place] + before[place + 1 :]:
                 raise RawError(
                     f"{table.place}: row {number}: {name} stands twice, "
                     f"otherwise labelled in row {first[name]}"

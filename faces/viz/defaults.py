@@ -1,4 +1,4 @@
-"""Choice of what is drawn for data whose attributes params.yaml does not name: the best predicted ones."""
+"""Choice of attributes to draw where params.yaml names none of the data's own: the best predicted ones."""
 
 import re
 from collections.abc import Sequence
