@@ -254,7 +254,9 @@ def test_every_attribute_belongs_to_a_group_and_judgements_are_never_among_the_f
 
 
 def test_aligned_faces_are_framed_as_celebas():
-    """crop.box: auto, whatever size the pictures have: the website aligns to the frame that the training aligned to."""
+    """crop.box: auto, whatever size the pictures have: the website aligns to the frame that the training
+    aligned to.
+    """
     cut = Geometry(box="auto", size=64, filter="lanczos")
     found = bundle.describe_geometry(cut, (512, 512), np.zeros((0, 10)))
     box = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")

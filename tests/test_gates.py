@@ -141,7 +141,9 @@ def test_spread_over_seeds():
 
 
 def test_edits_are_compared_on_the_attributes_that_both_reach():
-    """The challenger is as good on Smiling and reaches glasses besides, at a price: its mean is worse, its edits are not."""
+    """The challenger is as good on Smiling and reaches glasses besides, at a price: its mean is worse, its
+    edits are not.
+    """
     champion = figures() | {"edits_by_attribute": {"Smiling": {"leakage": 0.2}}}
     challenger = figures(leakage=0.3) | {
         "edits_by_attribute": {"Smiling": {"leakage": 0.2}, "Eyeglasses": {"leakage": 0.4}}

@@ -152,7 +152,9 @@ def test_an_odd_table_is_refused_with_its_place(tmp_path, table, message):
 
 
 def test_odd_places(tmp_path):
-    """A path to the table itself, to a picture; a tar with absolute names; a self-extracting zip; a folder named like a picture."""
+    """A path to the table itself, to a picture; a tar with absolute names; a self-extracting zip; a folder
+    named like a picture.
+    """
     place = tmp_path / "set"
     (place / "folder.jpg").mkdir(parents=True)
     (place / "folder.jpg/a.jpg").write_bytes(encoded("JPEG"))

@@ -255,7 +255,7 @@ def test_composition_is_the_psnr_of_further_rounds(codes):
 
 
 def test_identity_is_measured_as_well_as_the_data_allow(params, codes, rng):
-    """Known people: pairs of one are equal here. Drawn faces: not at all. Otherwise: copies of each picture."""
+    """Known people: pairs of one are equal here. Drawn faces: not at all. Else: copies of each picture."""
     here = context(params, samples=40)
     twice = np.repeat(codes[:30], 2, axis=0)
     people = Data(twice, np.repeat(np.arange(30), 2))

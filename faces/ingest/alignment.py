@@ -104,7 +104,8 @@ def plan(looks: Sequence[Look], geometry: Geometry) -> Plan:
     return Plan(
         "middle",
         by_table,
-        f"{len(seen)} of {count} show a face that the detector finds: every picture is cut at its middle instead",
+        f"{len(seen)} of {count} show a face that the detector finds: "
+        "every picture is cut at its middle instead",
     )
 
 
@@ -234,7 +235,8 @@ def _check_box(seen: Sequence[Look], geometry: Geometry) -> None:
         first = outside[0]
         eye = ", ".join(f"{value:.0f}" for value in first.anchors[0])
         raise ValueError(
-            f"params.yaml: crop.box = {_words(geometry.box)} misses the face in {len(outside)} of {len(seen)} pictures looked at "
+            f"params.yaml: crop.box = {_words(geometry.box)} misses the face "
+            f"in {len(outside)} of {len(seen)} pictures looked at "
             f"(the first: {first.name}, {first.size[0]}x{first.size[1]}, an eye at {eye}); set crop.box: auto"
         )
 

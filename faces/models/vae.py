@@ -38,7 +38,7 @@ from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl,
 from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
-WINDOW = 8  # pixels a side over which contrast is measured
+WINDOW = 4  # pixels a side over which contrast is measured
 FLOOR = 1e-6  # of a mean squared difference of contrasts, so that its logarithm is finite for equal pictures
 
 

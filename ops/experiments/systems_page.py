@@ -223,8 +223,8 @@ EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of t
 only; samples are from the model's own prior, the
 best prior is one of that and four fitted to the train codes. AUROC: held out, mean over the attributes, of \
 mean differences and of logistic boundaries.
-Edits are those of `partial`, as the classifier reads them: the share of attributes for which some strength flips \
-80% of the faces, and what then changes in
+Edits are those of `partial`, as the classifier reads them: the share of attributes for which some strength \
+flips 80% of the faces, and what then changes in
 attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the \
 training alone, on shared cores: an upper bound.
 Trained on: {devices}.

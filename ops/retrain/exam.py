@@ -108,7 +108,9 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
 
 
 def by_attribute(levels: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """levels.csv of one editor -> what its decoded edits cost, by attribute: what the gates compare on common ground."""
+    """levels.csv of one editor -> what its decoded edits cost, by attribute: what the gates compare on common
+    ground.
+    """
     last = levels[(levels["level"] == levels["level"].max()) & (levels["classifier"] == 0)]
     last = last[(last["kind"] == "plain") & last["common"]]
     return {

@@ -180,7 +180,8 @@ def judge(
 def on_common_ground(
     champion: dict[str, float | None], challenger: dict[str, float | None]
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Both with their means of decoded edits (COSTS) over the attributes that both reach, where these are known.
+    """Both with their means of decoded edits (COSTS) over the attributes that both reach, where these are
+    known.
 
     A challenger that reaches one attribute more, a hard one, must not look worse for it.
     """
