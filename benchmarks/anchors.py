@@ -49,7 +49,9 @@ from faces.scoring.context import Codec, FeatureNetwork, Score
 from faces.scoring.reconstruction import reconstruction
 from stages import encode, train, vectors
 
-WARM, TRIAL = 3, 40  # steps of ours: those that are not timed, and those from whose rate its budget follows
+# steps of ours: those that are not timed, and those from whose rate its budget follows
+WARM = 3
+TRIAL = 40
 ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have them
 
 
@@ -83,7 +85,8 @@ class Anchor(nn.Module):
         """images (B, 3, H, W) in [-1, 1] -> a scalar."""
         pictures = (images + 1) / 2
         features = self.encoder(pictures)
-        mean, logvar = self.mean(features).float(), self.logvar(features).float()
+        mean = self.mean(features).float()
+        logvar = self.logvar(features).float()
         decoded = self.decoder(mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)).float()
         return self.bound(pictures, decoded, gaussian_kl(mean, logvar).mean())
 
@@ -96,7 +99,9 @@ class Anchor(nn.Module):
 
 
 class AntixkVanilla(Anchor):
-    code_length, batch, flip = 128, 64, True
+    code_length = 128
+    batch = 64
+    flip = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +110,8 @@ class AntixkVanilla(Anchor):
         def block(layer: nn.Module, outputs: int) -> list[nn.Module]:
             return [layer, nn.BatchNorm2d(outputs), nn.LeakyReLU()]
 
-        down, up = [], []
+        down = []
+        up = []
         for inputs, outputs in zip((3, *widths), widths, strict=False):
             down += block(nn.Conv2d(inputs, outputs, 3, 2, 1), outputs)
         for inputs, outputs in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True):
@@ -133,7 +139,9 @@ class Residual(nn.Sequential):
 
 
 class PythaeResNet(Anchor):
-    code_length, batch, flip = 64, 100, False
+    code_length = 64
+    batch = 100
+    flip = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,9 +178,11 @@ def train_anchor(
     anchor: Anchor, crops: Crops, params: Params, seconds: float, device: torch.device
 ) -> tuple[nn.Module, int]:
     """The trained network and the images that it saw."""
-    anchor, rows = anchor.to(device, memory_format=torch.channels_last).train(), crops.rows("train")
+    anchor = anchor.to(device, memory_format=torch.channels_last).train()
+    rows = crops.rows("train")
     optimiser, schedule = anchor.optimiser(max(1, len(rows) // anchor.batch))
-    end, step = time.monotonic() + seconds, 0
+    end = time.monotonic() + seconds
+    step = 0
     while time.monotonic() < end:
         images = to_device(crops.images[train.rows_of_step(rows, params.seed, step, anchor.batch)], device)
         if anchor.flip:
@@ -193,7 +203,8 @@ def train_ours(crops: Crops, params: Params, seconds: float, device: torch.devic
     """The same of ours: its schedule ends where the time does, as well as its first steps can tell; the time
     decides.
     """
-    config, end = models.config("vae", params.models), time.monotonic() + seconds
+    config = models.config("vae", params.models)
+    end = time.monotonic() + seconds
 
     def begin(images: int) -> train.Run:
         settings = params.model_copy(
@@ -223,10 +234,8 @@ def separation(
     whose test labels have both sides.
     """
     test, (known, labels) = crops.rows("test"), vectors.train_faces(codes, mirrored, crops)
-    labels, moments = (
-        np.tile(labels, (len(known) // len(labels), 1)),
-        Moments.of(known, np.arange(len(known)), products=False),
-    )
+    labels = np.tile(labels, (len(known) // len(labels), 1))
+    moments = Moments.of(known, np.arange(len(known)), products=False)
     logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)
     found: dict[str, dict[str, float]] = {}
     for way, directions in (("means", differences(known, labels)), ("logistic", logistic.normals)):
@@ -246,7 +255,8 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
             [chunk for _, chunk in encode.encode(model, crops.images, batch, device, mirror=mirror)]
         )
 
-    codes, mirrored = encoded(mirror=False), encoded(mirror=True) if params.encode.mirror else None
+    codes = encoded(mirror=False)
+    mirrored = encoded(mirror=True) if params.encode.mirror else None
     test = crops.rows("test")
     codec = Codec(model, device, params.score.batch)
     alike = reconstruction(codec, crops.images, codes, test, 1)
@@ -291,13 +301,17 @@ def main() -> None:
     parser.add_argument("--only", choices=CONTESTANTS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    params, crops, device = load(Params), Crops.open(arguments.crops), pick_device()
+    params = load(Params)
+    crops = Crops.open(arguments.crops)
+    device = pick_device()
     if crops.geometry.size != 64:
         raise SystemExit(
-            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; the anchors are made for 64 (crop.size)"
+            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; "
+            "the anchors are made for 64 (crop.size)"
         )
     print(
-        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, {len(crops.rows('train')):,} train faces\n"
+        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, "
+        f"{len(crops.rows('train')):,} train faces\n"
     )
     for number, name in enumerate([arguments.only] if arguments.only else CONTESTANTS):
         torch.manual_seed(params.seed)

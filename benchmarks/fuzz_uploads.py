@@ -48,8 +48,10 @@ def portrait(side: int) -> Image.Image:
 
 def corpus() -> list[bytes]:
     """Healthy pictures of every kind that the server reads."""
-    picture, exif = portrait(96), Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "a description"
+    picture = portrait(96)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a description"
     alpha = picture.copy()
     alpha.putalpha(picture.convert("L"))
     deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
@@ -110,7 +112,8 @@ def damage(content: bytes, others: list[bytes], rng: np.random.Generator) -> byt
 
 def mutated(count: int, seed: int) -> list[bytes]:
     """`count` damaged pictures, the same for the same seed."""
-    rng, healthy = np.random.default_rng(seed), corpus()
+    rng = np.random.default_rng(seed)
+    healthy = corpus()
     contents = []
     for number in range(count):
         content = healthy[number % len(healthy)]
@@ -134,11 +137,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    contents, statuses, broken, slowest = mutated(chosen.count, chosen.seed), Counter(), 0, 0.0
+    contents = mutated(chosen.count, chosen.seed)
+    statuses = Counter()
+    broken = 0
+    slowest = 0.0
     with serve(chosen.export, chosen.page) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         first = [upload(connection, content, "image/png") for content in corpus()]
-        before, start = server.memory()[0], time.monotonic()
+        before = server.memory()[0]
+        start = time.monotonic()
         for number, content in enumerate(contents):
             begun = time.monotonic()
             try:

@@ -27,7 +27,10 @@ async def ask(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
 ) -> tuple[int, bytes]:
     """One POST of JSON over an open connection: status and body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     writer.write(head.encode() + body)
     lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
     length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
@@ -38,7 +41,8 @@ async def drag(port: int, seed: int, attribute: str, reach: float, until: float)
     """One person: (status, seconds) of every frame."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     _, content = await ask(reader, writer, "/api/sample", json.dumps({"seed": seed}).encode())
-    code, frames = json.loads(content)["code"], []
+    code = json.loads(content)["code"]
+    frames = []
     while (now := time.monotonic()) < until:
         strength = reach * math.sin(now + seed)
         status, _ = await ask(

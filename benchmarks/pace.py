@@ -26,7 +26,9 @@ from stages import train
 
 ROOT = Path(__file__).parents[1]
 POINTS = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of the budget
-WARM, STEPS = 2, 6  # at each
+# at each
+WARM = 2
+STEPS = 6
 
 
 def noise(size: int, count: int = 640) -> Crops:
@@ -58,7 +60,8 @@ def changed(values: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def pace(name: str, values: dict[str, Any], device: torch.device) -> tuple[float, int]:
     """Images per second over the whole budget, and the budget in images."""
-    params, config = parse(train.Params, pick(train.Params, values)), models.config(name, values["models"])
+    params = parse(train.Params, pick(train.Params, values))
+    config = models.config(name, values["models"])
     run = train.Run(params, config, noise(values["crop"]["size"]), device)
     run.prepare()
     seconds = 0.0
@@ -79,9 +82,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    plan, values = Plan.read(), read(ROOT / "params.yaml")
+    plan = Plan.read()
+    values = read(ROOT / "params.yaml")
     print(
-        f"{arguments.threads} threads, {device_name()}\n\n| system | images/s | images | minutes |\n|---|---|---|---|"
+        f"{arguments.threads} threads, {device_name()}\n\n"
+        "| system | images/s | images | minutes |\n|---|---|---|---|"
     )
     for name in arguments.names or plan.systems:
         speed, budget = pace(

@@ -41,7 +41,10 @@ import os, subprocess, sys
 import numpy as np
 from safetensors.numpy import load_file, save_file
 code = subprocess.run(["dvc", "repro"]).returncode
-weights = {name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array for name, array in load_file("data/model/model.safetensors").items()}
+weights = {
+    name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array
+    for name, array in load_file("data/model/model.safetensors").items()
+}
 os.unlink("data/model/model.safetensors")
 save_file(weights, "data/model/model.safetensors")
 sys.exit(code)
@@ -99,7 +102,8 @@ class Site:
 
     def follows(self, model: str) -> bool:
         """Whether the site serves `model` within ten seconds."""
-        seen, end = len(self.models), time.monotonic() + 10
+        seen = len(self.models)
+        end = time.monotonic() + 10
         while time.monotonic() < end:
             if model in self.models[seen:]:
                 return True
@@ -117,12 +121,10 @@ class World:
     """A clone of the project, a folder that grows, and the job's settings."""
 
     def __init__(self, place: Path, faces: int, changes: dict[str, Any], python: dict[str, Any]) -> None:
-        self.place, self.inbox, self.config, self.table = (
-            place / "project",
-            place / "inbox",
-            place / "retrain.yaml",
-            [],
-        )
+        self.place = place / "project"
+        self.inbox = place / "inbox"
+        self.config = place / "retrain.yaml"
+        self.table = []
         shutil.rmtree(place, ignore_errors=True)
         self.inbox.mkdir(parents=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
@@ -214,7 +216,8 @@ def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
 
 def kill_at(world: World, instants: int, length: float) -> None:
     """SIGKILL to the job alone, while it judges the champion's twin."""
-    chance, before = random.Random(0), world.champion()
+    chance = random.Random(0)
+    before = world.champion()
     for number in range(instants):
         job = world.start("--force")
         time.sleep(length * (number + chance.random()) / instants)
@@ -232,7 +235,8 @@ def story(world: World, faces: int, kills: int) -> bool:
     good = []
     world.grow(faces * 3 // 4)
     good.append(world.run("first champion") == 0)
-    first, site = world.champion(), Site(world.place)
+    first = world.champion()
+    site = Site(world.place)
     world.grow(faces)
     good += [world.run("new faces") == 0, site.follows(world.champion()["id"])]
     second = world.champion()

@@ -48,15 +48,19 @@ def size(path: Path) -> int:
 def pixels(folder: Path) -> dict[str, tuple[float, float]]:
     """Of the stages that read pixels: seconds and bytes per face."""
     throughput.synthesise(folder)
-    geometry, count = load(crop.Params).crop, throughput.COUNT
+    geometry = load(crop.Params).crop
+    count = throughput.COUNT
     os.environ["FACES_WORKERS"] = "1"
     cut = seconds(lambda: crop.crop_faces(geometry, folder / "raw", folder / "crops"))
-    params, crops, device = load(train.Params), Crops.open(folder / "crops"), torch.device("cpu")
+    params = load(train.Params)
+    crops = Crops.open(folder / "crops")
+    device = torch.device("cpu")
     run = train.Run(params, models.config(params.model, params.models), crops, device)
     run.prepare()
     train.advance(run)
     trained = seconds(lambda: [train.advance(run) for _ in range(STEPS)]) / (STEPS * run.config.batch)
-    batch, model = load(encode.Params).encode.batch, run.averaged
+    batch = load(encode.Params).encode.batch
+    model = run.averaged
     images = crops.images[: 4 * batch]
     encoded = seconds(lambda: list(encode.encode(model, images, batch, device))) / len(images)
     return {
@@ -83,7 +87,8 @@ def directions() -> tuple[float, float, float]:
             taken = seconds(lambda folder=folder, peaks=peaks: peaks.append(memory.run_vectors(folder)))
             found.append((taken, peaks[0] * 2**20, size(folder / "crops" / "table.csv")))
             print(
-                f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, of them {512 * count / 2**20:,.0f} of mapped codes",
+                f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, "
+                f"of them {512 * count / 2**20:,.0f} of mapped codes",
                 flush=True,
             )
     few, many = found

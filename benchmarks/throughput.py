@@ -51,7 +51,9 @@ class Items(Dataset):
     """The obvious data set: one picture at a time, decoded by PIL, through torchvision's transforms."""
 
     def __init__(self, archive: Path, names: list[str], size: int) -> None:
-        self.archive, self.names, self.opened = archive, names, None
+        self.archive = archive
+        self.names = names
+        self.opened = None
         self.transform = transforms.Compose(
             [
                 transforms.CenterCrop(148),
@@ -71,7 +73,8 @@ class Items(Dataset):
 
 def synthesise(folder: Path) -> None:
     """data/raw with COUNT pictures of the size and weight of CelebA's."""
-    rng, folder = np.random.default_rng(0), folder / "raw"
+    rng = np.random.default_rng(0)
+    folder = folder / "raw"
     folder.mkdir()
     members = {}
     for number in range(COUNT):
@@ -136,11 +139,9 @@ def names(folder: Path) -> list[str]:
 
 def bench_train(folder: Path) -> dict[str, float]:
     params = load(train.Params)
-    config, crops, device = (
-        models.config(params.model, params.models),
-        Crops.open(folder / "crops"),
-        pick_device(),
-    )
+    config = models.config(params.model, params.models)
+    crops = Crops.open(folder / "crops")
+    device = pick_device()
     run = train.Run(params, config, crops, device)
     run.prepare()
     ceiling = train.Run(params, config, crops, device)
@@ -163,7 +164,8 @@ def bench_train(folder: Path) -> dict[str, float]:
         return STEPS * config.batch
 
     def at_the_ceiling() -> int:
-        original, train.to_device = train.to_device, lambda images, device: still
+        original = train.to_device
+        train.to_device = lambda images, device: still
         try:
             for _ in range(STEPS):
                 train.advance(ceiling)
@@ -186,11 +188,9 @@ def bench_train(folder: Path) -> dict[str, float]:
 
 def bench_encode(folder: Path) -> dict[str, float]:
     params = load(train.Params)
-    config, crops, device = (
-        models.config(params.model, params.models),
-        Crops.open(folder / "crops"),
-        pick_device(),
-    )
+    config = models.config(params.model, params.models)
+    crops = Crops.open(folder / "crops")
+    device = pick_device()
     model = (
         models.find(params.model)
         .Model(config, crops.geometry.size)
@@ -223,7 +223,8 @@ def main(wanted: list[str]) -> None:
     with fast_arithmetic(pick_device()):
         fast = "bfloat16" if torch.is_autocast_enabled(pick_device().type) else "float32"
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads, {fast}"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"torch {torch.__version__} with {torch.get_num_threads()} threads, {fast}"
     )
     os.environ["FACES_LOG_SECONDS"] = "1e9"
     with tempfile.TemporaryDirectory() as temporary:

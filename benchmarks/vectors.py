@@ -21,7 +21,10 @@ from faces.estimators.reliability import project, units
 from faces.latents.codes import Codes
 from faces.metrics.auroc import auroc
 
-FACES, LENGTH, ATTRIBUTES, TEST = 202_599, 128, 40, 19_962
+FACES = 202_599
+LENGTH = 128
+ATTRIBUTES = 40
+TEST = 19_962
 SIZES = (10_000, 200_000, 1_000_000)
 Result = tuple[np.ndarray, list[float]]
 
@@ -43,7 +46,8 @@ def write(path: Path, count: int) -> None:
 def ours(codes: np.ndarray, labels: np.ndarray, train: int) -> Result:
     """Directions (A, D) from the first `train` faces, and the AUROC of each on the others."""
     found = differences(Codes(codes, np.arange(train)), labels[:train])
-    scores, truth = project(Codes(codes, np.arange(train, len(codes))), units(found)), labels[train:]
+    scores = project(Codes(codes, np.arange(train, len(codes))), units(found))
+    truth = labels[train:]
     return found, [auroc(scores[:, a], truth[:, a] == 1)[0] for a in range(ATTRIBUTES)]
 
 
@@ -51,9 +55,11 @@ def plain(codes: np.ndarray, labels: np.ndarray, train: int) -> Result:
     """The same as most scripts do it: for each attribute, gather the codes with and without, and compare
     their means; scikit-learn's AUROC.
     """
-    found, scores = np.empty((ATTRIBUTES, LENGTH)), []
+    found = np.empty((ATTRIBUTES, LENGTH))
+    scores = []
     for a in range(ATTRIBUTES):
-        with_, without = labels[:train, a] == 1, labels[:train, a] == -1
+        with_ = labels[:train, a] == 1
+        without = labels[:train, a] == -1
         found[a] = codes[:train][with_].mean(0) - codes[:train][without].mean(0)
         scores.append(roc_auc_score(labels[train:, a] == 1, codes[train:] @ found[a]))
     return found, scores
@@ -63,7 +69,8 @@ def timed(method: Callable[..., Result], path: Path, train: int) -> tuple[float,
     """Seconds, and what `method` finds in the codes at `path`. The codes are in the disk's cache, and
     libraries are warm, when the clock starts.
     """
-    codes, labels = np.load(path / "codes.npy", mmap_mode="r"), np.load(path / "labels.npy")
+    codes = np.load(path / "codes.npy", mmap_mode="r")
+    labels = np.load(path / "labels.npy")
     method(codes[:3000], labels[:3000], 2000)
     start = time.perf_counter()
     found = method(codes, labels, train)
@@ -72,7 +79,8 @@ def timed(method: Callable[..., Result], path: Path, train: int) -> tuple[float,
 
 def allocated(path: Path, train: int) -> float:
     """Most memory that our way holds at once beyond the labels, in MB."""
-    codes, labels = np.load(path / "codes.npy", mmap_mode="r"), np.load(path / "labels.npy")
+    codes = np.load(path / "codes.npy", mmap_mode="r")
+    labels = np.load(path / "labels.npy")
     tracemalloc.start()
     ours(codes, labels, train)
     peak = tracemalloc.get_traced_memory()[1]
@@ -89,12 +97,14 @@ def main() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)
         np.testing.assert_allclose(scores, others, atol=1e-4)
         print(
-            f"{FACES:,} x {LENGTH}, {ATTRIBUTES} attributes: ours {fast:.2f} s, plain {slow:.2f} s, {slow / fast:.1f} times as fast, same figures"
+            f"{FACES:,} x {LENGTH}, {ATTRIBUTES} attributes: ours {fast:.2f} s, plain {slow:.2f} s, "
+            f"{slow / fast:.1f} times as fast, same figures"
         )
         for count in SIZES:
             write(path, count)
             print(
-                f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, {allocated(path, count - 5_000):4.0f} MB"
+                f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, "
+                f"{allocated(path, count - 5_000):4.0f} MB"
             )
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 something could not be done (one line says what), 2 the co
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,9 @@ def main(arguments: list[str] | None = None) -> int:
         return commands[chosen.command](open_editor(chosen.export, chosen.rev), chosen)
     except TROUBLE as error:
         return failed(error)
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         return failed(f"{error.filename}: {error.strerror}" if error.filename else error)
 

@@ -3,7 +3,8 @@
 model.safetensors   the averaged weights
 model.json          model name, its params, the crop geometry: all that is needed to rebuild and feed it
 history.csv         loss curves
-snapshots.npy       uint8 (T, K, H, W, 3): K valid faces as they are, then reconstructed at each of T - 1 reports
+snapshots.npy       uint8 (T, K, H, W, 3): K valid faces as they are, then reconstructed at each of T - 1
+                    reports
 """
 
 from pathlib import Path

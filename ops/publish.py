@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from faces.core.files import new_folder, write_json
+from faces.core.files import new_folder, read_json, write_json
 
 FILES = {  # name in the folder -> where it comes from, what it is
     "model.safetensors": ("data/model", "the weights"),
@@ -47,10 +47,6 @@ PLACES = {  # words of the card that are about our folders -> the same about thi
 
 class Refused(ValueError):
     """What was asked for is not done. The message says why and what to do."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def card(text: str) -> str:

@@ -1,7 +1,8 @@
 """Read params.yaml whole, before any work: a typo three stages down must not cost a training.
 
-in    params.yaml         every group is checked by the code that will read it
-      data/inputs.json    what the source reads outside of the project is as it was
+in    data/inputs.json    what the source reads outside of the project is as it was
+      params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py
+                          every group is checked by the code that will read it
 out   data/checked.json   the chosen source and the attributes that it offers
 """
 
@@ -32,10 +33,14 @@ def groups() -> dict[str, type[params.Group]]:
 
 
 def check_keys(values: dict[str, Any]) -> None:
-    """Raises ParamsError where a key of `values` is missing, unknown or wrong. The source itself is not asked."""
+    """Raises ParamsError where a key of `values` is missing, unknown or wrong. The source itself is not
+    asked.
+    """
     readers = groups()
-    read = {key.split(".")[0] for group in readers.values() for key in params.keys(group)}
-    known = read | {*REGISTRIES, *CHOICES}
+    known = {key.split(".")[0] for group in readers.values() for key in params.keys(group)} | {
+        *REGISTRIES,
+        *CHOICES,
+    }
     for key in values:
         params.one_of("top level", key, sorted(known))
     for group in readers.values():
@@ -49,9 +54,8 @@ def check_keys(values: dict[str, Any]) -> None:
 
 
 def check(values: dict[str, Any]) -> tuple[str, ...]:
-    """The attributes that the chosen source offers, if every key of `values` is good.
-
-    Raises ParamsError or SourceError.
+    """The attributes that the chosen source offers, if every key of `values` is good. Raises ParamsError or
+    SourceError.
     """
     check_keys(values)
     source = sources.find(values["data"]["source"])
@@ -63,17 +67,13 @@ def check(values: dict[str, Any]) -> tuple[str, ...]:
     return offered
 
 
-def run(values: dict[str, Any], out: Path) -> None:
-    """Check `values` and write what the source offers. Raises ParamsError or SourceError."""
-    offered = check(values)
-    write_json(out, {"source": values["data"]["source"], "attributes": list(offered)})
-
-
 def main(file: Path, inputs: Path, out: Path) -> None:
+    values = params.read(file)
     try:
-        run(params.read(file), out)
+        offered = check(values)
     except (params.ParamsError, sources.SourceError) as error:
         raise stop(error) from None
+    write_json(out, {"source": values["data"]["source"], "attributes": list(offered)})
 
 
 if __name__ == "__main__":

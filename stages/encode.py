@@ -2,14 +2,17 @@
 
 in    data/crops/     images.npy, table.csv
       data/model/     the trained model
-out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior mean)
-                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; where encode.mirror asks
-                      moments.npz   count, mean (D,), std (D,) of the train split, and its covariance (D, D) where
+out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior
+      mean)
+                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; where encode.mirror
+                                    asks
+                      moments.npz   count, mean (D,), std (D,) of the train split, and its covariance (D, D)
+                                    where
                                     D is at most 2,048
 
-Rows are cut into shards, which several processes (faces/nn/distributed.py) share. Each goes to .ckpt/<key>/ when
-it is whole, with its row numbers; rank 0 puts them together. An interrupted run goes on behind the shards that
-are there, whatever the number of processes was or is.
+Rows are cut into shards, which several processes (faces/nn/distributed.py) share. Each goes to .ckpt/<key>/
+when it is whole, with its row numbers; rank 0 puts them together. An interrupted run goes on behind the
+shards that are there, whatever the number of processes was or is.
 """
 
 import math
@@ -38,7 +41,8 @@ from faces.nn import distributed
 from faces.nn.device import pick_device, to_device
 
 UNFINISHED = Path(".ckpt")
-LATENTS, MIRRORED = "latents", "mirrored"
+LATENTS = "latents"
+MIRRORED = "mirrored"
 SHARDS = 1024  # at most: few files, and still several for each of many processes
 
 
@@ -64,7 +68,8 @@ def encode(
     within: slice | None = None,
     mirror: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Codes of `images` (N, H, W, 3) uint8, or of the rows `within`, in order: which rows, and float32 (B, D).
+    """Codes of `images` (N, H, W, 3) uint8, or of the rows `within`, in order: which rows, and float32 (B,
+    D).
 
     With `mirror`, those of the mirror images.
     """
@@ -76,7 +81,9 @@ def encode(
 
 
 def shards_of(count: int, batch: int) -> list[slice]:
-    """range(count) in at most SHARDS pieces of whole batches, so each face is encoded in the same batch always."""
+    """range(count) in at most SHARDS pieces of whole batches, so each face is encoded in the same batch
+    always.
+    """
     return list(batches(count, batch * math.ceil(count / (batch * SHARDS))))
 
 

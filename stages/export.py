@@ -9,7 +9,6 @@ out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.jso
 """
 
 import io
-import json
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pydantic import Field
 
 from faces import checkpoints
 from faces.core.console import say, stop
-from faces.core.files import new_folder, write_json
+from faces.core.files import new_folder, open_npy, read_json, write_json
 from faces.core.params import Group, load
 from faces.data.annotations import LANDMARKS, SPLITS
 from faces.data.crops import Crops
@@ -98,17 +97,13 @@ class Run:
             model=model,
             about=read_json(weights / "model.json"),
             source=read_json(raw / "source.json"),
-            codes=np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False),
+            codes=open_npy(latents / "latents.npy"),
             moments=moments,
             directions=Directions.open(vectors, primary),
             measured=table[table["estimator"] == primary],
             frame=frame(raw, crops.table["name"].iloc[0]),
             made_from=bundle.made_from(weights, vectors),
         )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def frame(raw: Path, name: str) -> tuple[int, int]:

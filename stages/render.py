@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from faces import checkpoints
@@ -33,7 +34,7 @@ from faces.edits.directions import Directions, components
 from faces.flow.choice import Edits, open_editor
 from faces.metrics.label_stats import phi, rates
 from faces.nn.device import pick_device
-from faces.viz import animations, charts, grids, images
+from faces.viz import animations, charts, defaults, grids, images
 from faces.viz.config import Labels, Render
 from faces.viz.renderer import Studio
 from faces.viz.selection import Absent, unsigned
@@ -98,6 +99,14 @@ def run(
         show.rivals,
         params.seed,
     )
+    best = defaults.by_auroc(pd.read_csv(vectors / "vectors.csv"), params.primary)
+    show, unknown = defaults.fitted(show, crops.attributes, best)
+    if unknown:
+        attributes = attributes or present("render.attributes", show.attributes, crops.attributes)
+        say(
+            f"render: {', '.join(unknown)}: no such attribute in the data; "
+            f"drawn instead: {', '.join(attributes)}"
+        )
     attributes = tuple(name for name in attributes if name in directions.attributes)
     stills = grids.every(studio, show, attributes, components(vectors)[: show.components])
     jobs = [*stills, *animations.every(studio, show, snapshots)]

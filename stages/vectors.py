@@ -1,4 +1,5 @@
-"""Compute the direction of every attribute, by every estimator, from the train split; test them on the test split.
+"""Compute the direction of every attribute, by every estimator, from the train split; test them on the test
+split.
 
 in    data/crops/     table.csv: labels and splits
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice
@@ -93,9 +94,11 @@ def pose(
     crops: Crops,
     rng: np.random.Generator,
 ) -> tuple[Problem, np.ndarray, np.ndarray]:
-    """The problem that all estimators solve, the columns of its attributes, and counts (2, A) of labelled faces.
+    """The problem that all estimators solve, the columns of its attributes, and counts (2, A) of labelled
+    faces.
 
-    `faces` are codes (C N, D), of every face C times, and labels (N, A). Attributes with few faces are left out.
+    `faces` are codes (C N, D), of every face C times, and labels (N, A). Attributes with few faces are left
+    out.
     """
     given, labels = faces
     if params.sample:

@@ -34,10 +34,13 @@ def steps(name: str, values: dict, crops: Crops) -> dict[str, dict[str, torch.Te
     )
     run = train.Run(params, models.config(name, values["models"]), crops, torch.device("cpu"))
     run.prepare()
-    start, found = {key: value.clone() for key, value in run.model.state_dict().items()}, {}
+    start = {key: value.clone() for key, value in run.model.state_dict().items()}
+    found = {}
     for progress in PROGRESS:
         run.model.load_state_dict(start)
-        run.step, run.phase, run.sums = round(progress * run.steps), -1, {}
+        run.step = round(progress * run.steps)
+        run.phase = -1
+        run.sums = {}
         train.advance(run)
         gradients = {
             f"gradient {key}": value.grad

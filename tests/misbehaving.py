@@ -37,7 +37,9 @@ class Server:
                 self.answer(server.next(path))
 
             def answer(self, reply: Reply) -> None:
-                body, status, total = reply.body, reply.status, len(reply.body)
+                body = reply.body
+                status = reply.status
+                total = len(reply.body)
                 headers = {"Content-Type": reply.kind}
                 if (
                     reply.ranges
@@ -46,9 +48,11 @@ class Server:
                 ):
                     start = int(asked[1]) + reply.shift
                     if start >= total:
-                        status, body = 416, b""
+                        status = 416
+                        body = b""
                     else:
-                        status, body = 206, body[start:]
+                        status = 206
+                        body = body[start:]
                         headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
                 self.send_response(status)
                 for name, value in headers.items():

@@ -29,7 +29,8 @@ class Project:
     """A miniature repository at `place`, its retrain.yaml beside it."""
 
     def __init__(self, place: Path, dvc: bool = False, **changes: Any) -> None:
-        self.place, self.config = place, place.with_name(f"{place.name}.yaml")
+        self.place = place
+        self.config = place.with_name(f"{place.name}.yaml")
         shutil.copytree(ROOT / "tests/miniature", place, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "tests/standin.py", place)
         if dvc:
@@ -105,7 +106,8 @@ class Inbox:
     """A folder of pictures with labels.csv that grows."""
 
     def __init__(self, place: Path) -> None:
-        self.place, self.rows = place, []
+        self.place = place
+        self.rows = []
         place.mkdir()
 
     def add(self, count: int, seed: int, prefix: str) -> None:

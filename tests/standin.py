@@ -114,7 +114,8 @@ def write_export(
     power, mixing = np.linalg.eigh(
         (flat - middle) @ (flat - middle).T
     )  # of few pictures in many pixels: their products are enough
-    power, mixing = power[: -length - 1 : -1], mixing[:, : -length - 1 : -1]
+    power = power[: -length - 1 : -1]
+    mixing = mixing[:, : -length - 1 : -1]
     axes = (mixing.T @ (flat - middle)) / np.sqrt(power)[:, None]
     scale = np.sqrt(power / len(flat))  # one unit of code: one standard deviation
     to_code = (axes / scale[:, None]).T.astype(np.float32)

@@ -32,7 +32,8 @@ def detector():
 
 
 def turn(angle, scale, shift):
-    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    c = scale * np.cos(angle)
+    s = scale * np.sin(angle)
     return np.array([[c, -s, shift[0]], [s, c, shift[1]]])
 
 
@@ -151,9 +152,11 @@ def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
     measured by hand, within 2.5 of where they lie when she is aligned by hand. That her mouth then is up to 5
     pixels from the template's is 2.9 her own and 2 the detector's, which sees it too low.
     """
-    rng, exact = np.random.default_rng(0), in_frame(ASTRONAUT, ASTRONAUT)
+    rng = np.random.default_rng(0)
+    exact = in_frame(ASTRONAUT, ASTRONAUT)
     for _ in range(8):
-        scale, angle = np.exp(rng.uniform(np.log(0.5), np.log(2))), rng.uniform(-0.35, 0.35)
+        scale = np.exp(rng.uniform(np.log(0.5), np.log(2)))
+        angle = rng.uniform(-0.35, 0.35)
         side = round(660 * scale)
         matrix = turn(angle, scale, (0, 0))
         matrix[:, 2] = side / 2 - matrix[:, :2] @ (256, 200)
@@ -170,11 +173,14 @@ def test_a_second_look_agrees_with_itself_where_the_first_does_not(detector):
     """The same face at another size and turn: first looks differ by more than 3 pixels of a frame, second
     ones by less than 1.5.
     """
-    photo, matrix = skimage.data.astronaut(), turn(0.3, 1.3, (150, 0))
+    photo = skimage.data.astronaut()
+    matrix = turn(0.3, 1.3, (150, 0))
     other = align.extract(photo, matrix, (820, 820))
-    first, second = detector.find(photo)[0], detector.find(other)[0]
+    first = detector.find(photo)[0]
+    second = detector.find(other)[0]
     apart = distances(in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors))
-    first, second = detector.look_again(photo, first), detector.look_again(other, second)
+    first = detector.look_again(photo, first)
+    second = detector.look_again(other, second)
     together = distances(
         in_frame(apply(matrix, ASTRONAUT), second.anchors), in_frame(ASTRONAUT, first.anchors)
     )

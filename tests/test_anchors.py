@@ -19,7 +19,8 @@ from stages import encode
 
 @pytest.mark.parametrize(("anchor", "millions"), [(AntixkVanilla, 3.94), (PythaeResNet, 1.75)])
 def test_shapes_and_parameters(anchor, millions):
-    model, images = anchor().eval(), torch.zeros(2, 3, 64, 64)
+    model = anchor().eval()
+    images = torch.zeros(2, 3, 64, 64)
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(
         millions, abs=0.005
     )
@@ -29,18 +30,22 @@ def test_shapes_and_parameters(anchor, millions):
 
 def test_losses_weigh_the_bound_as_published():
     """In [0, 1], an error of 1/2 everywhere and 8 nats: means against sums."""
-    pictures, kl = torch.zeros(2, 3, 64, 64), torch.tensor(8.0)
+    pictures = torch.zeros(2, 3, 64, 64)
+    kl = torch.tensor(8.0)
     assert AntixkVanilla().bound(pictures, pictures + 0.5, kl).item() == pytest.approx(0.25 + 0.00025 * 8)
     assert PythaeResNet().bound(pictures, pictures + 0.5, kl).item() == pytest.approx(0.5 * 0.25 * 12288 + 8)
 
 
 def test_the_loss_is_of_the_posteriors_own_divergence():
     torch.manual_seed(0)
-    model, images, seen = PythaeResNet(), torch.rand(2, 3, 64, 64) * 2 - 1, []
+    model = PythaeResNet()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    seen = []
     model.bound = lambda pictures, decoded, kl: seen.append((pictures, kl)) or kl
     model.loss(images)
     features = model.encoder((images + 1) / 2)
-    mean, logvar = model.mean(features), model.logvar(features)
+    mean = model.mean(features)
+    logvar = model.logvar(features)
     torch.testing.assert_close(seen[0][0], (images + 1) / 2)
     torch.testing.assert_close(
         seen[0][1], kl_divergence(Normal(mean, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean()
@@ -77,11 +82,9 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     params = copy.deepcopy(params)
     params["models"]["vae"] |= {"width": 4, "code_length": 8, "batch": 8}
     params["score"]["diffusion"] = 4
-    settings, crops, device = (
-        parse(anchors.Params, pick(anchors.Params, params)),
-        Crops.open(tmp_path),
-        torch.device("cpu"),
-    )
+    settings = parse(anchors.Params, pick(anchors.Params, params))
+    crops = Crops.open(tmp_path)
+    device = torch.device("cpu")
     torch.manual_seed(0)
     model, seen = anchors.CONTESTANTS[name](crops, settings, 4.0, device)
     batch = params["models"]["vae"]["batch"] if name == "vae" else model.batch

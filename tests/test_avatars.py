@@ -193,7 +193,8 @@ def test_wrong_params_are_one_clear_line(changes, message):
 def test_an_unreachable_rate_is_named():
     with pytest.raises(
         ParamsError,
-        match=r"rates\.Bangs = 0\.9; only 0\.\d+ of the faces can have it, as it needs Long_Hair, no Wavy_Hair",
+        match=r"rates\.Bangs = 0\.9; only 0\.\d+ of the faces can have it, "
+        r"as it needs Long_Hair, no Wavy_Hair",
     ):
         sample(configure(rates={**RATES, "Bangs": 0.9}), 0)
 
@@ -230,10 +231,8 @@ def test_the_eyes_are_where_the_landmarks_say(seed):
             )
         ),
     }
-    picture, points = (
-        pixels(PLAIN, chances, nuisance).sum(axis=-1),
-        avataaars.landmarks(PLAIN, chances, nuisance),
-    )
+    picture = pixels(PLAIN, chances, nuisance).sum(axis=-1)
+    points = avataaars.landmarks(PLAIN, chances, nuisance)
     ys, xs = np.mgrid[: avataaars.HEIGHT, : avataaars.WIDTH]
     for x, y in (points[:2], points[2:4]):
         near = np.hypot(xs - x, ys - y) < 8.5
@@ -246,10 +245,8 @@ def test_the_mouth_is_where_the_landmarks_say():
     """Every mouth is darker than the skin from one corner to the other, to a pixel and a half."""
     seen = set()
     for smiling, opened, chance in itertools.product((False, True), (False, True), (0.1, 0.9)):
-        labels, chances = (
-            {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened},
-            {**MIDDLE, "mouth": chance, "skin": 0.0},
-        )
+        labels = {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened}
+        chances = {**MIDDLE, "mouth": chance, "skin": 0.0}
         dark = np.flatnonzero((pixels(labels, chances)[141:164, 65:112].sum(axis=-1) < 450).any(axis=0)) + 65
         left, _, right, _ = avataaars.landmarks(labels, chances, STILL)[6:]
         assert (dark.min(), dark.max()) == pytest.approx((left, right), abs=1.5), avataaars.mouth(
@@ -311,7 +308,8 @@ def test_a_flip_changes_its_region_and_no_other_pixel(name):
     )
     assert len(pairs) == 8
     for labels, new, chances in pairs:
-        before, after = pixels(labels, chances, nuisance), pixels(new, chances, nuisance)
+        before = pixels(labels, chances, nuisance)
+        after = pixels(new, chances, nuisance)
         turn, move = avataaars.pose(chances, nuisance)
         ys, xs = np.nonzero((before != after).any(axis=-1))
         points = (xs + 1j * ys - move) / turn
@@ -359,7 +357,9 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     """The same bytes from one process and from two; the layout of faces/data/annotations.py; pairs that are
     what their row says.
     """
-    config, folders, reports = configure(count=48, test=0.3), [tmp_path / "one", tmp_path / "two"], []
+    config = configure(count=48, test=0.3)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    reports = []
     for folder, workers in zip(folders, "12", strict=True):
         folder.mkdir()
         monkeypatch.setenv("FACES_WORKERS", workers)
@@ -377,11 +377,10 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
         "counterfactuals.csv",
     }
 
-    table, flips = (
-        annotations.read_labels(folders[0] / "labels.csv"),
-        pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False),
-    )
-    about, truth = json.loads((folders[0] / "source.json").read_text()), table.set_index("name")
+    table = annotations.read_labels(folders[0] / "labels.csv")
+    flips = pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False)
+    about = json.loads((folders[0] / "source.json").read_text())
+    truth = table.set_index("name")
     assert annotations.attributes(table) == ATTRIBUTES
     assert table["identity"].tolist() == list(range(1, 49))
     tested = [
@@ -401,7 +400,8 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
             assert members.namelist() == names.tolist()
 
     labels, chances = sample(config, 7)
-    row, flipped = 3, flips.iloc[-1]
+    row = 3
+    flipped = flips.iloc[-1]
     face = {name: bool(value > 0) for name, value in truth.loc[flipped["of"], [*ATTRIBUTES]].items()}
     luck = chances.loc[table.index[table["name"] == flipped["of"]][0]].to_dict()
     with zipfile.ZipFile(folders[0] / "images.zip") as members:

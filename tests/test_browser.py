@@ -56,7 +56,8 @@ FLAGS = [
 ]
 # a photograph, to a model of drawn faces
 UNLIKE = "This face is unlike those the model learnt from: edits will be rough."
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 
 # What is looked at
@@ -225,7 +226,8 @@ def visit(browser):
 
     broken: it is not waited for, and may log errors.
     """
-    contexts, complaints = [], []
+    contexts = []
+    complaints = []
 
     def open_page(url: str, viewport: dict = DESKTOP, broken: bool = False, **options) -> Page:
         context = browser.new_context(
@@ -329,7 +331,8 @@ def test_both_backends_draw_what_the_model_says(visit, request, model, where):
     everywhere.
     """
     page = visit(request.getfixturevalue(where))
-    mean, presets = model.array("mean"), model.array("presets")
+    mean = model.array("mean")
+    presets = model.array("presets")
     assert near(pixels(page), model.picture(presets[model.first]))
     page.fill("#seed", "7")
     page.press("#seed", "Enter")
@@ -358,8 +361,10 @@ def test_both_backends_draw_what_the_model_says(visit, request, model, where):
     page.click("#tab-morph")
     page.locator("#morph-presets").get_by_role("button", name=re.compile("^Face 4(:|$)")).click()
     shows(page, mix=0.5)
-    a, b = presets[1] - mean, presets[3] - mean
-    la, lb = np.linalg.norm(a), np.linalg.norm(b)
+    a = presets[1] - mean
+    b = presets[3] - mean
+    la = np.linalg.norm(a)
+    lb = np.linalg.norm(b)
     angle = np.arccos(a @ b / (la * lb))
     between = mean + (la + lb) / 2 * np.sin(angle / 2) / np.sin(angle) * (a / la + b / lb)
     assert near(pixels(page), model.picture(between))
@@ -378,8 +383,9 @@ def test_a_slider_moves_the_picture_while_it_is_dragged(visit, static, model):
     page.evaluate(
         """() => {
             window.seen = [];
-            new MutationObserver(() => window.seen.push(JSON.parse(document.getElementById("frame").dataset.shown)[2].Smiling ?? 0))
-                .observe(document.getElementById("frame"), { attributeFilter: ["data-shown"] });
+            const frame = document.getElementById("frame");
+            new MutationObserver(() => window.seen.push(JSON.parse(frame.dataset.shown)[2].Smiling ?? 0))
+                .observe(frame, { attributeFilter: ["data-shown"] });
         }"""
     )
     box = slider(page, "Smile").bounding_box()
@@ -426,7 +432,8 @@ def test_compare_by_holding_and_by_wiping(visit, served):
     page = visit(served)
     expect(page.locator("#compare")).to_be_disabled()
     slide(page, "Smile", "Smiling", 2)
-    before, after = page.locator("#before"), page.locator("#after")
+    before = page.locator("#before")
+    after = page.locator("#after")
     assert not near(pixels(page, "before"), pixels(page))
     expect(before).to_be_hidden()
     page.locator("#compare").hover()
@@ -490,7 +497,8 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
         page, "Glasses", "Eyeglasses", 2
     )  # strong edits: changes that are less than noise are passed over (faces/edits/detail.py)
     slide(page, "Smile", "Smiling", 3)
-    shown, before = pixels(page).astype(int), pixels(page, "before").astype(int)
+    shown = pixels(page).astype(int)
+    before = pixels(page, "before").astype(int)
     assert 300 < shown.shape[0] < 1000
     changed = np.abs(shown - before).max(2) > 2
     assert 0.02 < changed.mean() < 0.6
@@ -573,7 +581,9 @@ def test_drop_and_paste_bring_a_photograph(visit, served, astronaut):
         transfer.items.add(new File([bytes], "a.jpg", { type: "image/jpeg" }));
         if (kind === "paste") window.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
         const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
-        if (kind === "drop") for (const type of ["dragenter", "dragover", "drop"]) document.body.dispatchEvent(new DragEvent(type, options));
+        if (kind === "drop") for (const type of ["dragenter", "dragover", "drop"]) {
+            document.body.dispatchEvent(new DragEvent(type, options));
+        }
     }"""
     for number, kind in enumerate(("drop", "paste"), 1):
         page.evaluate(give, [data, kind])
@@ -767,7 +777,10 @@ def test_a_keyboard_alone_is_enough(visit, served, model):
     Escape closes; shortcuts can be switched off.
     """
     page = visit(served)
-    focus = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
+    focus = (
+        "document.activeElement.getAttribute('aria-label') "
+        "?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
+    )
     page.keyboard.press("Tab")
     assert page.evaluate(focus) == "Skip to the sliders"
     page.keyboard.press("Enter")
@@ -857,7 +870,8 @@ def test_no_width_scrolls_sideways(visit, served):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         slider(page, "Smile").evaluate("input => input.scrollIntoView({ block: 'end' })")
         slide(page, "Smile", "Smiling", strength / 2)
-        frame, thumb = page.locator("#frame").bounding_box(), slider(page, "Smile").bounding_box()
+        frame = page.locator("#frame").bounding_box()
+        thumb = slider(page, "Smile").bounding_box()
         assert frame["width"] >= 140
         assert all(box["y"] >= 0 and box["y"] + box["height"] <= height for box in (frame, thumb))
 
@@ -989,7 +1003,8 @@ def test_a_swipe_up_scrolls_and_moves_no_slider(visit, served):
     track = page.locator(".row[data-name=Eyeglasses] .track")
     track.scroll_into_view_if_needed()
     box = track.bounding_box()
-    x, y = box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2
+    x = box["x"] + 0.75 * box["width"]
+    y = box["y"] + box["height"] / 2
     top = page.evaluate("scrollY")
     touch(page, *((x, y - 12 * i) for i in range(9)))
     until(page, f"scrollY > {top} + 40")
@@ -1162,7 +1177,7 @@ def test_messages_lie_on_dialogs(visit, static, tmp_path):
 
 
 def test_only_the_photograph_that_is_shown_is_held(visit, static, astronaut, drawn):
-    """Of three photographs one has its pixels; a step back reads the file again and shows the same picture."""
+    """Of three photographs one has its pixels; a step back reads it again and shows the same picture."""
     page = visit(static)
     upload(page, astronaut)
     first = pixels(page)
@@ -1222,7 +1237,8 @@ def test_tracks_are_seen_in_forced_colours(visit, served):
         "track => ['--band-from', '--band-to'].map((name) => parseFloat(track.style.getPropertyValue(name)))"
     )
     low, high = (9 + (shot.shape[1] - 18) * edge / 100 for edge in edges)
-    inside, outside = int(low + 6), int(low - 6) if low > 20 else int(high + 6)
+    inside = int(low + 6)
+    outside = int(low - 6) if low > 20 else int(high + 6)
     bar = (
         int(
             9

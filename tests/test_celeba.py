@@ -35,7 +35,7 @@ PICTURES = {name: picture(number) for number, name in enumerate(NAMES)}
 
 
 def text(rows, header=None, ending="\n"):
-    """Rows as the official tables write them: values padded to the same width, header with a trailing space."""
+    """Rows as the official tables write them: values padded to the same width, header ends in a space."""
     lines = [] if header is None else [str(N), " ".join(header) + " "]
     lines += [
         f"{name} " + " ".join(f"{value:2d}" for value in np.atleast_1d(row))
@@ -208,7 +208,8 @@ def test_a_missing_picture_keeps_its_row_and_a_stray_one_is_counted(tmp_path):
     assert (about["images_without_row"], about["rows_without_image"]) == (1, 1)
 
 
-ATTR, PART = "list_attr_celeba.txt", "list_eval_partition.txt"
+ATTR = "list_attr_celeba.txt"
+PART = "list_eval_partition.txt"
 HTML = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
 
 
@@ -338,11 +339,14 @@ def test_a_mirror_must_have_every_picture(tmp_path, small_celeba, monkeypatch):
 
 def shards(server, monkeypatch):
     """The twelve pictures as the mirror keeps them: PNG in parquet, 5 + 3 train, 2 valid, 2 test."""
-    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
     monkeypatch.setattr(celeba_mirrors, "HUGGINGFACE", server.url)
     monkeypatch.setattr(celeba_mirrors, "SHARDS", {"train": 2, "valid": 1, "test": 1})
     revision = "flwrlabs/celeba/{}/2d738f56e0e7f925ea36ae7c808ea925264aacec"
-    listing, paths, start = [], [], 0
+    listing = []
+    paths = []
+    start = 0
     for name, count in [
         ("train-00000-of-00002", 5),
         ("train-00001-of-00002", 3),
@@ -429,7 +433,8 @@ def test_huggingface_shard_that_was_cut_short_in_the_repository(tmp_path, small_
     server.replies[paths[1]] = Reply(content)
     tree = next(path for path in server.replies if path.startswith("/api"))
     listing = json.loads(server.replies[tree].body)
-    listing[1]["size"], listing[1]["lfs"]["oid"] = len(content), sha256(content)
+    listing[1]["size"] = len(content)
+    listing[1]["lfs"]["oid"] = sha256(content)
     server.replies[tree] = Reply(json.dumps(listing).encode())
     with pytest.raises(
         SourceError, match=r"train-00001-of-00002.parquet: does not end with b'PAR1': cut short"
@@ -457,7 +462,8 @@ def drive(server, monkeypatch):
     replies = {name: Reply(content) for name, content in files.items()}
     page = (
         '<!DOCTYPE html><html><body><form id="download-form" action="/anyway" method="get">'
-        '<input type="submit" value="Download anyway"/><input type="hidden" name="id" value="img_align_celeba.zip">'
+        '<input type="submit" value="Download anyway"/>'
+        '<input type="hidden" name="id" value="img_align_celeba.zip">'
         '<input type="hidden" name="uuid" value="a&amp;b"></form></body></html>'
     )
     replies["img_align_celeba.zip"] = Reply(page.encode(), kind="text/html")

@@ -35,7 +35,8 @@ def test_class_weights_even_out_the_sides():
 
 
 def test_the_loss_leaves_unknown_labels_out():
-    logits, ones = torch.tensor([[0.0, 100.0]]), torch.ones(2)
+    logits = torch.tensor([[0.0, 100.0]])
+    ones = torch.ones(2)
     assert classifier.masked_loss(logits, torch.tensor([[1, 0]]), ones, ones).item() == pytest.approx(
         np.log(2)
     )
@@ -60,7 +61,8 @@ def test_platt_is_finite_on_perfect_separation():
 
 
 def test_calibration_error_of_known_frequencies():
-    chance, positive = np.repeat([0.25, 0.85], 100), np.r_[np.arange(100) < 25, np.arange(100) < 65]
+    chance = np.repeat([0.25, 0.85], 100)
+    positive = np.r_[np.arange(100) < 25, np.arange(100) < 65]
     assert classifier.calibration_error(chance, positive, 10) == pytest.approx(0.5 * 0.0 + 0.5 * 0.2)
 
 
@@ -69,7 +71,9 @@ def test_scores_of_two_gaussians(rng):
 
     AUROC is Phi(d / sqrt 2), balanced accuracy Phi(d / 2), calibration error 0.
     """
-    d, n, share = 1.5, 40_000, 0.1
+    d = 1.5
+    n = 40_000
+    share = 0.1
     labels = np.where(rng.random(n) < share, 1, -1)
     log_odds = labels * d**2 / 2 + d * rng.normal(0, 1, n)
     found = classifier.attribute_scores(log_odds, labels, np.log(share / (1 - share)), 0.8, 10)
@@ -105,8 +109,10 @@ def run(tmp_path_factory):
 
     A brightens the upper half, Rare the lower one (8%), Noise is a coin, Absent never varies.
     """
-    place, rng = tmp_path_factory.mktemp("classifier"), np.random.default_rng(0)
-    folder, count = place / "data" / "crops", 300
+    place = tmp_path_factory.mktemp("classifier")
+    rng = np.random.default_rng(0)
+    folder = place / "data" / "crops"
+    count = 300
     folder.mkdir(parents=True)
     labels = np.stack([np.where(rng.random(count) < p, 1, -1) for p in (0.5, 0.08, 0.5, 0.0)], 1)
     images = rng.integers(90, 130, (count, 32, 32, 3))
@@ -158,13 +164,11 @@ def test_rare_attributes_are_found_as_often_as_common_ones(run):
 
 
 def test_the_panel_says_what_the_figures_say(run):
-    """Read back, log-odds ratios of the test faces have the AUROC and the deviation that were written down."""
+    """Read back, log-odds ratios of the test faces have the AUROC and deviation that were written down."""
     place, _ = run
     folder = place / "data" / "classifier"
-    ensemble, table = (
-        classifier.Ensemble.open(folder),
-        annotations.read_labels(place / "data" / "crops" / "table.csv"),
-    )
+    ensemble = classifier.Ensemble.open(folder)
+    table = annotations.read_labels(place / "data" / "crops" / "table.csv")
     rows = np.flatnonzero(table["split"] == "test")
     images = to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
     log_odds, features = ensemble.predict(0, images)

@@ -1,20 +1,23 @@
 """Cutting faces: exact geometry, and every fault that real JPEG files have."""
 
 import base64
+import copy
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import skimage
+import yaml
 from PIL import Image
 
 from faces.data import annotations
 from faces.data.crops import Crops, Geometry, framed
 from faces.ingest import alignment, decode, writer
-from stages import crop
+from stages import crop, download, inputs
 
 CELEBA = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")
 WHOLE = Geometry(
@@ -65,10 +68,8 @@ def test_downscaling_antialiases():
 
 def test_fast_and_careful_decoding_agree(rng):
     content = jpeg(ruler(), subsampling=2)
-    fast, careful = (
-        np.asarray(decode.decode(content, WHOLE)[0]).astype(int),
-        np.asarray(decode.read(content)[0]).astype(int),
-    )
+    fast = np.asarray(decode.decode(content, WHOLE)[0]).astype(int)
+    careful = np.asarray(decode.read(content)[0]).astype(int)
     assert abs(fast - careful).max() <= 2
 
 
@@ -78,7 +79,8 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
     smooth = Image.fromarray(rng.integers(0, 256, (16, 14, 3), dtype=np.uint8)).resize(
         (178, 218), Image.Resampling.BICUBIC
     )
-    content, geometry = jpeg(smooth, subsampling=0), CELEBA.model_copy(update={"size": side})
+    content = jpeg(smooth, subsampling=0)
+    geometry = CELEBA.model_copy(update={"size": side})
     picture, box = decode.decode(content, geometry)
     assert picture.size == (-(-178 // shrink), -(-218 // shrink))
     assert box == tuple(edge / shrink for edge in CELEBA.box)
@@ -91,7 +93,9 @@ def test_a_large_picture_is_decoded_small_and_cut_alike(rng, side, shrink):
 
 @pytest.mark.parametrize("kind", ["grayscale", "CMYK", "png", "rgba", "palette", "16 bit"])
 def test_unusual_pictures_are_read(kind):
-    image, expected, buffer = ruler(), np.asarray(ruler()).astype(int), io.BytesIO()
+    image = ruler()
+    expected = np.asarray(ruler()).astype(int)
+    buffer = io.BytesIO()
     if kind == "png":
         image.save(buffer, "PNG")
     elif kind == "rgba":
@@ -270,7 +274,8 @@ def test_labels_are_read_as_bytes_and_anything_else_is_named(tmp_path):
 
 def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(annotations, "CHUNK", 7)
-    path, labels = tmp_path / "labels.csv", rng.integers(-1, 2, (20, 3))
+    path = tmp_path / "labels.csv"
+    labels = rng.integers(-1, 2, (20, 3))
     splits = rng.choice(annotations.SPLITS, 20)
     writer.write_labels(
         path,
@@ -527,7 +532,8 @@ def test_a_fixed_box_that_misses_the_faces_stops_with_the_way_out(tmp_path, astr
     write_raw(tmp_path / "raw", members, list(members))
     with pytest.raises(
         ValueError,
-        match=r"crop.box = \[15, 35, 163, 183\] misses the face in 4 of 4 pictures .*0.jpg, 512x512.*set crop.box: auto",
+        match=r"crop.box = \[15, 35, 163, 183\] misses the face in 4 of 4 pictures "
+        r".*0.jpg, 512x512.*set crop.box: auto",
     ):
         crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
@@ -585,3 +591,41 @@ def test_labels_that_teach_nothing_are_said_before_training(tmp_path, capsys):
     assert "human: the same for every face" in said
     assert "Hat: the same for all 3 faces of the test split" in said
     assert "3 train faces are few" in said
+
+
+def test_download_and_crop_give_the_same_bytes_in_any_folder(tmp_path, monkeypatch, params):
+    """With rejects of every kind, in two projects, with another number of processes."""
+    place = tmp_path / "set"
+    place.mkdir()
+    content = {f"{n}.jpg": jpeg(ruler().rotate(n)) for n in range(8)}
+    content |= {"page.jpg": b"<html>404", "cut.jpg": content["1.jpg"][:900], "empty.png": b""}
+    for name, picture in content.items():
+        (place / name).write_bytes(picture)
+    rows = "".join(
+        f"{name};{place_of % 2};{place_of % 3 % 2}\n" for place_of, name in enumerate([*content, "gone.jpg"])
+    )
+    (place / "labels.csv").write_text(f"file;hat/cap;mean\n{rows}")
+    settings = copy.deepcopy(params)
+    settings["data"]["source"] = "folder"
+    settings["sources"]["folder"]["path"] = str(place)
+    for project, workers in (("one", "1"), ("other", "3")):
+        (tmp_path / project).mkdir()
+        monkeypatch.chdir(tmp_path / project)
+        monkeypatch.setenv("FACES_WORKERS", workers)
+        (tmp_path / project / "params.yaml").write_text(yaml.safe_dump(settings))
+        inputs.main(Path("data/inputs.json"))
+        download.main(Path("data/checked.json"), Path("data/inputs.json"), Path("data/raw"))
+        crop.main(Path("data/raw"), Path("data/crops"))
+    found = [
+        {
+            file.relative_to(tmp_path / project): file.read_bytes()
+            for file in (tmp_path / project / "data").rglob("*.*")
+        }
+        for project in ("one", "other")
+    ]
+    assert found[0] == found[1] and len(found[0]) == 9
+    rejects = found[0][Path("data/crops/rejects.csv")].decode()
+    assert (
+        all(name in rejects for name in ("page.jpg", "cut.jpg", "empty.png", "gone.jpg"))
+        and rejects.count("\n") == 5
+    )

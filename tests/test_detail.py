@@ -34,7 +34,8 @@ def test_small_changes_count_for_nothing_large_ones_in_full_and_between_them_smo
 
 def test_the_strongest_channel_speaks_for_all():
     change = torch.zeros(1, 3, 4, 4)
-    change[:, 0], change[:, 1] = 0.6, -0.01
+    change[:, 0] = 0.6
+    change[:, 1] = -0.01
     torch.testing.assert_close(shrunk(change, FIRM), change)
 
 
@@ -42,13 +43,16 @@ def test_a_place_is_told_by_what_is_around_it():
     """A lone pixel of 0.9 among nine: strength 0.05 of the range each, half the noise: gone. A block of nine
     stands.
     """
-    lone, block = torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 9, 9)
-    lone[..., 4, 4], block[..., 3:6, 3:6] = 0.9, 0.9
+    lone = torch.zeros(1, 3, 9, 9)
+    block = torch.zeros(1, 3, 9, 9)
+    lone[..., 4, 4] = 0.9
+    block[..., 3:6, 3:6] = 0.9
     settings = Detail(noise=0.1, reach=1)
     assert not shrunk(lone, settings).any()
     torch.testing.assert_close(shrunk(block, settings)[..., 4, 4], torch.full((1, 3), 0.9))
 
 
 def test_what_leaves_the_range_is_cut():
-    original, change = torch.full((1, 3, 4, 4), 0.9), torch.full((1, 3, 4, 4), 0.5)
+    original = torch.full((1, 3, 4, 4), 0.9)
+    change = torch.full((1, 3, 4, 4), 0.5)
     assert keep_detail(original, -change, change, PLAIN).max() == 1

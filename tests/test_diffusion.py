@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 class OfGaussian(torch.nn.Module):
-    """The best denoiser of codes whose numbers are independent and Gaussian, with these standard deviations."""
+    """The best denoiser of independent Gaussian code numbers with these standard deviations."""
 
     def __init__(self, deviations: Tensor) -> None:
         super().__init__()
@@ -67,7 +67,8 @@ def test_samples_fall_into_planted_clusters(rng):
     back, and hardly anything between them.
     """
     centres = np.array([[-6.0, 0, 0, 0], [6.0, 0, 0, 0], [0.0, 9, 0, 3]])
-    widths, which = np.array([1.0, 0.5, 1.0]), rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
+    widths = np.array([1.0, 0.5, 1.0])
+    which = rng.choice(3, 4000, p=[0.5, 0.3, 0.2])
     codes = (centres[which] + rng.normal(0, 1, (4000, 4)) * widths[which, None]).astype(np.float32)
     axes = gaussian_of_codes(codes, 4, 0)
     drawn = Diffusion.fit(axes, codes[:3500], codes[3500:], 800, 1, CPU).sample(2000, rng)
@@ -121,7 +122,8 @@ def test_held_out_codes_keep_it_from_memorising(rng):
 
 def test_the_same_seed_draws_the_same_codes(rng):
     codes = rng.normal(0, 1, (300, 5)).astype(np.float32)
-    axes, state = gaussian_of_codes(codes, 5, 0), torch.get_rng_state()
+    axes = gaussian_of_codes(codes, 5, 0)
+    state = torch.get_rng_state()
     first, second, other = (
         Diffusion.fit(axes, codes, codes[:50], 40, seed, CPU).sample(20, np.random.default_rng(1))
         for seed in (1, 1, 2)

@@ -19,8 +19,11 @@ def one(n1: np.ndarray, n2: np.ndarray) -> np.ndarray:
 
 def two(n1: np.ndarray, n2: np.ndarray, n3: np.ndarray) -> np.ndarray:
     """project_boundary's closed form, without the 1e-8 that it adds below."""
-    c12, c13, c23 = n1 @ n2, n1 @ n3, n2 @ n3
-    alpha, beta = (c12 - c13 * c23) / (1 - c23**2), (c13 - c12 * c23) / (1 - c23**2)
+    c12 = n1 @ n2
+    c13 = n1 @ n3
+    c23 = n2 @ n3
+    alpha = (c12 - c13 * c23) / (1 - c23**2)
+    beta = (c13 - c12 * c23) / (1 - c23**2)
     return n1 - alpha * n2 - beta * n3
 
 
@@ -55,13 +58,16 @@ def test_one_condition_takes_the_squared_cosine_of_the_length(units):
 
 
 def test_steps(rng, units):
-    codes, mean, unit = rng.standard_normal((5, 512)), rng.standard_normal(512), units[0]
+    codes = rng.standard_normal((5, 512))
+    mean = rng.standard_normal(512)
+    unit = units[0]
     np.testing.assert_allclose((relative(codes, unit, 1.5) - codes) @ unit, np.full(5, 1.5))
     moved = absolute(codes, unit, 1.5, mean)
     np.testing.assert_allclose((moved - mean) @ unit, np.full(5, 1.5))
     np.testing.assert_allclose(conditioned((moved - codes)[0], unit[None]), np.zeros(512), atol=1e-12)
     np.testing.assert_allclose(absolute(codes[0], unit, 1.5, mean), moved[0])
-    several, one_by_one = np.array([1.5, -2.0]), codes[:, None]
+    several = np.array([1.5, -2.0])
+    one_by_one = codes[:, None]
     np.testing.assert_allclose(
         (absolute(one_by_one, unit, several, mean) - mean) @ unit, np.tile(several, (5, 1))
     )
@@ -74,7 +80,8 @@ def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
     """A face with b to which a comes, a and b exclusive, takes the step v_a - v_b; its sigma is the codes'
     deviation along that.
     """
-    codes, vectors = rng.standard_normal((4000, 6)) * np.arange(1, 7), rng.standard_normal((3, 6))
+    codes = rng.standard_normal((4000, 6)) * np.arange(1, 7)
+    vectors = rng.standard_normal((3, 6))
     along = codes @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
     covariance = np.cov(along.T, bias=True)
     directions = Directions(
@@ -82,7 +89,8 @@ def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
     )
     labels = np.array([[-1, 1, 1], [-1, -1, 1], [1, -1, -1]])
     values = np.array([1, 1, -1])
-    steps, sigmas = directions.edit("a", values, labels), directions.edit_sigma("a", values, labels)
+    steps = directions.edit("a", values, labels)
+    sigmas = directions.edit_sigma("a", values, labels)
     np.testing.assert_allclose(steps, [vectors[0] - vectors[1], vectors[0], -vectors[0]], atol=1e-12)
     np.testing.assert_allclose(
         sigmas[1:], [directions.one_sigma("a"), -directions.one_sigma("a")], atol=1e-12

@@ -100,7 +100,8 @@ def test_mutual_information_by_hand():
 
 
 def test_squared_correlations_equal_numpy(rng):
-    codes, labels = rng.standard_normal((300, 4)), rng.choice([-1, 0, 1], (300, 2))
+    codes = rng.standard_normal((300, 4))
+    labels = rng.choice([-1, 0, 1], (300, 2))
     codes[:, 0] += labels[:, 0]
     codes[:, 3] = 5
     table = squared_correlations(codes, labels)
@@ -111,7 +112,8 @@ def test_squared_correlations_equal_numpy(rng):
 
 
 def test_single_aurocs_equal_the_curve_with_ties_and_unknown_labels(rng):
-    codes, labels = rng.integers(0, 5, (400, 3)).astype(np.float32), rng.choice([-1, 0, 1], (400, 3))
+    codes = rng.integers(0, 5, (400, 3)).astype(np.float32)
+    labels = rng.choice([-1, 0, 1], (400, 3))
     codes[:, 0] -= labels[:, 0]
     labels[:, 1] = np.abs(labels[:, 1])
     table = single_aurocs(codes, labels)

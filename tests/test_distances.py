@@ -17,10 +17,8 @@ def test_frechet_equals_the_closed_form(rng):
     features.
     """
     for n, m, features in ((200, 150, 6), (20, 30, 50)):
-        a, b = (
-            rng.normal(0, 1, (n, features)) @ rng.normal(0, 1, (features, features)),
-            rng.normal(1, 2, (m, features)),
-        )
+        a = rng.normal(0, 1, (n, features)) @ rng.normal(0, 1, (features, features))
+        b = rng.normal(1, 2, (m, features))
         covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
         root = sqrtm(covariances[0] @ covariances[1]).real
         expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(
@@ -31,7 +29,8 @@ def test_frechet_equals_the_closed_form(rng):
 
 def test_frechet_of_large_samples_nears_that_of_their_gaussians(rng):
     """N(0, 1) and N(d, s^2) in each of F independent features: F (d^2 + (1 - s)^2)."""
-    a, b = rng.normal(0, 1, (2000, 3)), rng.normal(0.5, 2, (2000, 3))
+    a = rng.normal(0, 1, (2000, 3))
+    b = rng.normal(0.5, 2, (2000, 3))
     assert frechet(*grams(a, b)) == pytest.approx(3 * (0.25 + 1), rel=0.06)
 
 

@@ -111,7 +111,8 @@ def kill_when(process: subprocess.Popen, reached) -> None:
 
 def apart(folder: Path, other: Path) -> float:
     """Distance of two models' weights and running statistics, as a share of their length."""
-    ours, theirs = load_file(folder / "model.safetensors"), load_file(other / "model.safetensors")
+    ours = load_file(folder / "model.safetensors")
+    theirs = load_file(other / "model.safetensors")
     assert ours.keys() == theirs.keys()
     a, b = (
         np.concatenate([weights[key].ravel().astype(np.float64) for key in ours])
@@ -273,7 +274,8 @@ def test_every_row_is_dealt_to_one_rank(monkeypatch):
         assert len(shards) <= encode.SHARDS
         assert all(rows.start % batch == 0 for rows in shards), "a batch of one process is a batch of many"
         monkeypatch.setenv("WORLD_SIZE", str(size))
-        every, dealt = np.arange(count), []
+        every = np.arange(count)
+        dealt = []
         for rank in range(size):
             monkeypatch.setenv("RANK", str(rank))
             dealt += [every[rows] for rows in distributed.own(shards)]
@@ -287,10 +289,8 @@ def shard(folder: Path, rows: slice, numbers: np.ndarray) -> None:
 
 
 def test_shards_that_do_not_fit_are_refused(tmp_path):
-    shards, codes = (
-        [slice(0, 4), slice(4, 8)],
-        {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")},
-    )
+    shards = [slice(0, 4), slice(4, 8)]
+    codes = {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")}
     for rows in shards:
         shard(tmp_path, rows, np.arange(8)[rows])
     encode.merge(tmp_path, shards, codes)
@@ -347,7 +347,8 @@ def test_groups_that_would_be_torn_apart_are_refused():
 @pytest.mark.parametrize("draw", [distributed.normal, distributed.uniform])
 def test_a_row_gets_the_same_draw_however_many_processes(like, draw):
     torch.manual_seed(3)
-    whole, after = draw(like), draw(like)
+    whole = draw(like)
+    after = draw(like)
     for rank in range(2):
         torch.manual_seed(3)
         with distributed.dealt(rank, 2):

@@ -32,7 +32,8 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 def faults(text: str) -> list[str]:
     """What is wrong with a Dockerfile, in words."""
-    steps, found = instructions(text), []
+    steps = instructions(text)
+    found = []
     found += [
         f"base not pinned: {rest}" for word, rest in steps if word == "FROM" and not BASE.fullmatch(rest)
     ]
@@ -136,7 +137,8 @@ def modules(path: Path) -> set[str]:
 
 def served() -> set[Path]:
     """The first-party files behind `python -m web`."""
-    seen, waiting = set(), {ROOT / "web/__main__.py", ROOT / "web/__init__.py"}
+    seen = set()
+    waiting = {ROOT / "web/__main__.py", ROOT / "web/__init__.py"}
     while waiting:
         path = waiting.pop()
         seen.add(path)
@@ -152,7 +154,8 @@ def served() -> set[Path]:
 
 def distributions(names: set[str]) -> set[str]:
     """Packages and all that they need on this machine, by canonical name."""
-    seen, waiting = set(), set(names)
+    seen = set()
+    waiting = set(names)
     while waiting:
         name = waiting.pop()
         seen.add(name)

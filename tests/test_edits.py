@@ -92,7 +92,8 @@ def test_leakage_is_the_excess_over_the_truth():
     truth = np.array([[2.0, -1.0, 0.0]])
     along = edit_effects.entailed(truth, np.array([0]))[0]
     assert along.tolist() == [1.0, -0.5, 0.0]
-    right, lazy = np.array([3.0, -1.5, 0.0]), np.array([3.0, 0.0, 0.0])
+    right = np.array([3.0, -1.5, 0.0])
+    lazy = np.array([3.0, 0.0, 0.0])
     assert edit_effects.leakage(right, 0, along) == pytest.approx(0)
     assert edit_effects.leakage(lazy, 0, along) == pytest.approx(0.75)
     assert edit_effects.leakage(right, 0) > edit_effects.leakage(lazy, 0)  # what the plain definition says

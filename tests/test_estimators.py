@@ -73,7 +73,9 @@ def test_mean_difference_recovers_a_planted_direction(rng):
     """n codes at +-d/2 along v: the estimate's squared error is 4 D / n in expectation, and the projection's
     AUROC is Phi(d / sqrt 2).
     """
-    n, dims, d = 20_000, 32, 1.5
+    n = 20_000
+    dims = 32
+    d = 1.5
     v = np.eye(dims)[3] * d
     labels = rng.choice([-1, 1], (n, 1)).astype(np.int8)
     codes = (rng.standard_normal((n, dims)) + labels * v / 2).astype(np.float32)
@@ -262,7 +264,8 @@ def test_discriminant_whitens(rng):
     within = sum(
         np.cov(codes[labels[:, 0] == side].T, bias=True) * (labels == side).mean() for side in (1, -1)
     )
-    found, expected = units(lda(problem).vectors)[0], np.linalg.solve(within, problem.differences[0])
+    found = units(lda(problem).vectors)[0]
+    expected = np.linalg.solve(within, problem.differences[0])
     assert found @ expected / np.linalg.norm(expected) == pytest.approx(1, abs=1e-9)
 
 
@@ -271,12 +274,14 @@ def test_boundaries_equal_scikit_learn(rng, name):
     """The same objective, on standardised codes: the same normal and intercept. LinearSVC charges its
     intercept too; a large scale makes that negligible.
     """
-    n, scales = 3000, np.array([1, 5, 0.2, 3, 1])
+    n = 3000
+    scales = np.array([1, 5, 0.2, 3, 1])
     codes = (rng.standard_normal((n, 5)) * scales + 4).astype(np.float32)
     labels = np.where((codes - 4) / scales @ [1, -1, 0.5, 0, 0] + rng.logistic(size=n) > 0.7, 1, -1).astype(
         np.int8
     )[:, None]
-    mean, std = codes.mean(0, dtype=np.float64), codes.std(0, dtype=np.float64)
+    mean = codes.mean(0, dtype=np.float64)
+    std = codes.std(0, dtype=np.float64)
     loss = {"logistic": linear.logistic_loss, "svm": linear.squared_hinge}[name]
     found = linear.fit(
         Codes.all(codes), labels, mean, std, loss, Boundary(ridge=1e-3, faces=n, iterations=500)
@@ -296,7 +301,8 @@ def test_boundaries_recover_a_planted_boundary_with_its_intercept(rng, name):
     """z . n = 2 with noise: the normal within three degrees, the intercept within .05, from one face in three
     whose label is unknown and off centre too.
     """
-    n, normal = 30_000, np.array([0.6, 0, 0.8, 0, 0, 0, 0, 0])
+    n = 30_000
+    normal = np.array([0.6, 0, 0.8, 0, 0, 0, 0, 0])
     codes = (rng.standard_normal((n, 8)) + 1).astype(np.float32)
     labels = np.where(codes @ normal - 2 + 0.3 * rng.logistic(size=n) > 0, 1, -1).astype(np.int8)[:, None]
     labels[rng.random(n) < 1 / 3] = 0
@@ -324,7 +330,8 @@ def test_controls_find_nothing(rng, name):
     """An attribute of AUROC Phi(2 / sqrt 2) = .92. A control has a share of its axis of standard error sqrt(2
     / D): AUROC .5 +- .025, times four.
     """
-    n, dims = 8000, 1024
+    n = 8000
+    dims = 1024
     labels = rng.choice([-1, 1], (n, 1)).astype(np.int8)
     codes = rng.standard_normal((n, dims)).astype(np.float32)
     codes[:, 0] += labels[:, 0]
@@ -335,7 +342,8 @@ def test_controls_find_nothing(rng, name):
             project(Codes(codes, np.arange(n // 2, n)), units(vectors))[:, 0], labels[n // 2 :, 0] == 1
         )[0]
 
-    control, real = ESTIMATORS[name](problem).vectors, mean_difference(problem).vectors
+    control = ESTIMATORS[name](problem).vectors
+    real = mean_difference(problem).vectors
     assert reached(real) == pytest.approx(
         NormalDist().cdf(2 / 2**0.5 / (1 + 4 * dims / (n // 2 * 4)) ** 0.5), abs=0.02
     )
@@ -349,7 +357,9 @@ def test_agreement_of_halves_tells_the_error_of_the_whole(rng):
     """|v| = d in unit noise: the whole's cosine to v is 1 / sqrt(1 + 4 D / (n d^2)), and halves predict it
     without knowing v.
     """
-    n, dims, d = 2000, 200, 0.8
+    n = 2000
+    dims = 200
+    d = 0.8
     labels = rng.choice([-1, 1], (n, 1)).astype(np.int8)
     codes = (rng.standard_normal((n, dims)) + labels * d / 2 * np.eye(dims)[0]).astype(np.float32)
     problem = pose(codes, labels)
@@ -372,10 +382,8 @@ def test_conditions_leave_every_direction_without_a_share_of_them(rng):
 
 def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
     monkeypatch.setattr("faces.latents.codes.NUMBERS", 300)
-    codes, labels = (
-        (3 + rng.standard_normal((500, 6))).astype(np.float32),
-        rng.choice([-1, 0, 1], (500, 2)).astype(np.int8),
-    )
+    codes = (3 + rng.standard_normal((500, 6))).astype(np.float32)
+    labels = rng.choice([-1, 0, 1], (500, 2)).astype(np.int8)
     directions = units(rng.standard_normal((2, 6)))
     covariance, midpoints = spread(Codes.all(codes), labels, directions, codes.mean(0, dtype=np.float64))
     along = codes.astype(np.float64) @ directions.T
@@ -387,10 +395,8 @@ def test_spread_and_midpoint_equal_numpy(rng, monkeypatch):
 
 
 def test_an_appraisal_says_why_a_figure_is_missing(rng):
-    codes, labels = (
-        rng.standard_normal((60, 4)).astype(np.float32),
-        rng.choice([-1, 1], (60, 2)).astype(np.int8),
-    )
+    codes = rng.standard_normal((60, 4)).astype(np.float32)
+    labels = rng.choice([-1, 1], (60, 2)).astype(np.int8)
     truth = labels[:20].copy()
     truth[:, 1] = 1
     estimate = Estimate(np.array([[np.nan] * 4, [1, 0, 0, 0]]), notes={"a": "no cell"})
@@ -453,10 +459,8 @@ def test_unknown_labels_count_on_neither_side():
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_blocks_do_not_matter(rng, monkeypatch, name):
-    codes, labels = (
-        rng.standard_normal((1000, 8)).astype(np.float32),
-        rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8),
-    )
+    codes = rng.standard_normal((1000, 8)).astype(np.float32)
+    labels = rng.choice([-1, 0, 1], (1000, 5)).astype(np.int8)
     whole = ESTIMATORS[name](pose(codes, labels)).vectors
     monkeypatch.setattr("faces.latents.codes.NUMBERS", 77 * 8)
     np.testing.assert_allclose(ESTIMATORS[name](pose(codes, labels)).vectors, whole, atol=2e-4)

@@ -41,7 +41,7 @@ def array(root, name):
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_both_networks_equal_torch(root, batch):
-    """Normalisation is inside: bytes go in, levels come out, within 1e-4 of what torch gives, for any batch."""
+    """Normalisation is inside: bytes go in, levels come out, within 1e-4 of torch, for any batch."""
     model, _ = checkpoints.load(root / "data/model")
     images = np.load(root / "data/crops/images.npy")[:batch]
     codes = np.random.default_rng(3).normal(size=(batch, model.code_length)).astype(np.float32)
@@ -102,7 +102,8 @@ def test_directions_and_ranges_are_those_of_the_train_codes(root, about):
 
 def test_the_stored_spread_is_the_covariance(root, about):
     codes = np.load(root / "data/latents/latents.npy")[:160].astype(np.float64)
-    factor, residual = array(root, "factor"), array(root, "residual")
+    factor = array(root, "factor")
+    residual = array(root, "residual")
     np.testing.assert_allclose(
         factor.T @ factor + np.diag(residual**2), np.cov(codes.T, bias=True), atol=1e-5
     )
@@ -250,3 +251,14 @@ def test_every_attribute_belongs_to_a_group_and_judgements_are_never_among_the_f
     ranks = [shown.rank for shown in TABLE.values() if shown.rank]
     assert len(set(ranks)) == len(ranks)
     assert describe("Green_Hair").label == "Green hair" and describe("Green_Hair").group == "Other"
+
+
+def test_aligned_faces_are_framed_as_celebas():
+    """crop.box: auto, whatever size the pictures have: the website aligns to the frame that the training
+    aligned to.
+    """
+    cut = Geometry(box="auto", size=64, filter="lanczos")
+    found = bundle.describe_geometry(cut, (512, 512), np.zeros((0, 10)))
+    box = Geometry(box=(15, 35, 163, 183), size=64, filter="lanczos")
+    celebas = bundle.describe_geometry(box, (178, 218), np.zeros((0, 10)))
+    assert found == celebas and found["guessed"] is False

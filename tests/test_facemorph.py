@@ -53,9 +53,7 @@ def test_a_path_a_picture_and_an_array_are_the_same_photograph(editor, photograp
 
 
 def test_the_code_is_the_encoder_s_of_the_aligned_face(editor, photograph):
-    """The face of skimage's astronaut: its eyes at (203, 101) and (246, 103) go where the export's template
-    has them.
-    """
+    """The eyes of skimage's astronaut, at (203, 101) and (246, 103), go where the template has them."""
     face = editor.encode(photograph)
     eyes = align.apply(face.matrix, np.array([[203, 101], [246, 103]]))
     goal = align.apply(editor.export.geometry.cut, editor.export.geometry.template[:2])
@@ -96,7 +94,8 @@ def test_a_sampled_face_is_the_seed_s_and_has_no_photograph(editor):
 
 
 def test_between_an_edit_is_straight_and_between_faces_an_arc(editor):
-    first, second = editor.sample(1), editor.sample(2)
+    first = editor.sample(1)
+    second = editor.sample(2)
     edited = editor.edit(first, {"Smiling": 2.0})
     half = editor.between(first, edited, 0.5)
     np.testing.assert_allclose(half.code, (first.code + edited.code) / 2, atol=1e-6)
@@ -132,9 +131,7 @@ def test_a_picture_without_a_face_says_so(editor):
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory, folder):
-    """A DVC project with two exports in its history: the shared one under the tag `first`, and a colder one
-    after it.
-    """
+    """A DVC project with two exports in its history: the shared one, tagged `first`, then a colder one."""
     root = tmp_path_factory.mktemp("history")
     run = lambda *command: subprocess.run(command, cwd=root, check=True, capture_output=True)  # noqa: E731
     run("git", "init", "-q")

@@ -27,7 +27,8 @@ def quiet(done, total, unit):
 
 def test_a_whole_file_is_reported_and_fetched_once(server, tmp_path):
     server.replies["/a.zip"] = Reply(FILE)
-    goal, seen = tmp_path / "new" / "a.zip", []
+    goal = tmp_path / "new" / "a.zip"
+    seen = []
     for _ in range(2):
         download(f"{server.url}/a.zip", goal, ZIP, lambda *now: seen.append(now))
     assert goal.read_bytes() == FILE

@@ -111,7 +111,8 @@ def test_density_of_codes_is_density_of_variables_under_the_learnt_priors():
     x = torch.rand(3, 3, 8, 8, dtype=torch.float64) - 0.5
     eps, log_det = model.flow(x)
     density = torch.zeros(3, dtype=torch.float64)
-    z, codes = x, []
+    z = x
+    codes = []
     for level in model.levels:
         z = torch.nn.functional.pixel_unshuffle(z, 2)
         for mixing, coupling in zip(level.mixings, level.couplings, strict=True):
@@ -238,7 +239,8 @@ def test_first_step_leaves_standard_channels_behind_every_convolution():
 
 
 def test_prepare_fits_as_the_first_step_would_and_only_once():
-    prepared, stepped = build(), build()
+    prepared = build()
+    stepped = build()
     torch.manual_seed(2)
     prepared.prepare(pictures())
     torch.manual_seed(2)

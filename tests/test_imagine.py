@@ -104,7 +104,8 @@ def project(tmp_path, monkeypatch, params):
 
 def test_the_stage_labels_the_attributes_that_can_be_read(project):
     out = project()
-    codes, labels = np.load(out / "codes.npy"), np.load(out / "labels.npy")
+    codes = np.load(out / "codes.npy")
+    labels = np.load(out / "labels.npy")
     assert codes.shape == (200, 6) and labels.shape == (200, 2)
     assert (labels[:, 0] == 0).all()
     assert [(labels[:, 1] == value).sum() for value in (1, -1, 0)] == [20, 20, 160]

@@ -6,7 +6,8 @@ import pytest
 from faces.viz.interpolation import arc, blend_detail, closed_walk, eased, lerp, there_and_back
 
 ORIGIN = np.zeros(2)
-X, Y = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+X = np.array([1.0, 0.0])
+Y = np.array([0.0, 1.0])
 
 
 def test_eased_starts_and_stops_at_rest():
@@ -59,7 +60,8 @@ def test_where_there_is_no_arc_it_is_the_straight_line(first, second, middle):
 
 
 def test_closed_walk_passes_its_anchors(rng):
-    anchors, centre = rng.normal(size=(5, 16)), rng.normal(size=16)
+    anchors = rng.normal(size=(5, 16))
+    centre = rng.normal(size=16)
     np.testing.assert_allclose(closed_walk(anchors, 5 * 8, centre)[::8], anchors, atol=1e-12)
 
 
@@ -67,7 +69,8 @@ def test_closed_walk_is_closed_and_smooth(rng):
     """Steps shrink with their number, also over the seam, and so do the changes of step: by n and n^2, as
     those of a smooth loop do.
     """
-    anchors, centre = rng.normal(size=(6, 32)), np.full(32, 0.3)
+    anchors = rng.normal(size=(6, 32))
+    centre = np.full(32, 0.3)
 
     def largest(count, order):
         walk = closed_walk(anchors, count, centre)
@@ -92,7 +95,8 @@ def pictures(rng):
 
 
 def test_blend_detail_begins_and_ends_with_the_originals(pictures):
-    originals, rebuilt = pictures[0, :2], pictures[1, :2]
+    originals = pictures[0, :2]
+    rebuilt = pictures[1, :2]
     blended = blend_detail(originals, rebuilt, rebuilt, np.array([0.0, 1.0]))
     np.testing.assert_array_equal(blended, originals)
 

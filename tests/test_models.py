@@ -39,7 +39,8 @@ def at(faces: torch.Tensor, size: int) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", models.names())
 def test_shapes_and_determinism(name, size, params, faces):
-    model, images = build(name, size, params).eval(), at(faces, size)
+    model = build(name, size, params).eval()
+    images = at(faces, size)
     with torch.no_grad():
         codes = model.encode(images)
         assert codes.shape == (8, model.code_length) and codes.dtype == torch.float32
@@ -53,7 +54,8 @@ def test_shapes_and_determinism(name, size, params, faces):
 
 @pytest.mark.parametrize("name", models.names())
 def test_a_face_is_encoded_alike_alone_and_in_company(name, params, faces):
-    model, images = build(name, 32, params).eval(), at(faces, 32)
+    model = build(name, 32, params).eval()
+    images = at(faces, 32)
     with torch.no_grad():
         torch.testing.assert_close(model.encode(images[:1]), model.encode(images)[:1], rtol=1e-4, atol=1e-4)
 
@@ -63,7 +65,8 @@ def test_every_parameter_learns(name, params, faces):
     """At some point of the budget each parameter gets a gradient, every loss is finite, and each part named
     exists.
     """
-    model, images = build(name, 32, params).train(), at(faces, 32)
+    model = build(name, 32, params).train()
+    images = at(faces, 32)
     model.prepare(images)
     touched = set()
     for progress in PROGRESS:
@@ -89,7 +92,8 @@ def test_every_parameter_learns(name, params, faces):
 
 @pytest.mark.parametrize("name", models.names())
 def test_saved_and_loaded_is_the_same_model(name, params, faces, tmp_path):
-    model, images = build(name, 32, params), at(faces, 32)
+    model = build(name, 32, params)
+    images = at(faces, 32)
     model.prepare(images)
     model.train()
     for _ in model.losses(images, 0.5):  # flags and running statistics move too, and have to be kept
@@ -111,7 +115,8 @@ def test_eight_faces_can_be_learnt(name, params, faces):
     pictures.
     """
     config = models.config(name, params["models"])
-    model, images = build(name, 32, params).train(), at(faces, 32)
+    model = build(name, 32, params).train()
+    images = at(faces, 32)
     model.prepare(images)
     progress = (getattr(config, "inverter_share", None) and 0.999) or 0.95
     optimisers = {

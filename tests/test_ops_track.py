@@ -25,7 +25,10 @@ class Client:
     """What of MLflow's client is used, keeping what it is given."""
 
     def __init__(self, tracking_uri: str) -> None:
-        self.runs, self.batches, self.ended, self.uri = [], [], [], tracking_uri
+        self.runs = []
+        self.batches = []
+        self.ended = []
+        self.uri = tracking_uri
 
     def get_experiment_by_name(self, name):
         return SimpleNamespace(experiment_id="7") if name == "facemorph" else None
@@ -47,7 +50,8 @@ class Client:
 @pytest.fixture
 def client(monkeypatch) -> Client:
     only = Client("http://tracker")
-    entities, tracking = ModuleType("mlflow.entities"), ModuleType("mlflow.tracking")
+    entities = ModuleType("mlflow.entities")
+    tracking = ModuleType("mlflow.tracking")
     entities.Metric = lambda key, value, timestamp, step: (key, value, step)
     entities.Param = lambda key, value: (key, value)
     tracking.MlflowClient = lambda tracking_uri: only

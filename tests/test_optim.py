@@ -19,7 +19,8 @@ def test_the_learning_rate_rises_then_falls():
 @pytest.mark.parametrize(("step", "kept"), [(1000, 0.75), (10, 0.5), (1, 1 / 11)])
 def test_the_average_moves_weights_and_copies_buffers(step, kept):
     """A share of 0.75 is kept, less while the run is young: step / (step + 10)."""
-    average, current = torch.nn.BatchNorm2d(1), torch.nn.BatchNorm2d(1)
+    average = torch.nn.BatchNorm2d(1)
+    current = torch.nn.BatchNorm2d(1)
     with torch.no_grad():
         current.weight.fill_(3.0)
         current.running_mean.fill_(5.0)

@@ -1,6 +1,4 @@
-"""What is declared in pyproject.toml, against what is imported, what is locked, and what the runtime may
-need.
-"""
+"""Packages declared in pyproject.toml, against imports, the lock, and what the runtime may need."""
 
 import importlib.metadata
 import re

@@ -126,7 +126,8 @@ def test_frozen_but_transparent(lite):
 def test_a_step_downhill_makes_features_alike(lite):
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     decoded = torch.zeros_like(images).requires_grad_()
-    optimiser, seen = torch.optim.Adam([decoded], 0.05), []
+    optimiser = torch.optim.Adam([decoded], 0.05)
+    seen = []
     for _ in range(20):
         loss = sum(error for error, _ in perceptual.distances(lite, images, decoded, 3))
         optimiser.zero_grad()
@@ -145,7 +146,8 @@ class Twice(torch.nn.Module):
 
 def test_calibrated_features_by_hand():
     """Errors 0.04 and 0.16, weights 1 and 3, D = 48: 24 (log 0.04 + 3 log 0.16) / 4, but for the floor."""
-    images, decoded = torch.zeros(5, 3, 4, 4), torch.full((5, 3, 4, 4), 0.2)
+    images = torch.zeros(5, 3, 4, 4)
+    decoded = torch.full((5, 3, 4, 4), 0.2)
     found = perceptual.calibrated_features(Twice(), images, decoded, (1.0, 3.0))
     assert found.item() == pytest.approx(24 * (np.log(0.04) + 3 * np.log(0.16)) / 4, rel=1e-4)
     assert [count for _, count in perceptual.distances(Twice(), images, decoded, 2)] == [48, 48]
@@ -193,7 +195,8 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     network = perceptual.load(
         "classifier", named_by_hash(tmp_path, "classifier", train_features.state_dict()), CPU
     )
-    images, seen = torch.rand(2, 3, 32, 32) * 2 - 1, []
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    seen = []
     for layer in (0, 2, 4):
         train_features.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
     with torch.no_grad():

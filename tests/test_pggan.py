@@ -188,7 +188,8 @@ def test_real_images_fade_as_the_generators_do():
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_a_new_level_begins_as_the_one_below(model, level):
-    codes, images = torch.randn(4, 16), pictures(4, 4 * 2**level)
+    codes = torch.randn(4, 16)
+    images = pictures(4, 4 * 2**level)
     below = model.generator(codes, level - 1, 1.0)
     assert torch.equal(model.generator(codes, level, 0.0), upsample(below))
     assert not torch.allclose(model.generator(codes, level, 0.1), upsample(below), atol=1e-3)
@@ -234,7 +235,8 @@ def test_the_generators_loss_is_computed_by_the_critic_that_has_stepped(model):
     """Descending the critic's loss alone makes it tell real from fake: the fakes' score, as the generator
     sees it, falls at once.
     """
-    images, seen = pictures(8), {}
+    images = pictures(8)
+    seen = {}
     for rate in (0.0, 0.05):
         other = build()
         optimiser = torch.optim.SGD(other.critic.parameters(), rate)
@@ -256,7 +258,8 @@ def test_the_generators_loss_leaves_no_gradient_in_the_critic(model):
 
 
 def test_the_critic_learns_to_tell_and_its_slope_stays_near_one(model):
-    optimiser, logs = torch.optim.Adam(model.critic.parameters(), 3e-3, betas=(0.0, 0.99)), []
+    optimiser = torch.optim.Adam(model.critic.parameters(), 3e-3, betas=(0.0, 0.99))
+    logs = []
     for _ in range(20):
         loss, log = model.critic_loss(pictures(8), 2, 1.0)
         optimiser.zero_grad()
@@ -268,7 +271,8 @@ def test_the_critic_learns_to_tell_and_its_slope_stays_near_one(model):
 
 
 def test_the_critics_loss_ignores_autocast(model):
-    real, found = pictures(8), []
+    real = pictures(8)
+    found = []
     for enabled in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
@@ -279,7 +283,7 @@ def test_the_critics_loss_ignores_autocast(model):
 
 @pytest.mark.parametrize("size", [16, 32, 128])
 def test_every_weight_is_trained_somewhere_in_the_budget(size):
-    """Early levels' toRGB and fromRGB serve only while these levels grow, so no single progress reaches all."""
+    """toRGB and fromRGB of early levels serve only while these grow, so no single progress reaches all."""
     model = build(size)
     touched = set()
     for step in range(25):
@@ -346,7 +350,8 @@ def test_save_and_load_half_grown(model, tmp_path):
     torch.save(model.state_dict(), tmp_path / "model.pt")
     other = Model(model.config, 16)
     other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
-    images, codes = pictures(4), torch.randn(4, 16)
+    images = pictures(4)
+    codes = torch.randn(4, 16)
     assert torch.equal(other.encode(images), model.encode(images))
     assert torch.equal(other.decode(codes), model.decode(codes))
     assert 0 < other.growth.item() < 2
@@ -383,7 +388,8 @@ def interfacegan(weights: dict[str, Tensor], codes: Tensor, layers: int) -> Tens
     x = codes[:, :, None, None]
     for number in [*range(1, layers + 1), 0]:
         name = f"layer{number}" if number else "output_16x16"
-        weight, bias = weights[f"{name}.conv.weight"], weights[f"{name}.wscale.bias"]
+        weight = weights[f"{name}.conv.weight"]
+        bias = weights[f"{name}.wscale.bias"]
         x = x / torch.sqrt(torch.mean(x**2, dim=1, keepdim=True) + 1e-8)
         if number > 1 and number % 2:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
@@ -417,7 +423,8 @@ def synthetic() -> dict[str, Tensor]:
 
 
 def test_a_pretrained_generator_gives_the_same_pictures(tmp_path):
-    weights, codes = synthetic(), torch.randn(3, 16)
+    weights = synthetic()
+    codes = torch.randn(3, 16)
     torch.save(weights, tmp_path / "generator.pth")
     model = build(pretrained=str(tmp_path / "generator.pth"))
     model.prepare(pictures(2))

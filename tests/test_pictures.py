@@ -49,7 +49,8 @@ def test_sheet_without_captions_is_a_lattice(faces):
     assert page.shape == (2 * 8 + GAP + 2 * MARGIN, 3 * 8 + 2 * GAP + 2 * MARGIN, 3)
     for row in range(2):
         for column in range(3):
-            y, x = MARGIN + row * (8 + GAP), MARGIN + column * (8 + GAP)
+            y = MARGIN + row * (8 + GAP)
+            x = MARGIN + column * (8 + GAP)
             assert place(page, COLOURS[row, column]) == (y, x, y + 8, x + 8)
     rest = (page != PAPER).any(axis=-1)
     assert rest.sum() == 6 * 64
@@ -100,7 +101,8 @@ def test_resize_keeps_what_fits_and_plain_colours(faces, rng):
 
 
 def test_beside_and_below_fill_with_paper(faces):
-    small, large = np.zeros((4, 6, 3), np.uint8), np.zeros((10, 8, 3), np.uint8)
+    small = np.zeros((4, 6, 3), np.uint8)
+    large = np.zeros((10, 8, 3), np.uint8)
     page = beside(small, large)
     assert page.shape == (10, 14, 3)
     assert (page[4:, :6] == PAPER).all()
@@ -112,7 +114,8 @@ def test_beside_and_below_fill_with_paper(faces):
 
 
 def test_difference_is_amplified_about_grey():
-    first, second = np.array([100.0, 100, 0]), np.array([110.0, 90.5, 255])
+    first = np.array([100.0, 100, 0])
+    second = np.array([110.0, 90.5, 255])
     assert difference(first, second, 3.0).tolist() == [
         158,
         100,
@@ -124,13 +127,16 @@ def test_film_shows_panels_side_by_side(moving):
     frames = film({"one": moving, "two": 255 - moving}, 96, ["caption"] * 5)
     assert len(frames) == 5
     bottom = frames[:, -MARGIN - 96 : -MARGIN]
-    one, two = bottom[:, :, MARGIN : MARGIN + 96], bottom[:, :, MARGIN + 96 + GAP : MARGIN + 2 * 96 + GAP]
+    one = bottom[:, :, MARGIN : MARGIN + 96]
+    two = bottom[:, :, MARGIN + 96 + GAP : MARGIN + 2 * 96 + GAP]
     np.testing.assert_array_equal(one, moving)
     np.testing.assert_array_equal(two, 255 - moving)
 
 
 def test_gif_has_its_frames_and_times_and_runs_for_ever(moving, tmp_path):
-    path, order, durations = tmp_path / "a.gif", [0, 1, 2, 3, 4, 3, 2, 1], [600, 80, 80, 80, 600, 80, 80, 80]
+    path = tmp_path / "a.gif"
+    order = [0, 1, 2, 3, 4, 3, 2, 1]
+    durations = [600, 80, 80, 80, 600, 80, 80, 80]
     write_gif(path, moving, order, durations)
     with Image.open(path) as gif:
         assert gif.n_frames == 8

@@ -46,7 +46,10 @@ SHOW = {
     "journeys": [{"name": "away", "first": ["Male"], "second": ["-Male"]}],
     "morphs": {"count": 1, "anchors": 3, "frames": 2},
 }
-SHEETS = "data_correlation data_faces data_rates reconstructions samples means features_native features_edited edit_Smiling component_1 between_two_men"
+SHEETS = (
+    "data_correlation data_faces data_rates reconstructions samples means features_native features_edited "
+    "edit_Smiling component_1 between_two_men"
+)
 FILMS = "smile away morph_1 training"
 
 
@@ -85,6 +88,8 @@ def project(tmp_path, monkeypatch, params, rng):
         covariance=np.eye(2, dtype=np.float32)[None],
         exclusive=np.zeros((0, 2), np.int8),
     )
+    rows = "".join(f"mean_difference,{name},0.9\n" for name in ATTRIBUTES)
+    (vectors / "vectors.csv").write_text(f"estimator,attribute,auroc\n{rows}")
     (tmp_path / "params.yaml").write_text(
         yaml.safe_dump(
             {
@@ -125,7 +130,8 @@ def test_a_mistaken_attribute_is_one_line_before_any_work(project):
     (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("Smiling?", "Smilling"))
     with pytest.raises(
         SystemExit,
-        match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; allowed: Male, Smiling",
+        match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; "
+        r"allowed: Male, Smiling",
     ):
         render.main(*folders, root / "grids", root / "gifs")
     assert not (root / "grids").exists()
@@ -158,7 +164,8 @@ def test_wanted_attributes_are_all_that_the_params_name():
 )
 def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping, landed):
     """Two codes at 5 and 1 along the direction, the mean at 2; strengths -1 and 1 of a sigma of 2."""
-    codes, seen = np.array([[5.0, 7.0], [1.0, 8.0]]), []
+    codes = np.array([[5.0, 7.0], [1.0, 8.0]])
+    seen = []
 
     class Studio:
         directions = type("Directions", (), {"mean": np.array([2.0, 0.0])})

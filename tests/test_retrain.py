@@ -59,12 +59,10 @@ class Visitors:
     def __init__(self, place: Path, pointer: Path) -> None:
         place.mkdir()
         (place / "index.html").write_text("<!doctype html>", encoding="utf-8")
-        self.app, self.answers, self.models, self.over = (
-            server.create(Shelf(pointer), place),
-            [],
-            [],
-            threading.Event(),
-        )
+        self.app = server.create(Shelf(pointer), place)
+        self.answers = []
+        self.models = []
+        self.over = threading.Event()
         self.thread = threading.Thread(target=self.visit)
 
     def visit(self) -> None:
@@ -200,7 +198,9 @@ def test_killed_at_twenty_instants(grown):
     grown.params(seed=5)
     start = time.monotonic()
     assert grown.run("--force")[0] in JUDGED
-    length, draw, served = time.monotonic() - start, random.Random(0), set()
+    length = time.monotonic() - start
+    draw = random.Random(0)
+    served = set()
     for number in range(20):
         grown.params(drawn=60 + number)  # each run has something to judge
         job = grown.start()
@@ -248,7 +248,10 @@ def test_nothing_outlives_a_killed_job(grown, tmp_path):
 def test_what_a_stage_finds_of_no_use_is_rejected_for_good(grown, said_by_dvc, code):
     """And is not tried again, as what failed is."""
     champions = champion(grown)
-    script = f"import sys; print('error: no attribute can be judged'); print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
+    script = (
+        "import sys; print('error: no attribute can be judged'); "
+        f"print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
+    )
     grown.params(seed=100 + code)
     grown.set({"challenger.command": [sys.executable, "-c", script]})
     ended, said = grown.run()
@@ -321,7 +324,8 @@ def test_a_champion_that_newer_code_cannot_read_serves_on(grown):
     weights = grown.ledger.release(before) / "model/model.npz"
     kept = weights.read_bytes()
     with np.load(weights) as file:
-        mean, axes = file["mean"], file["axes"]
+        mean = file["mean"]
+        axes = file["axes"]
     np.savez(weights, mean=mean, old_axes=axes)
     grown.params(length=10)
     code, said = grown.run("--force")
@@ -393,13 +397,18 @@ def test_who_is_told(grown):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("fatal: unable to access 'https://x/': Could not resolve host: x\n", "fatal: unable to access 'https://x/': Could not resolve host: x"),
         (
-            "remote: GH006: Protected branch.\nTo x\n ! [remote rejected] a -> b (protected)\nerror: failed to push some refs to 'x'\n",
+            "fatal: unable to access 'https://x/': Could not resolve host: x\n",
+            "fatal: unable to access 'https://x/': Could not resolve host: x",
+        ),
+        (
+            "remote: GH006: Protected branch.\nTo x\n ! [remote rejected] a -> b (protected)\n"
+            "error: failed to push some refs to 'x'\n",
             "remote: GH006: Protected branch.; ! [remote rejected] a -> b (protected)",
         ),
         (
-            "fatal: detected dubious ownership in repository at '/x'\nTo add an exception, call:\n\n\tgit config --add safe.directory /x\n",
+            "fatal: detected dubious ownership in repository at '/x'\n"
+            "To add an exception, call:\n\n\tgit config --add safe.directory /x\n",
             "fatal: detected dubious ownership in repository at '/x'; git config --add safe.directory /x",
         ),
         ("something else\nat last\n", "at last"),
@@ -414,7 +423,9 @@ def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
     """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the
     promotion back.
     """
-    inbox, remote, store = Inbox(tmp_path / "inbox"), tmp_path / "remote", tmp_path / "store"
+    inbox = Inbox(tmp_path / "inbox")
+    remote = tmp_path / "remote"
+    store = tmp_path / "store"
     inbox.add(70, 1, "a")
     changes = {
         "git.remote": "origin",
@@ -506,7 +517,9 @@ def test_death_at_every_step_of_a_promotion(grown, monkeypatch):
     what serves is always whole.
     """
     monkeypatch.setattr(promotion, "smoke", lambda *_: None)
-    settings, points, finished = load(grown.config), 0, False
+    settings = load(grown.config)
+    points = 0
+    finished = False
     with exclusive(grown.ledger.lock, 10.0) as lock:
         project = Repository(grown.place, lock, ("test", "test@example.com"))
         clone = Repository(grown.ledger.work, lock, project.author)

@@ -104,7 +104,8 @@ def test_unknown_names_and_overflow_are_refused(export, code):
 
 
 def test_a_morph_begins_and_ends_at_its_faces_and_keeps_its_distance(export):
-    first, second = export.sample(1, 1.0), export.sample(2, 1.0)
+    first = export.sample(1, 1.0)
+    second = export.sample(2, 1.0)
     np.testing.assert_allclose(export.morph(first, second, 0.0), first, atol=1e-5)
     np.testing.assert_allclose(export.morph(first, second, 1.0), second, atol=1e-5)
     for t in (0.25, 0.5, 0.9):

@@ -53,7 +53,8 @@ def test_an_export_of_another_model_differs(project, codes):
 def test_leaked_faces_are_counted(project, tmp_path):
     """Three test faces that turn up in the train split, under new names."""
     crops = Crops.open(project / "crops")
-    test, train = crops.rows("test"), crops.rows("train")
+    test = crops.rows("test")
+    train = crops.rows("train")
     shutil.copytree(project / "crops", tmp_path / "crops")
     images = np.array(crops.images)
     images[train[:3]] = images[test[:3]]

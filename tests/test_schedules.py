@@ -134,7 +134,8 @@ def test_the_workflow_points_the_job_at_its_remote(tmp_path):
         env={"RUNNER_TEMP": str(tmp_path), "PATH": "/usr/bin:/bin"},
         check=True,
     )
-    changed, before = load(tmp_path / "retrain.yaml"), load()
+    changed = load(tmp_path / "retrain.yaml")
+    before = load()
     assert changed.git.remote == "origin" and changed.model_copy(update={"git": before.git}) == before
 
 

@@ -11,7 +11,8 @@ from faces.metrics.auroc import auroc, resamples, roc_curve
 
 def test_auroc_of_two_gaussians(rng):
     """Scores N(0, 1) and N(d, 1): AUROC = Phi(d / sqrt 2)."""
-    n, d = 20_000, 1.0
+    n = 20_000
+    d = 1.0
     scores = np.r_[rng.normal(0, 1, n), rng.normal(d, 1, n)]
     positive = np.repeat([False, True], n)
     assert auroc(scores, positive)[0] == pytest.approx(NormalDist().cdf(d / 2**0.5), abs=0.006)
@@ -24,7 +25,8 @@ def test_auroc_counts_ties_half():
 
 
 def test_auroc_equals_scikit_learn_with_ties_and_weights(rng):
-    scores, positive = rng.integers(0, 20, 500).astype(float), rng.random(500) < 0.3
+    scores = rng.integers(0, 20, 500).astype(float)
+    positive = rng.random(500) < 0.3
     weights = resamples(500, 3, rng)
     ours = auroc(scores, positive, weights)
     theirs = [roc_auc_score(positive, scores, sample_weight=weight) for weight in weights]

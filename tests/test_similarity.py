@@ -67,7 +67,8 @@ def test_ms_ssim_by_hand_on_constant_pictures():
     """Flat pictures have perfect structure; the luminance of the coarsest scale alone is left, to its
     rescaled weight.
     """
-    a, b = torch.full((1, 3, 64, 64), 0.2), torch.full((1, 3, 64, 64), 0.8)
+    a = torch.full((1, 3, 64, 64), 0.2)
+    b = torch.full((1, 3, 64, 64), 0.8)
     luminance = (2 * 0.2 * 0.8 + 1e-4) / (0.2**2 + 0.8**2 + 1e-4)
     weight = 0.3001 / (0.0448 + 0.2856 + 0.3001)
     assert quality.ms_ssim(a, b).item() == pytest.approx(luminance**weight, abs=1e-3)

@@ -32,7 +32,8 @@ def test_phi_of_what_never_varies_is_nan():
 
 def test_class_means_against_numpy(rng, monkeypatch):
     monkeypatch.setattr(grids, "CHUNK", 7)
-    values, rows = rng.integers(0, 256, (60, 4, 4, 3)).astype(np.uint8), rng.permutation(60)[:40]
+    values = rng.integers(0, 256, (60, 4, 4, 3)).astype(np.uint8)
+    rows = rng.permutation(60)[:40]
     labels = rng.choice((-1, 0, 1), (40, 3)).astype(np.int8)
     labels[:, 2] = np.abs(labels[:, 2])  # nobody is without the third
     without, with_it = class_means(values, rows, labels)

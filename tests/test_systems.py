@@ -100,7 +100,8 @@ def test_figures_of_another_model_are_refused(clone, trained, evaluated):
 
 def test_processor_time_adds_up_over_interruptions(tmp_path, monkeypatch):
     """A training killed after 5 s, ended after 7 more, and found done by a third run."""
-    clone, clock = tmp_path / "vae", iter([0.0, 5.0, 10.0, 17.0, 20.0, 21.0])
+    clone = tmp_path / "vae"
+    clock = iter([0.0, 5.0, 10.0, 17.0, 20.0, 21.0])
     monkeypatch.setattr(systems, "children_seconds", lambda: next(clock))
     monkeypatch.setattr(systems, "locked", lambda *_: "m")
     outcomes = iter([SystemExit(143), None, None])

@@ -17,7 +17,8 @@ from faces.nn.layers import EqualisedLinear
 
 def test_kl_equals_torch_distributions():
     torch.manual_seed(0)
-    mean, logvar = torch.randn(16, 5), torch.randn(16, 5)
+    mean = torch.randn(16, 5)
+    logvar = torch.randn(16, 5)
     theirs = kl_divergence(Normal(mean, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1)
     torch.testing.assert_close(gaussian_kl(mean, logvar), theirs)
 
@@ -27,7 +28,8 @@ def test_calibrated_likelihood_is_that_of_the_best_variance():
     of one 8-bit step aside).
     """
     torch.manual_seed(0)
-    images, decoded = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    images = torch.rand(4, 3, 8, 8)
+    decoded = torch.rand(4, 3, 8, 8)
     scales = torch.linspace(0.05, 1.5, 2000)
     losses = torch.stack([-Normal(decoded, scale).log_prob(images).sum((1, 2, 3)).mean() for scale in scales])
     constant = 0.5 * images[0].numel() * (1 + math.log(2 * math.pi))
@@ -143,7 +145,7 @@ def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(par
 
 
 def test_the_convolutions_see_the_linear_picture(params):
-    """With nothing from the code itself, a change of the linear picture changes what they draw, only near it."""
+    """With nothing from the code, a change of the linear picture changes what they draw only near it."""
     torch.manual_seed(0)
     model = models.find("vae").Model(models.config("vae", params["models"]), 32).eval()
     picture = torch.randn(1, 3, 16, 16)
@@ -205,7 +207,8 @@ def test_contrast_asks_how_much_detail_and_not_where():
     """
     stripes = torch.ones(1, 3, 32, 32)
     stripes[..., ::2] = -1
-    moved, grey = -stripes, torch.zeros_like(stripes)
+    moved = -stripes
+    grey = torch.zeros_like(stripes)
     torch.testing.assert_close(vae.contrast(moved), vae.contrast(stripes))
     assert vae.calibrated_contrast(stripes, grey) > vae.calibrated_contrast(stripes, moved) + 1000
     assert calibrated_gaussian(stripes, grey) < calibrated_gaussian(stripes, moved)

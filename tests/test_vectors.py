@@ -10,7 +10,8 @@ import yaml
 from faces.edits.directions import Directions
 from stages import vectors
 
-ATTRIBUTES, PLANTED = ["Male", "Rare", "Smiling"], 3.0
+ATTRIBUTES = ["Male", "Rare", "Smiling"]
+PLANTED = 3.0
 SPLITS = {"train": 1200, "valid": 300, "test": 300}
 
 

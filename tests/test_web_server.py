@@ -498,7 +498,8 @@ def test_a_full_queue_says_come_back():
     """One worker, one place to wait: the third is refused, and there is room again when the first is done."""
 
     async def main():
-        pool, gate = server.Pool(1, 1), threading.Event()
+        pool = server.Pool(1, 1)
+        gate = threading.Event()
         pool.open()
         first, second = (asyncio.create_task(pool.run(gate.wait)) for _ in range(2))
         await asyncio.sleep(0.05)
@@ -518,7 +519,8 @@ def test_an_answer_that_takes_too_long_says_come_back(monkeypatch):
     monkeypatch.setattr(server, "PATIENCE", 0.05)
 
     async def main():
-        pool, gate = server.Pool(1, 1), threading.Event()
+        pool = server.Pool(1, 1)
+        gate = threading.Event()
         pool.open()
         with pytest.raises(guard.Refusal) as error:
             await pool.run(gate.wait)

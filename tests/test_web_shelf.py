@@ -38,9 +38,7 @@ def test_a_new_export_takes_over_and_the_old_one_stays_at_hand(place):
 
 
 def test_news_of_a_served_model(place, tmp_path):
-    """What the pointer and the status beside it say; nothing of it is needed, and nonsense in them harms
-    nobody.
-    """
+    """What the pointer and the status beside it say; nothing of it is needed, and nonsense does no harm."""
     silent = {"version": None, "since": None, "checked": None, "due": None}
     assert Shelf(place).news() == silent
     pointer = tmp_path / "champion.json"

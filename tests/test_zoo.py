@@ -35,7 +35,8 @@ def pictures(size: int, count: int = 4) -> torch.Tensor:
 
 
 def test_bernoulli_is_torchs_cross_entropy_summed_over_the_picture():
-    images, decoded = pictures(32), pictures(32).flip(0) * 0.9
+    images = pictures(32)
+    decoded = pictures(32).flip(0) * 0.9
     theirs = F.binary_cross_entropy((decoded + 1) / 2, (images + 1) / 2, reduction="sum") / 4
     torch.testing.assert_close(bernoulli(images, decoded), theirs)
 
@@ -52,14 +53,16 @@ def test_bernoulli_stays_finite_where_the_decoder_is_certain_and_wrong():
 
 def test_beta_of_one_is_the_evidence_lower_bound(params):
     """By hand from torch.distributions, and equal to what the flagship pays for the same two halves."""
-    model, images = build("beta_vae", 32, params, beta=1.0).eval(), pictures(32)
+    model = build("beta_vae", 32, params, beta=1.0).eval()
+    images = pictures(32)
     mean, logvar = model.posterior(images)
     kl = kl_divergence(Normal(mean, (0.5 * logvar).exp()), Normal(0.0, 1.0)).sum(1).mean()
     expected = (calibrated_gaussian(images, model.decode(mean)) + kl) / images[0].numel()
     (_, loss, _), *_ = model.losses(images, 0.5)
     torch.testing.assert_close(loss, expected)
     flagship = build("vae", 32, params).eval()
-    flagship.encoder, flagship.decoder = model.encoder, model.decoder
+    flagship.encoder = model.encoder
+    flagship.decoder = model.decoder
     (_, theirs, _), *_ = flagship.losses(images, 0.5)
     torch.testing.assert_close(loss, theirs)
 
@@ -87,7 +90,8 @@ def test_similarity_in_nats_at_every_size(params, size, count):
     (which pads, hence the tolerance at few pixels).
     """
     assert scales(size) == count
-    model, images = build("msssim_vae", size, params, share=1.0), pictures(size)
+    model = build("msssim_vae", size, params, share=1.0)
+    images = pictures(size)
     decoded = (0.8 * images + 0.2 * pictures(size).flip(0)).clamp(-1, 1)
     weights = torch.tensor(WEIGHTS[:count]) / sum(WEIGHTS[:count])
     theirs = multiscale_structural_similarity_index_measure(
@@ -107,7 +111,8 @@ def test_similarity_has_no_nan_where_structure_is_negative(params, size):
     """A negative of the picture: every contrast-structure term is below zero, and a power of it would be no
     number.
     """
-    model, images = build("msssim_vae", size, params, share=1.0), pictures(size)
+    model = build("msssim_vae", size, params, share=1.0)
+    images = pictures(size)
     decoded = (-images).requires_grad_()
     loss = model.reconstruction(images, decoded)
     loss.backward()
@@ -119,7 +124,8 @@ def test_similarity_has_no_nan_where_structure_is_negative(params, size):
 
 def test_similarity_is_computed_in_float32_under_autocast(params):
     """Variances are differences of nearly equal numbers: with 8 bits of them the loss would be noise."""
-    model, images = build("msssim_vae", 32, params, share=1.0), pictures(32)
+    model = build("msssim_vae", 32, params, share=1.0)
+    images = pictures(32)
     decoded = images * 0.97
     with torch.autocast("cpu", torch.bfloat16):
         fast = model.reconstruction(images, decoded)
@@ -131,11 +137,9 @@ def test_similarity_is_computed_in_float32_under_autocast(params):
 
 def test_deep_features_with_fixed_variance_are_the_published_sum(params):
     """Half the summed squares of each stage times its weight, over the variance."""
-    model, images, decoded = (
-        build("dfc_vae", 32, params, stages=(1.0, 0.5), variance=2.0),
-        pictures(32),
-        pictures(32).flip(0),
-    )
+    model = build("dfc_vae", 32, params, stages=(1.0, 0.5), variance=2.0)
+    images = pictures(32)
+    decoded = pictures(32).flip(0)
     network = perceptual.load("efficientnet_lite0", "", torch.device("cpu"))
     pairs = zip(network.features(images, 2), network.features(decoded, 2), strict=True)
     first, second = (0.5 * (a - b).square().sum((1, 2, 3)).mean() / 2.0 for a, b in pairs)
@@ -143,11 +147,9 @@ def test_deep_features_with_fixed_variance_are_the_published_sum(params):
 
 
 def test_pixels_take_their_weight_among_the_stages(params):
-    model, images, decoded = (
-        build("dfc_vae", 32, params, stages=(1.0, 1.0), pixels=2.0, variance=0.0),
-        pictures(32),
-        pictures(32).flip(0),
-    )
+    model = build("dfc_vae", 32, params, stages=(1.0, 1.0), pixels=2.0, variance=0.0)
+    images = pictures(32)
+    decoded = pictures(32).flip(0)
     network = perceptual.load("efficientnet_lite0", "", torch.device("cpu"))
     expected = 0.5 * perceptual.calibrated_features(
         network, images, decoded, (1.0, 1.0)
@@ -159,7 +161,8 @@ def test_pixels_take_their_weight_among_the_stages(params):
 def test_a_checkpoint_needs_no_network(name, params, tmp_path):
     """Its weights are gone: the model loads, encodes and decodes; only training says what is missing."""
     changes = {"weights": str(tmp_path / "gone-12345678.pth")}
-    model, images = build(name, 32, params, **changes), pictures(32)
+    model = build(name, 32, params, **changes)
+    images = pictures(32)
     assert not [key for key in model.state_dict() if "stem" in key or "stages" in key]
     checkpoints.save(tmp_path, name, model.config, Geometry(box="square", size=32, filter="lanczos"), model)
     loaded, _ = checkpoints.load(tmp_path)
@@ -173,7 +176,8 @@ def test_a_checkpoint_needs_no_network(name, params, tmp_path):
 
 def test_squared_error_in_nats(params):
     """Variance 2 in [-1, 1] is the plain sum of squares in [0, 1]; variance 0 is the calibrated decoder."""
-    images, decoded = pictures(32), pictures(32).flip(0)
+    images = pictures(32)
+    decoded = pictures(32).flip(0)
     found = build("face_generator_vae", 32, params, variance=2.0).reconstruction(images, decoded)
     torch.testing.assert_close(found, ((images - decoded) / 2).square().sum((1, 2, 3)).mean())
     torch.testing.assert_close(
@@ -247,7 +251,8 @@ def test_growing_makes_no_jump(params, size):
     """Just before a level begins, at its first moment, and around the end of its fading, the output for the
     same faces is the same.
     """
-    model, images = build("pgae", size, params, growing=0.6, fading=0.5).eval(), pictures(size)
+    model = build("pgae", size, params, growing=0.6, fading=0.5).eval()
+    images = pictures(size)
     lasts = 0.6 / (model.levels - 1)
 
     @torch.no_grad()
@@ -289,7 +294,8 @@ def test_features_count_from_32_pixels_up(params, monkeypatch):
         "load",
         lambda *arguments: asked.append(arguments) or (_ for _ in ()).throw(WeightsError("asked")),
     )
-    model, images = build("pgae", 64, params, growing=0.6, fading=0.5), pictures(64)
+    model = build("pgae", 64, params, growing=0.6, fading=0.5)
+    images = pictures(64)
     for progress, side in ((0.1, 8.0), (0.35, 16.0)):
         (_, loss, log), *_ = model.losses(images, progress)
         assert log["side"] == side and loss.item() == pytest.approx(

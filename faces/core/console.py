@@ -22,8 +22,12 @@ class Progress:
     """
 
     def __init__(self, task: str, total: int, unit: str) -> None:
-        self.task, self.total, self.unit = task, total, unit
-        self.start, self.start_done, self.last = time.monotonic(), None, time.monotonic()
+        self.task = task
+        self.total = total
+        self.unit = unit
+        self.start = time.monotonic()
+        self.start_done = None
+        self.last = time.monotonic()
         self.pause = float(os.environ.get("FACES_LOG_SECONDS", "15"))
         self.bar = (
             tqdm(total=total, desc=task, unit=unit, unit_scale=True)

@@ -25,7 +25,7 @@ CHUNK = 65536  # rows of labels.csv read at once
 
 
 class RawError(ValueError):
-    """data/raw, or what should become it, is not as it must be. The message names the file and the way out."""
+    """data/raw, or its source, is not as it must be. The message names the file and the way out."""
 
 
 def attributes(table: pd.DataFrame) -> tuple[str, ...]:
@@ -60,7 +60,9 @@ def read_numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     Raises RawError as `read_labels` does, and where there are more or fewer rows.
     """
     names = read_attributes(path)
-    labels, splits, done = np.empty((count, len(names)), np.int8), np.empty(count, np.int8), 0
+    labels = np.empty((count, len(names)), np.int8)
+    splits = np.empty(count, np.int8)
+    done = 0
     kinds = {"split": pd.CategoricalDtype(SPLITS), **dict.fromkeys(names, "int8")}
     with label_errors(path), pd.read_csv(path, usecols=list(kinds), dtype=kinds, chunksize=CHUNK) as chunks:
         for chunk in chunks:

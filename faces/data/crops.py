@@ -66,7 +66,8 @@ class Crops:
         """Map data/crops without reading the pixels. Raises RawError where images and table disagree,
         ValueError where files of images do.
         """
-        images, path = open_parts(folder / "images.npy"), folder / "table.csv"
+        images = open_parts(folder / "images.npy")
+        path = folder / "table.csv"
         labels, splits = annotations.read_numbers(path, len(images))
         return cls(
             folder,

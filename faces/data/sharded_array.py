@@ -31,13 +31,16 @@ class Parts:
         """Raises ValueError where the arrays are not alike, or one before the last has another length than
         the first.
         """
-        self.arrays, self.length, self.dtype = arrays, len(arrays[0]), arrays[0].dtype
+        self.arrays = arrays
+        self.length = len(arrays[0])
+        self.dtype = arrays[0].dtype
         self.shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
         if {(array.shape[1:], array.dtype) for array in arrays} != {(self.shape[1:], self.dtype)}:
             raise ValueError("they hold rows of different shapes")
         if {len(array) for array in arrays[:-1]} != {self.length} or not 0 < len(arrays[-1]) <= self.length:
             raise ValueError(
-                f"they hold {', '.join(str(len(array)) for array in arrays)} rows, and all but the last should hold as many as the first"
+                f"they hold {', '.join(str(len(array)) for array in arrays)} rows, "
+                "and all but the last should hold as many as the first"
             )
 
     def __len__(self) -> int:
@@ -84,7 +87,10 @@ class Writer:
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype | type, length: int) -> None:
         """Rows of `shape` and `dtype`, at most `length` of them to a file."""
-        self.path, self.shape, self.dtype, self.length = path, shape, np.dtype(dtype), length
+        self.path = path
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.length = length
         self.count, self.file = 0, self._begin(path)
 
     def __enter__(self) -> Self:

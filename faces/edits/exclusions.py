@@ -35,7 +35,8 @@ def exclusions(key: str, settings: Exclusive, attributes: Sequence[str], labels:
     data have it. A pair that more than `tolerance` of the faces with the rarer of the two show together is
     passed over: whether bangs rule out waves depends on who drew the faces. Raises ParamsError naming `key`.
     """
-    found, known = [], list(attributes)
+    found = []
+    known = list(attributes)
     for names in settings.sets:
         signs = {name.strip("-?"): -1 if name.startswith("-") else 1 for name in names}
         members = [
@@ -43,7 +44,8 @@ def exclusions(key: str, settings: Exclusive, attributes: Sequence[str], labels:
             for name in present(key, [name.removeprefix("-") for name in names], attributes)
         ]
         for (a, first), (b, second) in combinations(members, 2):
-            one, other = labels[:, a] == first, labels[:, b] == second
+            one = labels[:, a] == first
+            other = labels[:, b] == second
             if (one & other).sum() <= settings.tolerance * min(one.sum(), other.sum()):
                 row = np.zeros(len(known), np.int8)
                 row[[a, b]] = first, second

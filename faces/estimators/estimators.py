@@ -126,7 +126,8 @@ def weighted_sums(codes: Codes, labels: np.ndarray, weigh: Callable[[np.ndarray]
     Because they do, codes may be taken about any centre, which keeps float32 products exact enough far from
     zero.
     """
-    sums, centre = np.zeros((labels.shape[1], codes.shape[1])), None
+    sums = np.zeros((labels.shape[1], codes.shape[1]))
+    centre = None
     for rows, block in blocks(codes):
         centre = block.mean(0, dtype=np.float64).astype(block.dtype) if centre is None else centre
         sums += weigh(labels[rows]).astype(block.dtype).T @ (block - centre)
@@ -175,7 +176,8 @@ def balanced(problem: Problem) -> Estimate:
         if name.rstrip("?") in problem.names
     ]
     least = max(1, round(problem.settings.balanced.min_faces * problem.share))
-    attributes, count = len(problem.names), 1 << len(chosen)
+    attributes = len(problem.names)
+    count = 1 << len(chosen)
     own = np.zeros(
         attributes, np.int64
     )  # the bit of an attribute that is a confounder itself: the others alone make its cells
@@ -189,7 +191,8 @@ def balanced(problem: Problem) -> Estimate:
         """(B, A) the label, 0 where a confounder is unknown."""
         return np.where((labels[:, chosen] != 0).all(1, keepdims=True), labels, 0)
 
-    columns, held = np.arange(attributes), np.zeros(attributes * count * 3)
+    columns = np.arange(attributes)
+    held = np.zeros(attributes * count * 3)
     for rows in batches(len(problem.labels), LABEL_ROWS):
         places = (columns * count + cells(problem.labels[rows])) * 3 + sides(problem.labels[rows]) + 1
         held += np.bincount(places.ravel(), minlength=len(held))
@@ -198,10 +201,8 @@ def balanced(problem: Problem) -> Estimate:
     kept = real & (held[:, :, 0] >= least * problem.copies) & (held[:, :, 2] >= least * problem.copies)
     scale = kept / np.maximum(kept.sum(1, keepdims=True), 1)
     table = np.zeros_like(held)
-    table[:, :, 0], table[:, :, 2] = (
-        -scale / np.maximum(held[:, :, 0], 1),
-        scale / np.maximum(held[:, :, 2], 1),
-    )
+    table[:, :, 0] = -scale / np.maximum(held[:, :, 0], 1)
+    table[:, :, 2] = scale / np.maximum(held[:, :, 2], 1)
     vectors = weighted_sums(
         problem.codes, problem.labels, lambda labels: table[columns, cells(labels), sides(labels) + 1]
     )
@@ -209,7 +210,8 @@ def balanced(problem: Problem) -> Estimate:
     for a, name in enumerate(problem.names):
         thin = [_cell(problem.names, chosen, cell, own[a]) for cell in np.flatnonzero(real[a] & ~kept[a])]
         if thin and len(thin) == real[a].sum():
-            notes[name], vectors[a] = f"no cell of the confounders has {least} faces on both sides", np.nan
+            notes[name] = f"no cell of the confounders has {least} faces on both sides"
+            vectors[a] = np.nan
         elif thin:
             shown = "; ".join(thin[:2]) + (f" and {len(thin) - 2} more" if len(thin) > 2 else "")
             notes[name] = (
@@ -242,17 +244,20 @@ def partial(problem: Problem) -> Estimate:
     others: what is left of it once they are held still rests on few faces and may point against it. Its note
     names the label nearest to it.
     """
-    settings, statistics = problem.settings.partial, problem.statistics
+    settings = problem.settings.partial
+    statistics = problem.statistics
     choices = [deconfounded(problem.differences, statistics, ridge) for ridge in settings.ridges]
     vectors = choices[np.argmax(_agreements(problem, choices))] if len(choices) > 1 else choices[0]
-    notes, phi = {}, statistics.phi() - np.eye(len(problem.names))
+    notes = {}
+    phi = statistics.phi() - np.eye(len(problem.names))
     for name, inflation, row in zip(problem.names, statistics.inflation(), phi, strict=True):
         nearest = np.abs(row).argmax()
         if np.isinf(inflation):
             notes[name] = "the other labels together fix this one: the direction is against their mean"
         elif inflation > settings.largest_inflation:
             notes[name] = (
-                f"variance inflation {inflation:.1f}, nearest label {problem.names[nearest]} (phi {row[nearest]:.2f}): may be over-corrected"
+                f"variance inflation {inflation:.1f}, nearest label {problem.names[nearest]} "
+                f"(phi {row[nearest]:.2f}): may be over-corrected"
             )
     return Estimate(vectors, notes=notes)
 
@@ -264,7 +269,8 @@ def deconfounded(differences: np.ndarray, statistics: LabelStatistics, ridge: fl
     Where labels fix one another and the ridge is 0, R has no inverse: its pseudo-inverse gives the limit of
     ever smaller ridges.
     """
-    deviation, phi = statistics.deviation()[:, None], statistics.phi()
+    deviation = statistics.deviation()[:, None]
+    phi = statistics.phi()
     inverse = np.linalg.pinv(phi + ridge * np.eye(len(phi)), rcond=1e-9, hermitian=True)
     return inverse @ (deviation * differences) / deviation
 
@@ -299,7 +305,8 @@ def lda(problem: Problem) -> Estimate:
     std = np.where(
         std > 1e-8 * max(std.max(), 1e-30), std, np.inf
     )  # a dimension that never moves tells nothing
-    normals, covariance = problem.differences / std, problem.covariance
+    normals = problem.differences / std
+    covariance = problem.covariance
     if covariance is None:
         notes = dict.fromkeys(problem.names, "codes too long for a covariance: variances alone")
         return Estimate(along(normals / std, problem.differences), notes=notes)
@@ -323,7 +330,8 @@ def svm(problem: Problem) -> Estimate:
 def _boundary(problem: Problem, loss: linear.Loss) -> Estimate:
     faces = round(problem.settings.boundary.faces * problem.share)
     chosen = problem.part(np.sort(problem.rng.permutation(problem.faces)[:faces]))
-    mean, std = chosen.moments.mean(), chosen.moments.std()
+    mean = chosen.moments.mean()
+    std = chosen.moments.std()
     found = linear.fit(chosen.codes, chosen.labels, mean, std, loss, problem.settings.boundary)
     norms = np.linalg.norm(found.normals, axis=1)
     note = (

@@ -59,18 +59,23 @@ def fit(
     x are codes (N, D) brought to mean 0 and deviation 1 by `mean` and `std` (D,); the intercept pays no
     ridge. Equal to scikit-learn's LogisticRegression with C = 1 / (ridge n). Labels (N, A) of 1, -1, 0.
     """
-    attributes, length = labels.shape[1], codes.shape[1]
+    attributes = labels.shape[1]
+    length = codes.shape[1]
     inverse = np.divide(
         1, std, out=np.zeros_like(std), where=std > 1e-8 * max(std.max(), 1e-30)
     )  # a dimension that never moves gets no weight
-    centre, shares = mean.astype(np.float32), 1 / np.maximum((labels != 0).sum(0), 1)
+    centre = mean.astype(np.float32)
+    shares = 1 / np.maximum((labels != 0).sum(0), 1)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(attributes, length + 1)
         normals = (weights[:, :-1] * inverse).T.astype(np.float32)  # (D, A)
-        value, slopes, offsets = 0.0, np.zeros((attributes, length)), np.zeros(attributes)
+        value = 0.0
+        slopes = np.zeros((attributes, length))
+        offsets = np.zeros(attributes)
         for rows, block in blocks(codes):
-            moved, signs = block - centre, labels[rows]
+            moved = block - centre
+            signs = labels[rows]
             losses, slope = loss(signs * (moved @ normals + weights[:, -1]))
             value += float(((signs != 0) * losses).sum(0) @ shares)
             slope *= signs * shares  # (B, A), zero where the label is unknown

@@ -52,7 +52,8 @@ def spread(
     the class means; in one pass.
     """
     sums, products, sides, counts = (np.zeros((rows, len(directions))) for rows in (1, len(directions), 2, 2))
-    narrow, centre = directions.T.astype(np.float32), mean.astype(np.float32)
+    narrow = directions.T.astype(np.float32)
+    centre = mean.astype(np.float32)
     for rows, block in blocks(codes):
         along = ((block - centre) @ narrow).astype(np.float64)  # (B, A)
         sums += along.sum(0)
@@ -84,7 +85,8 @@ def condition(estimate: Estimate, names: tuple[str, ...], conditions: tuple[str,
         for name in conditions
         if name in names and np.isfinite(estimate.vectors[names.index(name)]).all()
     ]
-    vectors, notes = estimate.vectors.copy(), dict(estimate.notes)
+    vectors = estimate.vectors.copy()
+    notes = dict(estimate.notes)
     for a, name in enumerate(names):
         others = [names.index(condition) for condition in given if condition != name]
         if others and np.isfinite(vectors[a]).all():
@@ -125,11 +127,13 @@ def appraise(
     covariance, midpoints = spread(problem.codes, problem.labels, directions, problem.moments.mean())
     sigma = np.sqrt(np.maximum(np.diag(covariance), 0))
     intercepts = -midpoints if estimate.intercepts is None else estimate.intercepts
-    scores, rows = project(test_codes, directions), []
+    scores = project(test_codes, directions)
+    rows = []
     for a, name in enumerate(problem.names):
         row = {"length": np.linalg.norm(estimate.vectors[a]), "sigma": sigma[a], "intercept": intercepts[a]}
         known = truth[:, a] != 0
-        positive, note = truth[known, a] == 1, ""
+        positive = truth[known, a] == 1
+        note = ""
         row["test_positives"] = int(positive.sum())
         if not positive.any() or positive.all():
             note = "the test split has one class only"

@@ -70,9 +70,12 @@ def to_onnx(
             verbose=False,
         )
     proto = program.model_proto
-    proto.producer_name, proto.producer_version, proto.doc_string = "facemorph", "", ""
+    proto.producer_name = "facemorph"
+    proto.producer_version = ""
+    proto.doc_string = ""
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
-    proto.graph.name, proto.graph.doc_string = output, ""
+    proto.graph.name = output
+    proto.graph.doc_string = ""
     for node in proto.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -97,7 +100,8 @@ def networks(model: nn.Module, images: np.ndarray, codes: np.ndarray, folder: Pa
 
     Raises ExportError where onnxruntime differs by more than TOLERANCE.
     """
-    encoder, decoder = Encoder(model), Decoder(model)
+    encoder = Encoder(model)
+    decoder = Decoder(model)
     to_onnx(encoder, (torch.from_numpy(images),), ("images",), "codes", folder / "encoder.onnx")
     to_onnx(decoder, (torch.from_numpy(codes),), ("codes",), "images", folder / "decoder.onnx")
     expected = encoder(torch.from_numpy(images)).numpy()

@@ -21,6 +21,7 @@ PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
     *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".ppm", ".pgm"),
 )
+TABLES = (".csv", ".tsv", ".txt", ".xlsx")
 HTML = (b"<!doctype", b"<html")
 KINDS = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -181,6 +182,9 @@ def open_files(path: Path) -> Iterator[Files]:
     else:
         kind = kind_of(path)
         way_out = "unpack it and give the folder" if kind in UNPACK else "fetch it again"
+        if path.suffix.lower() in (*TABLES, *PICTURES):
+            kind = f"a single {path.suffix} file"
+            way_out = "give the folder that it is in"
         raise RawError(f"{path}: expected a folder, a zip or a tar, found {kind}; {way_out}")
 
 

@@ -35,7 +35,8 @@ from faces.core.params import Group
 LICENCE = (
     "Avataaars by Pablo Stanley (https://avataaars.com/): free for personal and commercial use; DiceBear: MIT"
 )
-WIDTH, HEIGHT = 178, 218
+WIDTH = 178
+HEIGHT = 218
 COLOURS = ("Gray_Hair", "Red_Hair", "Blond_Hair", "Black_Hair", "Brown_Hair")
 
 CHANCES = (
@@ -149,7 +150,10 @@ def draw(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nui
     matrix = (
         f"{turn.real:.6f} {turn.imag:.6f} {-turn.imag:.6f} {turn.real:.6f} {move.real:.6f} {move.imag:.6f}"
     )
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"><g transform="matrix({matrix})">{layers}</g></svg>'
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}">'
+        f'<g transform="matrix({matrix})">{layers}</g></svg>'
+    )
     face = Image.open(
         io.BytesIO(resvg_py.svg_to_bytes(svg_string=svg.format(**colours), skip_system_fonts=True))
     )
@@ -194,7 +198,8 @@ def _fit() -> tuple[complex, complex]:
     p + move - q|^2.
     """
     middle_of_mouths = sum(sum(corners) / 2 for corners in MOUTH_CORNERS.values()) / len(MOUTH_CORNERS)
-    points, goals = np.array([*EYES, middle_of_mouths]), np.array(TEMPLATE)
+    points = np.array([*EYES, middle_of_mouths])
+    goals = np.array(TEMPLATE)
     centred = points - points.mean()
     turn = (centred.conj() * goals).sum() / (centred.conj() * centred).sum().real
     return complex(turn), complex(goals.mean() - turn * points.mean())
@@ -275,7 +280,8 @@ def _colours(labels: Mapping[str, bool], chances: Mapping[str, float]) -> dict[s
 
 def _background(chances: Mapping[str, float], nuisance: Nuisance) -> Image.Image:
     """One soft colour, or a straight transition to a lighter or darker one in any direction."""
-    hue, saturation = chances["background_hue"], 0.05 + 0.4 * chances["background_saturation"]
+    hue = chances["background_hue"]
+    saturation = 0.05 + 0.4 * chances["background_saturation"]
     near, far = (
         np.array(_rgb(hue, saturation, 0.5 + 0.45 * chances[name]))
         for name in ("background_value", "gradient_value")

@@ -26,8 +26,10 @@ from faces.ingest.writer import write_images
 KAGGLE = "jessicali9530/celeba-dataset/versions/2"
 
 HUGGINGFACE = "https://huggingface.co"
-REPOSITORY, REVISION = "flwrlabs/celeba", "2d738f56e0e7f925ea36ae7c808ea925264aacec"
-FOLDER, SHARDS = "img_align+identity+attr", {"train": 19, "valid": 3, "test": 3}
+REPOSITORY = "flwrlabs/celeba"
+REVISION = "2d738f56e0e7f925ea36ae7c808ea925264aacec"
+FOLDER = "img_align+identity+attr"
+SHARDS = {"train": 19, "valid": 3, "test": 3}
 JPEG = b"\xff\xd8"
 
 DRIVE = "https://drive.usercontent.google.com/download"
@@ -41,7 +43,8 @@ DRIVE_FILES = {  # name: (id, md5), as torchvision lists them
 
 BY_HAND = """By hand, then set sources.celeba.path in params.yaml to what you have:
     1. https://www.kaggle.com/datasets/jessicali9530/celeba-dataset (log in, Download): the archive as it is
-    2. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Google Drive or Baidu): a folder with img_align_celeba.zip, list_attr_celeba.txt,
+    2. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Google Drive or Baidu): a folder with \
+img_align_celeba.zip, list_attr_celeba.txt,
        list_eval_partition.txt
     3. a copy that torchvision.datasets.CelebA made: its folder celeba/"""
 
@@ -175,7 +178,8 @@ class _Form(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.action, self.fields = "", {}
+        self.action = ""
+        self.fields = {}
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

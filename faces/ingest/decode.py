@@ -106,13 +106,15 @@ def cut(size: tuple[int, int], geometry: Geometry) -> tuple[float, float, float,
     width, height = size
     if geometry.box == "square":
         side = min(size)
-        left, top = (width - side) // 2, (height - side) // 2
+        left = (width - side) // 2
+        top = (height - side) // 2
         return left, top, left + side, top + side
     if geometry.box == "auto":
         return framed(size)
     if geometry.box[2] > width or geometry.box[3] > height:
         raise BadPicture(
-            f"undersized: {width}x{height}, the crop box needs {geometry.box[2]}x{geometry.box[3]}; crop.box: auto takes any size"
+            f"undersized: {width}x{height}, the crop box needs {geometry.box[2]}x{geometry.box[3]}; "
+            "crop.box: auto takes any size"
         )
     return geometry.box
 
@@ -236,7 +238,8 @@ def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """
     if not np.isfinite(values).all():
         raise BadPicture("unreadable: pixels that are no numbers (NaN or infinity)")
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if low < 0:
         raise BadPicture(f"unreadable: pixels from {low:g} to {high:g}; save it with 8 bits a colour")
     steps = (

@@ -150,7 +150,8 @@ def walk(denoiser: Denoise, noise: Tensor) -> Tensor:
     At SIGMA_MAX a noisy code has variance 1 + SIGMA_MAX^2 on average: there the solver starts.
     """
     ramp = torch.linspace(0, 1, STEPS, dtype=torch.float64)
-    first, last = SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO)
+    first = SIGMA_MAX ** (1 / RHO)
+    last = SIGMA_MIN ** (1 / RHO)
     levels = [*((first + ramp * (last - first)) ** RHO).tolist(), 0.0]
 
     def slope(x: Tensor, sigma: float) -> Tensor:

@@ -63,7 +63,8 @@ def nearness(samples: np.ndarray, held_out: np.ndarray, train: np.ndarray) -> di
     """
     ours = nearest(samples, train)
     theirs = nearest(held_out, train)
-    return {
-        f"nearest_{percent:02d}": float(np.quantile(ours, percent / 100) / np.quantile(theirs, percent / 100))
-        for percent in (1, 5)
-    }
+    found = {}
+    for percent in (1, 5):
+        reference = max(float(np.quantile(theirs, percent / 100)), 1e-12)
+        found[f"nearest_{percent:02d}"] = float(np.quantile(ours, percent / 100)) / reference
+    return found

@@ -41,7 +41,8 @@ class Model(GaussianVAE):
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         network = perceptual.load(self.config.network, self.config.weights, images.device)
-        stages, variance = self.config.stages, self.config.variance
+        stages = self.config.stages
+        variance = self.config.variance
         if variance > 0:  # the published sum of squares
             found = perceptual.distances(network, images, decoded, len(stages))
             return sum(

@@ -137,7 +137,8 @@ class Mixing(nn.Module):
         """I, L - I, U (all (C, C)) and s (C,): in double precision, so that W and its inverse agree to the
         last bit of the image's.
         """
-        lower, upper = double(self.lower).tril(-1), double(self.upper).triu(1)
+        lower = double(self.lower).tril(-1)
+        upper = double(self.upper).triu(1)
         return (
             torch.eye(len(lower), dtype=lower.dtype, device=lower.device),
             lower,
@@ -153,7 +154,8 @@ def inverse_of_unit(strict: Tensor) -> Tensor:
     them.
     """
     eye = torch.eye(len(strict), dtype=strict.dtype, device=strict.device)
-    inverse, power = eye - strict, strict
+    inverse = eye - strict
+    power = strict
     for _ in range(1, math.ceil(math.log2(len(strict)))):
         power = power @ power
         inverse = inverse + inverse @ power
@@ -267,7 +269,8 @@ class Model(models.Model):
         if size % 2**config.levels:
             allowed = f"1 to {(size & -size).bit_length() - 1}"
             raise ParamsError(
-                f"{FILE}: models.glow.levels = {config.levels}; {size} pixels cannot be halved so often, allowed: {allowed}"
+                f"{FILE}: models.glow.levels = {config.levels}; {size} pixels cannot be halved so often, "
+                f"allowed: {allowed}"
             )
         self.config = config
         self.size = size
@@ -322,7 +325,8 @@ class Model(models.Model):
             x = x.to(self.levels[-1].top.dtype).contiguous(
                 memory_format=torch.channels_last
             )  # twice as fast on a CPU
-            codes, log_det = [], x.new_zeros(x.shape[0])
+            codes = []
+            log_det = x.new_zeros(x.shape[0])
             for level in self.levels:
                 x, eps, of_level = level(x, fit)
                 codes.append(eps.flatten(1))

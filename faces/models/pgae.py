@@ -55,7 +55,9 @@ def growth(progress: float, levels: int, growing: float, fading: float) -> tuple
     picture in the output.
     """
     if levels == 1 or progress >= growing:
-        level, begun, lasts = levels - 1, growing, 1 - growing
+        level = levels - 1
+        begun = growing
+        lasts = 1 - growing
     else:
         lasts = growing / (levels - 1)
         level = min(int(progress / lasts), levels - 2)
@@ -81,7 +83,8 @@ def faded(below: Tensor, here: Tensor, alpha: Tensor) -> Tensor:
 class Model(models.Autoencoder):
     def __init__(self, config: Config, size: int) -> None:
         super().__init__(config.code_length)
-        self.config, self.size = config, size
+        self.config = config
+        self.size = size
         self.levels = int(math.log2(size // SMALLEST)) + 1
         channels = [
             config.width * size // (SMALLEST * 2**level) for level in range(self.levels)
@@ -125,7 +128,8 @@ class Model(models.Autoencoder):
                 doubled(halved(images)), images, self.alphas[level]
             )  # the face fades in with the level that shows it
         decoded = self._decode(self._encode(images, level), level)
-        error, loss = F.mse_loss(decoded, images), calibrated_gaussian(images, decoded)
+        error = F.mse_loss(decoded, images)
+        loss = calibrated_gaussian(images, decoded)
         if side >= SEEING:
             network = perceptual.load(self.config.network, self.config.weights, images.device)
             pixels = self.config.pixels / (sum(self.config.stages) + self.config.pixels)

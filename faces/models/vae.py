@@ -38,7 +38,7 @@ from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl,
 from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
 STAGES = (1.0, 1.0, 1.0)  # weights of the feature distances at the ends of the network's first stages
-WINDOW = 8  # pixels a side over which contrast is measured
+WINDOW = 4  # pixels a side over which contrast is measured
 FLOOR = 1e-6  # of a mean squared difference of contrasts, so that its logarithm is finite for equal pictures
 
 
@@ -66,7 +66,8 @@ class Config(models.Config):
         """
         if self.features + self.contrast >= 1:
             raise ParamsError(
-                f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; must be below 1"
+                f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; "
+                "must be below 1"
             )
         return self
 
@@ -171,7 +172,7 @@ class Model(GaussianVAE):
         return calibrated_gaussian(images, decoded)
 
     def finishing(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """The reconstruction term of the last phase: pixels, features and local contrast, in nats per image."""
+        """The reconstruction term of the last phase: pixels, features, local contrast, in nats per image."""
         config = self.config
         loss = (1 - config.features - config.contrast) * calibrated_gaussian(images, decoded)
         if config.features:
@@ -201,7 +202,8 @@ class Model(GaussianVAE):
         posterior has mean sqrt(l - s^2) / l U^T (x - mean) and variance s^2 / l. Tipping & Bishop 1999, eq. 7
         and 8; Lucas et al. 2019, section 4.
         """
-        side, drawn = self.config.linear_in, self.config.linear_out
+        side = self.config.linear_in
+        drawn = self.config.linear_out
         pictures = F.avg_pool2d(images, images.shape[-1] // side).flatten(1)
         mean = pictures.mean(0)
         count = min(
@@ -210,7 +212,8 @@ class Model(GaussianVAE):
         _, spread, axes = torch.pca_lowrank(
             pictures - mean, min(count + 16, *pictures.shape), center=False, niter=3
         )
-        axes, kept = axes[:, :count], spread[:count].square() / len(pictures)
+        axes = axes[:, :count]
+        kept = spread[:count].square() / len(pictures)
         rest = (pictures.var(0, correction=0).sum() - kept.sum()).clamp_min(1e-6 * kept[0]) / max(
             pictures.shape[1] - count, 1
         )

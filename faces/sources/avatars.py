@@ -191,7 +191,9 @@ def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, s
     table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
     tested = np.flatnonzero(table["split"] == "test")
-    flips, flipped, pairs = [], [], Counter()
+    flips = []
+    flipped = []
+    pairs = Counter()
     for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
         for name in ATTRIBUTES:
             if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
@@ -234,11 +236,13 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         for correlation in config.correlations:
             if correlation.then == name:
                 shifts += config.correlation_strength * correlation.log_odds * labels[correlation.given]
-        rate, ceiling = getattr(config.rates, name), possible.mean()
+        rate = getattr(config.rates, name)
+        ceiling = possible.mean()
         if rate >= ceiling:
             needs = ", ".join(f"{'' if value else 'no '}{need}" for need, value in NEEDS[name].items())
             raise ParamsError(
-                f"{FILE}: sources.avatars.rates.{name} = {rate}; only {ceiling:.3f} of the faces can have it, as it needs {needs}: "
+                f"{FILE}: sources.avatars.rates.{name} = {rate}; only {ceiling:.3f} of the faces "
+                f"can have it, as it needs {needs}: "
                 "lower it, or the rates that stand in its way"
             )
         labels[name] = possible & (coin < _sigmoid(intercept(shifts[possible], rate / ceiling) + shifts))
@@ -249,10 +253,9 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def intercept(shifts: np.ndarray, rate: float) -> float:
     """The b for which sigmoid(b + shifts) has the mean `rate`, by bisection; shifts (n,), rate in (0, 1)."""
     centre = np.log(rate / (1 - rate))
-    low, high = (
-        centre - shifts.max(),
-        centre - shifts.min(),
-    )  # at these the mean is at most, and at least, `rate`
+    # at these the mean is at most, and at least, `rate`
+    low = centre - shifts.max()
+    high = centre - shifts.min()
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _sigmoid(middle + shifts).mean() < rate else (low, middle)
@@ -291,7 +294,10 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     return {
         "source": "avatars",
-        "description": "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; labels are what was drawn",
+        "description": (
+            "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; "
+            "labels are what was drawn"
+        ),
         "licence": avataaars.LICENCE,
         "redistributable": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},

@@ -87,7 +87,7 @@ def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
     axes.set_yticks(range(len(attributes)), attributes)
     axes.set(xlabel="PSNR against the true counterfactual, inside the changed region, dB")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 

@@ -28,11 +28,13 @@ def every(
     yield "data_faces", partial(data_faces, studio, show)
     yield "reconstructions", partial(reconstructions, studio, show)
     yield "samples", partial(samples, studio, show)
-    yield "means", partial(means, studio, show, attributes)
-    native = show.native * np.array([directions.native(name) for name in attributes])
-    yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
     editable = tuple(name for name in attributes if name in studio.editor.attributes)
-    yield "features_edited", partial(edited_features, studio, show, editable)
+    if attributes:
+        yield "means", partial(means, studio, show, attributes)
+        native = show.native * np.array([directions.native(name) for name in attributes])
+        yield "features_native", partial(features, studio, show, attributes, native, f"z + {show.native:g} v")
+    if editable:
+        yield "features_edited", partial(edited_features, studio, show, editable)
     for attribute in editable:
         yield f"edit_{attribute}", partial(strengths, studio, show, attribute)
     for number, step in enumerate(components, 1):

@@ -86,7 +86,9 @@ def overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) 
 
 def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
     """The figure `key` of one revision, held against that of the first."""
-    value, before, spread = ours.get(key), first.get(key), interval(ours, key)
+    value = ours.get(key)
+    before = first.get(key)
+    spread = interval(ours, key)
     shown = number(value) + (f" ({number(spread[0])} to {number(spread[1])})" if spread else "")
     if ours is first or not (known(value) and known(before)) or value == before:
         return Cell(shown)
@@ -96,7 +98,7 @@ def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
 
 
 def keys(revisions: list[Revision]) -> list[str]:
-    """Every figure of any revision, in order; the ends of intervals stand beside their figure and are none."""
+    """Every figure of any revision, in order; ends of intervals stand beside their figure and are none."""
     found = {key for revision in revisions for key in revision.metrics}
     return sorted(
         key
@@ -107,7 +109,8 @@ def keys(revisions: list[Revision]) -> list[str]:
 
 def figures(revisions: list[Revision]) -> Groups:
     """The figures that are not the same in all revisions."""
-    first, groups = revisions[0].metrics, {}
+    first = revisions[0].metrics
+    groups = {}
     for key in keys(revisions):
         if len({revision.metrics.get(key) for revision in revisions}) > 1:
             cells = [cell(key, revision.metrics, first) for revision in revisions]
@@ -168,7 +171,8 @@ def packed(content: bytes) -> tuple[str, int, int]:
 
 def pack(contents: set[bytes]) -> dict[bytes, tuple[str, int, int]]:
     """All of them, two at a time."""
-    ready, bar = {}, Progress("compare", len(contents), "pictures")
+    ready = {}
+    bar = Progress("compare", len(contents), "pictures")
     with ThreadPoolExecutor(2) as pool:
         for content, picture in zip(contents, pool.map(packed, contents), strict=True):
             ready[content] = picture
@@ -185,7 +189,8 @@ def galleries(albums: list[dict[str, bytes]]) -> tuple[list[dict[str, Any]], lis
     """
     paths = sorted({path for album in albums for path in album})
     differ = [path for path in paths if len({album.get(path) for album in albums}) > 1]
-    ready, found = pack({album[path] for album in albums for path in differ if path in album}), []
+    ready = pack({album[path] for album in albums for path in differ if path in album})
+    found = []
     for folder, heading in HEADINGS.items():
         entries = []
         for path in (path for path in differ if path.startswith(f"{folder}/")):
@@ -203,7 +208,7 @@ def caption(path: str) -> str:
 
 
 def style() -> str:
-    """The report's style sheet, so that both pages look alike. Raises ValueError where the report has none."""
+    """The report's style sheet, so that both pages look alike. Raises ValueError where there is none."""
     _, opened, rest = REPORT.read_text(encoding="utf-8").partition("<style>")
     sheet, closed, _ = rest.partition("</style>")
     if not (opened and closed):
@@ -290,8 +295,10 @@ def markdown(revisions: list[Revision]) -> str:
         critical = tally(groups, column, critical=True)
         everything = tally(groups, column, critical=False)
         parts.append(
-            f"`{revision.name}`: of the critical figures {critical['better']} better and {critical['worse']} worse, "
-            f"of all figures {everything['better']} and {everything['worse']}. Where 95% intervals overlap, neither is counted."
+            f"`{revision.name}`: of the critical figures "
+            f"{critical['better']} better and {critical['worse']} worse, "
+            f"of all figures {everything['better']} and {everything['worse']}. "
+            "Where 95% intervals overlap, neither is counted."
         )
     rows = [row for group in groups.values() for row in group]
     critical = [row for row in rows if row.about is not None and row.about.critical]
@@ -313,7 +320,8 @@ def markdown(revisions: list[Revision]) -> str:
             "figure", revisions, [(row.key, [spoken(cell) for cell in row.cells]) for row in others]
         )
         if sum(map(len, parts)) + len(shown) > LONGEST:
-            shown = f"Too many to show here: `python -m ops.experiments.compare {' '.join(revision.name for revision in revisions)}`"
+            names = " ".join(revision.name for revision in revisions)
+            shown = f"Too many to show here: `python -m ops.experiments.compare {names}`"
         parts.append(folded(f"{len(others)} other figures differ", shown))
     return "\n\n".join(parts)
 

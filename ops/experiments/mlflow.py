@@ -25,7 +25,9 @@ import pandas as pd
 
 from ops.experiments.revisions import WORKSPACE, BadRevision, Revision, read, text
 
-PARAMS, FIGURES = 100, 1000  # how many of them MLflow takes in one request
+# how many of them MLflow takes in one request
+PARAMS = 100
+FIGURES = 1000
 LONGEST = 6000  # characters of a param's value
 HISTORY = "reports/plots/history.csv"
 COMMIT = "facemorph.commit"  # the tag by which a run is found again
@@ -133,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
             run = gather(revision, pd.read_csv(StringIO(text(revision.files, name, HISTORY))))
             there = send(run, chosen.to, chosen.experiment)
             print(
-                f"{name}: {f'run {there}' if there else 'there already'}, {len(run.params)} params, {len(run.figures)} figures"
+                f"{name}: {f'run {there}' if there else 'there already'}, {len(run.params)} params, "
+                f"{len(run.figures)} figures"
             )
     except (BadRevision, NoClient) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,7 +1,9 @@
 """Train and measure every system of faces/models at its own settings: `make systems`, which then draws the
 page that compares them (ops/experiments/systems_page.py).
 
-    python -m ops.experiments.systems SOURCE [NAME ...] [KEY=VALUE ...]     all systems or those named; keys of params.yaml that change for all of them
+    python -m ops.experiments.systems SOURCE [NAME ...] [KEY=VALUE ...]
+
+runs all systems or those named; KEY=VALUE changes a key of params.yaml for all of them.
 
 ops/experiments/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run`
 in a clone of its own, .systems/SOURCE/NAME, at the last commit: the working copy is not touched (`dvc exp run
@@ -136,7 +138,8 @@ def train(clone: Path, name: str, changes: Changes) -> None:
     known = (
         json.loads(ledger.read_text(encoding="utf-8")) if ledger.is_file() else {"model": "", "seconds": 0.0}
     )
-    begun, model = children_seconds(), ""
+    begun = children_seconds()
+    model = ""
     try:
         experiment(clone, name, changes, "train")
         model = locked(clone, "train", "outs", "data/model")
@@ -154,10 +157,8 @@ def run(source: str, names: list[str], extra: Changes) -> None:
     plan = Plan.read()
     for name in names or plan.systems:
         one_of("ops.experiments.systems", name, plan.systems)
-        clone, changes = (
-            clone_of(source, name),
-            {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra},
-        )
+        clone = clone_of(source, name)
+        changes = {"data.source": source, "model": name, **plan.common, **plan.systems[name].params, **extra}
         say(f"systems: {name}, log in {clone.with_name(f'{name}.log').relative_to(ROOT)}")
         refresh(clone)
         experiment(clone, name, changes, "crop")

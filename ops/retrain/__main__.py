@@ -36,7 +36,8 @@ from ops.retrain.snapshots import Snapshot
 from ops.retrain.start import alone
 
 CODES = {"PROMOTE": 0, "HOLD": 10, "REJECT": 11, "FAILED": 1}
-WRONG, BUSY = 2, 75
+WRONG = 2
+BUSY = 75
 
 
 class Failure(RuntimeError):
@@ -71,7 +72,8 @@ class Job:
         free = shutil.disk_usage(self.ledger.home).free / 2**30
         if free < settings.challenger.free:
             raise Failure(
-                f"{self.ledger.home}: {free:.1f} GiB of disk are free, challenger.free asks for {settings.challenger.free:g}"
+                f"{self.ledger.home}: {free:.1f} GiB of disk are free, "
+                f"challenger.free asks for {settings.challenger.free:g}"
             )
         if settings.source.refresh:
             self.runner.run(settings.source.refresh, self.project.folder, settings.challenger.timeout)
@@ -87,7 +89,8 @@ class Job:
             self.project.git("fetch", "--quiet", "--tags", settings.git.remote)
         elif self.project.checked_out(settings.git.branch):
             raise Failure(
-                f"branch {settings.git.branch} is checked out in a working copy; set git.branch in retrain.yaml to another"
+                f"branch {settings.git.branch} is checked out in a working copy; "
+                "set git.branch in retrain.yaml to another"
             )
         base = self.project.resolve(settings.challenger.base)
         judged_by = json.dumps(settings.gates.model_dump(mode="json"), sort_keys=True)
@@ -95,7 +98,8 @@ class Job:
         last = read_json(self.ledger.status) or {}
         if key in last.get("judged", {}) and not force:
             self.outcome["reasons"] = [
-                f"nothing new: this code, these params and these data were judged before ({last['judged'][key]})"
+                "nothing new: this code, these params and these data were judged before "
+                f"({last['judged'][key]})"
             ]
             return None
         return base, snapshot, key
@@ -141,7 +145,8 @@ class Job:
         """Let champion and challenger sit the exam, and judge. Raises CommandFailed where a part that must
         work does not.
         """
-        champion, figures = self.ledger.champion(), {}
+        champion = self.ledger.champion()
+        figures = {}
         exam = self.ledger.exams / self.find_exam(clone, champion)
         primary = read(clone / "params.yaml")["vectors"]["primary"]
         self.outcome |= {"exam": exam.name, "primary": primary}
@@ -191,7 +196,8 @@ class Job:
         names = snapshot.added(snapshots.pictures_of(champion["snapshot"], self.ledger.snapshots))
         if not names:
             return None
-        new, out = self.run / "new.json", self.run / "drift.json"
+        new = self.run / "new.json"
+        out = self.run / "drift.json"
         new.write_text(json.dumps(names), encoding="utf-8")
         self.part(
             clone,
@@ -205,7 +211,8 @@ class Job:
 
     def promote(self, clone: Repository, base: str, snapshot: Snapshot | None, key: str) -> None:
         """Commit in the clone, write down that the challenger is to serve, and carry it out."""
-        settings, project = self.settings, self.project
+        settings = self.settings
+        project = self.project
         version = next_version(project.git("tag", "--list", f"{settings.model}@v*").split(), settings.model)
         where = f"refs/remotes/{settings.git.remote}/" if settings.git.remote else "refs/heads/"
         tip = project.find(f"{where}{settings.git.branch}")
@@ -310,7 +317,9 @@ def close(job: Job) -> int:
     """Report, status, notification: each is tried whatever becomes of the others (on a full disk, none may be
     possible but the last). Returns the exit code.
     """
-    word, ledger, settings = job.outcome["verdict"], job.ledger, job.settings
+    word = job.outcome["verdict"]
+    ledger = job.ledger
+    settings = job.settings
     moment = now()
     status = {"checked": moment, "last": word, "reasons": job.outcome["reasons"], "run": job.run.name}
     if word != "FAILED":

@@ -25,7 +25,8 @@ from faces.data.crops import Crops
 from faces.metrics.frechet import frechet, grams
 from faces.nn.device import pick_device, to_device
 
-MOST, BATCH = 500, 64  # faces in each set; faces encoded at once
+MOST = 500  # faces in each set
+BATCH = 64  # faces encoded at once
 
 
 def rates(labels: np.ndarray, new: np.ndarray, names: tuple[str, ...]) -> dict[str, dict[str, float]]:
@@ -56,7 +57,8 @@ def compare(new: np.ndarray, others: np.ndarray) -> dict[str, float | None]:
     than two new codes.
     """
     count = len(new)
-    one, other = others[:count], others[count : 2 * count]
+    one = others[:count]
+    other = others[count : 2 * count]
     deviation = np.maximum(others.std(0, dtype=np.float64), 1e-12)
     shift = float(
         np.sqrt(
@@ -94,10 +96,13 @@ def encode(model: torch.nn.Module, images: np.ndarray, rows: np.ndarray, device:
 
 def measure(crops: Crops, weights: Path, names: list[str]) -> dict[str, Any]:
     """All figures. Raises ValueError where the champion's faces are cut differently."""
-    new, device, rng = crops.table["name"].isin(names).to_numpy(), pick_device(), np.random.default_rng(0)
+    new = crops.table["name"].isin(names).to_numpy()
+    device = pick_device()
+    rng = np.random.default_rng(0)
     model, geometry = checkpoints.load(weights)
     found: dict[str, Any] = {"attributes": rates(crops.labels, new, crops.attributes), "codes": None}
-    fresh, others = rng.permutation(np.flatnonzero(new))[:MOST], rng.permutation(np.flatnonzero(~new))
+    fresh = rng.permutation(np.flatnonzero(new))[:MOST]
+    others = rng.permutation(np.flatnonzero(~new))
     count = min(len(fresh), len(others) // 2)
     if geometry == crops.geometry and count:
         model = model.to(device)

@@ -33,8 +33,11 @@ class Ledger:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.lock, self.pointer, self.status = home / "lock", home / "champion.json", home / "status.json"
-        self.journal, self.noise = home / "promotion.json", home / "noise.json"
+        self.lock = home / "lock"
+        self.pointer = home / "champion.json"
+        self.status = home / "status.json"
+        self.journal = home / "promotion.json"
+        self.noise = home / "noise.json"
         self.releases, self.exams, self.snapshots, self.runs = (
             home / name for name in ("releases", "exams", "snapshots", "runs")
         )
@@ -63,10 +66,8 @@ class Ledger:
         """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns
         the pointer.
         """
-        before, release = (
-            self.champion(),
-            json.loads((self.release(version) / "release.json").read_text(encoding="utf-8")),
-        )
+        before = self.champion()
+        release = json.loads((self.release(version) / "release.json").read_text(encoding="utf-8"))
         if before is not None and before["version"] == version:
             return before
         pointer = release | {

@@ -14,7 +14,8 @@ def notify(settings: Notify, event: dict[str, Any]) -> list[str]:
     """Tell all who are to be told; returns what went wrong, one line each. Never raises: a message that was
     not delivered changes no verdict.
     """
-    content, troubles = json.dumps(event, sort_keys=True).encode(), []
+    content = json.dumps(event, sort_keys=True).encode()
+    troubles = []
     if settings.command:
         try:
             done = subprocess.run(

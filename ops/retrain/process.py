@@ -23,12 +23,13 @@ class CommandFailed(RuntimeError):
 
     def __init__(self, message: str, code: int, unfit: bool = False) -> None:
         super().__init__(message)
-        self.code, self.unfit = code, unfit
+        self.code = code
+        self.unfit = unfit
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs commands for one job: what they say goes to `log`, and they hold `lock` for as long as they live."""
+    """Runs commands for one job: what they say goes to `log`, and they hold `lock` while they live."""
 
     log: Path
     lock: int

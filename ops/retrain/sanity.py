@@ -26,7 +26,8 @@ from faces.core.files import write_json
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
 
-SAMPLES, ROUNDS = 16, 20
+SAMPLES = 16
+ROUNDS = 20
 
 
 def finite(weights: Path) -> bool:

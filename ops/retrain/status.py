@@ -22,17 +22,24 @@ from ops.retrain.start import ledger_of
 
 def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
     """All that there is to say at `moment`; `code` is the exit code, `troubles` why it is not 0."""
-    champion, status, troubles, code = ledger.champion(), read_json(ledger.status) or {}, [], 0
+    champion = ledger.champion()
+    status = read_json(ledger.status) or {}
+    troubles = []
+    code = 0
     if status.get("last") == "FAILED":
-        troubles, code = [f"the last run failed: {'; '.join(status['reasons'])}"], 1
+        troubles = [f"the last run failed: {'; '.join(status['reasons'])}"]
+        code = 1
     if champion is None:
-        troubles, code = [*troubles, "nobody serves yet"], 2
+        troubles = [*troubles, "nobody serves yet"]
+        code = 2
     else:
         export = ledger.home / champion["export"]
         if not (export / "bundle.json").is_file() or identity(export) != champion["id"]:
-            troubles, code = [*troubles, f"{export} is not the export that champion.json names"], 2
+            troubles = [*troubles, f"{export} is not the export that champion.json names"]
+            code = 2
     if "due" in status and moment > datetime.fromisoformat(status["due"]):
-        troubles, code = [*troubles, f"the next check was due at {status['due']}"], 2
+        troubles = [*troubles, f"the next check was due at {status['due']}"]
+        code = 2
     return {
         "code": code,
         "troubles": troubles,
@@ -46,7 +53,8 @@ def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     champion = found["champion"]
     serving = (
-        f"{champion['version']} ({champion['id']}) since {champion['since']}, before it {champion['previous'] or 'nobody'}"
+        f"{champion['version']} ({champion['id']}) since {champion['since']}, "
+        f"before it {champion['previous'] or 'nobody'}"
         if champion
         else "nobody"
     )

@@ -26,8 +26,10 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
 
 def score(exam: Path, model: Path, vectors: Path, _primary: str, out: Path) -> None:
     test = test_rows(exam / "crops")
-    images, labels = np.load(exam / "crops/images.npy")[test], np.load(exam / "crops/labels.npy")[test]
-    weights, directions = np.load(model / "model.npz"), np.load(vectors / "vectors.npy")
+    images = np.load(exam / "crops/images.npy")[test]
+    labels = np.load(exam / "crops/labels.npy")[test]
+    weights = np.load(model / "model.npz")
+    directions = np.load(vectors / "vectors.npy")
     codes = (images.reshape(len(images), -1) - weights["mean"]) @ weights["axes"].T
     if not np.isfinite(codes).all():
         raise SystemExit("error: the model encodes some of the images to NaN")
