@@ -234,7 +234,7 @@ def autocast_each(losses: models.Losses, device: torch.device) -> models.Losses:
 def report(run: Run) -> str:
     """Add a row of history.csv and a snapshot to `run`; returns the line to show.
 
-    Mean losses since the last report, and losses, PSNR and active units of the averaged weights on valid ones.
+    Mean losses since the last report; losses, PSNR and active units of the averaged weights on valid ones.
     """
     row: dict[str, float] = {"images": run.step * run.config.batch}
     row |= {f"train_{name}": total / run.since for name, total in sorted(run.sums.items())}
