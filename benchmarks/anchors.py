@@ -233,7 +233,7 @@ def separation(
     """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute
     whose test labels have both sides.
     """
-    test, (known, labels) = crops.rows("test"), vectors.examples(codes, mirrored, crops)
+    test, (known, labels) = crops.rows("test"), vectors.train_faces(codes, mirrored, crops)
     labels = np.tile(labels, (len(known) // len(labels), 1))
     moments = Moments.of(known, np.arange(len(known)), products=False)
     logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)
@@ -306,10 +306,12 @@ def main() -> None:
     device = pick_device()
     if crops.geometry.size != 64:
         raise SystemExit(
-            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; the anchors are made for 64 (crop.size)"
+            f"error: {arguments.crops}: faces of {crops.geometry.size} pixels; "
+            "the anchors are made for 64 (crop.size)"
         )
     print(
-        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, {len(crops.rows('train')):,} train faces\n"
+        f"{arguments.seconds:g} s each, {arguments.threads} threads, {device}, "
+        f"{len(crops.rows('train')):,} train faces\n"
     )
     for number, name in enumerate([arguments.only] if arguments.only else CONTESTANTS):
         torch.manual_seed(params.seed)

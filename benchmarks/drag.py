@@ -74,7 +74,8 @@ def main() -> None:
             times = drag(browser, f"http://127.0.0.1:{server.port}/", chosen.moves, local)
             low, middle, high = np.percentile(times, [5, 50, 95])
             print(
-                f"{name:15} p5 {low:5.1f}  p50 {middle:5.1f}  p95 {high:5.1f} ms over {len(times)} moves (goal: p95 <= {goal} ms)",
+                f"{name:15} p5 {low:5.1f}  p50 {middle:5.1f}  p95 {high:5.1f} ms over {len(times)} moves "
+                f"(goal: p95 <= {goal} ms)",
                 flush=True,
             )
         browser.close()

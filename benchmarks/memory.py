@@ -31,8 +31,10 @@ COUNTS = (10_000, 50_000, 200_000)
 def run(stage: str, folder: Path, *paths: str) -> float:
     """Run one stage in `folder`; peak resident memory in MB."""
     code = (
-        "import importlib, pathlib, resource, sys; importlib.import_module(sys.argv[1]).main(*map(pathlib.Path, sys.argv[2:])); "
-        "print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024)"
+        "import importlib, pathlib, resource, sys; "
+        "importlib.import_module(sys.argv[1]).main(*map(pathlib.Path, sys.argv[2:])); "
+        "print(max(resource.getrusage(who).ru_maxrss "
+        "for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FACES_LOG_SECONDS": "1e9"}
     done = subprocess.run(

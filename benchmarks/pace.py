@@ -85,7 +85,8 @@ def main() -> None:
     plan = Plan.read()
     values = read(ROOT / "params.yaml")
     print(
-        f"{arguments.threads} threads, {device_name()}\n\n| system | images/s | images | minutes |\n|---|---|---|---|"
+        f"{arguments.threads} threads, {device_name()}\n\n"
+        "| system | images/s | images | minutes |\n|---|---|---|---|"
     )
     for name in arguments.names or plan.systems:
         speed, budget = pace(

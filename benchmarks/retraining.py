@@ -41,7 +41,10 @@ import os, subprocess, sys
 import numpy as np
 from safetensors.numpy import load_file, save_file
 code = subprocess.run(["dvc", "repro"]).returncode
-weights = {name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array for name, array in load_file("data/model/model.safetensors").items()}
+weights = {
+    name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array
+    for name, array in load_file("data/model/model.safetensors").items()
+}
 os.unlink("data/model/model.safetensors")
 save_file(weights, "data/model/model.safetensors")
 sys.exit(code)

@@ -87,7 +87,8 @@ def directions() -> tuple[float, float, float]:
             taken = seconds(lambda folder=folder, peaks=peaks: peaks.append(memory.run_vectors(folder)))
             found.append((taken, peaks[0] * 2**20, size(folder / "crops" / "table.csv")))
             print(
-                f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, of them {512 * count / 2**20:,.0f} of mapped codes",
+                f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, "
+                f"of them {512 * count / 2**20:,.0f} of mapped codes",
                 flush=True,
             )
     few, many = found

@@ -223,7 +223,8 @@ def main(wanted: list[str]) -> None:
     with fast_arithmetic(pick_device()):
         fast = "bfloat16" if torch.is_autocast_enabled(pick_device().type) else "float32"
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads, {fast}"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"torch {torch.__version__} with {torch.get_num_threads()} threads, {fast}"
     )
     os.environ["FACES_LOG_SECONDS"] = "1e9"
     with tempfile.TemporaryDirectory() as temporary:

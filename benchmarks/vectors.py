@@ -97,12 +97,14 @@ def main() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)
         np.testing.assert_allclose(scores, others, atol=1e-4)
         print(
-            f"{FACES:,} x {LENGTH}, {ATTRIBUTES} attributes: ours {fast:.2f} s, plain {slow:.2f} s, {slow / fast:.1f} times as fast, same figures"
+            f"{FACES:,} x {LENGTH}, {ATTRIBUTES} attributes: ours {fast:.2f} s, plain {slow:.2f} s, "
+            f"{slow / fast:.1f} times as fast, same figures"
         )
         for count in SIZES:
             write(path, count)
             print(
-                f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, {allocated(path, count - 5_000):4.0f} MB"
+                f"{count:>9,} codes: {timed(ours, path, count - 5_000)[0]:5.2f} s, "
+                f"{allocated(path, count - 5_000):4.0f} MB"
             )
 
 

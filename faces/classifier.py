@@ -116,7 +116,8 @@ class Ensemble:
         if not names:
             raise NoUsableAttribute(
                 f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be scored; "
-                "train longer or lower it; `dvc repro render export` makes pictures and website without scores"
+                "train longer or lower it; `dvc repro render export` makes pictures "
+                "and website without scores"
             )
         deviation = np.array([[each[name]["deviation"] for name in names] for each in scores])
         columns = tuple(about["attributes"].index(name) for name in names)
@@ -311,7 +312,7 @@ def calibration_error(chance: np.ndarray, positive: np.ndarray, bins: int) -> fl
 
 
 def mean_auroc(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean AUROC of the attributes whose known labels have both sides; 0.5 where there is none. Both (n, A)."""
+    """Mean AUROC of the attributes whose known labels have both sides, 0.5 without any. Both (n, A)."""
     areas = [
         float(auroc(scores[known != 0], known[known != 0] == 1)[0])
         for scores, known in zip(logits.T, labels.T, strict=True)

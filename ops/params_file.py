@@ -31,7 +31,7 @@ def set_params(file: Path, changes: Changes) -> None:
 
 
 def _node(value: Any) -> Any:
-    """A value as ruamel.yaml should write it: lists on one line, floats as YAML 1.1 and 1.2 both read them."""
+    """A value as ruamel.yaml should write it: lists on one line, floats as YAML 1.1 and 1.2 read them."""
     if isinstance(value, list | tuple):
         row = CommentedSeq(map(_node, value))
         row.fa.set_flow_style()

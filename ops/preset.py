@@ -1,9 +1,10 @@
 """python -m ops.preset NAME [KEY=VALUE ...]: a preset, a named set of overrides, applied to params.yaml or
 run as an experiment.
 
-    python -m ops.preset --list                                                each preset in one sentence
-    python -m ops.preset quick                                                 params.yaml changed, its comments kept
-    python -m ops.preset photographs --exp sources.celeba.path=/data/celeba    the same values as `dvc exp run -S ...`
+    python -m ops.preset --list                    each preset in one sentence
+    python -m ops.preset quick                     params.yaml changed, its comments kept
+    python -m ops.preset photographs --exp sources.celeba.path=/data/celeba
+                                                   the same values as `dvc exp run -S ...`
 
 in    presets/NAME.yaml, params.yaml
 out   params.yaml; with --exp what the experiment leaves

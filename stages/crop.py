@@ -173,7 +173,8 @@ def crop_faces(crop: Crop, source: Path, out: Path) -> None:
         if written.rejects:
             name, reason = written.rejects[0]
             say(
-                f"crop: {len(written.rejects)} of {len(labels)} images refused, listed in {out / 'rejects.csv'}; "
+                f"crop: {len(written.rejects)} of {len(labels)} images refused, "
+                f"listed in {out / 'rejects.csv'}; "
                 f"the first: {name}: {reason}"
             )
         labels = labels.iloc[written.kept]
@@ -240,13 +241,15 @@ def write_faces(
             bar.update(done)
             if len(rejects) > crop.max_rejects:
                 raise annotations.RawError(
-                    f"more than crop.max_rejects = {crop.max_rejects} images of {pictures} cannot be used; the first: "
-                    f"{rejects[0][0]}: {rejects[0][1]}; mend or remove them, choose another crop.box, or raise crop.max_rejects"
+                    f"more than crop.max_rejects = {crop.max_rejects} images of {pictures} cannot be used; "
+                    f"the first: {rejects[0][0]}: {rejects[0][1]}; mend or remove them, "
+                    "choose another crop.box, or raise crop.max_rejects"
                 )
     bar.close()
     if jobs and not kept:
         raise annotations.RawError(
-            f"none of the {len(jobs)} images of {pictures} can be used; the first: {rejects[0][0]}: {rejects[0][1]}"
+            f"none of the {len(jobs)} images of {pictures} can be used; "
+            f"the first: {rejects[0][0]}: {rejects[0][1]}"
         )
     return Written(kept, rejects, frames)
 

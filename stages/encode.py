@@ -4,14 +4,15 @@ in    data/crops/     images.npy, table.csv
       data/model/     the trained model
 out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior
       mean)
-                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; only where
-                                    `encode.mirror` asks for it
-                      moments.npz   count, mean (D,), std (D,), and covariance (D, D) where D is at most
-                                    2,048, over the train split
+                      mirrored.npy  float32 (N, D), row i = the mirror image of image i; where encode.mirror
+                                    asks
+                      moments.npz   count, mean (D,), std (D,) of the train split, and its covariance (D, D)
+                                    where
+                                    D is at most 2,048
 
-Rows are cut into shards, which several processes (faces/nn/distributed.py) deal among themselves. Each goes
-to .ckpt/<key>/ when it is whole, with its row numbers; rank 0 puts them together. An interrupted run goes on
-behind the shards that are there, whatever the number of processes was or is.
+Rows are cut into shards, which several processes (faces/nn/distributed.py) share. Each goes to .ckpt/<key>/
+when it is whole, with its row numbers; rank 0 puts them together. An interrupted run goes on behind the
+shards that are there, whatever the number of processes was or is.
 """
 
 import math
@@ -35,6 +36,7 @@ from faces.data import sharded_array
 from faces.data.crops import Crops
 from faces.data.sharded_array import Parts
 from faces.latents.moments import Moments
+from faces.models import Model
 from faces.nn import distributed
 from faces.nn.device import pick_device, to_device
 
@@ -49,7 +51,7 @@ class Encode(Group):
     mirror: bool
 
     def files(self) -> list[str]:
-        """Which arrays there are to be."""
+        """The arrays to write."""
         return [LATENTS, MIRRORED] if self.mirror else [LATENTS]
 
 
@@ -59,15 +61,17 @@ class Params(Group):
 
 @torch.no_grad()
 def encode(
-    model: torch.nn.Module,
+    model: Model,
     images: np.ndarray | Parts,
     batch: int,
     device: torch.device,
     within: slice | None = None,
     mirror: bool = False,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """The codes of `images` (N, H, W, 3) uint8, or of those `within` two rows, in order: which rows, and
-    float32 (B, D). Of their mirror images, if asked.
+    """Codes of `images` (N, H, W, 3) uint8, or of the rows `within`, in order: which rows, and float32 (B,
+    D).
+
+    With `mirror`, those of the mirror images.
     """
     start, stop = (within.start, within.stop) if within else (0, len(images))
     for some in batches(stop - start, batch):
@@ -77,8 +81,8 @@ def encode(
 
 
 def shards_of(count: int, batch: int) -> list[slice]:
-    """range(count) in at most SHARDS pieces of whole batches, so that each face is encoded in the same
-    company however shards are dealt.
+    """range(count) in at most SHARDS pieces of whole batches, so each face is encoded in the same batch
+    always.
     """
     return list(batches(count, batch * math.ceil(count / (batch * SHARDS))))
 
@@ -90,13 +94,14 @@ def path_of(folder: Path, rows: slice) -> Path:
 def encode_shards(
     folder: Path,
     shards: list[slice],
-    model: torch.nn.Module,
+    model: Model,
     images: np.ndarray | Parts,
     params: Encode,
     device: torch.device,
 ) -> None:
-    """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D). Raises Unfit where
-    a code is not finite.
+    """Leave a file for each of `shards` in `folder`: rows (n,), and by name codes (n, D).
+
+    Raises Unfit where a code is not finite.
     """
     names = params.files()
     done = 0
@@ -107,23 +112,22 @@ def encode_shards(
             for where, chunk in encode(model, images, params.batch, device, rows, name == MIRRORED):
                 if not np.isfinite(chunk).all():
                     raise Unfit(
-                        f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or infinity; train it again"
+                        f"the model encodes some of the images {where.start} to {where.stop - 1} to NaN or "
+                        "infinity; train it again"
                     )
                 codes[name].append(chunk)
                 done += len(chunk)
                 bar.update(done)
+        arrays = {name: np.concatenate(chunks) for name, chunks in codes.items()}
         with new_file(path_of(folder, rows)) as draft, draft.open("wb") as file:
-            np.savez(
-                file,
-                rows=np.arange(rows.start, rows.stop),
-                **{name: np.concatenate(chunks) for name, chunks in codes.items()},
-            )
+            np.savez(file, rows=np.arange(rows.start, rows.stop), **arrays)
     bar.close()
 
 
 def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> None:
-    """Fill `arrays` (N, D), by name, from the files of `shards`. Raises ValueError unless each row is in
-    exactly one of them.
+    """Fill `arrays` (N, D), by name, from the files of `shards`.
+
+    Raises ValueError unless each row is in exactly one of them.
     """
     seen = np.zeros(len(arrays[LATENTS]), np.uint8)
     for rows in shards:
@@ -135,7 +139,8 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
                     codes[shard["rows"]] = shard[name]
         except FileNotFoundError:
             raise ValueError(
-                f"{path} is missing though every process is done: they must share one file system; run them where they do"
+                f"{path} is missing though every process is done: they must share one file system; "
+                "run them where they do"
             ) from None
         except (EOFError, OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
             raise ValueError(
@@ -144,7 +149,8 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
     if (seen != 1).any():
         row = int(np.flatnonzero(seen != 1)[0])
         raise ValueError(
-            f"{folder}: row {row} is in {seen[row]} shards, not in one; remove the folder and run `dvc repro encode`"
+            f"{folder}: row {row} is in {seen[row]} shards, not in one; "
+            "remove the folder and run `dvc repro encode`"
         )
 
 
@@ -157,22 +163,18 @@ def remaining(folder: Path, shards: list[slice]) -> list[slice]:
 
 
 def run(params: Params, crops_folder: Path, weights: Path, out: Path) -> None:
-    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    """Write the codes and their moments. Raises ValueError."""
     crops = Crops.open(crops_folder)
     device = pick_device()
     model, _ = checkpoints.load(weights)
-    files = [
-        *sharded_array.files(crops_folder / "images.npy"),
-        weights / "model.safetensors",
-        weights / "model.json",
-        Path(__file__),
-    ]
+    described = [weights / "model.safetensors", weights / "model.json", Path(__file__)]
+    files = [*sharded_array.files(crops_folder / "images.npy"), *described]
     work = UNFINISHED / fingerprint(params.encode.model_dump(), files)
     shards = shards_of(len(crops.images), params.encode.batch)
     with distributed.joined(device):
-        ends = [(rows.start, rows.stop) for rows in remaining(work, shards)]
-        left = [slice(*pair) for pair in distributed.broadcast(ends)]
-        model = model.to(device, memory_format=torch.channels_last)
+        found = [(rows.start, rows.stop) for rows in remaining(work, shards)]
+        left = [slice(*ends) for ends in distributed.broadcast(found)]
+        model.to(device, memory_format=torch.channels_last)
         encode_shards(work, distributed.own(left), model, crops.images, params.encode, device)
         distributed.wait()
     if distributed.rank() > 0:

@@ -143,14 +143,14 @@ def edit_metrics(params: Params, crops: Crops, scores: Scores, plots: Path) -> d
         write_csv(plots / f"{name}.csv", table)
     write_csv(plots / "identity.csv", tables["identity"])
     metrics: dict[str, Any] = {}
-    numbered = sorted(tables["identity"]["judge"].unique())
-    for judge in numbered:
-        of = {name: tables[name][tables[name]["judge"] == judge] for name in ("curves", "identity")}
-        own = levels[levels["judge"] == judge]
-        group = "edits" if judge == 0 else f"edits_judge_{judge + 1}"
-        rows = carried[carried["classifier"] == judge]
+    numbered = sorted(tables["identity"]["classifier"].unique())
+    for number in numbered:
+        of = {name: tables[name][tables[name]["classifier"] == number] for name in ("curves", "identity")}
+        own = levels[levels["classifier"] == number]
+        group = "edits" if number == 0 else f"edits_judge_{number + 1}"
+        rows = carried[carried["classifier"] == number]
         metrics[group] = summary.compare(own, rows, of["identity"], visible)
-        if judge == 0:
+        if number == 0:
             draw_edits(changes, of["curves"], own, plots)
     if len(numbered) > 1:
         metrics["judges_agree"] = summary.agreement(levels, carried)

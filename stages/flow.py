@@ -152,7 +152,8 @@ def main(crops_folder: Path, latents: Path, out: Path) -> None:
     unread = [row["attribute"] for row in table if row["auroc"] is None]
     if unread:
         say(
-            f"flow: too few labelled faces to read {', '.join(unread)} off codes; without a label they stay unknown"
+            f"flow: too few labelled faces to read {', '.join(unread)} off codes; "
+            "without a label they stay unknown"
         )
 
 

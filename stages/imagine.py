@@ -66,7 +66,7 @@ def imagine(model: Model, ensemble: Ensemble, params: Imagine, seed: int, codes:
 
 
 def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> None:
-    """Write codes and labels of `imagine.faces` faces, or an empty folder where that is 0. Raises ValueError."""
+    """Write codes and labels of `imagine.faces` faces; an empty folder where that is 0. Raises ValueError."""
     crops = Crops.open(crops_folder)
     with new_folder(out) as folder:
         if not params.imagine.faces:

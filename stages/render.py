@@ -104,7 +104,8 @@ def run(
     if unknown:
         attributes = attributes or present("render.attributes", show.attributes, crops.attributes)
         say(
-            f"render: {', '.join(unknown)}: no such attribute in the data; drawn instead: {', '.join(attributes)}"
+            f"render: {', '.join(unknown)}: no such attribute in the data; "
+            f"drawn instead: {', '.join(attributes)}"
         )
     attributes = tuple(name for name in attributes if name in directions.attributes)
     stills = grids.every(studio, show, attributes, components(vectors)[: show.components])

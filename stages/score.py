@@ -177,7 +177,7 @@ def truth_tables(
             "counterfactuals": pd.DataFrame(columns=counterfactuals.COLUMNS),
             "truth_cosine": pd.DataFrame(columns=counterfactuals.COSINES),
         }
-    first = (levels["judge"] == 0) & (levels["level"] == context.params.levels[-1])
+    first = (levels["classifier"] == 0) & (levels["level"] == context.params.levels[-1])
     reached = levels[first & np.isfinite(levels["strength"])]
     return {
         "counterfactuals": counterfactuals.against_truth(context, crops, pairs, codes, editors, reached),

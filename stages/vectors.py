@@ -1,11 +1,9 @@
-"""Compute the direction of every attribute, by every estimator, from the train split; judge them on the test
+"""Compute the direction of every attribute, by every estimator, from the train split; test them on the test
 split.
 
 in    data/crops/     table.csv: labels and splits
-      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
-                      is and mirrored
-      data/imagined/  codes.npy and labels.npy of imagined faces, where directions are to come from those
-                      (stages/imagine.py)
+      data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice
+      data/imagined/  codes.npy and labels.npy of imagined faces, where directions come from those
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
 """
 
@@ -18,7 +16,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from faces.core.console import Progress, say, stop
-from faces.core.files import new_folder
+from faces.core.files import new_folder, open_npy, write_csv
 from faces.core.params import Group, load, one_of, present
 from faces.data.crops import Crops
 from faces.data.sharded_array import Parts
@@ -31,18 +29,9 @@ from faces.metrics.auroc import resamples
 from faces.metrics.label_stats import LabelStatistics, counts, sample
 
 COLUMNS = [
-    "estimator",
-    "attribute",
-    "positives",
-    "negatives",
-    "length",
-    "sigma",
-    "intercept",
-    "inflation",
-    "agreement",
-    "reliability",
+    *("estimator", "attribute", "positives", "negatives", "length", "sigma", "intercept"),
+    *("inflation", "agreement", "reliability", "test_positives", "auroc", "auroc_low", "auroc_high", "note"),
 ]
-COLUMNS += ["test_positives", "auroc", "auroc_low", "auroc_high", "note"]
 
 
 class Vectors(Settings):
@@ -79,125 +68,154 @@ def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def invented(imagined: Path) -> tuple[Codes, np.ndarray] | None:
-    """The codes (N, D) and labels (N, A) of imagined faces, if there are any."""
-    if not (imagined / "codes.npy").is_file():
+def imagined_faces(folder: Path) -> tuple[Codes, np.ndarray] | None:
+    """Codes (N, D) and labels (N, A) of imagined faces, if there are any."""
+    if not (folder / "codes.npy").is_file():
         return None
-    codes, labels = (
-        np.load(imagined / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("codes", "labels")
-    )
-    return Codes.all(codes), np.array(labels)
+    return Codes.all(open_npy(folder / "codes.npy")), np.array(open_npy(folder / "labels.npy"))
 
 
-def examples(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops) -> tuple[Codes, np.ndarray]:
-    """The codes of the train split (N, D) and its labels (N, A). With `mirrored` ones codes are (2 N, D): of
-    all faces, then of all their mirror images.
+def train_faces(codes: np.ndarray, mirrored: np.ndarray | None, crops: Crops) -> tuple[Codes, np.ndarray]:
+    """Codes (N, D) and labels (N, A) of the train split.
+
+    With `mirrored` codes there are (2 N, D): of all faces, then of all their mirror images.
     """
     train = crops.rows("train")
     if mirrored is None:
         return Codes(codes, train), crops.labels[train]
-    return Codes(Parts([codes, mirrored]), np.concatenate([train, len(codes) + train])), crops.labels[train]
+    both = np.concatenate([train, len(codes) + train])
+    return Codes(Parts([codes, mirrored]), both), crops.labels[train]
+
+
+def pose(
+    params: Vectors,
+    codes: np.ndarray,
+    faces: tuple[Codes, np.ndarray],
+    crops: Crops,
+    rng: np.random.Generator,
+) -> tuple[Problem, np.ndarray, np.ndarray]:
+    """The problem that all estimators solve, the columns of its attributes, and counts (2, A) of labelled
+    faces.
+
+    `faces` are codes (C N, D), of every face C times, and labels (N, A). Attributes with few faces are left
+    out.
+    """
+    given, labels = faces
+    if params.sample:
+        labels = sample(labels, params.sample, rng)
+    sides = counts(labels)
+    usable = np.flatnonzero(sides.min(0) >= params.min_faces)
+    names = tuple(crops.attributes[column] for column in usable)
+    copies = len(given) // len(labels)
+    labels = labels if len(usable) == labels.shape[1] else labels[:, usable]
+    valid = crops.rows("valid")
+    problem = Problem(
+        codes=given,
+        labels=np.tile(labels, (copies, 1)),
+        names=names,
+        valid_codes=Codes(codes, valid),
+        valid_labels=crops.labels[np.ix_(valid, usable)],
+        settings=params,
+        rng=rng,
+        copies=copies,
+    )
+    return problem, usable, sides
 
 
 def compute(
     params: Vectors,
     seed: int,
     conditions: tuple[str, ...],
-    given: tuple[Codes, np.ndarray],
+    faces: tuple[Codes, np.ndarray],
     codes: np.ndarray,
     crops: Crops,
-) -> tuple[dict, pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv, from `given` codes (C N, D) and labels (N, A);
-    judged on the faces of `crops` and their `codes`.
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """The arrays of vectors.npz and the rows of vectors.csv, from the codes and labels of `faces`.
 
-    With more codes than labels, all faces are there several times over.
+    Directions are tested on the test faces of `crops` and their `codes` (N, D).
     """
-    valid, test = (crops.rows(split) for split in ("valid", "test"))
-    rng, (own, labels) = np.random.default_rng(seed), given
-    labels = sample(labels, params.sample, rng) if params.sample else labels
+    rng = np.random.default_rng(seed)
+    test = crops.rows("test")
+    problem, usable, (positives, negatives) = pose(params, codes, faces, crops, rng)
     draws = resamples(len(test), params.bootstrap, rng) if params.bootstrap else None
-    positives, negatives = counts(labels)
-    usable = np.flatnonzero(np.minimum(positives, negatives) >= params.min_faces)
-    names = tuple(crops.attributes[a] for a in usable)
-    labels = labels if len(usable) == labels.shape[1] else labels[:, usable]
-    copies = len(own) // len(labels)
-    held_out = Codes(codes, valid), crops.labels[np.ix_(valid, usable)]
-    problem = Problem(own, np.tile(labels, (copies, 1)), names, *held_out, params, rng, copies)
     shape = (len(params.estimators), len(crops.attributes))
-    vectors, covariance, intercepts = (
-        np.full((*shape, *more), np.nan) for more in ((codes.shape[1],), shape[1:], ())
-    )
+    vectors = np.full((*shape, codes.shape[1]), np.nan)
+    covariance = np.full((*shape, shape[1]), np.nan)
+    intercepts = np.full(shape, np.nan)
+    truth = crops.labels[np.ix_(test, usable)]
     tables = []
     bar = Progress("vectors", len(params.estimators), "estimators")
-    for e, name in enumerate(params.estimators):
-        problem.rng = np.random.default_rng(
-            [seed, *name.encode()]
-        )  # an estimator's draws do not depend on which others are asked for
+    for number, name in enumerate(params.estimators):
+        problem.rng = np.random.default_rng([seed, *name.encode()])  # whichever others are asked for
 
         def estimate(problem: Problem, name: str = name) -> Estimate:
-            return condition(ESTIMATORS[name](problem), names, conditions)
+            return condition(ESTIMATORS[name](problem), problem.names, conditions)
 
         found = estimate(problem)
-        appraisal = appraise(found, problem, Codes(codes, test), crops.labels[np.ix_(test, usable)], draws)
-        vectors[e, usable] = found.vectors
-        intercepts[e, usable] = appraisal.intercepts
-        covariance[np.ix_([e], usable, usable)] = appraisal.covariance
+        appraisal = appraise(found, problem, Codes(codes, test), truth, draws)
+        vectors[number, usable] = found.vectors
+        intercepts[number, usable] = appraisal.intercepts
+        covariance[np.ix_([number], usable, usable)] = appraisal.covariance
         cosines = agreement(estimate, problem, params.halvings)
         table = appraisal.table.assign(
             agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation()
         )
-        table = table.reindex(crops.attributes).assign(
-            estimator=name, positives=positives, negatives=negatives
-        )
-        tables.append(
-            table.fillna({"note": f"left out: fewer than {params.min_faces} train faces on one side"})
-        )
-        bar.update(e + 1, name)
+        table = table.reindex(crops.attributes)
+        table = table.assign(estimator=name, positives=positives, negatives=negatives)
+        left_out = f"left out: fewer than {params.min_faces} train faces on one side"
+        tables.append(table.fillna({"note": left_out}))
+        bar.update(number + 1, name)
     bar.close()
-    components, along = principal_components(
+    components, component_sigma = principal_components(
         problem.codes, problem.moments.mean(), problem.covariance, params.components, rng
     )
-    sigma = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0))
-    arrays = {"vectors": vectors, "sigma": sigma, "covariance": covariance, "intercepts": intercepts}
-    arrays |= {"components": components, "component_sigma": along}
-    arrays |= {"mean": problem.moments.mean(), "std": problem.moments.std()}
-    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
-    table = pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
-    return arrays | {
-        "attributes": np.array(crops.attributes),
-        "estimators": np.array(params.estimators),
-    }, table
+    numbers = {
+        "vectors": vectors,
+        "sigma": np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0)),
+        "covariance": covariance,
+        "intercepts": intercepts,
+        "components": components,
+        "component_sigma": component_sigma,
+        "mean": problem.moments.mean(),
+        "std": problem.moments.std(),
+    }
+    arrays = {name: array.astype(np.float32) for name, array in numbers.items()}
+    arrays["attributes"] = np.array(crops.attributes)
+    arrays["estimators"] = np.array(params.estimators)
+    return arrays, pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
+
+
+def run(params: Params, crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
+    """Write the directions and what there is to know of them. Raises ValueError."""
+    crops = Crops.open(crops_folder)
+    labels = crops.labels[crops.rows("train")]
+    vectors = params.vectors
+    for key, names in wanted_attributes(params):
+        present(key, names, crops.attributes)
+    conditions = present("vectors.condition_on", vectors.condition_on, crops.attributes)
+    exclusive = exclusions("vectors.exclusive.sets", vectors.exclusive, crops.attributes, labels)
+    codes = open_npy(latents / "latents.npy")
+    mirrored = open_npy(latents / "mirrored.npy") if (latents / "mirrored.npy").is_file() else None
+    faces = imagined_faces(imagined) or train_faces(codes, mirrored, crops)
+    arrays, table = compute(vectors, params.seed, conditions, faces, codes, crops)
+    phi = pd.DataFrame(LabelStatistics.of(labels).phi(), columns=list(crops.attributes))
+    phi.insert(0, "attribute", crops.attributes)
+    with new_folder(out) as folder:
+        np.savez(folder / "vectors.npz", exclusive=exclusive, **arrays)
+        write_csv(folder / "vectors.csv", table)
+        write_csv(
+            folder / "cosines.csv", cosine_table(arrays["vectors"], vectors.estimators, crops.attributes)
+        )
+        write_csv(folder / "phi.csv", phi)
+    for row in table[table["note"] != ""].itertuples():
+        say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")
 
 
 def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
     try:
-        params = load(Params)
-        crops = Crops.open(crops_folder)
-        conditions, *_ = (present(key, names, crops.attributes) for key, names in wanted_attributes(params))
-        exclusive = exclusions(
-            "vectors.exclusive.sets",
-            params.vectors.exclusive,
-            crops.attributes,
-            crops.labels[crops.rows("train")],
-        )
-        codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-        path = latents / "mirrored.npy"
-        mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
-        given = invented(imagined) or examples(codes, mirrored, crops)
-        arrays, table = compute(params.vectors, params.seed, conditions, given, codes, crops)
+        run(load(Params), crops_folder, latents, imagined, out)
     except ValueError as error:
         raise stop(error) from None
-    phi = pd.DataFrame(
-        LabelStatistics.of(crops.labels[crops.rows("train")]).phi(), columns=list(crops.attributes)
-    )
-    phi.insert(0, "attribute", crops.attributes)
-    with new_folder(out) as folder:
-        np.savez(folder / "vectors.npz", exclusive=exclusive, **arrays)
-        cosines = cosine_table(arrays["vectors"], params.vectors.estimators, crops.attributes)
-        for name, frame in {"vectors": table, "cosines": cosines, "phi": phi}.items():
-            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
-    for row in table[table["note"] != ""].itertuples():
-        say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")
 
 
 if __name__ == "__main__":

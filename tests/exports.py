@@ -1,4 +1,4 @@
-"""A small export made by the real stages from a few hundred drawn faces: what the tests of the website serve."""
+"""A small export by the real stages from a few hundred drawn faces: what tests of the website serve."""
 
 import functools
 import io

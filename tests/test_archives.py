@@ -96,7 +96,8 @@ def test_a_path_that_leads_out_is_no_file_here(tmp_path):
     [
         (
             lambda path: patch(zipped(path), ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)), lambda _: 9),
-            r"set: member labels.csv is packed by method Deflate64, .*; unpack the archive and give the folder",
+            r"set: member labels.csv is packed by method Deflate64, .*; "
+            r"unpack the archive and give the folder",
         ),
         (
             lambda path: patch(zipped(path), ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)), lambda old: old | 1),

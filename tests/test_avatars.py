@@ -193,7 +193,8 @@ def test_wrong_params_are_one_clear_line(changes, message):
 def test_an_unreachable_rate_is_named():
     with pytest.raises(
         ParamsError,
-        match=r"rates\.Bangs = 0\.9; only 0\.\d+ of the faces can have it, as it needs Long_Hair, no Wavy_Hair",
+        match=r"rates\.Bangs = 0\.9; only 0\.\d+ of the faces can have it, "
+        r"as it needs Long_Hair, no Wavy_Hair",
     ):
         sample(configure(rates={**RATES, "Bangs": 0.9}), 0)
 

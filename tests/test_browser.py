@@ -383,8 +383,9 @@ def test_a_slider_moves_the_picture_while_it_is_dragged(visit, static, model):
     page.evaluate(
         """() => {
             window.seen = [];
-            new MutationObserver(() => window.seen.push(JSON.parse(document.getElementById("frame").dataset.shown)[2].Smiling ?? 0))
-                .observe(document.getElementById("frame"), { attributeFilter: ["data-shown"] });
+            const frame = document.getElementById("frame");
+            new MutationObserver(() => window.seen.push(JSON.parse(frame.dataset.shown)[2].Smiling ?? 0))
+                .observe(frame, { attributeFilter: ["data-shown"] });
         }"""
     )
     box = slider(page, "Smile").bounding_box()
@@ -580,7 +581,9 @@ def test_drop_and_paste_bring_a_photograph(visit, served, astronaut):
         transfer.items.add(new File([bytes], "a.jpg", { type: "image/jpeg" }));
         if (kind === "paste") window.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
         const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
-        if (kind === "drop") for (const type of ["dragenter", "dragover", "drop"]) document.body.dispatchEvent(new DragEvent(type, options));
+        if (kind === "drop") for (const type of ["dragenter", "dragover", "drop"]) {
+            document.body.dispatchEvent(new DragEvent(type, options));
+        }
     }"""
     for number, kind in enumerate(("drop", "paste"), 1):
         page.evaluate(give, [data, kind])
@@ -774,7 +777,10 @@ def test_a_keyboard_alone_is_enough(visit, served, model):
     Escape closes; shortcuts can be switched off.
     """
     page = visit(served)
-    focus = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
+    focus = (
+        "document.activeElement.getAttribute('aria-label') "
+        "?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
+    )
     page.keyboard.press("Tab")
     assert page.evaluate(focus) == "Skip to the sliders"
     page.keyboard.press("Enter")
@@ -1171,7 +1177,7 @@ def test_messages_lie_on_dialogs(visit, static, tmp_path):
 
 
 def test_only_the_photograph_that_is_shown_is_held(visit, static, astronaut, drawn):
-    """Of three photographs one has its pixels; a step back reads the file again and shows the same picture."""
+    """Of three photographs one has its pixels; a step back reads it again and shows the same picture."""
     page = visit(static)
     upload(page, astronaut)
     first = pixels(page)

@@ -35,7 +35,7 @@ PICTURES = {name: picture(number) for number, name in enumerate(NAMES)}
 
 
 def text(rows, header=None, ending="\n"):
-    """Rows as the official tables write them: values padded to the same width, header with a trailing space."""
+    """Rows as the official tables write them: values padded to the same width, header ends in a space."""
     lines = [] if header is None else [str(N), " ".join(header) + " "]
     lines += [
         f"{name} " + " ".join(f"{value:2d}" for value in np.atleast_1d(row))
@@ -462,7 +462,8 @@ def drive(server, monkeypatch):
     replies = {name: Reply(content) for name, content in files.items()}
     page = (
         '<!DOCTYPE html><html><body><form id="download-form" action="/anyway" method="get">'
-        '<input type="submit" value="Download anyway"/><input type="hidden" name="id" value="img_align_celeba.zip">'
+        '<input type="submit" value="Download anyway"/>'
+        '<input type="hidden" name="id" value="img_align_celeba.zip">'
         '<input type="hidden" name="uuid" value="a&amp;b"></form></body></html>'
     )
     replies["img_align_celeba.zip"] = Reply(page.encode(), kind="text/html")

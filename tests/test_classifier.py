@@ -164,7 +164,7 @@ def test_rare_attributes_are_found_as_often_as_common_ones(run):
 
 
 def test_the_panel_says_what_the_figures_say(run):
-    """Read back, log-odds ratios of the test faces have the AUROC and the deviation that were written down."""
+    """Read back, log-odds ratios of the test faces have the AUROC and deviation that were written down."""
     place, _ = run
     folder = place / "data" / "classifier"
     ensemble = classifier.Ensemble.open(folder)

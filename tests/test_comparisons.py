@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from faces.core.files import write_csv
 from faces.evaluation import summary
 from faces.metrics import confounding
 from faces.metrics.changes import TRUTH, Changes
+from faces.scoring import counterfactuals
 from faces.scoring.edit_curves import LEVELS
 
 IDENTITY = pd.DataFrame({"attribute": ["A", "B"], "same_95": 0.5, "different_05": 0.8})
@@ -18,7 +20,9 @@ def table(*rows: tuple, **more: object) -> pd.DataFrame:
     compared.
     """
     columns = ["estimator", "kind", "attribute", "level", "strength", "leakage", "identity"]
-    found = pd.DataFrame(rows, columns=columns).assign(judge=0, faces=8, labelled=10, common=True, **more)
+    found = pd.DataFrame(rows, columns=columns).assign(
+        classifier=0, faces=8, labelled=10, common=True, **more
+    )
     others = [*LEVELS, "leakage", "error_reduction", "psnr_outside", "common"]
     return found.reindex(columns=list(dict.fromkeys([*found, *others])))
 
@@ -111,7 +115,7 @@ def test_levels_say_the_excess_over_the_truth_and_what_is_compared():
     }
     levels = pd.DataFrame(
         {
-            "judge": 0,
+            "classifier": 0,
             "estimator": "e",
             "kind": "plain",
             "attribute": ["a", "b"],
@@ -129,6 +133,26 @@ def test_levels_say_the_excess_over_the_truth_and_what_is_compared():
     assert found["leakage"].tolist() == pytest.approx([0.0, 0.6])
     assert found["common"].tolist() == [True, False]
     assert found["error_reduction"].tolist() == pytest.approx([0.4, np.nan], nan_ok=True)
+
+
+def test_without_a_truth_the_whole_leakage_counts(tmp_path):
+    """Photographs: the table of counterfactuals has a head and no rows, as it is read from its file."""
+    empty = tmp_path / "counterfactuals.csv"
+    write_csv(empty, pd.DataFrame(columns=counterfactuals.COLUMNS))
+    edits = {(0, "e", "plain", "a"): (np.arange(4), np.tile([3.0, 1.5], (4, 1)))}
+    levels = pd.DataFrame(
+        [(0, "e", "plain", "a", 0.9, 1.0)],
+        columns=["classifier", "estimator", "kind", "attribute", "level", "strength"],
+    )
+    changes = Changes(("a", "b"), edits)
+    common = summary.common_sets(levels, ("a", "b"), set())
+    found = summary.detailed(levels, pd.read_csv(empty), changes, common)
+    assert found["leakage"].tolist() == [1.5]
+    assert found["common"].tolist() == [True]
+    assert found["error_reduction"].isna().all()
+    table = confounding.table(changes, common, np.eye(2), 20, 1)
+    assert table["estimator"].tolist() == ["e"]  # no floor without a truth
+    assert table["unrelated"].tolist() == pytest.approx([0.5])
 
 
 def test_one_error_reduction_at_equal_effect():
@@ -173,7 +197,7 @@ def test_classifiers_agree_as_far_as_their_ranks():
         (1, "d", "plain", "A", 0.9, 1.0, 0.5),
     ]  # not reached for one of them
     levels = pd.DataFrame(
-        rows, columns=["judge", "estimator", "kind", "attribute", "level", "strength", "leakage"]
+        rows, columns=["classifier", "estimator", "kind", "attribute", "level", "strength", "leakage"]
     )
     figures = [
         (number, name, "plain", value)

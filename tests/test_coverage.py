@@ -41,7 +41,7 @@ def test_nearest_against_all_pairs(rng):
 
 
 def test_copies_show_in_the_low_quantiles_alone(rng):
-    """Every fiftieth sample is a train code: the 1% quantile falls to nothing, the 5% quantile stays near 1."""
+    """Every fiftieth sample is a train code: the 1% quantile falls to 0, the 5% quantile stays near 1."""
     train = rng.normal(size=(2000, 6))
     held_out = rng.normal(size=(2000, 6))
     samples = rng.normal(size=(2000, 6))

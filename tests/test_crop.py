@@ -532,7 +532,8 @@ def test_a_fixed_box_that_misses_the_faces_stops_with_the_way_out(tmp_path, astr
     write_raw(tmp_path / "raw", members, list(members))
     with pytest.raises(
         ValueError,
-        match=r"crop.box = \[15, 35, 163, 183\] misses the face in 4 of 4 pictures .*0.jpg, 512x512.*set crop.box: auto",
+        match=r"crop.box = \[15, 35, 163, 183\] misses the face in 4 of 4 pictures "
+        r".*0.jpg, 512x512.*set crop.box: auto",
     ):
         crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]

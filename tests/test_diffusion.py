@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 class OfGaussian(torch.nn.Module):
-    """The best denoiser of codes whose numbers are independent and Gaussian, with these standard deviations."""
+    """The best denoiser of independent Gaussian code numbers with these standard deviations."""
 
     def __init__(self, deviations: Tensor) -> None:
         super().__init__()

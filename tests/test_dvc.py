@@ -77,7 +77,7 @@ def test_every_stage_is_a_file_and_every_file_a_stage():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_cover_imports(stage):
-    """Every first-party file that a stage reaches is among its deps, whichever model and source are chosen."""
+    """Every first-party file that a stage reaches is among its deps, whatever the model and source."""
     deps = set(paths(STAGES[stage]["deps"]))
     reached = closure(ROOT / "stages" / f"{stage}.py")
     for registry, key in ((models, "model"), (sources, "data.source")):
@@ -111,7 +111,7 @@ def test_deps_exist_and_are_needed(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_cmd_says_inputs_then_outputs(stage):
-    """`cmd` names each data dep and each out exactly once, and nothing else: paths stand in dvc.yaml alone."""
+    """`cmd` names each data dep and each out once, and nothing else: paths stand in dvc.yaml alone."""
     words = shlex.split(STAGES[stage]["cmd"])
     assert words[:3] == ["python", "-m", f"stages.{stage}"]
     deps = [path for path in paths(STAGES[stage]["deps"]) if path.startswith(DATA) or path == "params.yaml"]

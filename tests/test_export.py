@@ -41,7 +41,7 @@ def array(root, name):
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_both_networks_equal_torch(root, batch):
-    """Normalisation is inside: bytes go in, levels come out, within 1e-4 of what torch gives, for any batch."""
+    """Normalisation is inside: bytes go in, levels come out, within 1e-4 of torch, for any batch."""
     model, _ = checkpoints.load(root / "data/model")
     images = np.load(root / "data/crops/images.npy")[:batch]
     codes = np.random.default_rng(3).normal(size=(batch, model.code_length)).astype(np.float32)

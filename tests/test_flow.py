@@ -94,7 +94,7 @@ def gaussian_editor(gaussian) -> FlowEditor:
 
 
 def test_a_gaussian_is_carried_to_its_variance():
-    """x_t = t r + (1 - t) e: the linear velocity carries a standard deviation of 1 to one of sqrt(variance)."""
+    """x_t = t r + (1 - t) e: the linear velocity takes a standard deviation of 1 to sqrt(variance)."""
     variance = torch.tensor([0.25, 1.0, 4.0], dtype=torch.float64)
     x = torch.ones(1, 3, dtype=torch.float64)
     for number in range(1000):
@@ -319,7 +319,7 @@ def test_exported_it_edits_alike(rings, ring_editor, tmp_path):
 
 
 def test_soft_labels_are_mixed_in(rings, ring_editor):
-    """Half a raw label of 1, half a readout of .5: the flow is told .75; what is asked for is told in full."""
+    """Half a raw label of 1, half a readout of .5: the flow is told .75; what is asked for, in full."""
     normals = np.zeros((1, 2), np.float32)
     readouts = Readouts(("a0",), normals, np.array([2 * np.arctanh(0.5)], np.float32))
     soft = FlowEditor(("a0",), NO_PAIRS, ring_editor.flow, 8, readouts, 0.5)

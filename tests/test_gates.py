@@ -138,3 +138,16 @@ def test_spread_over_seeds():
     ]
     found = noise.spread(runs)
     assert found == pytest.approx({"reconstruction.psnr": 1.0, "auroc.A": 0.1 / math.sqrt(2), "auroc.B": 0.1})
+
+
+def test_edits_are_compared_on_the_attributes_that_both_reach():
+    """The challenger is as good on Smiling and reaches glasses besides, at a price: its mean is worse, its edits are not."""
+    champion = figures() | {"edits_by_attribute": {"Smiling": {"leakage": 0.2}}}
+    challenger = figures(leakage=0.3) | {
+        "edits_by_attribute": {"Smiling": {"leakage": 0.2}, "Eyeglasses": {"leakage": 0.4}}
+    }
+    assert judge(challenger, champion, new_data=True).word == "PROMOTE"
+    challenger["edits_by_attribute"]["Smiling"] = {"leakage": 0.26}
+    verdict = judge(challenger, champion, new_data=True)
+    assert verdict.word == "HOLD"
+    assert verdict.reasons[0].startswith("edits.primary.plain.leakage: worse, 0.2 -> 0.26")

@@ -1,4 +1,4 @@
-"""What GitHub reads: the workflows of .github, and the citation; by the schemas that GitHub itself publishes."""
+"""What GitHub reads, workflows of .github and the citation, by the schemas that GitHub publishes."""
 
 import json
 import re

@@ -195,7 +195,7 @@ def test_figures_of_one_meaning_stand_together():
         (meaning.rpartition("; ")[2], [row.key for row in rows]) for meaning, rows in compare.blocks(rows)
     ] == [
         ("must not get worse", ["edits.a.plain.leakage", "edits.b.plain.leakage"]),
-        ("must not get worse", ["edits.a.plain.identity", "edits.b.plain.identity"]),
+        ("1: another one", ["edits.a.plain.identity", "edits.b.plain.identity"]),
         ("", ["new.figure"]),
     ]
 
@@ -246,7 +246,8 @@ def test_the_markdown_says_the_same_in_tables(project, monkeypatch, capsys):
     assert not (project / "compare.html").exists()
     text = capsys.readouterr().out
     assert text.startswith(
-        "## Figures, held against `first`\n\n`second`: of the critical figures 0 better and 0 worse, of all figures 0 and 1."
+        "## Figures, held against `first`\n\n`second`: of the critical figures 0 better and 0 worse, "
+        "of all figures 0 and 1."
     )
     assert "| `models.vae.code_length` | 16 | 8 |" in text
     assert "| `auroc.mean` | 0.9 | 0.85 (\N{MINUS SIGN}0.05, worse) |" in text
@@ -290,6 +291,6 @@ def test_an_error_is_one_line(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     assert compare.main(["nothing"]) == 1
     assert (
-        capsys.readouterr().err
-        == "error: nothing: neither a revision of Git nor an experiment; `dvc exp list` names the experiments\n"
+        capsys.readouterr().err == "error: nothing: neither a revision of Git nor an experiment; "
+        "`dvc exp list` names the experiments\n"
     )

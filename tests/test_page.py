@@ -29,8 +29,10 @@ const input = JSON.parse(readFileSync(0, "utf8"), (_, value) => {{
   const bytes = Uint8Array.from(Buffer.from(value.data, "base64"));
   return new types[value.dtype](bytes.buffer);
 }});
-const plain = (_, value) => (ArrayBuffer.isView(value) ? {{ dtype: value.constructor.name.replace(/Clamped|Array/g, "").toLowerCase(),
-  data: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64") }} : value);
+const plain = (_, value) => (ArrayBuffer.isView(value) ? {{
+  dtype: value.constructor.name.replace(/Clamped|Array/g, "").toLowerCase(),
+  data: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
+}} : value);
 const done = (result) => process.stdout.write(JSON.stringify(result, plain));
 {imports}
 done(await (async () => {{ {body} }})());
@@ -149,8 +151,13 @@ def test_both_backends_compute_alike(export, rng):
         """
         const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
         const [a, b] = [input.codes.slice(0, 16), input.codes.slice(16)];
-        const custom = [{ direction: input.unit, sigma: 1.3, strength: 0.8, locked: false }, { direction: input.unit, sigma: 1.3, strength: 0, locked: true }];
-        const edit = (made) => bundle.edited({ code: a, strengths: input.strengths, locked: input.locked, custom: made });
+        const custom = [
+          { direction: input.unit, sigma: 1.3, strength: 0.8, locked: false },
+          { direction: input.unit, sigma: 1.3, strength: 0, locked: true },
+        ];
+        const edit = (made) => bundle.edited({
+          code: a, strengths: input.strengths, locked: input.locked, custom: made,
+        });
         return {
           samples: [0, 7, 4294967295].map((seed) => bundle.sample(seed)),
           cold: bundle.sample(7, 0),
@@ -196,7 +203,8 @@ def test_a_lock_keeps_what_it_locks(rng):
     axes = rng.normal(size=(3, 10))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     page = node(
-        "return edited(new Float32Array(10), input.axes.map((unit, i) => ({ unit, size: [0.5, 2, -1][i], locked: i === 0 })));",
+        "return edited(new Float32Array(10), "
+        "input.axes.map((unit, i) => ({ unit, size: [0.5, 2, -1][i], locked: i === 0 })));",
         {"vectors.js": "edited"},
         axes=[axis.astype(np.float64) for axis in axes],
     )
@@ -215,7 +223,8 @@ def test_shrinkage_is_james_steins():
     std = np.array([2.0] * 10 + [1e-6] * 2, np.float32)
     vector = np.array([2 * np.sqrt(1.6)] * 10 + [9.0] * 2, np.float32)
     kept = node(
-        "return [shrinkage(input.vector, input.std, 2, 2), shrinkage(input.vector.map((v) => v / 2), input.std, 2, 2)];",
+        "return [shrinkage(input.vector, input.std, 2, 2), "
+        "shrinkage(input.vector.map((v) => v / 2), input.std, 2, 2)];",
         {"direction.js": "shrinkage"},
         std=std,
         vector=vector,
@@ -273,7 +282,10 @@ def test_a_slider_file_comes_back_and_a_wrong_one_is_refused():
     results = node(
         """
         const unit = Float32Array.from([0.6, -0.8, 0]);
-        const slider = { label: "freckles", unit, sigma: 1.2, measured: 2, kept: 0.5, between: 1, auroc: null, counts: [3, 2], apart: ["Male"] };
+        const slider = {
+          label: "freckles", unit, sigma: 1.2, measured: 2, kept: 0.5, between: 1, auroc: null,
+          counts: [3, 2], apart: ["Male"],
+        };
         const text = toFile(slider, "abc");
         const tried = (make) => { try { return make(); } catch (error) { return error.message; } };
         return {
@@ -284,7 +296,9 @@ def test_a_slider_file_comes_back_and_a_wrong_one_is_refused():
           text: tried(() => fromFile("hello", "abc", 3)),
           infinite: tried(() => fromFile(text.replace(toBase64(unit), toBase64([Infinity, 0, 0])), "abc", 3)),
           negative: tried(() => fromFile(text.replace('"sigma": 1.2', '"sigma": -1'), "abc", 3)),
-          long: tried(() => fromFile(text.replace('"freckles"', JSON.stringify("x".repeat(900))), "abc", 3)).label.length,
+          long: tried(
+            () => fromFile(text.replace('"freckles"', JSON.stringify("x".repeat(900))), "abc", 3),
+          ).label.length,
         };
         """,
         {"direction.js": "toFile, fromFile, toBase64"},
@@ -477,7 +491,9 @@ def test_a_face_is_looked_at_again_as_the_server_does(aligner, yunet):
         page = node(
             """
             let [look, asked] = [0, null];
-            const run = async (planes) => input.outputs[look++] ?? ((asked = planes), Promise.reject(new Error("another look")));
+            const run = async (planes) => (
+              input.outputs[look++] ?? ((asked = planes), Promise.reject(new Error("another look")))
+            );
             return lookAgain(input.photo, input.points, run).catch(() => asked);
             """,
             {"align.js": "lookAgain"},
@@ -521,7 +537,9 @@ def test_small_changes_shrink_as_the_measured_edits_do(rng):
     found, whole = node(
         """
         const [before, after] = [input.before, input.after];
-        return [input.detail, { noise: 0, reach: 1 }].map((detail) => weighed(before, after, weights(before, after, 16, detail)));
+        return [input.detail, { noise: 0, reach: 1 }].map(
+          (detail) => weighed(before, after, weights(before, after, 16, detail)),
+        );
         """,
         {"detail.js": "weighed, weights"},
         before=before,
@@ -735,7 +753,10 @@ def test_the_latest_request_wins():
         const log = [];
         const finish = [];
         const queue = latestWins(
-          (item) => { log.push(`work ${item}`); return new Promise((resolve, reject) => finish.push({ resolve, reject })); },
+          (item) => {
+            log.push(`work ${item}`);
+            return new Promise((resolve, reject) => finish.push({ resolve, reject }));
+          },
           (result, item) => log.push(`show ${item}`),
           (error, item) => log.push(`fail ${item}`),
         );
@@ -764,13 +785,26 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
     result = node(
         """
         const other = { kind: "preset", index: 3 };
-        const plain = { base: { kind: "seed", seed: 42 }, other, mix: 0.25, strengths: { Smiling: 1.2 }, locked: ["Male"], own: [] };
-        const own = { ...plain, strengths: { Smiling: 1.2, "own:1": 2 }, locked: ["Male", "own:1"], own: ["own:1"] };
+        const plain = {
+          base: { kind: "seed", seed: 42 }, other, mix: 0.25,
+          strengths: { Smiling: 1.2 }, locked: ["Male"], own: [],
+        };
+        const own = {
+          ...plain, strengths: { Smiling: 1.2, "own:1": 2 }, locked: ["Male", "own:1"], own: ["own:1"],
+        };
         const photo = { ...plain, base: { kind: "photo", id: 1 }, other: { kind: "photo", id: 2 } };
         const read = (hash) => fromHash(hash, input.bundle);
-        return { links: [plain, own, photo].map((state) => toHash(state, input.bundle)), left: [plain, own, photo].map(leftOut),
-          back: read(toHash(own, input.bundle)), foreign: read("#seed=1&model=abcdee").foreign, empty: read(""),
-          hostile: read("#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3&lock=Smiling,x,,constructor&Nose=2") };
+        return {
+          links: [plain, own, photo].map((state) => toHash(state, input.bundle)),
+          left: [plain, own, photo].map(leftOut),
+          back: read(toHash(own, input.bundle)),
+          foreign: read("#seed=1&model=abcdee").foreign,
+          empty: read(""),
+          hostile: read(
+            "#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3"
+              + "&lock=Smiling,x,,constructor&Nose=2",
+          ),
+        };
         """,
         {"share.js": "toHash, fromHash, leftOut"},
         bundle=bundle,

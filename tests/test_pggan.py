@@ -283,7 +283,7 @@ def test_the_critics_loss_ignores_autocast(model):
 
 @pytest.mark.parametrize("size", [16, 32, 128])
 def test_every_weight_is_trained_somewhere_in_the_budget(size):
-    """Early levels' toRGB and fromRGB serve only while these levels grow, so no single progress reaches all."""
+    """toRGB and fromRGB of early levels serve only while these grow, so no single progress reaches all."""
     model = build(size)
     touched = set()
     for step in range(25):

@@ -46,7 +46,10 @@ SHOW = {
     "journeys": [{"name": "away", "first": ["Male"], "second": ["-Male"]}],
     "morphs": {"count": 1, "anchors": 3, "frames": 2},
 }
-SHEETS = "data_correlation data_faces data_rates reconstructions samples means features_native features_edited edit_Smiling component_1 between_two_men"
+SHEETS = (
+    "data_correlation data_faces data_rates reconstructions samples means features_native features_edited "
+    "edit_Smiling component_1 between_two_men"
+)
 FILMS = "smile away morph_1 training"
 
 
@@ -127,7 +130,8 @@ def test_a_mistaken_attribute_is_one_line_before_any_work(project):
     (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("Smiling?", "Smilling"))
     with pytest.raises(
         SystemExit,
-        match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; allowed: Male, Smiling",
+        match=r"error: params\.yaml: render\.attributes = 'Smilling', did you mean 'Smiling'\?; "
+        r"allowed: Male, Smiling",
     ):
         render.main(*folders, root / "grids", root / "gifs")
     assert not (root / "grids").exists()

@@ -68,7 +68,7 @@ def _row(attribute, positives, negatives, length, test_positives, auroc, low, hi
 
 def level(attribute: str, kind: str, strength: float, leakage: float, identity: float) -> dict:
     shared = {
-        "judge": 0,
+        "classifier": 0,
         "estimator": "partial",
         "kind": kind,
         "attribute": attribute,
@@ -148,7 +148,7 @@ def full() -> Evidence:
                 level("Smiling", "detail", 2.25, 0.0656, 0.3),
             ]
         ),
-        identity=pd.DataFrame({"judge": 0, "attribute": ["Smiling", "Male", "Bald"], "same_95": 0.7}),
+        identity=pd.DataFrame({"classifier": 0, "attribute": ["Smiling", "Male", "Bald"], "same_95": 0.7}),
         priors=pd.DataFrame(
             {
                 "set": ["standard", "interpolation"],
@@ -423,7 +423,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     save_file(
         {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors"
     )
-    (tables / "vectors.npz").write_bytes(b"only its checksum is read")
+    (tables / "vectors.npz").write_bytes(b"directions")  # only its checksum is read
     full.vectors.to_csv(tables / "vectors.csv", index=False)
     full.phi.to_csv(tables / "phi.csv", index=False)
     for name in ("judge", "levels", "identity", "priors"):
@@ -440,7 +440,6 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
             reports / "metrics.json",
             *(reports / name for name in ("plots", "grids", "gifs")),
             *out,
-            reports / "quality.json",
         )
         written.append([path.read_bytes() for path in out])
     assert written[0] == written[1]

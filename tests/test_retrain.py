@@ -248,7 +248,10 @@ def test_nothing_outlives_a_killed_job(grown, tmp_path):
 def test_what_a_stage_finds_of_no_use_is_rejected_for_good(grown, said_by_dvc, code):
     """And is not tried again, as what failed is."""
     champions = champion(grown)
-    script = f"import sys; print('error: no attribute can be judged'); print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
+    script = (
+        "import sys; print('error: no attribute can be judged'); "
+        f"print({'ERROR: failed to reproduce ' + said_by_dvc!r}); sys.exit(255)"
+    )
     grown.params(seed=100 + code)
     grown.set({"challenger.command": [sys.executable, "-c", script]})
     ended, said = grown.run()
@@ -394,13 +397,18 @@ def test_who_is_told(grown):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("fatal: unable to access 'https://x/': Could not resolve host: x\n", "fatal: unable to access 'https://x/': Could not resolve host: x"),
         (
-            "remote: GH006: Protected branch.\nTo x\n ! [remote rejected] a -> b (protected)\nerror: failed to push some refs to 'x'\n",
+            "fatal: unable to access 'https://x/': Could not resolve host: x\n",
+            "fatal: unable to access 'https://x/': Could not resolve host: x",
+        ),
+        (
+            "remote: GH006: Protected branch.\nTo x\n ! [remote rejected] a -> b (protected)\n"
+            "error: failed to push some refs to 'x'\n",
             "remote: GH006: Protected branch.; ! [remote rejected] a -> b (protected)",
         ),
         (
-            "fatal: detected dubious ownership in repository at '/x'\nTo add an exception, call:\n\n\tgit config --add safe.directory /x\n",
+            "fatal: detected dubious ownership in repository at '/x'\n"
+            "To add an exception, call:\n\n\tgit config --add safe.directory /x\n",
             "fatal: detected dubious ownership in repository at '/x'; git config --add safe.directory /x",
         ),
         ("something else\nat last\n", "at last"),

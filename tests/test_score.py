@@ -19,6 +19,7 @@ from faces.scoring import counterfactuals, edit_curves
 from faces.scoring.context import Codec, Context, FeatureNetwork, Sample, Scales, Score
 from faces.scoring.counterfactuals import Counterfactuals
 from faces.scoring.editors import Oracle, ScoredEditor, SigmaEditor
+from faces.scoring.identity import identity_scales
 from faces.scoring.reconstruction import reconstruction
 
 NAMES = ("Top", "Middle", "Bottom", "Back")
@@ -90,9 +91,13 @@ class Data:
 
     attributes = NAMES
 
-    def __init__(self, codes: np.ndarray) -> None:
+    def __init__(self, codes: np.ndarray, identity: np.ndarray | None = None) -> None:
+        self.table = pd.DataFrame({"identity": np.full(len(codes), -1) if identity is None else identity})
         self.labels = np.where(codes > 0, 1, -1).astype(np.int8)
         self.images = painted(codes)
+
+    def rows(self, split: str) -> np.ndarray:
+        return np.arange(len(self.labels))
 
 
 def painted(codes: np.ndarray) -> np.ndarray:
@@ -191,7 +196,7 @@ def test_the_truth_is_reached_by_its_own_edit(params, codes):
 
 
 def test_cosines_with_the_true_displacement(params, codes):
-    """An editor that moves the stripe alone has cosine 1; one that carries as much of the next, 1 / sqrt 2."""
+    """An editor that moves the stripe alone has cosine 1; with as much of the next, 1 / sqrt 2."""
     here = context(params)
     new = codes.copy()
     new[:, 1] *= -1
@@ -247,3 +252,18 @@ def test_composition_is_the_psnr_of_further_rounds(codes):
     assert first == pytest.approx(40, abs=0.5)
     assert first - second == pytest.approx(20 * math.log10(2), abs=0.2)
     assert first - third == pytest.approx(20 * math.log10(3), abs=0.2)
+
+
+def test_identity_is_measured_as_well_as_the_data_allow(params, codes, rng):
+    """Known people: pairs of one are equal here. Drawn faces: not at all. Otherwise: copies of each picture."""
+    here = context(params, samples=40)
+    twice = np.repeat(codes[:30], 2, axis=0)
+    people = Data(twice, np.repeat(np.arange(30), 2))
+    real = here.codec.pictures(people.images[::2])
+    table, units = identity_scales(here, people, False, real, rng)
+    assert set(table["same_person"]) == {"identities"} and units.shape == (1, 4)
+    assert table["same_95"].tolist() == [0] * 4 and (table["different_05"] > 0).all()
+    table, _ = identity_scales(here, Data(codes), True, real, rng)
+    assert set(table["same_person"]) == {"none"} and table["same_95"].isna().all()
+    table, _ = identity_scales(here, Data(codes), False, real, rng)
+    assert set(table["same_person"]) == {"copies"} and (table["same_95"] > 0).all()

@@ -145,7 +145,7 @@ def test_the_linear_decoder_may_draw_a_smaller_picture_than_the_encoder_sees(par
 
 
 def test_the_convolutions_see_the_linear_picture(params):
-    """With nothing from the code itself, a change of the linear picture changes what they draw, only near it."""
+    """With nothing from the code, a change of the linear picture changes what they draw only near it."""
     torch.manual_seed(0)
     model = models.find("vae").Model(models.config("vae", params["models"]), 32).eval()
     picture = torch.randn(1, 3, 16, 16)

@@ -121,7 +121,8 @@ def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> 
         return f"{file}: {where} is missing"
     if kind == "extra_forbidden":
         siblings = _fields(group, error["loc"][:-1])
-        return f"{file}: {where} is not a known key{did_you_mean(str(error['loc'][-1]), siblings)}; allowed: {', '.join(sorted(siblings))}"
+        meant = did_you_mean(str(error["loc"][-1]), siblings)
+        return f"{file}: {where} is not a known key{meant}; allowed: {', '.join(sorted(siblings))}"
     if kind == "literal_error":
         return f"{file}: {where} = {value!r}; allowed: {error['ctx']['expected'].replace(' or ', ', ')}"
     hint = (
@@ -147,7 +148,7 @@ def _fields(group: type[Group], location: tuple[Any, ...]) -> list[str]:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of an error line: the one of `names` that is nearest to `name`, or nothing where none is near."""
+    """The end of an error line: the one of `names` nearest to `name`, or nothing where none is near."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 

@@ -23,7 +23,7 @@ def settle(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use: those it may run on, and no more than its cgroups' quota; at least 1."""
+    """Cores that this process may use: those it may run on, at most its cgroups' quota, at least 1."""
     return max(1, min(available_cores(), int(quota(root))))
 
 

@@ -19,12 +19,14 @@ def warnings(table: pd.DataFrame) -> list[str]:
     constant = [name for name in names if _sides(table[name]) < 2]
     if constant:
         lines.append(
-            f"{_list(constant)}: the same for every face, so that there is nothing to learn; it gets no slider and no score"
+            f"{_list(constant)}: the same for every face, so that there is nothing to learn; "
+            "it gets no slider and no score"
         )
     missing = [split for split in SPLITS if not (table["split"] == split).any()]
     if missing:
         lines.append(
-            f"no {' and no '.join(missing)} images among {len(table)}; every split needs some (column `split`)"
+            f"no {' and no '.join(missing)} images among {len(table)}; "
+            "every split needs some (column `split`)"
         )
     for split in SPLITS:
         faces = table[table["split"] == split]
@@ -33,7 +35,8 @@ def warnings(table: pd.DataFrame) -> list[str]:
         ]
         if one_sided:
             lines.append(
-                f"{_list(one_sided)}: the same for all {len(faces)} faces of the {split} split; no score can be told"
+                f"{_list(one_sided)}: the same for all {len(faces)} faces of the {split} split; "
+                "no score can be told"
             )
     if (count := int((table["split"] == "train").sum())) < FEW:
         lines.append(

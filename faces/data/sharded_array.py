@@ -39,7 +39,8 @@ class Parts:
             raise ValueError("they hold rows of different shapes")
         if {len(array) for array in arrays[:-1]} != {self.length} or not 0 < len(arrays[-1]) <= self.length:
             raise ValueError(
-                f"they hold {', '.join(str(len(array)) for array in arrays)} rows, and all but the last should hold as many as the first"
+                f"they hold {', '.join(str(len(array)) for array in arrays)} rows, "
+                "and all but the last should hold as many as the first"
             )
 
     def __len__(self) -> int:

@@ -59,7 +59,7 @@ class Directions:
             return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
 
     def native(self, attribute: str) -> np.ndarray:
-        """(D,) the direction at its own length: the scale that the literature's 1.5 v and 2 v are counted in."""
+        """(D,) the direction at its own length: the scale of the literature's 1.5 v and 2 v."""
         return self.vectors[self.attributes.index(attribute)]
 
     def unit(self, attribute: str) -> np.ndarray:
@@ -84,7 +84,7 @@ class Directions:
         return switched(self.attributes.index(attribute), values, labels, self.exclusive) @ self.vectors
 
     def edit_sigma(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """(F, D) the same step at strength 1.0: one standard deviation of the train codes' projection on it."""
+        """(F, D) the same step at strength 1: one standard deviation of the train codes' projection on it."""
         change = switched(self.attributes.index(attribute), values, labels, self.exclusive)
         step = change @ self.vectors  # (F, D)
         return step / np.maximum(self.deviations(change), 1e-15)[:, None]

@@ -256,7 +256,8 @@ def partial(problem: Problem) -> Estimate:
             notes[name] = "the other labels together fix this one: the direction is against their mean"
         elif inflation > settings.largest_inflation:
             notes[name] = (
-                f"variance inflation {inflation:.1f}, nearest label {problem.names[nearest]} (phi {row[nearest]:.2f}): may be over-corrected"
+                f"variance inflation {inflation:.1f}, nearest label {problem.names[nearest]} "
+                f"(phi {row[nearest]:.2f}): may be over-corrected"
             )
     return Estimate(vectors, notes=notes)
 

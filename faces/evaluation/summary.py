@@ -45,12 +45,12 @@ def common_sets(levels: pd.DataFrame, attributes: tuple[str, ...], visible: set[
     (confounding.common_set).
     """
     found = {}
-    for (judge, kind), group in last_level(levels).groupby(["judge", "kind"], sort=False):
+    for (classifier, kind), group in last_level(levels).groupby(["classifier", "kind"], sort=False):
         reached = {
             editor: set(rows.loc[np.isfinite(rows["strength"]), "attribute"])
             for editor, rows in group.groupby("estimator", sort=False)
         }
-        found[int(judge), str(kind)] = confounding.common_set(reached, attributes, visible)
+        found[int(classifier), str(kind)] = confounding.common_set(reached, attributes, visible)
     return found
 
 
@@ -65,24 +65,24 @@ def detailed(
     """
     places = {name: place for place, name in enumerate(changes.attributes)}
     excess = []
-    for (judge, editor, kind, attribute), (_, change) in changes.edits.items():
-        truth = changes.truth(judge).get(attribute)
+    for (classifier, editor, kind, attribute), (_, change) in changes.edits.items():
+        truth = changes.truth(classifier).get(attribute)
         target = places[attribute]
         along = None
         if truth is not None:
             along = edit_effects.entailed(truth[1].mean(0)[None], np.array([target]))[0]
         value = float(edit_effects.leakage(change.mean(0), target, along))
-        excess.append((judge, editor, kind, attribute, value))
-    where = ["judge", "estimator", "kind", "attribute"]
+        excess.append((classifier, editor, kind, attribute, value))
+    where = ["classifier", "estimator", "kind", "attribute"]
     last = levels["level"].max()
     table = pd.DataFrame(excess, columns=[*where, "leakage"]).assign(level=last)
     found = levels.merge(table, "left", [*where, "level"])
     truth_columns = ["estimator", "kind", "attribute", "error_reduction", "psnr_outside"]
-    against = counterfactuals[truth_columns].assign(judge=0, level=last)
+    against = counterfactuals[truth_columns].assign(classifier=0, level=last)
     found = found.merge(against, "left", [*where, "level"])
     found["common"] = [
-        row.attribute in common.get((row.judge, row.kind), ())
-        for row in found[["judge", "kind", "attribute"]].itertuples()
+        row.attribute in common.get((row.classifier, row.kind), ())
+        for row in found[["classifier", "kind", "attribute"]].itertuples()
     ]
     return found
 
@@ -197,7 +197,8 @@ def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | 
     last = last_level(levels)
     last = last[np.isfinite(last["strength"])]
     first, second = (
-        last[last["judge"] == judge].set_index(where)[["strength", "leakage"]] for judge in (0, 1)
+        last[last["classifier"] == classifier].set_index(where)[["strength", "leakage"]]
+        for classifier in (0, 1)
     )
     both = first.add_suffix("_1").join(second.add_suffix("_2"), how="inner").rank()
     alike = []

@@ -18,7 +18,7 @@ class Edits(Group):
 
 
 def open_editor(edits: Edits, directions: Directions, flow: Path, device: torch.device) -> Editor:
-    """The chosen editor: the flow in folder `flow`, or straight lines along `directions`. Raises FlowError."""
+    """The chosen editor: the flow in folder `flow`, or straight lines (`directions`). Raises FlowError."""
     if edits.primary == "directions":
         return LinearEditor.of(directions)
     return FlowEditor.open(flow, device)

@@ -150,7 +150,10 @@ def draw(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nui
     matrix = (
         f"{turn.real:.6f} {turn.imag:.6f} {-turn.imag:.6f} {turn.real:.6f} {move.real:.6f} {move.imag:.6f}"
     )
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"><g transform="matrix({matrix})">{layers}</g></svg>'
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}">'
+        f'<g transform="matrix({matrix})">{layers}</g></svg>'
+    )
     face = Image.open(
         io.BytesIO(resvg_py.svg_to_bytes(svg_string=svg.format(**colours), skip_system_fonts=True))
     )

@@ -62,7 +62,8 @@ def open_layout(path: Path) -> Iterator[Layout]:
                         tables.setdefault(stem, match[0])
         if ATTRIBUTES not in tables:
             raise RawError(
-                f"{path}: {ATTRIBUTES}.txt (or .csv) is missing; set path to the folder that holds pictures and tables"
+                f"{path}: {ATTRIBUTES}.txt (or .csv) is missing; "
+                "set path to the folder that holds pictures and tables"
             )
         archives = (
             [name for name in shallow if PurePosixPath(name).name in (IMAGES, IN_THE_WILD)]
@@ -173,7 +174,8 @@ def _attributes(layout: Layout) -> pd.DataFrame:
     table = _parse(lines, skip, names, place)
     if promised is not None and promised != len(table):
         raise RawError(
-            f"{place}: {promised} rows promised in the first line, {len(table)} found; the file was cut short or edited"
+            f"{place}: {promised} rows promised in the first line, {len(table)} found; "
+            "the file was cut short or edited"
         )
     if not len(table):
         raise RawError(f"{place}: no rows")
@@ -183,7 +185,8 @@ def _attributes(layout: Layout) -> pd.DataFrame:
         if not (right := table[name].isin((-1, 1))).all():
             row = int((~right).to_numpy().argmax())
             raise RawError(
-                f"{place}: line {row + skip + 1}, {name} = {table[name].iloc[row]:g}; allowed: 1, -1 (or 1, 0 throughout)"
+                f"{place}: line {row + skip + 1}, {name} = {table[name].iloc[row]:g}; "
+                "allowed: 1, -1 (or 1, 0 throughout)"
             )
     return table.astype(dict.fromkeys(names, "int8")).set_axis(safe_names(names), axis=1).reset_index()
 
@@ -234,7 +237,8 @@ def _parse(lines: list[str], skip: int, names: tuple[str, ...], place: Path) -> 
     if wrong.any():
         row = int(wrong.argmax())
         raise RawError(
-            f"{place}: line {row + skip + 1}: expected a name and {len(names)} numbers, found {lines[row + skip]!r:.80}"
+            f"{place}: line {row + skip + 1}: expected a name and {len(names)} numbers, "
+            f"found {lines[row + skip]!r:.80}"
         )
     if twice := numbers.index[numbers.index.duplicated()].tolist():
         raise RawError(f"{place}: {twice[0]} stands twice")

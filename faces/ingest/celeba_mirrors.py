@@ -43,7 +43,8 @@ DRIVE_FILES = {  # name: (id, md5), as torchvision lists them
 
 BY_HAND = """By hand, then set sources.celeba.path in params.yaml to what you have:
     1. https://www.kaggle.com/datasets/jessicali9530/celeba-dataset (log in, Download): the archive as it is
-    2. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Google Drive or Baidu): a folder with img_align_celeba.zip, list_attr_celeba.txt,
+    2. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Google Drive or Baidu): a folder with \
+img_align_celeba.zip, list_attr_celeba.txt,
        list_eval_partition.txt
     3. a copy that torchvision.datasets.CelebA made: its folder celeba/"""
 

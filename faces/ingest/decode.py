@@ -113,7 +113,8 @@ def cut(size: tuple[int, int], geometry: Geometry) -> tuple[float, float, float,
         return framed(size)
     if geometry.box[2] > width or geometry.box[3] > height:
         raise BadPicture(
-            f"undersized: {width}x{height}, the crop box needs {geometry.box[2]}x{geometry.box[3]}; crop.box: auto takes any size"
+            f"undersized: {width}x{height}, the crop box needs {geometry.box[2]}x{geometry.box[3]}; "
+            "crop.box: auto takes any size"
         )
     return geometry.box
 

@@ -146,7 +146,8 @@ def named(table: Table) -> Table:
     columns = ", ".join(header)
     if "name" not in header:
         raise RawError(
-            f"{table.place}: no column 'name' (found: {columns}); the first row must name the columns, separated by commas"
+            f"{table.place}: no column 'name' (found: {columns}); the first row must name the columns, "
+            "separated by commas"
         )
     keep = []
     for place, column in enumerate(header):
@@ -217,7 +218,8 @@ def splits(table: Table) -> dict[int, str]:
         value = _plain(text)
         if value not in UNKNOWN and value not in SPLITS:
             raise RawError(
-                f"{table.place}: row {number}: split {text!r}; allowed: train, valid, test (or 0, 1, 2), or blank"
+                f"{table.place}: row {number}: split {text!r}; allowed: train, valid, test (or 0, 1, 2), "
+                "or blank"
             )
         found[number] = SPLITS.get(value, "")
     return found
@@ -236,7 +238,8 @@ def without_copies(table: Table, names: dict[int, str]) -> Table:
             before = table.rows[first[name]]
             if row[:place] + row[place + 1 :] != before[:place] + before[place + 1 :]:
                 raise RawError(
-                    f"{table.place}: row {number}: {name} stands twice, otherwise labelled in row {first[name]}"
+                    f"{table.place}: row {number}: {name} stands twice, "
+                    f"otherwise labelled in row {first[name]}"
                 )
             continue
         first[name] = number

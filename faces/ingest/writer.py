@@ -43,14 +43,16 @@ def write_labels(path: Path, table: pd.DataFrame) -> None:
         raise RawError(f"{path.name}: no attribute column; at least one is needed to compute a direction")
     if twice := table["name"][table["name"].duplicated()].tolist():
         raise RawError(
-            f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; a name is an image's identity here"
+            f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; "
+            "a name is an image's identity here"
         )
     if wrong := sorted(set(table["split"]) - set(SPLITS)):
         raise RawError(f"{path.name}: split {wrong[0]!r}; allowed: {', '.join(SPLITS)}")
     for name in names:
         if not table[name].isin((-1, 0, 1)).all():
             raise RawError(
-                f"{path.name}: column {name!r} holds {sorted(set(table[name]) - {-1, 0, 1})[0]!r}; allowed: 1, -1, 0 (unknown)"
+                f"{path.name}: column {name!r} holds {sorted(set(table[name]) - {-1, 0, 1})[0]!r}; "
+                "allowed: 1, -1, 0 (unknown)"
             )
     table[list(names)] = table[list(names)].astype("int8")
     table[[*FIXED, *names]].to_csv(path, index=False, lineterminator="\n")

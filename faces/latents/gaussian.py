@@ -24,7 +24,7 @@ class LowRankGaussian:
     def of_axes(
         cls, mean: np.ndarray, axes: np.ndarray, sigma: np.ndarray, variances: np.ndarray
     ) -> "LowRankGaussian":
-        """Standard deviations sigma (K,) along unit axes (K, D), and the variance (D,) of every code number."""
+        """Standard deviations (K,) along unit axes (K, D), and the variance (D,) of every code number."""
         factor = sigma[:, None] * axes
         if len(factor) == len(variances):
             return cls(mean, factor, np.zeros_like(mean))

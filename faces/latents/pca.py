@@ -29,13 +29,13 @@ def principal_components(
 
 
 def widest_axes(covariance: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` eigenvectors (K, D) of a covariance (D, D), and standard deviations (K,) along them."""
+    """The first `count` eigenvectors (K, D) of a covariance (D, D), and deviations (K,) along them."""
     values, vectors = np.linalg.eigh(covariance)
     return _signed(vectors.T[::-1][:count]), _roots(values[::-1][:count])
 
 
 def gaussian_of_moments(mean: np.ndarray, covariance: np.ndarray, rank: int) -> LowRankGaussian:
-    """The Gaussian of this mean (D,) and covariance (D, D); beyond the `rank` widest axes, variances alone."""
+    """The Gaussian of this mean (D,) and covariance (D, D); past the `rank` widest axes, variances alone."""
     return LowRankGaussian.of_axes(mean, *widest_axes(covariance, rank), np.diag(covariance))
 
 

@@ -22,7 +22,7 @@ Losses = Iterator[tuple[str, Tensor, dict[str, Tensor]]]  # part, loss, log
 
 
 class Config(Group):
-    """The params of every model: how it is stepped. Published settings belong to the system, not to the loop."""
+    """The params of every model: how it is stepped. Published settings belong to the system, not the loop."""
 
     batch: int  # images per step, over all devices
     learning_rate: float  # of Adam, at its highest
@@ -105,5 +105,5 @@ def config(name: str, groups: dict[str, Any]) -> Config:
 
 
 def build(name: str, config: Config, size: int) -> Model:
-    """The untrained model `name` for pictures of `size` pixels a side, its weights from torch's random state."""
+    """The untrained model `name` for pictures of `size` pixels a side, weights from torch's random state."""
     return find(name).Model(config, size)

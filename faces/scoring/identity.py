@@ -13,7 +13,7 @@ from faces.data.crops import Crops
 from faces.metrics import edit_effects
 from faces.scoring.context import Context
 
-COLUMNS = ("judge", "attribute", "same_person", "unit", "same_median", "same_95", "different_05")
+COLUMNS = ("classifier", "attribute", "same_person", "unit", "same_median", "same_95", "different_05")
 
 
 def same_person(
@@ -56,6 +56,6 @@ def identity_scales(
             marks = edit_effects.identity_scale(same, different)
             if source == "none":
                 marks |= {"same_median": np.nan, "same_95": np.nan}
-            rows.append({"judge": number, "attribute": name, "same_person": source, **marks})
+            rows.append({"classifier": number, "attribute": name, "same_person": source, **marks})
     units = np.array([row["unit"] for row in rows]).reshape(len(context.numbers), -1)
     return pd.DataFrame(rows, columns=COLUMNS), units

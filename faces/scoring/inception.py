@@ -29,7 +29,9 @@ def load(path: Path, device: torch.device) -> nn.Module:
     or the file is another.
     """
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415 - optional
+        from torch_fidelity.feature_extractor_inceptionv3 import (  # noqa: PLC0415 - optional
+            FeatureExtractorInceptionV3,
+        )
     except ImportError:
         raise InceptionError(
             "score.inception needs the package torch-fidelity: pip install torch-fidelity"

@@ -241,7 +241,8 @@ def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         if rate >= ceiling:
             needs = ", ".join(f"{'' if value else 'no '}{need}" for need, value in NEEDS[name].items())
             raise ParamsError(
-                f"{FILE}: sources.avatars.rates.{name} = {rate}; only {ceiling:.3f} of the faces can have it, as it needs {needs}: "
+                f"{FILE}: sources.avatars.rates.{name} = {rate}; only {ceiling:.3f} of the faces "
+                f"can have it, as it needs {needs}: "
                 "lower it, or the rates that stand in its way"
             )
         labels[name] = possible & (coin < _sigmoid(intercept(shifts[possible], rate / ceiling) + shifts))
@@ -293,7 +294,10 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     return {
         "source": "avatars",
-        "description": "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; labels are what was drawn",
+        "description": (
+            "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; "
+            "labels are what was drawn"
+        ),
         "licence": avataaars.LICENCE,
         "redistributable": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},

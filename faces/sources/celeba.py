@@ -24,9 +24,11 @@ from faces.sources import SourceError
 
 DESCRIPTION = "CelebFaces Attributes (CelebA), aligned and cropped, 178x218 (Liu et al., ICCV 2015)"
 LICENCE = (
-    "CelebA: for non-commercial research only. The pictures are not the property of the authors; they, and any portion of derived data, "
-    "may not be reproduced, sold, exploited, copied, published or distributed. Crops, codes, sheets and films made from them must not be "
-    "committed or published; weights trained on them are to be labelled non-commercial. https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+    "CelebA: for non-commercial research only. The pictures are not the property of the authors; "
+    "they, and any portion of derived data, may not be reproduced, sold, exploited, copied, published "
+    "or distributed. Crops, codes, sheets and films made from them must not be "
+    "committed or published; weights trained on them are to be labelled non-commercial. "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 )
 
 NO_PARTITION = (
@@ -35,12 +37,15 @@ NO_PARTITION = (
 ROWS = 202_599
 SPLIT_SIZES = {"train": 162_770, "valid": 19_867, "test": 19_962}
 POSITIVES = {  # of all 202,599, in the order of the official header
-    "5_o_Clock_Shadow": 22516, "Arched_Eyebrows": 54090, "Attractive": 103833, "Bags_Under_Eyes": 41446, "Bald": 4547, "Bangs": 30709,
-    "Big_Lips": 48785, "Big_Nose": 47516, "Black_Hair": 48472, "Blond_Hair": 29983, "Blurry": 10312, "Brown_Hair": 41572,
-    "Bushy_Eyebrows": 28803, "Chubby": 11663, "Double_Chin": 9459, "Eyeglasses": 13193, "Goatee": 12716, "Gray_Hair": 8499,
-    "Heavy_Makeup": 78390, "High_Cheekbones": 92189, "Male": 84437, "Mouth_Slightly_Open": 97942, "Mustache": 8417, "Narrow_Eyes": 23329,
-    "No_Beard": 169158, "Oval_Face": 57567, "Pale_Skin": 8701, "Pointy_Nose": 56210, "Receding_Hairline": 16163, "Rosy_Cheeks": 13315,
-    "Sideburns": 11449, "Smiling": 97669, "Straight_Hair": 42222, "Wavy_Hair": 64744, "Wearing_Earrings": 38276, "Wearing_Hat": 9818,
+    "5_o_Clock_Shadow": 22516, "Arched_Eyebrows": 54090, "Attractive": 103833, "Bags_Under_Eyes": 41446,
+    "Bald": 4547, "Bangs": 30709, "Big_Lips": 48785, "Big_Nose": 47516,
+    "Black_Hair": 48472, "Blond_Hair": 29983, "Blurry": 10312, "Brown_Hair": 41572,
+    "Bushy_Eyebrows": 28803, "Chubby": 11663, "Double_Chin": 9459, "Eyeglasses": 13193,
+    "Goatee": 12716, "Gray_Hair": 8499, "Heavy_Makeup": 78390, "High_Cheekbones": 92189,
+    "Male": 84437, "Mouth_Slightly_Open": 97942, "Mustache": 8417, "Narrow_Eyes": 23329,
+    "No_Beard": 169158, "Oval_Face": 57567, "Pale_Skin": 8701, "Pointy_Nose": 56210,
+    "Receding_Hairline": 16163, "Rosy_Cheeks": 13315, "Sideburns": 11449, "Smiling": 97669,
+    "Straight_Hair": 42222, "Wavy_Hair": 64744, "Wearing_Earrings": 38276, "Wearing_Hat": 9818,
     "Wearing_Lipstick": 95715, "Wearing_Necklace": 24913, "Wearing_Necktie": 14732, "Young": 156734,
 }  # fmt: skip
 OFFICIAL = tuple(POSITIVES)

@@ -74,7 +74,7 @@ def attributes(config: Config) -> tuple[str, ...]:
 
 
 def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder`. Nothing is drawn by chance: `seed` is not used. Raises SourceError naming file and row."""
+    """Fill `folder`. Nothing is drawn at random: `seed` is unused. Raises SourceError naming file and row."""
     try:
         with open_files(_path(config)) as files:
             sheet = find_sheet(files)
@@ -83,7 +83,8 @@ def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
             here = sheet.pictures
             if not named & here:
                 raise RawError(
-                    f"{sheet.place}: none of the {len(table)} pictures that it names is here ({table['name'][0]}, ...)"
+                    f"{sheet.place}: none of the {len(table)} pictures that it names is here "
+                    f"({table['name'][0]}, ...)"
                 )
             members = files.each({sheet.root + name for name in named & here}, report)
             writer.write_images(
@@ -117,19 +118,22 @@ def find_sheet(files: Files) -> Sheet:
     )
     if not found:
         raise RawError(
-            f"{files.path}: {LABELS} is missing; write one row per picture: name, then a column of 1 and 0 for each attribute"
+            f"{files.path}: {LABELS} is missing; write one row per picture: name, "
+            "then a column of 1 and 0 for each attribute"
         )
     beside = [name for name in found[1:] if name.count("/") == found[0].count("/")]
     if any(PurePosixPath(name).parent != PurePosixPath(found[0]).parent for name in beside):
         raise RawError(
-            f"{files.path}: {found[0]} and {beside[0]} are both tables of labels; put one {LABELS} above all pictures"
+            f"{files.path}: {found[0]} and {beside[0]} are both tables of labels; "
+            f"put one {LABELS} above all pictures"
         )
     place = files.path / found[0]
     root = found[0].removesuffix(PurePosixPath(found[0]).name)
     table = tables.read(place, files.read(found[0]))
     if not set(table.header) - set(annotations.FIXED):
         raise RawError(
-            f"{place}: no attribute column (found: {', '.join(table.header)}); at least one is needed to compute a direction"
+            f"{place}: no attribute column (found: {', '.join(table.header)}); "
+            "at least one is needed to compute a direction"
         )
     pictures = frozenset(
         name.removeprefix(root) for name in files.names if is_picture(name) and name.startswith(root)

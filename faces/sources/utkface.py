@@ -30,8 +30,9 @@ from faces.sources import SourceError
 
 DESCRIPTION = "UTKFace, aligned and cropped, 200x200 (Zhang et al., CVPR 2017)"
 LICENCE = (
-    "UTKFace: for non-commercial research only. The copyright of the pictures belongs to their owners; crops, codes, sheets and films made "
-    "from them must not be committed or published; weights trained on them are to be labelled non-commercial. "
+    "UTKFace: for non-commercial research only. The copyright of the pictures belongs to their owners; "
+    "crops, codes, sheets and films made from them must not be committed or published; "
+    "weights trained on them are to be labelled non-commercial. "
     "https://susanqq.github.io/UTKFace/"
 )
 RACES = ("White", "Black", "Asian", "Indian", "Other_Race")

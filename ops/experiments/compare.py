@@ -98,7 +98,7 @@ def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
 
 
 def keys(revisions: list[Revision]) -> list[str]:
-    """Every figure of any revision, in order; the ends of intervals stand beside their figure and are none."""
+    """Every figure of any revision, in order; ends of intervals stand beside their figure and are none."""
     found = {key for revision in revisions for key in revision.metrics}
     return sorted(
         key
@@ -208,7 +208,7 @@ def caption(path: str) -> str:
 
 
 def style() -> str:
-    """The report's style sheet, so that both pages look alike. Raises ValueError where the report has none."""
+    """The report's style sheet, so that both pages look alike. Raises ValueError where there is none."""
     _, opened, rest = REPORT.read_text(encoding="utf-8").partition("<style>")
     sheet, closed, _ = rest.partition("</style>")
     if not (opened and closed):
@@ -295,8 +295,10 @@ def markdown(revisions: list[Revision]) -> str:
         critical = tally(groups, column, critical=True)
         everything = tally(groups, column, critical=False)
         parts.append(
-            f"`{revision.name}`: of the critical figures {critical['better']} better and {critical['worse']} worse, "
-            f"of all figures {everything['better']} and {everything['worse']}. Where 95% intervals overlap, neither is counted."
+            f"`{revision.name}`: of the critical figures "
+            f"{critical['better']} better and {critical['worse']} worse, "
+            f"of all figures {everything['better']} and {everything['worse']}. "
+            "Where 95% intervals overlap, neither is counted."
         )
     rows = [row for group in groups.values() for row in group]
     critical = [row for row in rows if row.about is not None and row.about.critical]
@@ -318,7 +320,8 @@ def markdown(revisions: list[Revision]) -> str:
             "figure", revisions, [(row.key, [spoken(cell) for cell in row.cells]) for row in others]
         )
         if sum(map(len, parts)) + len(shown) > LONGEST:
-            shown = f"Too many to show here: `python -m ops.experiments.compare {' '.join(revision.name for revision in revisions)}`"
+            names = " ".join(revision.name for revision in revisions)
+            shown = f"Too many to show here: `python -m ops.experiments.compare {names}`"
         parts.append(folded(f"{len(others)} other figures differ", shown))
     return "\n\n".join(parts)
 

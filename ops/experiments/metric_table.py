@@ -58,6 +58,9 @@ METRICS = (
     Metric("truth_cosine.mean.random", None, False, "a control: what no direction scores"),
     Metric("truth_cosine.mean.oracle", None, False, "the true direction of other pairs"),
     Metric("truth_cosine.*", "higher", False, "cosine of the edit with the true change of the codes"),
+    Metric(
+        "edits_by_attribute.*", None, False, "of one attribute's edit, behind the means that are compared"
+    ),
     Metric("edits*.random.*", None, False, "a control: what no direction does"),
     Metric("edits*.oracle.*", None, False, "what the best direction does, taken from the truth"),
     Metric("edits*.floor.*", None, False, "what the truth itself scores, one half against the other"),

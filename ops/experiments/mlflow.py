@@ -135,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
             run = gather(revision, pd.read_csv(StringIO(text(revision.files, name, HISTORY))))
             there = send(run, chosen.to, chosen.experiment)
             print(
-                f"{name}: {f'run {there}' if there else 'there already'}, {len(run.params)} params, {len(run.figures)} figures"
+                f"{name}: {f'run {there}' if there else 'there already'}, {len(run.params)} params, "
+                f"{len(run.figures)} figures"
             )
     except (BadRevision, NoClient) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -38,7 +38,8 @@ def fill(template: str, libraries: list[str]) -> str:
     for library in libraries:
         if found := next((text for text in (*FILLED_BY_DVC, "</script", "<!--") if text in library), None):
             raise ValueError(
-                f"a chart library holds {found!r} and cannot stand inside the page; choose another version in ops/experiments/vega/package.json"
+                f"a chart library holds {found!r} and cannot stand inside the page; "
+                "choose another version in ops/experiments/vega/package.json"
             )
     return template.replace("{library}", "\n".join(f"<script>{library}</script>" for library in libraries))
 

@@ -1,7 +1,9 @@
 """Train and measure every system of faces/models at its own settings: `make systems`, which then draws the
 page that compares them (ops/experiments/systems_page.py).
 
-    python -m ops.experiments.systems SOURCE [NAME ...] [KEY=VALUE ...]     all systems or those named; keys of params.yaml that change for all of them
+    python -m ops.experiments.systems SOURCE [NAME ...] [KEY=VALUE ...]
+
+runs all systems or those named; KEY=VALUE changes a key of params.yaml for all of them.
 
 ops/experiments/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run`
 in a clone of its own, .systems/SOURCE/NAME, at the last commit: the working copy is not touched (`dvc exp run

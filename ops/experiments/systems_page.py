@@ -147,7 +147,8 @@ def figures(entry: Entry) -> list[str]:
         f"{generation['reconstruction'][DISTANCE]:,.0f}",
         f"{generation['standard'][DISTANCE]:,.0f}",
         f"{generation[best][DISTANCE]:,.0f} ({PRIORS[best]})",
-        f"{metrics['auroc_by_estimator']['mean_difference']:.3f} / {metrics['auroc_by_estimator']['logistic']:.3f}",
+        f"{metrics['auroc_by_estimator']['mean_difference']:.3f} / "
+        f"{metrics['auroc_by_estimator']['logistic']:.3f}",
         f"{edits['reached']:.0%}",
         "" if edits["unrelated"] is None else f"{edits['unrelated']:.3f}",
         f"{values['train']['images']:,}",
@@ -191,7 +192,8 @@ def section(entry: Entry, picture_of: Path) -> str:
     lacks = f"\n\n{entry.system.lacks}" if entry.system.lacks else ""
     return (
         f"### {entry.name}\n\n{entry.system.paper}\n\n![{entry.name}]({picture_of.as_posix()}){lacks}\n\n"
-        f"```sh\n{command(entry.name, entry.system.params)}\n# on a GPU: {command(entry.name, entry.system.gpu)}\n```\n"
+        f"```sh\n{command(entry.name, entry.system.params)}\n"
+        f"# on a GPU: {command(entry.name, entry.system.gpu)}\n```\n"
     )
 
 
@@ -207,17 +209,24 @@ def page(entries: list[Entry], absent: list[str], folder: str) -> str:
     devices = ", ".join(sorted({entry.device for entry in entries}))
     return f"""# The systems, side by side
 
-Written by `make systems` (ops/experiments/systems.py, ops/experiments/systems_page.py) from figures and models of one experiment each, on one set of faces: {described}.
-Each system ran at its own settings on the budget that ops/experiments/systems.yaml gives it for two CPU cores: ten minutes or so (benchmarks/pace.py tells), not
+Written by `make systems` (ops/experiments/systems.py, ops/experiments/systems_page.py) from figures and \
+models of one experiment each, on one set of faces: {described}.
+Each system ran at its own settings on the budget that ops/experiments/systems.yaml gives it for two CPU \
+cores: ten minutes or so (benchmarks/pace.py tells), not
 the days of the papers.
 
 {table}
 {missing}
-Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare between sizes. FD: Frechet distance on
-EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of this set and these sizes only; samples are from the model's own prior, the
-best prior is one of that and four fitted to the train codes. AUROC: held out, mean over the attributes, of mean differences and of logistic boundaries.
-Edits are those of `partial`, as the judge sees them: the share of attributes for which some strength flips 80% of the faces, and what then changes in
-attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the training alone, on shared cores: an upper bound.
+Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare between \
+sizes. FD: Frechet distance on
+EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of this set and these sizes \
+only; samples are from the model's own prior, the
+best prior is one of that and four fitted to the train codes. AUROC: held out, mean over the attributes, of \
+mean differences and of logistic boundaries.
+Edits are those of `partial`, as the classifier reads them: the share of attributes for which some strength flips \
+80% of the faces, and what then changes in
+attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the \
+training alone, on shared cores: an upper bound.
 Trained on: {devices}.
 
 {chr(10).join(section(entry, Path(folder) / f"{entry.name}.jpg") for entry in entries)}"""

@@ -72,7 +72,8 @@ class Job:
         free = shutil.disk_usage(self.ledger.home).free / 2**30
         if free < settings.challenger.free:
             raise Failure(
-                f"{self.ledger.home}: {free:.1f} GiB of disk are free, challenger.free asks for {settings.challenger.free:g}"
+                f"{self.ledger.home}: {free:.1f} GiB of disk are free, "
+                f"challenger.free asks for {settings.challenger.free:g}"
             )
         if settings.source.refresh:
             self.runner.run(settings.source.refresh, self.project.folder, settings.challenger.timeout)
@@ -88,7 +89,8 @@ class Job:
             self.project.git("fetch", "--quiet", "--tags", settings.git.remote)
         elif self.project.checked_out(settings.git.branch):
             raise Failure(
-                f"branch {settings.git.branch} is checked out in a working copy; set git.branch in retrain.yaml to another"
+                f"branch {settings.git.branch} is checked out in a working copy; "
+                "set git.branch in retrain.yaml to another"
             )
         base = self.project.resolve(settings.challenger.base)
         judged_by = json.dumps(settings.gates.model_dump(mode="json"), sort_keys=True)
@@ -96,7 +98,8 @@ class Job:
         last = read_json(self.ledger.status) or {}
         if key in last.get("judged", {}) and not force:
             self.outcome["reasons"] = [
-                f"nothing new: this code, these params and these data were judged before ({last['judged'][key]})"
+                "nothing new: this code, these params and these data were judged before "
+                f"({last['judged'][key]})"
             ]
             return None
         return base, snapshot, key

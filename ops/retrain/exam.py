@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import stages.score
 from faces.core.console import stop
@@ -27,6 +28,7 @@ from faces.data.crops import Crops, read_geometry
 from faces.edits.directions import Directions
 from faces.ingest.writer import write_labels
 from faces.metrics.auroc import auroc
+from ops.retrain.gates import COSTS
 from stages import encode, evaluate
 
 OWN = (
@@ -97,10 +99,22 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
             *(crops, model, latents, vectors, classifier, scores, metrics_file, place / "plots"),
         )
         metrics = read_json(metrics_file)
+        levels = pd.read_csv(place / "plots/levels.csv")
         codes = np.load(latents / "latents.npy", allow_pickle=False)
     found = {group: values for group, values in metrics.items() if group not in OWN}
     found["edits"] = {"primary": metrics["edits"].get(primary, {})}
+    found["edits_by_attribute"] = by_attribute(levels)
     return found | {"auroc": read_off(Crops.open(crops), codes, Directions.open(vectors, primary))}
+
+
+def by_attribute(levels: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """levels.csv of one editor -> what its decoded edits cost, by attribute: what the gates compare on common ground."""
+    last = levels[(levels["level"] == levels["level"].max()) & (levels["classifier"] == 0)]
+    last = last[(last["kind"] == "plain") & last["common"]]
+    return {
+        row["attribute"]: {name: round(float(row[name]), 4) for name in COSTS if np.isfinite(row[name])}
+        for _, row in last.iterrows()
+    }
 
 
 def read_off(crops: Crops, codes: np.ndarray, directions: Directions) -> dict[str, float]:

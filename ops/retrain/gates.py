@@ -12,12 +12,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
+from statistics import fmean
 from typing import Any, Literal
 
 from ops.experiments import metric_table
 from ops.retrain.settings import Gates
 
 ROUNDING = 1e-4  # figures are written with four decimals
+COSTS = (
+    "leakage",
+    "psnr_outside",
+    "error_reduction",
+)  # means over attributes that an exam also has one by one
 Word = Literal["PROMOTE", "HOLD", "REJECT"]
 
 
@@ -135,7 +141,7 @@ def judge(
     new_data: bool,
 ) -> Verdict:
     """The verdict on the nested figures of both; champion is None where nobody serves yet."""
-    theirs, ours = (known(figures or {}) for figures in (champion, challenger))
+    theirs, ours = on_common_ground(known(champion or {}), known(challenger))
     keys = [*ours, *(key for key in (*theirs, *gates.floors) if key not in ours)]
     figures = tuple(compare(key, theirs.get(key), ours.get(key), gates, noise) for key in dict.fromkeys(keys))
     broken = unsound(sanity, gates) + [
@@ -169,6 +175,25 @@ def judge(
         figures,
         dict(sanity),
     )
+
+
+def on_common_ground(
+    champion: dict[str, float | None], challenger: dict[str, float | None]
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Both with their means of decoded edits (COSTS) over the attributes that both reach, where these are known.
+
+    A challenger that reaches one attribute more, a hard one, must not look worse for it.
+    """
+    both = {
+        key for key in champion.keys() & challenger.keys() if None not in (champion[key], challenger[key])
+    }
+    means: tuple[dict[str, float | None], dict[str, float | None]] = ({}, {})
+    for cost in COSTS:
+        keys = sorted(key for key in both if fnmatchcase(key, f"edits_by_attribute.*.{cost}"))
+        if keys:
+            for found, figures in zip(means, (champion, challenger), strict=True):
+                found[f"edits.primary.plain.{cost}"] = round(fmean(figures[key] for key in keys), 4)
+    return champion | means[0], challenger | means[1]
 
 
 def known(figures: Mapping[str, Any]) -> dict[str, float | None]:

@@ -29,7 +29,7 @@ class CommandFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs commands for one job: what they say goes to `log`, and they hold `lock` for as long as they live."""
+    """Runs commands for one job: what they say goes to `log`, and they hold `lock` while they live."""
 
     log: Path
     lock: int

@@ -145,12 +145,14 @@ def publish(project: Repository, clone: Path, settings: Settings, entry: Mapping
             if any(mark in error.said for mark in MOVED):
                 project.git("tag", "--delete", *tags)
                 raise Abandoned(
-                    f"{git.remote} refused {version}: its branch {git.branch} has moved; the next run starts from there"
+                    f"{git.remote} refused {version}: its branch {git.branch} has moved; "
+                    "the next run starts from there"
                 ) from None
             if "[remote rejected]" in error.said:
                 project.git("tag", "--delete", *tags)
                 raise GitError(
-                    f"{git.remote} does not let this job push {version} to branch {git.branch}: {reason(error.said)}; "
+                    f"{git.remote} does not let this job push {version} to branch {git.branch}: "
+                    f"{reason(error.said)}; "
                     "allow it, or set git.branch to another; the next run tries again",
                     error.said,
                 ) from None

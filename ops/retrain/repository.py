@@ -89,7 +89,8 @@ class Repository:
         """The commit that `revision` names. Raises GitError."""
         if (commit := self.find(revision)) is None:
             raise GitError(
-                f"{self.folder}: no revision {revision!r}; set challenger.base in retrain.yaml to a branch, tag or commit"
+                f"{self.folder}: no revision {revision!r}; "
+                "set challenger.base in retrain.yaml to a branch, tag or commit"
             )
         return commit
 

@@ -65,8 +65,10 @@ def drift_lines(drift: dict[str, Any]) -> Iterator[str]:
     yield from ("", "## Drift of the new pictures", "")
     if codes := drift["codes"]:
         yield (
-            f"Codes of {codes['faces']} new faces in the champion's eyes: squared Frechet distance {number(codes['frechet'])}, "
-            f"usual {number(codes['frechet_usual'])}, ratio {number(codes['ratio'])}; the mean shifted by {number(codes['shift'])} deviations."
+            f"Codes of {codes['faces']} new faces in the champion's eyes: "
+            f"squared Frechet distance {number(codes['frechet'])}, "
+            f"usual {number(codes['frechet_usual'])}, ratio {number(codes['ratio'])}; "
+            f"the mean shifted by {number(codes['shift'])} deviations."
         )
     moved = {name: row for name, row in drift["attributes"].items() if abs(row["z"]) >= NOTABLE}
     yield from (

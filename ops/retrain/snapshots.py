@@ -66,7 +66,8 @@ def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | Non
         raise SnapshotError(f"source.folder: {error}") from None
     if not pictures:
         raise SnapshotError(
-            f"source.folder: {folder}: none of the {len(names)} pictures of {LABELS} can be used; first: {next(iter(refused.items()))}"
+            f"source.folder: {folder}: none of the {len(names)} pictures of {LABELS} can be used; "
+            f"first: {next(iter(refused.items()))}"
         )
     labels = rows_of(sheet, set(pictures))
     content = hashlib.sha256(labels.encode())
@@ -137,7 +138,8 @@ def write(snapshot: Snapshot, folder: Path, out: Path) -> None:
             content = (folder / snapshot.root / name).read_bytes()
             if hashlib.sha256(content).hexdigest() != snapshot.pictures[name]:
                 raise SnapshotError(
-                    f"source.folder: {folder / snapshot.root / name} changed while it was being copied; the next run takes it up"
+                    f"source.folder: {folder / snapshot.root / name} changed while it was being copied; "
+                    "the next run takes it up"
                 )
             yield name, content
         yield LABELS, snapshot.labels.encode()

@@ -53,7 +53,8 @@ def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     champion = found["champion"]
     serving = (
-        f"{champion['version']} ({champion['id']}) since {champion['since']}, before it {champion['previous'] or 'nobody'}"
+        f"{champion['version']} ({champion['id']}) since {champion['since']}, "
+        f"before it {champion['previous'] or 'nobody'}"
         if champion
         else "nobody"
     )
