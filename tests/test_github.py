@@ -82,8 +82,8 @@ def test_the_citation_is_one():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     citation["date-released"] = citation["date-released"].isoformat()
     schema("citation-file-format.json").validate(citation)
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{citation["version"]}"' in project and citation["license"] == "MIT"
+    project = (ROOT / "facemorph/__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{citation["version"]}"' in project and citation["license"] == "MIT"
     assert f"## [{citation['version']}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text(
         encoding="utf-8"
     )

@@ -192,9 +192,7 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     """The features are what leaves the classifier's first convolution and its first two residual blocks."""
     torch.manual_seed(0)
     critic = AttributeClassifier(32, 3, perceptual.ClassifierTrunk.WIDTH, 8).eval()
-    network = perceptual.load(
-        "classifier", named_by_hash(tmp_path, "classifier", train_features.state_dict()), CPU
-    )
+    network = perceptual.load("classifier", named_by_hash(tmp_path, "classifier", critic.state_dict()), CPU)
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     seen = []
     for layer in (0, 2, 4):

@@ -24,6 +24,7 @@ from faces.core.files import new_file, new_folder
 from faces.core.params import parse, pick, read
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
+from faces.edits.editor import LinearEditor
 from faces.ingest import writer
 from faces.viz import images
 from faces.viz.images import sheet
@@ -98,6 +99,7 @@ def picture(entry: Entry) -> np.ndarray:
         model,
         torch.device("cpu"),
         directions,
+        LinearEditor.of(directions),
         params.detail,
         params.score.batch,
         1,
