@@ -196,7 +196,7 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     seen = []
     for layer in (0, 2, 4):
-        train_features.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
+        critic.body[layer].register_forward_hook(lambda module, given, found: seen.append(found))
     with torch.no_grad():
         critic(images)
         found = network.features(images, 3)
