@@ -17,8 +17,8 @@ import yaml
 from faces import models, sources
 from faces.core import params
 from stages.check import groups
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = PIPELINE["stages"]
 DATA = ("data/", "reports/")

@@ -2,7 +2,6 @@
 whether the served list is the lock's.
 """
 
-import ast
 import importlib.metadata
 import json
 import re
@@ -11,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT
+from tests.helpers.packages import canonical, distributions, modules, pins
 from web.__main__ import options
 
 FILES = ("ops/deploy/Dockerfile.serve", "ops/deploy/Dockerfile.train")
@@ -110,31 +109,6 @@ def test_what_is_copied_is_let_through(name):
                 assert (ROOT / source).exists()
 
 
-def pins(name: str) -> dict[str, str]:
-    """Package -> its line, of a list of packages."""
-    lines = [
-        line
-        for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith("#")
-    ]
-    return {canonical(line.split("==")[0]): line for line in lines}
-
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def modules(path: Path) -> set[str]:
-    """What a file imports, by dotted name."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
-
-
 def served() -> set[Path]:
     """The first-party files behind `python -m web`."""
     seen = set()
@@ -148,22 +122,6 @@ def served() -> set[Path]:
             for stem in stems
             for file in (stem.with_suffix(".py"), stem / "__init__.py")
             if file.is_file()
-        } - seen
-    return seen
-
-
-def distributions(names: set[str]) -> set[str]:
-    """Packages and all that they need on this machine, by canonical name."""
-    seen = set()
-    waiting = set(names)
-    while waiting:
-        name = waiting.pop()
-        seen.add(name)
-        needs = [Requirement(line) for line in importlib.metadata.requires(name) or ()]
-        waiting |= {
-            canonical(need.name)
-            for need in needs
-            if need.marker is None or need.marker.evaluate({"extra": ""})
         } - seen
     return seen
 

@@ -30,9 +30,9 @@ from ops.retrain.lock import Busy, exclusive
 from ops.retrain.process import CommandFailed, Runner
 from ops.retrain.repository import Repository
 from ops.retrain.settings import load
-from tests import standin
 from tests.conftest import ROOT
-from tests.projects import BUILD, Inbox, Project, wait
+from tests.helpers import standin
+from tests.helpers.projects import BUILD, Inbox, Project, wait
 from web import server
 from web.shelf import Shelf
 

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from faces.edits import detail
-from tests import standin
+from tests.conftest import ROOT
+from tests.helpers import standin
 from web import npm
 
-ROOT = Path(__file__).parent.parent
 JS = ROOT / "web" / "page" / "js"
 DETAIL = {"noise": 0.12, "reach": 1}
 PRELUDE = """

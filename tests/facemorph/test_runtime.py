@@ -16,8 +16,8 @@ from facemorph.export import BadExport, Export
 from facemorph.finding import find
 from faces.ingest import decode
 from faces.latents import gaussian
-from tests import exports
 from tests.conftest import ROOT
+from tests.helpers import exports
 
 
 @pytest.fixture(scope="module")

@@ -17,27 +17,9 @@ import yaml
 from safetensors.torch import load_file
 
 from faces.core.console import UNFIT
-from faces.core.files import write_json
-from faces.ingest import writer
 from stages.train import rows_of_step
 from tests.conftest import ROOT
-
-SMALL = {"code_length": 8, "width": 4, "linear_in": 16, "linear_out": 16, "batch": 8}
-
-
-def write_crops(folder, count: int, rng: np.random.Generator) -> None:
-    folder.mkdir(parents=True)
-    coarse = rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
-    np.save(folder / "images.npy", coarse.repeat(8, 1).repeat(8, 2))
-    table = pd.DataFrame(
-        {
-            "name": [f"{n}.jpg" for n in range(count)],
-            "split": (["train"] * 6 + ["valid", "test"]) * (count // 8),
-            "A": 1,
-        }
-    )
-    writer.write_labels(folder / "table.csv", table)
-    write_json(folder / "geometry.json", {"box": "square", "size": 32, "filter": "lanczos"})
+from tests.helpers.training import SMALL, bytes_of, steps_done, write_crops
 
 
 @pytest.fixture
@@ -70,10 +52,6 @@ def start(place, out: str = "data/model", **environment) -> subprocess.Popen:
         **environment,
     }
     return subprocess.Popen(command, cwd=place, env=variables, stderr=subprocess.PIPE, text=True)
-
-
-def bytes_of(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_a_killed_run_ends_in_the_same_bytes(place):
@@ -115,13 +93,6 @@ def test_a_compiled_run_is_the_same_run_but_for_rounding(place):
     assert (place / "data/plain/model.safetensors").read_bytes() != (
         place / "data/compiled/model.safetensors"
     ).read_bytes(), "not compiled"
-
-
-def steps_done(checkpoint) -> int:
-    try:
-        return torch.load(checkpoint, weights_only=True)["step"]
-    except FileNotFoundError:  # between two renames
-        return 0
 
 
 def test_another_param_does_not_continue_the_checkpoint(place):

@@ -3,7 +3,7 @@ import pytest
 
 from faces.ingest import http
 from faces.ingest.http import Expected, FetchError, HtmlPage, download
-from tests.misbehaving import Reply, md5, serving
+from tests.helpers.misbehaving import Reply, md5, serving
 
 FILE = b"PK\x03\x04" + np.random.default_rng(0).bytes(300_000)  # more than four pieces
 ZIP = Expected(len(FILE), ("md5", md5(FILE)), b"PK\x03\x04")

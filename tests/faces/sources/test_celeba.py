@@ -14,7 +14,7 @@ from faces.core.params import ParamsError, parse
 from faces.data import annotations
 from faces.ingest import celeba_mirrors, http, writer
 from faces.sources import SourceError, celeba
-from tests.misbehaving import Reply, md5, serving, sha256
+from tests.helpers.misbehaving import Reply, md5, serving, sha256
 
 N = 12
 SPLITS = [0] * 8 + [1] * 2 + [2] * 2

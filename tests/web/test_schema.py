@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from benchmarks.fuzz_uploads import KINDS, corpus, mutated
 from facemorph.export import Export
-from tests import exports
+from tests.helpers import exports
 from web import server
 from web.shelf import Shelf
 

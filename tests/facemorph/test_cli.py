@@ -11,8 +11,8 @@ from PIL import Image
 
 from facemorph import open_editor
 from facemorph.cli import main
-from tests import exports
 from tests.conftest import ROOT
+from tests.helpers import exports
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """What one step of training does to each model, for a test that compares numbers of processes: a program that
 torchrun starts.
 
-    python -m tests.dealt_steps FOLDER          params.yaml and data/crops are in FOLDER; leaves
+    python -m tests.helpers.dealt_steps FOLDER          params.yaml and data/crops are in FOLDER; leaves
                                                 FOLDER/steps1.pt
-    torchrun ... -m tests.dealt_steps FOLDER    likewise steps2.pt, for two processes
+    torchrun ... -m tests.helpers.dealt_steps FOLDER    likewise steps2.pt, for two processes
 
 Every step begins from the same weights, so that what is compared is a step and not how training amplifies
 rounding. Arithmetic is float32.

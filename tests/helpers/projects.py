@@ -1,5 +1,5 @@
-"""A miniature of the project (tests/miniature): the same doors, a pipeline of principal components that takes
-half a second, and no torch.
+"""A miniature of the project (tests/helpers/miniature): the same doors, no torch, and a pipeline of principal
+components that takes half a second.
 """
 
 import csv
@@ -15,8 +15,8 @@ import yaml
 from PIL import Image
 
 from ops.retrain.ledger import Ledger
-from tests import standin
 from tests.conftest import ROOT
+from tests.helpers import standin
 
 BUILD = [sys.executable, "build.py"]
 GIT = {
@@ -31,8 +31,8 @@ class Project:
     def __init__(self, place: Path, dvc: bool = False, **changes: Any) -> None:
         self.place = place
         self.config = place.with_name(f"{place.name}.yaml")
-        shutil.copytree(ROOT / "tests/miniature", place, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "tests/standin.py", place)
+        shutil.copytree(ROOT / "tests/helpers/miniature", place, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "tests/helpers/standin.py", place)
         if dvc:
             shutil.copytree(
                 ROOT / ".dvc", place / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local")

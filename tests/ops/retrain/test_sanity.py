@@ -10,7 +10,7 @@ from facemorph.export import BadExport, Export
 from faces import checkpoints
 from faces.data.crops import Crops
 from ops.retrain import sanity, smoke
-from tests import exports
+from tests.helpers import exports
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from facemorph import photos
 from facemorph.export import Export
-from tests import exports
+from tests.helpers import exports
 from web import guard, server
 from web.__main__ import options
 from web.shelf import Shelf

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from facemorph.export import BadExport, Export
-from tests import exports
+from tests.helpers import exports
 from web.shelf import Shelf
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from facemorph import align
 from facemorph.align import Detector, DetectorMissing, Geometry, apply, similarity
 from faces.ingest import decode
-from tests import exports
+from tests.helpers import exports
 
 GEOMETRY = Geometry(
     (178, 218),

@@ -22,7 +22,7 @@ from faces.export.attributes import GROUPS, TABLE, describe
 from faces.latents import gaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 from faces.nn.device import to_device
-from tests import exports
+from tests.helpers import exports
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ import skimage.data
 from PIL import Image
 from safetensors.numpy import load_file
 
-from tests import standin
+from tests.conftest import ROOT
+from tests.helpers import standin
 
 CHROMIUM = (
     os.environ.get("CHROMIUM")
@@ -43,7 +44,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: 
 from web import site  # noqa: E402
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parent.parent
 LENGTH = 24
 FLAGS = [
     "--no-sandbox",

@@ -15,7 +15,7 @@ from PIL import Image
 import facemorph
 from facemorph import BadExport, BadPhoto, BadValue, align, detail, face_editor, fetch, open_editor
 from faces.edits.detail import Detail, shrunk
-from tests import exports
+from tests.helpers import exports
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from faces.nn import distributed
 from faces.nn.device import to_device
 from stages import encode, train
 from tests.conftest import ROOT
-from tests.test_train import SMALL, bytes_of, steps_done, write_crops
+from tests.helpers.training import SMALL, bytes_of, steps_done, write_crops
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 TWO = [*TORCHRUN, "--standalone", "--nproc-per-node", "2"]
@@ -126,7 +126,7 @@ def test_a_step_is_the_same_on_two_processes(tmp_path, params):
     float32 (measured: 5e-5).
     """
     prepare(tmp_path, params, 64)
-    program = ["-m", "tests.dealt_steps", str(tmp_path)]
+    program = ["-m", "tests.helpers.dealt_steps", str(tmp_path)]
     for process in [start(tmp_path, launcher, program) for launcher in ([sys.executable], TWO)]:
         finish(process)
     alone, dealt = (torch.load(tmp_path / f"steps{size}.pt", weights_only=True) for size in (1, 2))
