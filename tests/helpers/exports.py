@@ -149,9 +149,8 @@ def prepare(root: Path, redistributable: bool = True) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
     with inside(root):
         stages.encode.main(Path("data/crops"), Path("data/model"), Path("data/latents"))
-        Path("data/imagined").mkdir()
         stages.vectors.main(
-            Path("data/crops"), Path("data/latents"), Path("data/imagined"), Path("data/vectors")
+            Path("data/crops"), Path("data/latents"), Path("data/crops/table.csv"), Path("data/vectors")
         )
 
 

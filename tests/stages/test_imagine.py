@@ -94,8 +94,9 @@ def project(tmp_path, monkeypatch, params):
     }
     (tmp_path / "classifiers/classifier.json").write_text(json.dumps(about))
 
-    def run(**changes):
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "imagine": SETTINGS | changes}))
+    def run(labels="imagined"):
+        values = {"seed": 1, "imagine": SETTINGS, "vectors": {"labels": labels}}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
         imagine.main(*(tmp_path / name for name in ("crops", "model", "classifiers", "out")))
         return tmp_path / "out"
 
@@ -111,5 +112,5 @@ def test_the_stage_labels_the_attributes_that_can_be_read(project):
     assert [(labels[:, 1] == value).sum() for value in (1, -1, 0)] == [20, 20, 160]
 
 
-def test_without_faces_the_folder_is_empty(project):
-    assert list(project(faces=0).iterdir()) == []
+def test_the_folder_is_empty_where_directions_come_from_the_data_s_labels(project):
+    assert list(project("crops/table.csv").iterdir()) == []

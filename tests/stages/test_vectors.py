@@ -48,15 +48,18 @@ def world(tmp_path, monkeypatch, params, rng):
     np.save(tmp_path / "latents/latents.npy", codes)
     monkeypatch.chdir(tmp_path)
 
-    (tmp_path / "imagined").mkdir()
-
-    def run(**changes):
+    def run(labels="crops/table.csv", **changes):
         (tmp_path / "params.yaml").write_text(
             yaml.safe_dump(
-                {"seed": 1, "vectors": params["vectors"] | {"components": 2, "bootstrap": 50} | changes}
+                {
+                    "seed": 1,
+                    "vectors": params["vectors"]
+                    | {"labels": labels, "components": 2, "bootstrap": 50}
+                    | changes,
+                }
             )
         )
-        vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / "imagined", tmp_path / "out")
+        vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / labels, tmp_path / "out")
         return tmp_path / "out"
 
     return run
@@ -111,9 +114,7 @@ def test_directions_open_what_the_stage_wrote(world):
 
 
 def test_imagined_faces_take_the_place_of_the_labelled_ones(world, tmp_path, rng):
-    """Their judge calls Male what number 5 says, knows nothing of Rare, and marks the extremes of Smiling
-    alone.
-    """
+    """Their classifier calls Male what number 5 says, not what Rare is, and marks the extremes of Smiling."""
     codes = rng.standard_normal((2000, 8)).astype(np.float32)
     labels = np.stack(
         [
@@ -123,9 +124,10 @@ def test_imagined_faces_take_the_place_of_the_labelled_ones(world, tmp_path, rng
         ],
         1,
     )
+    (tmp_path / "imagined").mkdir()
     np.save(tmp_path / "imagined/codes.npy", codes)
     np.save(tmp_path / "imagined/labels.npy", labels.astype(np.int8))
-    directions = Directions.open(world(), "mean_difference")
+    directions = Directions.open(world("imagined"), "mean_difference")
     assert directions.attributes == ("Male", "Smiling")
     assert directions.unit("Male")[5] > 0.99 and directions.unit("Smiling")[1] > 0.97
     table = pd.read_csv(tmp_path / "out/vectors.csv").set_index(["estimator", "attribute"])
