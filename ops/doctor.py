@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from faces.core.threads import usable_cores
+
 ROOT = Path(__file__).parents[1]
 EXTRAS = {
     "kagglehub": "sources.celeba.mirrors: kaggle",
@@ -71,7 +73,7 @@ def machine() -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield (
         "ok" if memory >= 4 else "note",
-        f"{os.cpu_count()} cores, {memory:.0f} GiB of memory; the default run needs 3",
+        f"{usable_cores()} cores, {memory:.0f} GiB of memory; the default run needs 3",
     )
     try:
         import torch  # noqa: PLC0415 (the point is to find out)

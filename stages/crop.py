@@ -7,7 +7,6 @@ out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.
 """
 
 import multiprocessing
-import os
 import sys
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
+from faces.core import threads
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, write_json
 from faces.core.params import Group, load
@@ -117,8 +117,8 @@ def worker_pool(path: Path) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context(
         "fork" if "fork" in methods and sys.platform == "linux" else "spawn"
     )  # a fork starts at once
-    workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, context, start_worker, (path,)) as pool:
+    processes = threads.workers()
+    with ProcessPoolExecutor(processes, context, start_worker, (path,)) as pool:
         yield pool
 
 

@@ -42,9 +42,9 @@ def main(checked: Path, inputs: Path, out: Path) -> None:
         bar.update(done)
 
     try:
-        source = sources.find(params.data.source)
+        source = sources.build(params.data.source, params.sources)
         with new_folder(out) as folder:
-            source.fetch(sources.config(params.data.source, params.sources), params.seed, folder, report)
+            source.fetch(params.seed, folder, report)
     except (ParamsError, sources.SourceError, RawError) as error:
         raise stop(error) from None
     for line in remarks(json.loads((out / "source.json").read_text(encoding="utf-8"))):

@@ -33,11 +33,10 @@ class Params(params.Group):
 def main(out: Path) -> None:
     try:
         found = params.load(Params)
-        source = sources.find(found.data.source)
-        config = sources.config(found.data.source, found.sources)
+        source = sources.build(found.data.source, found.sources)
     except params.ParamsError as error:
         raise stop(error) from None
-    inputs = [fingerprints.of(path) for path in source.paths(config)]
+    inputs = [fingerprints.of(path) for path in source.paths()]
     write_json(out, {"source": found.data.source, "inputs": inputs})
 
 

@@ -5,9 +5,11 @@ outputs never see it.
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
+Report = Callable[[int, int, str], None]  # shows progress: done, total, unit
 UNFIT = 3  # exit code of a stage that need not be tried again
 
 

@@ -27,6 +27,11 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, min(available_cores(), int(quota(root))))
 
 
+def workers() -> int:
+    """Worker processes for work without torch: FACES_WORKERS, or one for each usable core."""
+    return int(os.environ.get("FACES_WORKERS") or usable_cores())
+
+
 def available_cores() -> int:
     """Cores that this process may run on (its affinity), which OpenMP respects by itself."""
     if hasattr(os, "sched_getaffinity"):  # Linux

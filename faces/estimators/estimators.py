@@ -1,20 +1,20 @@
-"""How a direction is estimated from codes and labels. The dictionary at the end is the registry:
-`vectors.estimators` names its keys.
+"""Estimators of directions from codes and labels, and the contract that each keeps (`Estimator`).
 
-An estimator takes a Problem and returns an Estimate. Most need no more than sums of codes weighted by a
-function of the labels, found in one pass over blocks; none holds more than a few blocks of codes and a few
-matrices of (A, D), and (D, D) only where faces.latents.moments allows it.
+The dictionary ESTIMATORS at the end is the registry: `vectors.estimators` in params.yaml names its keys. Most
+estimators need only sums of codes weighted by a function of the labels, computed in one pass over blocks.
+None holds more than a few blocks of codes and a few matrices (A, D), and (D, D) only where
+faces.latents.moments allows it.
 
-Two kinds of direction, and they differ in use. `mean_difference`, `balanced` and `partial` answer: by how
-much does the code move when the label does (a pattern)? `lda`, `logistic` and `svm` answer: along what does a
-code tell the label best (a filter)? A filter also points away from whatever blurs the reading, so it reads
-better and edits worse (Haufe et al., NeuroImage 2014).
+There are two kinds of direction. `mean_difference`, `balanced` and `partial` are patterns: how the code
+changes with the label. `lda`, `logistic` and `svm` are filters: the projection that predicts the label best.
+A filter also points away from noise that the label shares, so it predicts better and edits worse (Haufe et
+al., NeuroImage 2014).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -70,9 +70,7 @@ class Problem:
     settings: Settings
     rng: np.random.Generator
     copies: int = 1  # of each face
-    share: float = (
-        1.0  # of the faces that were there in the beginning: limits on numbers of faces shrink with it
-    )
+    share: float = 1.0  # of the train faces that are in it: limits on numbers of faces are scaled by it
 
     @property
     def faces(self) -> int:
@@ -117,6 +115,17 @@ class Estimate:
     vectors: np.ndarray  # (A, D)
     intercepts: np.ndarray | None = None  # (A,)
     notes: dict[str, str] = field(default_factory=dict)
+
+
+class Estimator(Protocol):
+    """A function from codes and labels to one direction for each attribute.
+
+    Vectors are at native length; a row of NaN and a note where there is no direction. All that is random
+    comes from `problem.rng`, choices are made on the valid faces of the problem, and settings in numbers of
+    faces are scaled by `problem.share`.
+    """
+
+    def __call__(self, problem: Problem) -> Estimate: ...
 
 
 def weighted_sums(codes: Codes, labels: np.ndarray, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -364,7 +373,7 @@ def shuffled_labels(problem: Problem) -> Estimate:
     return Estimate(differences(problem.codes, np.tile(problem.labels[order], (problem.copies, 1))))
 
 
-ESTIMATORS: dict[str, Callable[[Problem], Estimate]] = {
+ESTIMATORS: dict[str, Estimator] = {
     "mean_difference": mean_difference,
     "balanced": balanced,
     "partial": partial,

@@ -11,10 +11,11 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from faces.core.console import Report
 from faces.data.annotations import RawError
 
 PICTURES = (
@@ -39,8 +40,6 @@ ENCRYPTED = 0x1  # flag bit of a zip member
 MAX_MEMBER = 2**30  # bytes of one member; a larger one is no picture
 MAX_RATIO = 1000  # unpacked size over packed size, beyond which a member is not read
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
-
-Report = Callable[[int, int, str], None]  # done, total, unit
 
 
 class Files:

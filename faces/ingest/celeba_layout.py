@@ -20,9 +20,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from faces.core.console import Report
 from faces.data.annotations import LANDMARKS, SPLITS, RawError
 from faces.data.attribute_names import safe_names
-from faces.ingest.archives import Files, Report, is_picture, open_files
+from faces.ingest.archives import Files, is_picture, open_files
 from faces.ingest.writer import splits_of, write_images
 
 IMAGES = "img_align_celeba.zip"

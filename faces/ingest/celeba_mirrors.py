@@ -16,10 +16,11 @@ from urllib.parse import quote, urlencode, urljoin
 
 import pandas as pd
 
+from faces.core.console import Report
 from faces.core.files import new_file
 from faces.data.annotations import SPLITS
 from faces.ingest import celeba_layout
-from faces.ingest.archives import Report, is_picture, open_files
+from faces.ingest.archives import is_picture, open_files
 from faces.ingest.http import Expected, FetchError, HtmlPage, cache_folder, download, fetch_json
 from faces.ingest.writer import write_images
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faces.ingest.archives import HTML, Report
+from faces.core.console import Report
+from faces.ingest.archives import HTML
 
 TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 5  # failures in a row, without progress in between, before giving up

@@ -29,6 +29,7 @@ from pydantic import Field
 from faces.core.console import say, stop
 from faces.core.files import write_json
 from faces.core.params import Group, one_of, parse
+from faces.core.threads import usable_cores
 from faces.nn.device import pick_device
 from ops.params_file import Changes, written
 
@@ -127,7 +128,7 @@ def locked(clone: Path, stage: str, side: str, path: str) -> str:
 def device_name() -> str:
     """The GPU's name, or how many CPU cores there are."""
     device = pick_device()
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{usable_cores()} CPU cores"
 
 
 def train(clone: Path, name: str, changes: Changes) -> None:
