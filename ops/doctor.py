@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the pipeline: `python -m ops.doctor`. Exit code 1 where something
+"""Check of this machine's requirements for the pipeline: `python -m ops.doctor`. Exit code 1 where something
 needed is missing.
 
 Each line is one finding: ok, note (works, but slower or without an extra), or MISSING with the way out.
@@ -91,7 +91,7 @@ def machine() -> Iterator[Finding]:
 
 
 def project() -> Iterator[Finding]:
-    """Is params.yaml good, and is the pipeline where it should be?"""
+    """Findings about params.yaml and the checkout."""
     if not (ROOT / ".dvc").is_dir():
         yield "MISSING", ".dvc/: this is no complete checkout; git checkout -- .dvc, or dvc init"
     try:

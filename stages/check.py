@@ -1,4 +1,4 @@
-"""Read params.yaml whole, before any work: a typo three stages down must not cost a training.
+"""Validate all of params.yaml before any work, so that a typo does not cost a training.
 
 in    data/inputs.json    what the source reads outside of the project is as it was
       params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py

@@ -1,4 +1,4 @@
-"""Cut every face out of its picture and store all of them as one array, in as few files as the disk takes.
+"""Cut every face out of its picture and store all of them as one array.
 
 in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
 out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png

@@ -1,7 +1,6 @@
-"""Reader of many small files where they lie: in a folder, a zip or a tar. Nothing is ever extracted.
+"""Reader of many small files in a folder, a zip or a tar, without extracting them.
 
-Names come back with forward slashes whatever wrote the archive. What cannot be read raises RawError with the
-archive, the member and the way out.
+Names have forward slashes. What cannot be read raises RawError with the archive, the member and the way out.
 """
 
 import lzma
@@ -193,13 +192,13 @@ def is_picture(name: str) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """What a file that is not what was hoped for seems to be, for a message."""
+    """Guessed kind of an unexpected file, for a message."""
     with path.open("rb") as file:
         return kind_of_bytes(file.read(512), path.stat().st_size)
 
 
 def kind_of_bytes(start: bytes, size: int) -> str:
-    """The same, of a file of `size` bytes that begins with `start`."""
+    """Guessed kind of a file of `size` bytes that begins with `start`."""
     if not start:
         return "an empty file"
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(HTML):
@@ -211,10 +210,10 @@ def kind_of_bytes(start: bytes, size: int) -> str:
 
 
 class Lookup:
-    """Finder of the file that a table means: the exact name, or else the one file that differs in form alone.
+    """Lookup of the file that a table names: the exact name, or else the one file that differs only in form.
 
     What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed
-    letters, capitals, and the ending of a picture. Of two files that fit alike none is taken.
+    letters, capitals, and the ending of a picture. Where two files fit equally well, neither is taken.
     """
 
     def __init__(self, names: Collection[str], root: str = "") -> None:

@@ -1,5 +1,5 @@
-"""Where CelebA can be fetched from, and how. Each mirror brings the whole set into a cache, in a layout that
-faces/ingest/celeba_layout.py reads.
+"""Mirrors of CelebA. Each brings the whole set into a cache, in a layout that faces/ingest/celeba_layout.py
+reads.
 
 A mirror is a function of `report(done, total, unit)`; it returns the folder and a line on the origin, and
 raises FetchError.
@@ -65,7 +65,7 @@ def kaggle(report: Report) -> tuple[Path, str]:
 
 
 def gdrive(report: Report) -> tuple[Path, str]:
-    """The authors' own files. Their quota is shared by everybody and often used up."""
+    """The authors' own files; their download quota is often exhausted."""
     store = cache_folder() / "celeba-gdrive"
     for name, (key, md5) in DRIVE_FILES.items():
         expected = Expected(checksum=("md5", md5), start=b"PK\x03\x04" if name.endswith(".zip") else b"")

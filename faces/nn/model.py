@@ -14,7 +14,7 @@ Losses = Iterator[tuple[str, Tensor, dict[str, Tensor]]]  # part, loss, log
 
 
 class Config(Group):
-    """The params of every model: how it is stepped. Published settings belong to the system, not the loop."""
+    """Params that every model has: those of its optimiser, which are published with a system."""
 
     batch: int  # images per step, over all devices
     learning_rate: float  # of Adam, at its highest
@@ -54,11 +54,11 @@ class Model(nn.Module, ABC):
         """
 
     def parts(self) -> dict[str, nn.Module]:
-        """What has an optimiser of its own, by name."""
+        """Modules that have an optimiser of their own, by name."""
         return {"model": self}
 
     def prepare(self, images: Tensor) -> None:
-        """Initialise from some train faces, before the first step."""
+        """Data-dependent initialisation from some train faces, before the first step."""
         return
 
     def phase(self, progress: float) -> int:

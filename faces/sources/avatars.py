@@ -1,10 +1,10 @@
-"""Drawn faces, made on the spot: no network, every label true by construction, and known counterfactuals.
+"""Drawn faces: generated locally, labels true by construction, counterfactuals known.
 
 Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus
 the planted `correlations` with attributes before it, times `correlation_strength`. The intercept is solved
-for so that the expected rate is the configured one, whatever the strength; at strength 0 attributes are
-independent, but for what excludes or needs each other (NEEDS: a bald head has no long hair, hair has one
-colour, bangs hide the brows).
+for so that the expected rate is the configured one at any strength. At strength 0 attributes are independent,
+except where they exclude or need each other (NEEDS: a bald head has no long hair, hair has one colour, bangs
+hide the brows).
 
 `Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe
 the face that was drawn: the colour of short hair under a hat is true though unseen.
@@ -104,8 +104,8 @@ Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/
 
 
 class Rates(Group):
-    """The share of all faces for which each attribute is true. Brown_Hair has none: it is what the other
-    colours and Bald leave.
+    """Rate of each attribute among all faces. Brown_Hair has none: it is what the other colours and Bald
+    leave.
     """
 
     Male: Rate
@@ -218,7 +218,7 @@ class Source(sources.Source):
 
 
 def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1): all that decides a face.
+    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1), which together determine the faces.
 
     The first 20,000 faces do not depend on `count`. Raises ParamsError where a rate cannot be reached because
     too few faces have what the attribute needs.

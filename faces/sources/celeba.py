@@ -3,9 +3,8 @@
 Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015. Routes, in order: `path`, then `mirrors`
 as listed.
 
-A `path` that exists is used or refused, never replaced by a mirror: the set that was asked for must not
-silently become another one. One that does not exist here (a params file carried to another machine) leaves
-the word to the mirrors.
+A `path` that exists is used or refused, never silently replaced by a mirror. Where it does not exist (params
+from another machine), the mirrors are tried.
 """
 
 from pathlib import Path
@@ -110,8 +109,8 @@ class Source(sources.Source):
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
-    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set may be
-    itself.
+    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set is not
+    compared.
 
     Raises RawError with the first difference.
     """

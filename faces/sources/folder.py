@@ -1,5 +1,4 @@
-"""Any pictures with a table of labels: a folder, or an archive of one, that holds pictures (nested folders
-allowed) and labels.csv.
+"""A folder or archive with pictures (nested folders allowed) and a table of labels, labels.csv.
 
 labels.csv has one row per picture. Commas, semicolons or tabs separate its columns (faces/ingest/tables.py):
 
@@ -48,7 +47,7 @@ class Config(Group):
 
 @dataclass(frozen=True)
 class Sheet:
-    """labels.csv as it was found."""
+    """A labels.csv that was found, with the pictures beside it."""
 
     place: Path  # for messages
     root: str  # what stands before each name in the folder or archive: "", or a folder and a slash

@@ -98,7 +98,7 @@ class Source(sources.Source):
 
 
 def parse(name: str) -> tuple[int, int | None, int] | None:
-    """(age in years, gender, race) of a file name, or None where it says no such thing.
+    """(age in years, gender, race) of a file name, None where it has another form.
 
     >>> parse("26_1_2_20170116172132354.jpg.chip.jpg")
     (26, 1, 2)
@@ -110,8 +110,8 @@ def parse(name: str) -> tuple[int, int | None, int] | None:
 
 
 def read_names(files: Files, config: Config) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """The label table, the member behind each row, and the names that say nothing. Raises RawError where no
-    name does.
+    """The label table, the member of each row, and the names without labels. Raises RawError where none has
+    any.
     """
     chosen: dict[str, str] = {}
     left_out = []

@@ -8,9 +8,9 @@ runs all systems or those named; KEY=VALUE changes a key of params.yaml for all 
 ops/experiments/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run`
 in a clone of its own, .systems/SOURCE/NAME, at the last commit: the working copy is not touched (`dvc exp run
 --temp` would do that too, but loses the checkpoints of a training that is cut off). The clones use this
-project's DVC cache, so faces, crops and judges are made once for all, and a second call repeats nothing: DVC
-finds every stage done. What was interrupted continues from its checkpoint. Finished experiments are fetched
-into this project, where `dvc exp show` compares them.
+project's DVC cache, so faces, crops and classifiers are made once for all, and a second call repeats nothing.
+What was interrupted continues from its checkpoint. Finished experiments are fetched into this project, where
+`dvc exp show` compares them.
 """
 
 import json
