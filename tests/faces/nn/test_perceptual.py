@@ -208,7 +208,7 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
 def test_a_classifier_is_trained_on_the_data_and_is_not_the_scoring_one(
     tmp_path, monkeypatch, params, rng, capsys
 ):
-    """Its file fits; without a file there is a way out; that of the scoring classifier, of another width, does not fit."""
+    """Its file fits, that of the scoring classifier does not; without a file there is a way out."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"python -m ops\.train_features data/crops FOLDER"):
         perceptual.load("classifier", "", CPU)
