@@ -17,6 +17,7 @@ out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM,
                          identity.csv        marks of the scale of likeness, by classifier and attribute
                          priors.csv          reconstructions and samples against real faces
                          new_faces.npz       some faces of each of these sets
+                         missing.csv         what could not be scored, and why
 
 An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what
 cannot stay (faces/edits/exclusions.py). `plain` is the decoded edit, `detail` the original plus what the edit
@@ -37,7 +38,7 @@ from torch import Tensor
 
 from faces import checkpoints
 from faces.classifier import Ensemble
-from faces.core.console import stop
+from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load, one_of
 from faces.data.crops import Crops
@@ -178,7 +179,7 @@ def truth_tables(
             "truth_cosine": pd.DataFrame(columns=counterfactuals.COSINES),
         }
     first = (levels["classifier"] == 0) & (levels["level"] == context.params.levels[-1])
-    reached = levels[first & np.isfinite(levels["strength"])]
+    reached = levels[first & np.isfinite(levels["strength"].astype(float))]
     return {
         "counterfactuals": counterfactuals.against_truth(context, crops, pairs, codes, editors, reached),
         "truth_cosine": counterfactuals.truth_cosines(pairs, moved, codes, editors, crops),
@@ -199,6 +200,25 @@ def prior_table(
     own = codes[choice.real]
     table = samples.score_priors(context.codec, params.score, faces, real, own, train, inputs.networks, scale)
     return table, samples.portraits(faces)
+
+
+def missing(context: Context, tables: dict[str, pd.DataFrame], drawn: bool) -> pd.DataFrame:
+    """missing.csv: group of metrics and reason, a row for each group that these tables cannot give.
+
+    drawn: whether the source draws counterfactuals.
+    """
+    reasons = {}
+    if not context.attributes:
+        reasons["edits"] = "no attribute reaches classifier.min_auroc on the test split"
+    elif tables["levels"].empty:
+        reasons["edits"] = "no attribute has score.min_faces test faces that the classifier reads as labelled"
+    if not drawn:
+        reasons["counterfactual"] = "the data hold no true counterfactuals"
+    elif tables["counterfactuals"].empty:
+        reasons["counterfactual"] = "no true counterfactual is among the test faces"
+    if not tables["priors"]["faces"].gt(0).any():
+        reasons["generation"] = f"fewer than {samples.FEWEST} test faces, or than score.groups"
+    return pd.DataFrame(reasons.items(), columns=["group", "reason"])
 
 
 def run(
@@ -242,6 +262,9 @@ def run(
         "priors": priors,
         **truth_tables(inputs, editors, levels, moved),
     }
+    tables["missing"] = missing(context, tables, pairs is not None)
+    for row in tables["missing"].itertuples():
+        say(f"score: {row.group} not scored: {row.reason}")
     with new_folder(out) as folder:
         for name, table in tables.items():
             write_csv(folder / f"{name}.csv", table)

@@ -134,6 +134,13 @@ def compare(
     return found
 
 
+def unscored() -> dict[str, Any]:
+    """The figures of `compare` of an editor whose edits could not be scored: kind -> None for each."""
+    names = ("scored", "reached", "reached_visible", "reached_hidden", "psnr_gain", "same_person")
+    none = dict.fromkeys((*names, "realism_faces", *MEANS, *ALONG))
+    return {kind: {"attributes": 0} | none for kind in ("plain", "detail")}
+
+
 def same_person(ours: pd.DataFrame, marks: pd.DataFrame) -> float:
     """Share of the edits nearer than 95% of one person's pairs; NaN where the scale's two kinds of pairs
     overlap.

@@ -124,6 +124,7 @@ class Evidence:
     levels: pd.DataFrame
     identity: pd.DataFrame
     priors: pd.DataFrame
+    missing: pd.DataFrame  # group of metrics that could not be measured, and the reason
     pictures: dict[str, tuple[int, int]]  # path beside the page -> width, height in pixels
 
     def metric(self, *path: str) -> float | None:
@@ -132,6 +133,11 @@ class Evidence:
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def reason(self, group: str) -> str | None:
+        """Why a group of metrics is missing; None where it is not."""
+        rows = self.missing[self.missing["group"] == group] if len(self.missing) else self.missing
+        return str(rows["reason"].iloc[0]) if len(rows) else None
 
     @property
     def level(self) -> float | None:
@@ -389,7 +395,7 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
         )
         found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
     else:
-        missing.append("No attribute has enough test faces to measure its direction.")
+        missing.append("No attribute has a direction and enough test faces to measure it.")
     return found, missing
 
 
@@ -399,6 +405,8 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """
     edits = evidence.metric("edits", evidence.primary, "plain")
     share = percent(evidence.level)
+    if reason := evidence.reason("edits"):
+        return [], [f"Edits were not scored, so flips and leakage are not known: {reason}."]
     if not evidence.metrics.get("edits"):
         return [], ["No classifier scored the edits, so flips and leakage are not known."]
     if not edits:
@@ -468,10 +476,8 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """Edits against the true counterfactuals."""
     removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
     if not known(removed):
-        return [], [
-            "The data hold no true counterfactuals, so no edit was compared with the picture that it should "
-            "have made."
-        ]
+        reason = evidence.reason("counterfactual") or f"no edit by {evidence.primary} flips enough faces"
+        return [], [f"No edit was compared with the picture that it should have made: {reason}."]
     sentence = (
         "of the squared difference to the truth, inside the region that truly changes, is gone after a "
         "decoded edit. 100%: the true picture."
@@ -487,7 +493,8 @@ def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]
         if found:
             break
     else:
-        return [], ["New faces were not measured against real ones."]
+        reason = evidence.reason("generation")
+        return [], ["New faces were not measured against real ones" + (f": {reason}." if reason else ".")]
     best = min(found, key=found.__getitem__)
     own = ""
     if best != "standard" and "standard" in found:
@@ -513,7 +520,9 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
     """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without
     figures go.
     """
-    tables = []
+    tables: list[dict[str, Any]] = []
+    if evidence.reason("edits"):
+        return tables
     order = list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
         name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")

@@ -24,6 +24,7 @@ from faces.models import Model
 from faces.nn.device import to_uint8
 from faces.scoring.context import Codec, Score
 
+FEWEST = 8  # faces in each set below which their distances are not measured
 SHOWN = 12  # faces of each set that are kept for pictures
 EPSILON = 1e-2  # of a path: how far apart two pictures are from which its speed is taken
 
@@ -58,7 +59,7 @@ def drawers(
         "tempered": lambda count, rng: axes.draw(count, rng, params.temperature),
         "mixture": lambda count, rng: mixture.sample_mixture(axes, fitted_mixture(), count, rng),
     }
-    if params.diffusion:
+    if params.diffusion and len(held):
         fitted = partial(Diffusion.fit, axes, codes, held, params.diffusion, seed, device)
         found["diffusion"] = lambda count, rng: fitted().sample(count, rng, params.guidance)
     return found
@@ -176,8 +177,10 @@ def score_priors(
     scale: float,
 ) -> pd.DataFrame:
     """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n,
-    D).
+    D). Without rows where there are fewer real faces than FEWEST, or than jackknife groups.
     """
+    if len(real) < max(FEWEST, params.groups):
+        return pd.DataFrame(columns=["set", "faces"])
     rows = score_sets(faces, real, codes, train, networks, params)
     first = next(iter(networks.values()))
     return pd.DataFrame([*rows, score_interpolation(codec, first, codes, scale)])
