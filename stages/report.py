@@ -79,7 +79,10 @@ def run(
         vectors=read_table(vectors / "vectors.csv"),
         phi=read_table(vectors / "phi.csv"),
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
-        **{name: read_table(plots / f"{name}.csv") for name in ("judge", "levels", "identity", "priors", "missing")},
+        **{
+            name: read_table(plots / f"{name}.csv")
+            for name in ("judge", "levels", "identity", "priors", "missing")
+        },
     )
     for path, text in ((page_file, page(evidence)), (card_file, card(evidence))):
         with new_file(path) as draft:

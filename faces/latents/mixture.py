@@ -19,7 +19,9 @@ def mixture(
     `ridge` is added to the variances, in units of the codes' own variance along each axis: a component of few
     faces would collapse onto them. There are at most as many components as codes.
     """
-    fitted = GaussianMixture(min(components, len(codes)), reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed)
+    fitted = GaussianMixture(
+        min(components, len(codes)), reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed
+    )
     return fitted.fit(gaussian.whiten(codes))
 
 
