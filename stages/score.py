@@ -13,6 +13,7 @@ out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM,
                          levels.csv          the same where a share of the faces is flipped
                          changes.npz         at the last level: what each edit, and the truth, changed
                          counterfactuals.csv the same edits against the true pictures, pixel by pixel
+                         modes.csv           which of several true forms edits are nearest to
                          truth_cosine.csv    each editor's displacement of the codes against the true one
                          identity.csv        marks of the scale of likeness, by classifier and attribute
                          priors.csv          reconstructions and samples against real faces
@@ -168,7 +169,7 @@ def edit_tables(
 def truth_tables(
     inputs: Inputs, editors: dict[str, ScoredEditor], levels: pd.DataFrame, moved: np.ndarray | None
 ) -> dict[str, pd.DataFrame]:
-    """counterfactuals.csv and truth_cosine.csv; without rows where there is no truth."""
+    """counterfactuals.csv, modes.csv and truth_cosine.csv; without rows where there is no truth."""
     crops = inputs.crops
     codes = inputs.codes
     pairs = inputs.pairs
@@ -176,12 +177,15 @@ def truth_tables(
     if pairs is None:
         return {
             "counterfactuals": pd.DataFrame(columns=counterfactuals.COLUMNS),
+            "modes": pd.DataFrame(columns=counterfactuals.MODES),
             "truth_cosine": pd.DataFrame(columns=counterfactuals.COSINES),
         }
     first = (levels["classifier"] == 0) & (levels["level"] == context.params.levels[-1])
     reached = levels[first & np.isfinite(levels["strength"].astype(float))]
+    table, modes = counterfactuals.against_truth(context, crops, pairs, codes, editors, reached)
     return {
-        "counterfactuals": counterfactuals.against_truth(context, crops, pairs, codes, editors, reached),
+        "counterfactuals": table,
+        "modes": modes,
         "truth_cosine": counterfactuals.truth_cosines(pairs, moved, codes, editors, crops),
     }
 

@@ -61,6 +61,8 @@ COMPARED = {  # metric of an editor's edits -> its heading, and its form: share,
     "kept": ("Other attributes kept", "share"),
     "same_person": ("Still the same person", "share"),
     "error_reduction": ("Error removed", "share"),
+    "error_reduction_nearest": ("Error removed, nearest truth", "share"),
+    "mode_coverage": ("True forms drawn", "share"),
     "psnr_outside": ("PSNR of the rest, dB", "number"),
     "reversibility": ("PSNR after taking it back, dB", "number"),
 }
