@@ -113,3 +113,12 @@ def test_the_stage_labels_the_attributes_that_can_be_read(project):
 
 def test_without_faces_the_folder_is_empty(project):
     assert list(project(faces=0).iterdir()) == []
+
+
+def test_labels_need_an_attribute_that_can_be_read(project, tmp_path):
+    about = json.loads((tmp_path / "classifiers/classifier.json").read_text())
+    about["classifiers"][0]["Smiling"]["usable"] = False
+    (tmp_path / "classifiers/classifier.json").write_text(json.dumps(about))
+    with pytest.raises(SystemExit):
+        project()
+    assert list(project(faces=0).iterdir()) == []

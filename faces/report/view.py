@@ -478,7 +478,11 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """Edits against the true counterfactuals."""
     removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
     if not known(removed):
-        reason = evidence.reason("counterfactual") or f"no edit by {evidence.primary} flips enough faces"
+        reason = evidence.reason("counterfactual") or (
+            f"no edit by {evidence.primary} flips enough faces"
+            if evidence.metrics.get("counterfactual")
+            else "the data hold no true counterfactuals"
+        )
         return [], [f"No edit was compared with the picture that it should have made: {reason}."]
     sentence = (
         "of the squared difference to the truth, inside the region that truly changes, is gone after a "
