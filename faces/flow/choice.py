@@ -1,4 +1,4 @@
-"""The editor that pictures, export and website use: the group `edits` of params.yaml."""
+"""The editor of the pictures, by the group `edits` of params.yaml."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,10 +1,9 @@
-"""The flow of codes as ONNX, integrator included: what the website's sliders run.
+"""The flow of codes for programs without torch: its velocity as ONNX, and the arrays of its linear map.
 
-abduct.onnx    codes (B, D), labels (B, A) -> noise (B, K): once for a face
-predict.onnx   codes (B, D), noise (B, K), labels (B, A), goal (B, A), strength (B,) -> edited (B, D):
-               once for each step of a slider
+velocity.onnx   x (B, K), times (B,), labels (B, A) -> velocity (B, K), float32
 
-All are float32. faces/flow/editing.py says what they compute.
+The solver that walks along it is a few lines wherever it runs (faces/flow/editing.py says which), so that one
+network of a few megabytes serves the way to the noise, the way back, and any number of steps.
 """
 
 from pathlib import Path
@@ -15,58 +14,47 @@ import torch
 from torch import Tensor, nn
 
 from faces.export.onnx import check_parity, to_onnx
-from faces.flow.editing import abduct, predict
-from faces.flow.editor import FlowEditor
 from faces.flow.network import Flow
 
+VELOCITY = "velocity.onnx"
+INPUTS = ("x", "times", "labels")
 
-class Abduct(nn.Module):
-    def __init__(self, flow: Flow, steps: int) -> None:
+
+class VelocityOf(nn.Module):
+    """Flow.velocity as a module."""
+
+    def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
-        self.steps = steps
 
-    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        return abduct(self.flow, codes, labels, self.steps)
-
-
-class Predict(nn.Module):
-    def __init__(self, flow: Flow, steps: int) -> None:
-        super().__init__()
-        self.flow = flow
-        self.steps = steps
-
-    def forward(self, codes: Tensor, noise: Tensor, labels: Tensor, goal: Tensor, strength: Tensor) -> Tensor:
-        return predict(self.flow, codes, noise, labels, goal, strength, self.steps)
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        return self.flow.velocity(x, times, labels)
 
 
 @torch.no_grad()
-def export_flow(editor: FlowEditor, codes: np.ndarray, labels: np.ndarray, folder: Path) -> None:
-    """Write both networks and hold them against torch on codes (n, D) and labels (n, A), n >= 2: every label
-    the other way round.
+def export_velocity(flow: Flow, codes: np.ndarray, labels: np.ndarray, folder: Path) -> None:
+    """Write velocity.onnx, compared with torch half way along the paths of codes (n, D) under labels (n, A),
+    n >= 2.
 
     Raises ExportError where onnxruntime differs by more than its tolerance.
     """
-    z = torch.from_numpy(np.asarray(codes, np.float32))
+    flow = flow.cpu()
     y = torch.from_numpy(np.asarray(labels, np.float32))
-    flow = editor.flow.cpu()
-    noise = abduct(flow, z, y, editor.steps)
-    goal = torch.where(y == 0, 1.0, -y)
-    strength = torch.ones(len(z))
-    for name, module, inputs in (
-        ("abduct", Abduct(flow, editor.steps), {"codes": z, "labels": y}),
-        (
-            "predict",
-            Predict(flow, editor.steps),
-            {"codes": z, "noise": noise, "labels": y, "goal": goal, "strength": strength},
-        ),
-    ):
-        path = folder / f"{name}.onnx"
-        output = {"abduct": "noise", "predict": "edited"}[name]
-        to_onnx(module, tuple(inputs.values()), tuple(inputs), output, path)
-        expected = module(*inputs.values()).numpy()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        (found,) = session.run(None, {key: value.numpy() for key, value in inputs.items()})
-        check_parity(path.name, found, expected, np.sqrt(np.square(expected).mean()))
+    x = flow.rest(torch.from_numpy(np.asarray(codes, np.float32)), y)
+    examples = (x, torch.linspace(0, 1, len(x)), y)
+    module = VelocityOf(flow)
+    to_onnx(module, examples, INPUTS, "velocity", folder / VELOCITY)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(folder / VELOCITY, options, providers=["CPUExecutionProvider"])
+    values = {name: value.numpy() for name, value in zip(INPUTS, examples, strict=True)}
+    expected = module(*examples).numpy()
+    check_parity(VELOCITY, session.run(None, values)[0], expected, np.sqrt(np.square(expected).mean()))
+
+
+def linear_arrays(flow: Flow) -> dict[str, np.ndarray]:
+    """The linear map around the velocity, float32: mean (D,), label_mean (A,), slopes (A, D), inward (K, D)
+    and outward (K, D) of faces/flow/network.py.
+    """
+    names = ("mean", "label_mean", "slopes", "inward", "outward")
+    return {name: getattr(flow, name).cpu().numpy() for name in names}
