@@ -4,6 +4,7 @@
 in    data/crops/        images.npy, table.csv, and counterfactuals where the source draws them
       data/model/        the trained model
       data/latents/      latents.npy
+      data/prior/        the priors that new faces are drawn from
       data/vectors/      vectors.npz
       data/flow/         the flow of codes, an editor
       data/classifier/   the attribute classifiers
@@ -46,6 +47,7 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.flow.editor import FlowEditor
+from faces.latents.priors import Priors
 from faces.metrics.changes import Changes
 from faces.nn import perceptual
 from faces.nn.device import pick_device
@@ -65,6 +67,7 @@ class Params(Group):
     score: Score
     detail: Detail
     estimators: tuple[str, ...] = Field(alias="vectors.estimators")
+    fit: int = Field(alias="prior.fit")
 
 
 class Inputs(NamedTuple):
@@ -72,6 +75,7 @@ class Inputs(NamedTuple):
 
     crops: Crops
     codes: np.ndarray  # (N, D)
+    priors: Priors
     pairs: Counterfactuals | None
     directions: dict[str, Directions]
     flow: FlowEditor | None
@@ -84,6 +88,7 @@ def opened(
     crops_folder: Path,
     weights: Path,
     latents: Path,
+    prior: Path,
     vectors: Path,
     flow: Path | None,
     classifier: Path,
@@ -108,6 +113,7 @@ def opened(
     return Inputs(
         crops,
         open_npy(latents / "latents.npy"),
+        Priors.open(prior, device),
         Counterfactuals.open(crops_folder, crops.table["name"]),
         {name: Directions.open(vectors, name) for name in names},
         None if flow is None else FlowEditor.open(flow, device),
@@ -140,7 +146,7 @@ def editors_of(params: Params, inputs: Inputs, moved: np.ndarray | None) -> dict
     if moved is not None:
         changes = counterfactuals.oracle_changes(inputs.context, inputs.pairs, moved)
         if changes:
-            train = inputs.codes[inputs.crops.rows("train")[: params.score.fit]]
+            train = inputs.codes[inputs.crops.rows("train")[: params.fit]]
             found["oracle"] = Oracle.of(changes, train, strengths)
     return found
 
@@ -197,12 +203,13 @@ def prior_table(
     crops = inputs.crops
     codes = inputs.codes
     context = inputs.context
-    names = ("train", "valid") if params.score.diffusion else ("train",)
-    splits = {split: crops.rows(split) for split in names}
-    faces = samples.sets(context.codec, params.score, crops.images, codes, splits, choice.real, params.seed)
-    train = codes[samples.fitted_rows(splits["train"], params.score.fit, np.random.default_rng(params.seed))]
+    train = crops.rows("train")
+    faces = samples.sets(context.codec, crops.images, codes, train, choice.real, inputs.priors, params.seed)
+    fitted = np.random.default_rng(params.seed).permutation(train)[: params.fit]
     own = codes[choice.real]
-    table = samples.score_priors(context.codec, params.score, faces, real, own, train, inputs.networks, scale)
+    table = samples.score_priors(
+        context.codec, params.score, faces, real, own, codes[fitted], inputs.networks, scale
+    )
     return table, samples.portraits(faces)
 
 
@@ -230,6 +237,7 @@ def run(
     crops_folder: Path,
     weights: Path,
     latents: Path,
+    prior: Path,
     vectors: Path,
     flow: Path | None,
     classifier: Path,
@@ -238,7 +246,7 @@ def run(
     """The stage with these params; without a `flow` none is scored. Raises ValueError where an input is
     missing or does not fit.
     """
-    inputs = opened(params, crops_folder, weights, latents, vectors, flow, classifier)
+    inputs = opened(params, crops_folder, weights, latents, prior, vectors, flow, classifier)
     crops = inputs.crops
     codes = inputs.codes
     pairs = inputs.pairs

@@ -84,7 +84,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_rates.png": "Share of the faces with each attribute",
     "grids/data_correlation.png": "Which attributes go together in the data: correlation of the labels",
     "grids/reconstructions.png": "Test faces above, and what the model makes of them below",
-    "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
+    "grids/samples.png": "New faces from the best prior, and from the model's own, none of them chosen",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
     "grids/features_edited.png": (

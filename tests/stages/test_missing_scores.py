@@ -11,7 +11,7 @@ from faces import checkpoints, models
 from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
-from stages import classifier, encode, evaluate, score, vectors
+from stages import classifier, encode, evaluate, prior, score, vectors
 from tests.test_pipeline import SMALL
 
 NAMES = ("grins", "capped")
@@ -59,9 +59,10 @@ def project(tmp_path, monkeypatch, params, rng):
             tmp_path / name for name in ("crops", "model", "latents", "vectors", "classifier", "scores")
         )
         encode.run(of(encode), crops, model, latents)
+        prior.run(of(prior), crops, model, latents, tmp_path / "prior")
         vectors.run(of(vectors), crops, latents, crops / "table.csv", directions)
         classifier.run(of(classifier), crops, judges)
-        score.run(of(score), crops, model, latents, directions, None, judges, scores)
+        score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)
         plots = tmp_path / "plots"
         evaluate.run(
             of(evaluate), crops, model, latents, directions, judges, scores, tmp_path / "metrics.json", plots
