@@ -2,8 +2,8 @@
 
 prior.safetensors   the Gaussian (mean, factor, residual), the mixture (weights, means, roots), and the
                     diffusion model where one was trained (denoiser, early, scale)
-prior.json          best: the prior nearest to the codes of the valid split; distances: how far each is;
-                    guidance and temperature, as fitted with
+prior.json          best: the prior whose faces are nearest to those of the valid split; distances: how far
+                    each prior's are; guidance and temperature, as fitted with
 
 A model's codes seldom fill the prior that it was trained with (Ghosh et al., ICLR 2020): faces drawn from
 what they do fill look better. `standard` is the model's own prior.
@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
-from scipy.spatial.distance import cdist
 
 from faces.core.files import write_json
 from faces.core.params import Group
@@ -30,8 +29,7 @@ from faces.latents.pca import gaussian_of_codes
 from faces.models import Model
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -> codes (count, D)
-
-COMPARED = 1000  # codes of the valid split, and of each prior, that the best one is chosen by
+Distance = Callable[[Draw], float]  # of what a prior draws to faces of the valid split
 
 
 class Settings(Group):
@@ -60,7 +58,7 @@ class Priors:
     temperature: float  # of the tempered Gaussian: its standard deviation, as a share
     guidance: float  # of the diffusion model
     best: str
-    distances: dict[str, float]  # of each prior to the codes of the valid split
+    distances: dict[str, float]  # of each prior's faces to those of the valid split
 
     @classmethod
     def fit(
@@ -71,9 +69,11 @@ class Priors:
         settings: Settings,
         seed: int,
         device: torch.device,
+        distance: Distance | None = None,
     ) -> "Priors":
         """Every prior, fitted to train codes (N, D). The `held` ones (M, D), of the valid split, end the
-        diffusion model's training in time and choose the best; without any, that is the Gaussian.
+        diffusion model's training in time. The best is that of the least `distance`; without one, the
+        Gaussian.
         """
         gaussian = gaussian_of_codes(codes, settings.axes, seed)
         mixture = Mixture.fit(gaussian, codes, settings.components, settings.ridge, seed)
@@ -82,14 +82,9 @@ class Priors:
             stop_on = held[: max(settings.fit // 10, 1)]
             diffusion = Diffusion.fit(gaussian, codes, stop_on, settings.diffusion, seed, device)
         found = cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, "gaussian", {})
-        if len(held) < 2:
+        if distance is None:
             return found
-        real = held[:COMPARED]
-        rng = np.random.default_rng(seed)
-        distances = {
-            name: energy_distance(draw(len(real), rng), real)
-            for name, draw in found.samplers(model, seed).items()
-        }
+        distances = {name: distance(draw) for name, draw in found.samplers(model, seed).items()}
         best = min(distances, key=distances.__getitem__)
         return cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, best, distances)
 
@@ -170,16 +165,3 @@ class Priors:
 
 
 PARTS = {"gaussian": ("mean", "factor", "residual"), "mixture": ("weights", "means", "roots")}
-
-
-def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared energy distance 2 E|x - y| - E|x - x'| - E|y - y'| between samples a (n, D) and b (m, D).
-
-    Zero on average, and as often below, for two samples of one distribution. Szekely & Rizzo, "Energy
-    statistics", 2013, eq. 1, with the unbiased means within each sample.
-    """
-    n = len(a)
-    m = len(b)
-    within_a = cdist(a, a).sum() / (n * (n - 1))
-    within_b = cdist(b, b).sum() / (m * (m - 1))
-    return float(2 * cdist(a, b).mean() - within_a - within_b)
