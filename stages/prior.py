@@ -67,7 +67,7 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     crops = Crops.open(crops_folder)
     codes = open_npy(latents / "latents.npy")
     device = pick_device()
-    model = checkpoints.load(weights)[0].to(device)
+    model = checkpoints.load(weights)[0].to(device, memory_format=torch.channels_last)
     rng = np.random.default_rng(params.seed)
     train = np.sort(rng.permutation(crops.rows("train"))[: params.prior.fit])
     valid = crops.rows("valid")
