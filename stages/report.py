@@ -80,7 +80,8 @@ def run(
         phi=read_table(vectors / "phi.csv"),
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
         **{
-            name: read_table(plots / f"{name}.csv") for name in ("classifier", "levels", "identity", "priors")
+            name: read_table(plots / f"{name}.csv")
+            for name in ("classifier", "levels", "identity", "priors", "missing")
         },
     )
     for path, text in ((page_file, page(evidence)), (card_file, card(evidence))):

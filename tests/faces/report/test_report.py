@@ -163,6 +163,7 @@ def full() -> Evidence:
             }
             | {"kernel_lite0_high": [41.0, np.nan]}
         ),
+        missing=EMPTY,
         pictures={
             path: (12, 8)
             for path in ("grids/edit_Smiling.png", "grids/samples.png", "plots/auroc.png", "gifs/smile.gif")
@@ -335,6 +336,20 @@ def test_missing_groups_are_said(bare):
     for absent in ("Leakage", "Error removed", "Moving pictures", "nan", "None", view.ABSENT):
         assert absent not in text, absent
     assert "No classifier scored the edits" in card(bare)
+
+
+def test_reasons_are_said_where_they_are_known(bare):
+    reasons = [("edits", "no attribute can be read"), ("generation", "too few faces")]
+    unscored = {"partial": {"plain": {"attributes": 0, "reached": None}}}
+    evidence = replace(
+        bare,
+        metrics=bare.metrics | {"edits": unscored},
+        missing=pd.DataFrame(reasons, columns=["group", "reason"]),
+    )
+    text = Reader(page(evidence)).text
+    assert "Edits were not scored, so flips and leakage are not known: no attribute can be read." in text
+    assert "New faces were not measured against real ones: too few faces." in text
+    assert "Attributes that can be edited" not in text
 
 
 def test_a_primary_that_was_not_scored_borrows_no_figures(full):
