@@ -89,11 +89,10 @@ def write_vectors(folder: Path, count: int) -> None:
         )
         file.truncate(file.tell() + count * 64 * 64 * 3)
     write_json(folder / "crops" / "geometry.json", {"box": "square", "size": 64, "filter": "lanczos"})
-    (folder / "imagined").mkdir()
 
 
 def run_vectors(folder: Path) -> float:
-    return run("vectors", folder, "crops", "latents", "imagined", "vectors")
+    return run("vectors", folder, "crops", "latents", "crops/table.csv", "vectors")
 
 
 def bench_vectors(folder: Path, count: int) -> float:

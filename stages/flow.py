@@ -94,7 +94,7 @@ def fit(
         torch.manual_seed(params.seed)
         flow = Flow(
             own.shape[1],
-            min(settings.axes, *own.shape),
+            min(settings.axes, own.shape[1], len(own) - 1),
             len(crops.attributes),
             settings.width,
             settings.blocks,

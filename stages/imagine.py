@@ -1,5 +1,4 @@
-"""Draw new faces from the model's prior and label them by a classifier, as InterFaceGAN does: codes and
-labels.
+"""Sample faces from the model's prior and label them with a classifier, as InterFaceGAN does.
 
 in    data/crops/        table.csv: the attributes
       data/model/        the trained model
@@ -7,7 +6,7 @@ in    data/crops/        table.csv: the attributes
 out   data/imagined/     codes.npy    float32 (M, D), from the prior at temperature 1
                          labels.npy   int8 (M, A) in the order of table.csv: 1 and -1 for the extremes of the
                                       classifier's score, 0 between them
-      an empty folder where imagine.faces is 0: directions are then those of the data's own faces and labels
+      an empty folder unless vectors.labels is imagined: directions then come from the data's own labels
 
 Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section
 3.1. The last classifier labels: with two of them (classifier.widths) the first, which scores edits, has not
@@ -35,7 +34,7 @@ from faces.nn.device import pick_device
 
 
 class Imagine(Group):
-    faces: Annotated[int, Field(ge=0)]
+    faces: Annotated[int, Field(ge=1)]
     extremes: Annotated[float, Field(gt=0, le=0.5)]
     batch: Annotated[int, Field(ge=1)]
 
@@ -43,6 +42,7 @@ class Imagine(Group):
 class Params(Group):
     seed: int
     imagine: Imagine
+    labels: str = Field(alias="vectors.labels")
 
 
 @torch.no_grad()
@@ -66,10 +66,13 @@ def imagine(model: Model, ensemble: Ensemble, params: Imagine, seed: int, codes:
 
 
 def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> None:
-    """Write codes and labels of `imagine.faces` faces; an empty folder where that is 0. Raises ValueError."""
+    """Write codes and labels of `imagine.faces` faces; an empty folder where nothing asks for them.
+
+    Raises ValueError.
+    """
     crops = Crops.open(crops_folder)
     with new_folder(out) as folder:
-        if not params.imagine.faces:
+        if params.labels != "imagined":
             return
         device = pick_device()
         model = checkpoints.load(weights)[0].to(device)

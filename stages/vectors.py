@@ -3,13 +3,14 @@ split.
 
 in    data/crops/     table.csv: labels and splits
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice
-      data/imagined/  codes.npy and labels.npy of imagined faces, where directions come from those
+      data/crops/table.csv again, or data/imagined/ with codes.npy and labels.npy of sampled faces:
+                      the labels that directions come from (vectors.labels)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ COLUMNS = [
 
 
 class Vectors(Settings):
+    labels: Literal["crops/table.csv", "imagined"]
     estimators: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
     condition_on: tuple[str, ...]
@@ -68,10 +70,8 @@ def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def imagined_faces(folder: Path) -> tuple[Codes, np.ndarray] | None:
-    """Codes (N, D) and labels (N, A) of imagined faces, if there are any."""
-    if not (folder / "codes.npy").is_file():
-        return None
+def imagined_faces(folder: Path) -> tuple[Codes, np.ndarray]:
+    """Codes (M, D) and labels (M, A) of imagined faces."""
     return Codes.all(open_npy(folder / "codes.npy")), np.array(open_npy(folder / "labels.npy"))
 
 
@@ -185,8 +185,11 @@ def compute(
     return arrays, pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
 
 
-def run(params: Params, crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
-    """Write the directions and what there is to know of them. Raises ValueError."""
+def run(params: Params, crops_folder: Path, latents: Path, labelled: Path, out: Path) -> None:
+    """Write directions and their tables.
+
+    `labelled` is the table of the crops, or the folder of imagined faces. Raises ValueError.
+    """
     crops = Crops.open(crops_folder)
     labels = crops.labels[crops.rows("train")]
     vectors = params.vectors
@@ -196,7 +199,7 @@ def run(params: Params, crops_folder: Path, latents: Path, imagined: Path, out: 
     exclusive = exclusions("vectors.exclusive.sets", vectors.exclusive, crops.attributes, labels)
     codes = open_npy(latents / "latents.npy")
     mirrored = open_npy(latents / "mirrored.npy") if (latents / "mirrored.npy").is_file() else None
-    faces = imagined_faces(imagined) or train_faces(codes, mirrored, crops)
+    faces = imagined_faces(labelled) if labelled.is_dir() else train_faces(codes, mirrored, crops)
     arrays, table = compute(vectors, params.seed, conditions, faces, codes, crops)
     phi = pd.DataFrame(LabelStatistics.of(labels).phi(), columns=list(crops.attributes))
     phi.insert(0, "attribute", crops.attributes)
@@ -211,9 +214,9 @@ def run(params: Params, crops_folder: Path, latents: Path, imagined: Path, out: 
         say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")
 
 
-def main(crops_folder: Path, latents: Path, imagined: Path, out: Path) -> None:
+def main(crops_folder: Path, latents: Path, labelled: Path, out: Path) -> None:
     try:
-        run(load(Params), crops_folder, latents, imagined, out)
+        run(load(Params), crops_folder, latents, labelled, out)
     except ValueError as error:
         raise stop(error) from None
 

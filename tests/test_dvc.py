@@ -8,6 +8,8 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,8 +19,8 @@ import yaml
 from faces import models, sources
 from faces.core import params
 from stages.check import groups
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = PIPELINE["stages"]
 DATA = ("data/", "reports/")
@@ -157,6 +159,35 @@ def test_the_run_cache_sees_every_param(stage):
         assert not isinstance(value, dict) or not re.search(r"'(size|nfiles)':", str(value)), (
             f"list the keys of {entry} one by one"
         )
+
+
+def test_directions_need_a_classifier_only_where_they_come_from_imagined_faces(tmp_path):
+    """`dvc repro vectors`, commands replaced: from the data's labels, from imagined faces, and back."""
+    dvc = [sys.executable, "-m", "dvc"]
+    pipeline = {"stages": {}}
+    for name, stage in STAGES.items():
+        outs = paths(stage["outs"])
+        folders = " ".join(out if "." not in out else "data reports" for out in outs)
+        files = " ".join(out if "." in out else f"{out}/table.csv" for out in outs)
+        pipeline["stages"][name] = {
+            "cmd": f"mkdir -p {folders} && echo {name} | tee {files} >> ran",
+            "deps": [dep for dep in paths(stage["deps"]) if dep.startswith(DATA)],
+            "params": stage.get("params", []),
+            "outs": outs,
+        }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+
+    def ran(labels: str) -> set[str]:
+        values = PARAMS | {"vectors": PARAMS["vectors"] | {"labels": labels}}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+        (tmp_path / "ran").write_text("")
+        subprocess.run([*dvc, "repro", "-q", "vectors"], cwd=tmp_path, check=True)
+        return set((tmp_path / "ran").read_text().split())
+
+    assert ran("crops/table.csv") == {"inputs", "check", "download", "crop", "train", "encode", "vectors"}
+    assert ran("imagined") == {"classifier", "imagine", "vectors"}
+    assert ran("crops/table.csv") == set()  # from the run cache
 
 
 def test_every_stage_says_what_it_does():

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 import facemorph
 from tests.conftest import ROOT
-from tests.test_docker import canonical, distributions, modules, pins
+from tests.helpers.packages import canonical, distributions, modules, pins
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]

@@ -3,21 +3,24 @@ when held-out faces spoke best for it.
 """
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from faces.core.params import Group
 from faces.flow.network import Flow
+from faces.latents.codes import Codes
+from faces.latents.moments import Moments
+from faces.latents.pca import principal_components
 from faces.nn.device import fast_arithmetic
+from faces.nn.optim import learning_rate, update_average
 
 HELD_OUT_DRAWS = 4  # noises and times at which each held-out code is looked at
+WARMUP = 0.05  # share of the steps in which the learning rate rises
 
 
 class FlowSettings(Group):
@@ -65,7 +68,10 @@ def linear_map(
         design.T.astype(np.float32) @ centred
     )
     rest = centred - (design @ slopes).astype(np.float32)
-    deviation, axes = principal_axes(rest, len(flow.inward))
+    moments = Moments.of(rest, np.arange(len(rest)))
+    axes, deviation = principal_components(
+        Codes.all(rest), moments.mean(), moments.covariance(), len(flow.inward), np.random.default_rng(0)
+    )
     deviation = np.maximum(deviation, 1e-3 * max(deviation.max(), 1e-12))
     white = rest @ (axes / deviation[:, None]).T.astype(np.float32)  # (N, K)
     visible, turn = visible_axes(white[seen], pictures)
@@ -93,15 +99,6 @@ def visible_axes(white: np.ndarray, pictures: np.ndarray) -> tuple[np.ndarray, n
     squares, vectors = np.linalg.eigh((seen @ seen.T).astype(np.float64))
     squares = np.maximum(squares[::-1], 1e-4 * max(squares.mean(), 1e-12))
     return np.sqrt(squares), vectors[:, ::-1].T
-
-
-def principal_axes(rest: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviations (K,) and unit axes (K, D) of rest (N, D), of mean 0, by falling deviation."""
-    if count < rest.shape[1]:
-        _, lengths, axes = randomized_svd(rest, count, random_state=0)
-        return lengths / np.sqrt(len(rest)), axes
-    squares, vectors = np.linalg.eigh(rest.T.astype(np.float64) @ rest / len(rest))
-    return np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1].T
 
 
 def loss(flow: Flow, rest: Tensor, labels: Tensor, weight: Tensor, generator: torch.Generator) -> Tensor:
@@ -162,7 +159,7 @@ def train(
         if step == settings.steps:
             break
         for group in adam.param_groups:
-            group["lr"] = settings.learning_rate * rate(step / settings.steps)
+            group["lr"] = learning_rate(step / settings.steps, settings.learning_rate, WARMUP, "cosine")
         rows = torch.randint(len(rest), (settings.batch,), generator=generator)
         shown = torch.rand(labels[rows].shape, generator=generator) >= settings.unknown
         value = loss(flow, rest[rows], labels[rows] * shown.to(labels.device), weight, generator)
@@ -171,18 +168,9 @@ def train(
         adam.step()
         total += value.item()
         since += 1
-        with torch.no_grad():
-            kept = min(settings.averaging, (step + 1) / (step + 11))
-            torch._foreach_lerp_(
-                list(average.network.parameters()), list(flow.network.parameters()), 1 - kept
-            )
+        update_average(average.network, flow.network, settings.averaging, step + 1)
     flow.network.load_state_dict(best[1])
     return history
-
-
-def rate(progress: float) -> float:
-    """Share of the highest learning rate: a linear rise over the first twentieth, then a cosine to zero."""
-    return min(1.0, progress / 0.05 + 1e-2) * (1 + math.cos(math.pi * progress)) / 2
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 `model: glow` in params.yaml names the file faces/models/glow.py and the group `models.glow`. Each file
 exports `Config`, a group of params, and `Model(config, size)`, a subclass of the `Model` below. A new file is
-found, checked and tested (tests/test_models.py) the moment it exists.
+found, checked and tested (tests/faces/models/test_models.py) the moment it exists.
 """
 
 import importlib

@@ -1,0 +1,1277 @@
+"""The website as a person meets it: headless Chromium over the served page and over the static site."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from safetensors.numpy import load_file
+
+from tests.conftest import ROOT
+from tests.helpers import standin
+
+CHROMIUM = (
+    os.environ.get("CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
+if CHROMIUM is None:
+    pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM", allow_module_level=True)
+
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
+
+from web import site  # noqa: E402
+
+pytestmark = pytest.mark.browser
+LENGTH = 24
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# a photograph, to a model of drawn faces
+UNLIKE = "This face is unlike those the model learnt from: edits will be rough."
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+# What is looked at
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> "Model":
+    folder = tmp_path_factory.mktemp("export") / "export"
+    images, labels = standin.faces(150, 3)
+    standin.write_export(folder, images, labels, standin.ATTRIBUTES, LENGTH)
+    return Model(folder)
+
+
+class Model:
+    """The stand-in's arithmetic in NumPy: what the page ought to show."""
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime  # noqa: PLC0415
+
+        self.folder = folder
+        self.bundle = json.loads((folder / "bundle.json").read_text())
+        self.names = [attribute["name"] for attribute in self.bundle["attributes"]]
+        self.decoder = onnxruntime.InferenceSession(str(folder / "decoder.onnx"))
+
+    def array(self, name: str) -> np.ndarray:
+        return load_file(self.folder / "arrays.safetensors")[name]
+
+    @property
+    def first(self) -> int:
+        """The preset to start with: the least squared distance from the middle of the first sliders, in their
+        ranges.
+        """
+        telling = [i for i, attribute in enumerate(self.bundle["attributes"]) if attribute["telling"]]
+        sigmas = np.array([self.bundle["attributes"][i]["sigma"] for i in telling])
+        low, high = np.array([self.bundle["attributes"][i]["range"] for i in telling]).T
+        standing = (self.array("presets") - self.array("mean")) @ self.array("directions")[telling].T / sigmas
+        return int((((2 * standing - low - high) / (high - low)) ** 2).sum(1).argmin())
+
+    def link(self, rest: str) -> str:
+        """The link of this model."""
+        files = self.bundle["files"]
+        return f"#{rest}&model=" + "".join(
+            files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx"
+        )
+
+    def step(self, name: str) -> np.ndarray:
+        """(D,) one sigma of an attribute."""
+        row = self.names.index(name)
+        return self.array("directions")[row] * self.bundle["attributes"][row]["sigma"]
+
+    def picture(self, code: np.ndarray) -> np.ndarray:
+        """uint8 (256, 256, 3): D(code), four times as large by Lanczos."""
+        (image,) = self.decoder.run(None, {"codes": code[None].astype(np.float32)})
+        small = Image.fromarray(np.rint(image[0]).astype(np.uint8))
+        return np.asarray(small.resize((256, 256), Image.Resampling.LANCZOS))
+
+
+def photograph(side: int, path: Path) -> Path:
+    Image.fromarray(skimage.data.astronaut()).resize((side, side), Image.Resampling.LANCZOS).save(
+        path, quality=92
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory) -> Path:
+    return photograph(1000, tmp_path_factory.mktemp("photos") / "astronaut.jpg")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> list[Path]:
+    """Four drawn faces as files, with glasses and then, the same four, without: CelebA's frame, whose crop is
+    what was drawn.
+    """
+    folder = tmp_path_factory.mktemp("drawn")
+    _, labels = standin.faces(4, 9)
+    for glasses in (True, False):
+        for i, row in enumerate(labels):
+            truth = dict(zip(standin.ATTRIBUTES, row, strict=True)) | {"Eyeglasses": glasses}
+            face = Image.fromarray(standin.draw(truth, np.random.default_rng(i)))
+            frame = Image.new("RGB", (178, 218), "gray")
+            frame.paste(face.resize((148, 148), Image.Resampling.BICUBIC), (15, 35))
+            frame.save(folder / f"{i + 4 * (not glasses)}.png")
+    return [folder / f"{i}.png" for i in range(8)]
+
+
+# Servers and browser
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def built(model, tmp_path_factory) -> Path:
+    """The static site; also fetches the browser's runtime, so that the server below offers it."""
+    out = tmp_path_factory.mktemp("site") / "site"
+    site.build(model.folder, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def served(model, built) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "web", "--export", str(model.folder), "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    give_up = monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url + "api/health", timeout=5):
+                break
+        except OSError:
+            assert process.poll() is None and monotonic() < give_up, "the server did not start"
+            sleep(0.1)
+    yield url
+    process.terminate()
+    process.wait(10)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_) -> None:
+        pass
+
+
+@contextmanager
+def file_server(
+    folder: Path, handler: type[SimpleHTTPRequestHandler] = Quiet
+) -> Iterator[tuple[str, ThreadingHTTPServer]]:
+    """A plain file server, as anyone might put the static site behind."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/", server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def static(built) -> Iterator[str]:
+    with file_server(built) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def ready(page: Page) -> Page:
+    """The page, once its first picture is there."""
+    expect(page.locator("#frame")).to_have_attribute("data-shown", re.compile("."), timeout=30000)
+    return page
+
+
+@pytest.fixture
+def visit(browser):
+    """visit(url, ...) -> Page, ready. What the page complains of, or asks of another origin, fails the test
+    at its end.
+
+    broken: it is not waited for, and may log errors.
+    """
+    contexts = []
+    complaints = []
+
+    def open_page(url: str, viewport: dict = DESKTOP, broken: bool = False, **options) -> Page:
+        context = browser.new_context(
+            viewport=viewport, accept_downloads=True, reduced_motion="reduce", **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20000)
+        origin = urlsplit(url).netloc
+
+        def check(request) -> None:
+            target = urlsplit(request.url)
+            if target.scheme not in ("data", "blob") and target.netloc != origin:
+                complaints.append(f"request to {request.url}")
+
+        page.on("request", check)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(message.text) if message.type == "error" and not broken else None
+            ),
+        )
+        page.goto(url)
+        return page if broken else ready(page)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+# What a person sees and does
+
+
+def pixels(page: Page, canvas: str = "after") -> np.ndarray:
+    """uint8 (h, w, 3) of a canvas."""
+    url = page.evaluate("id => document.getElementById(id).toDataURL('image/png')", canvas)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
+
+
+def state(page: Page) -> dict:
+    base, mix, strengths, locked = json.loads(page.get_attribute("#frame", "data-shown"))
+    return {"base": base, "mix": mix, "strengths": strengths, "locked": locked}
+
+
+def shows(page: Page, **wanted) -> None:
+    """Wait until the picture of such a state is on the screen."""
+    give_up = monotonic() + 20
+    while not wanted.items() <= state(page).items():
+        assert monotonic() < give_up, f"wanted {wanted}, shown {state(page)}"
+        page.wait_for_timeout(30)
+
+
+def slider(page: Page, label: str):
+    return page.get_by_role("slider", name=label, exact=True)
+
+
+def slide(page: Page, label: str, name: str, value: float) -> None:
+    slider(page, label).fill(str(value))
+    give_up = monotonic() + 20
+    while state(page)["strengths"].get(name, 0) != value:
+        assert monotonic() < give_up
+        page.wait_for_timeout(30)
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until a JavaScript expression is true. Playwright's own wait_for_function evaluates text inside
+    the page, which the page's policy forbids.
+    """
+    give_up = monotonic() + 30
+    while not page.evaluate(expression):
+        assert monotonic() < give_up, f"never true: {expression}"
+        page.wait_for_timeout(30)
+
+
+def near(a: np.ndarray, b: np.ndarray, most: float = 1.0) -> bool:
+    """Whether two pictures are the same but for rounding."""
+    return a.shape == b.shape and np.abs(a.astype(int) - b).mean() < most
+
+
+def saved(page: Page, kind: str) -> tuple[str, bytes]:
+    page.click("#save")
+    with page.expect_download(timeout=30000) as download:
+        page.click(f"#save-{kind}")
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.set_input_files("#file", path)
+    expect(page.locator("#photo-bar")).to_be_visible(timeout=30000)
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[0].kind === 'photo'")
+
+
+# The tests
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_both_backends_draw_what_the_model_says(visit, request, model, where):
+    """Preset, sample, slider, lock, morph: each picture is NumPy's to rounding, and one seed is one face
+    everywhere.
+    """
+    page = visit(request.getfixturevalue(where))
+    mean = model.array("mean")
+    presets = model.array("presets")
+    assert near(pixels(page), model.picture(presets[model.first]))
+    page.fill("#seed", "7")
+    page.press("#seed", "Enter")
+    shows(page, base={"kind": "seed", "seed": 7})
+    sampled = pixels(page)
+    words = [page.evaluate("document.getElementById('after').getAttribute('aria-label')")]
+    assert words == ["Random face 7, unedited"]
+
+    page.get_by_role("button", name=re.compile("^Face 2(:|$)")).click()
+    shows(page, base={"kind": "preset", "index": 1})
+    slide(page, "Smile", "Smiling", 2)
+    edited = presets[1] + 2 * model.step("Smiling")
+    assert near(pixels(page), model.picture(edited))
+    assert not near(pixels(page), model.picture(presets[1]))
+
+    page.get_by_role("button", name="Keep Glasses as it is", exact=True).click()
+    shows(page, locked=["Eyeglasses"])
+    unit = model.array("directions")[model.names.index("Eyeglasses")].astype(np.float64)
+    step = 2 * model.step("Smiling")
+    kept = presets[1] + step - (step @ unit) * unit
+    assert near(pixels(page), model.picture(kept))
+    expect(slider(page, "Glasses")).to_be_disabled()
+
+    page.click("#reset-all")
+    shows(page, strengths={}, locked=[])
+    page.click("#tab-morph")
+    page.locator("#morph-presets").get_by_role("button", name=re.compile("^Face 4(:|$)")).click()
+    shows(page, mix=0.5)
+    a = presets[1] - mean
+    b = presets[3] - mean
+    la = np.linalg.norm(a)
+    lb = np.linalg.norm(b)
+    angle = np.arccos(a @ b / (la * lb))
+    between = mean + (la + lb) / 2 * np.sin(angle / 2) / np.sin(angle) * (a / la + b / lb)
+    assert near(pixels(page), model.picture(between))
+    SAMPLES.setdefault("7", sampled)
+    assert near(sampled, SAMPLES["7"], 0.5)
+
+
+SAMPLES: dict[str, np.ndarray] = {}
+
+
+def test_a_slider_moves_the_picture_while_it_is_dragged(visit, static, model):
+    """Between press and release several pictures appear, stale ones are dropped, and the whole drag is one
+    step of undo.
+    """
+    page = visit(static)
+    page.evaluate(
+        """() => {
+            window.seen = [];
+            const frame = document.getElementById("frame");
+            new MutationObserver(() => window.seen.push(JSON.parse(frame.dataset.shown)[2].Smiling ?? 0))
+                .observe(frame, { attributeFilter: ["data-shown"] });
+        }"""
+    )
+    box = slider(page, "Smile").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    page.mouse.down()
+    for i in range(1, 31):
+        page.mouse.move(middle[0] + i * box["width"] / 90, middle[1])
+    page.mouse.up()
+    shown = 'JSON.parse(document.getElementById("frame").dataset.shown)[2].Smiling'
+    until(page, f'{shown} === Number(document.getElementById("slider-Smiling").value)')
+    seen = page.evaluate("window.seen")
+    last = float(slider(page, "Smile").input_value())
+    assert last > 0.5
+    assert 3 <= len(seen) <= 33
+    assert seen == sorted(seen)
+    page.click("#undo")
+    shows(page, strengths={})
+    assert near(pixels(page), model.picture(model.array("presets")[model.first]))
+
+
+def test_undo_redo_reset_and_double_click(visit, served):
+    page = visit(served)
+    slide(page, "Smile", "Smiling", 1)
+    slide(page, "Hat", "Wearing_Hat", -1.5)
+    page.click("#undo")
+    shows(page, strengths={"Smiling": 1})
+    page.click("#undo")
+    shows(page, strengths={})
+    expect(page.locator("#undo")).to_be_disabled()
+    page.click("#redo")
+    page.click("#redo")
+    shows(page, strengths={"Smiling": 1, "Wearing_Hat": -1.5})
+    page.get_by_role("button", name="Reset Smile").click()
+    shows(page, strengths={"Wearing_Hat": -1.5})
+    page.locator("label", has_text="Hat").dblclick()
+    shows(page, strengths={})
+    slide(page, "Smile", "Smiling", 1)
+    page.keyboard.press("Control+z")
+    shows(page, strengths={})
+
+
+def test_compare_by_holding_and_by_wiping(visit, served):
+    page = visit(served)
+    expect(page.locator("#compare")).to_be_disabled()
+    slide(page, "Smile", "Smiling", 2)
+    before = page.locator("#before")
+    after = page.locator("#after")
+    assert not near(pixels(page, "before"), pixels(page))
+    expect(before).to_be_hidden()
+    page.locator("#compare").hover()
+    page.mouse.down()
+    expect(before).to_be_visible()
+    expect(page.locator("#tag-before")).to_be_visible()
+    page.mouse.up()
+    expect(before).to_be_hidden()
+    after.hover()
+    page.mouse.down()
+    expect(before).to_be_visible()
+    page.mouse.up()
+    page.locator("#compare").focus()
+    page.keyboard.down("Space")
+    expect(before).to_be_visible()
+    page.keyboard.up("Space")
+    expect(before).to_be_hidden()
+
+    page.click("#split")
+    wipe = page.get_by_role("slider", name="How much of the picture shows the original")
+    wipe.fill("25")
+    clip = before.evaluate("canvas => getComputedStyle(canvas).clipPath")
+    assert clip == "inset(0px 75% 0px 0px)"
+    wipe.press("ArrowRight")
+    assert wipe.input_value() == "26"
+    page.click("#split")
+    expect(before).to_be_hidden()
+
+
+def test_a_link_opens_the_same_face(visit, served, model):
+    page = visit(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
+    assert state(page) == {
+        "base": {"kind": "seed", "seed": 42},
+        "mix": 0.25,
+        "strengths": {"Smiling": 1.2},
+        "locked": ["Male"],
+    }
+    first = pixels(page)
+    slide(page, "Smile", "Smiling", -1)
+    link = page.url
+    assert link == served + model.link("seed=42&Smiling=-1&lock=Male&with=preset2&mix=0.25")
+    expect(page.locator(".toast")).to_have_count(0)
+    again = visit(link)
+    assert near(pixels(again), pixels(page), 0.01)
+    again.goto(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
+    shows(again, strengths={"Smiling": 1.2})
+    assert near(pixels(again), first, 0.01)
+    again.goto(link.replace("&model=", "&model=0"))
+    expect(again.locator(".toast")).to_contain_text("made with another model")
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronaut):
+    """Found, edited at its full 1000 pixels, unchanged outside the crop, saved with its mark; its link says
+    nothing of it.
+    """
+    page = visit(request.getfixturevalue(where))
+    upload(page, astronaut)
+    expect(page.locator(".toast")).to_have_text(UNLIKE)
+    slide(
+        page, "Glasses", "Eyeglasses", 2
+    )  # strong edits: changes that are less than noise are passed over (faces/edits/detail.py)
+    slide(page, "Smile", "Smiling", 3)
+    shown = pixels(page).astype(int)
+    before = pixels(page, "before").astype(int)
+    assert 300 < shown.shape[0] < 1000
+    changed = np.abs(shown - before).max(2) > 2
+    assert 0.02 < changed.mean() < 0.6
+    assert not changed[:5].any() and not changed[:, :5].any()
+    assert set(page.url.split("#")[1].split("&")[:-1]) == {"Smiling=3", "Eyeglasses=2"}
+
+    name, data = saved(page, "png")
+    result = Image.open(io.BytesIO(data))
+    original = np.asarray(Image.open(astronaut)).astype(int)
+    assert (name, result.size) == ("facemorph-photo.png", (1000, 1000))
+    assert "compositeWithTrainedAlgorithmicMedia" in result.text["XML:com.adobe.xmp"]
+    difference = np.abs(np.asarray(result.convert("RGB")).astype(int) - original).max(2)
+    assert difference[500:].max() <= 3  # below the crop: the photograph, to JPEG decoders' rounding
+    assert (difference[120:330, 350:550] > 2).mean() > 0.2
+    detail = np.asarray(result.convert("L").crop((350, 120, 550, 330))).astype(float)
+    assert np.abs(np.diff(detail, axis=1)).mean() > 2  # 64 pixels enlarged would have less than 1
+
+    assert pixels(page, "crop").shape == (64, 64, 3)
+    page.locator("input[value=model] + span").click()
+    until(page, "document.getElementById('after').width === 256")
+    page.get_by_text("Whole photo").click()
+    until(page, "document.getElementById('after').width > 900")
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_alignment_is_shown_and_corrected(visit, request, where, tmp_path):
+    """Two faces: the larger is taken, the other can be chosen; three clicks align by hand; an arrow key moves
+    a point.
+    """
+    both = Image.new("RGB", (900, 512), "gray")
+    whole = Image.fromarray(skimage.data.astronaut())
+    both.paste(whole, (0, 0))
+    both.paste(whole.resize((300, 300), Image.Resampling.LANCZOS), (560, 100))
+    both.save(tmp_path / "two.png")
+    page = visit(request.getfixturevalue(where))
+    upload(page, tmp_path / "two.png")
+    expect(page.locator(".toast")).to_contain_text("Several faces")
+    page.get_by_role("button", name="How it was aligned").click()
+    large = pixels(page, "align-crop")
+    middles = [mark.bounding_box() for mark in page.locator("#align-marks .point").all()]
+    marks = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in middles]
+    page.get_by_role("button", name="Face 2 of 2").click()
+    expect(page.get_by_role("button", name="Face 2 of 2")).to_have_attribute("aria-pressed", "true")
+    small = pixels(page, "align-crop")
+    assert small.shape == (64, 64, 3)
+    assert not near(small, large, 0.5)
+    assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.8  # the same astronaut, at another size
+
+    page.click("#align-zoom")
+    expect(page.locator("#align-zoom")).to_have_attribute("aria-pressed", "true")
+    close = page.get_by_role("button", name="Face 2 of 2").bounding_box()["width"]
+    page.click("#align-zoom")
+    assert close > 1.5 * page.get_by_role("button", name="Face 2 of 2").bounding_box()["width"]
+    page.click("#align-clicks")
+    for x, y in marks:  # eyes and mouth of the larger one, as they were found
+        page.mouse.click(x, y)
+    expect(page.locator("#align-text")).to_contain_text("Aligned by your three points")
+    by_hand = pixels(page, "align-crop")
+    assert np.corrcoef(by_hand.ravel(), large.ravel())[0, 1] > 0.9  # clicks are whole pixels of the screen
+    point = page.get_by_role("button", name="Eye on the left: move with the arrow keys")
+    point.focus()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowLeft")
+    give_up = monotonic() + 20
+    while near(pixels(page, "align-crop"), by_hand, 0.5):
+        assert monotonic() < give_up
+    assert page.evaluate("document.activeElement.title") == "Eye on the left"  # where it was
+    page.keyboard.press("Escape")
+    expect(page.locator("#align")).to_be_hidden()
+    page.click("#undo")
+    shows(page, strengths={})
+
+
+def test_drop_and_paste_bring_a_photograph(visit, served, astronaut):
+    page = visit(served)
+    data = base64.b64encode(astronaut.read_bytes()).decode()
+    give = """([data, kind]) => {
+        const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], "a.jpg", { type: "image/jpeg" }));
+        if (kind === "paste") window.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
+        const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+        if (kind === "drop") for (const type of ["dragenter", "dragover", "drop"]) {
+            document.body.dispatchEvent(new DragEvent(type, options));
+        }
+    }"""
+    for number, kind in enumerate(("drop", "paste"), 1):
+        page.evaluate(give, [data, kind])
+        shows(page, base={"kind": "photo", "id": number})
+    expect(page.locator("#drop-cover")).to_be_hidden()
+
+
+def test_pictures_that_are_none_are_refused_kindly(visit, static, tmp_path):
+    page = visit(static)
+    (tmp_path / "text.jpg").write_text("no picture")
+    Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
+    Image.new("L", (300, 200), 128).save(tmp_path / "gray.png")
+    for name, words in (("text.jpg", "not a picture"), ("tiny.png", "too small")):
+        page.set_input_files("#file", tmp_path / name)
+        expect(page.locator(".toast")).to_contain_text(words)
+    assert state(page)["base"]["kind"] == "preset"
+    page.set_input_files("#file", tmp_path / "gray.png")
+    expect(page.locator(".toast")).to_contain_text("No face was found")
+    shows(page, base={"kind": "photo", "id": 1})
+
+
+def test_a_turned_photograph_stands_upright(visit, static, tmp_path):
+    """EXIF orientation 6 (turned a quarter): the face is found, and what is saved is upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(skimage.data.astronaut()[:, :400]).rotate(90, expand=True).save(
+        tmp_path / "turned.jpg", exif=exif, quality=90
+    )
+    page = visit(static)
+    upload(page, tmp_path / "turned.jpg")
+    expect(page.locator(".toast")).to_have_text(UNLIKE)
+    _, data = saved(page, "png")
+    assert Image.open(io.BytesIO(data)).size == (400, 512)
+
+
+def test_files_open_and_carry_the_mark(visit, static, model):
+    page = visit(static + "#seed=5")
+    expect(page.locator("#play")).to_be_disabled()
+    slide(page, "Hat", "Wearing_Hat", 2)
+    shown = pixels(page)
+    name, data = saved(page, "gif")
+    image = Image.open(io.BytesIO(data))
+    assert (name, image.n_frames, image.size, image.info["loop"]) == (
+        "facemorph-face-5.gif",
+        30,
+        (320, 320),
+        0,
+    )
+    assert len(data) < 500_000
+    assert b"generative model" in image.info["comment"]
+    frames = []
+    for i in range(30):
+        image.seek(i)
+        frames.append(np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BOX)))
+    assert near(frames[15], shown, 8)
+    assert near(frames[0], pixels(page, "before"), 8)
+    travel = [np.abs(frame.astype(int) - frames[0]).mean() for frame in frames]
+    assert np.argmax(travel) == 15
+    assert near(frames[1], frames[29], 0.01)  # there and back
+
+    name, data = saved(page, "strip")
+    strip = Image.open(io.BytesIO(data))
+    assert (name, strip.size) == ("facemorph-face-5-strip.png", (7 * 256, 256))
+    last = np.asarray(strip.convert("RGB"))[:, 6 * 256 :]
+    assert near(last, shown)
+    name, data = saved(page, "png")
+    picture = Image.open(io.BytesIO(data))
+    assert (name, picture.size) == ("facemorph-face-5.png", (512, 512))
+    assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
+    assert "Facemorph" in picture.text["Software"]
+
+
+def test_an_edit_plays_and_stops_where_it_was(visit, served):
+    page = visit(served)
+    slide(page, "Smile", "Smiling", 2)
+    still = pixels(page)
+    page.click("#play")
+    give_up = monotonic() + 20
+    while near(pixels(page), still, 0.2):
+        assert monotonic() < give_up
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_timeout(300)
+    assert near(pixels(page), still, 0.01)
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_a_slider_of_ones_own(visit, request, where, drawn, model):
+    """Four faces with glasses, the same without: the slider tells them apart, lies along the model's own
+    axis, can be moved, saved, removed and loaded.
+    """
+    page = visit(request.getfixturevalue(where))
+    page.get_by_role("tab", name="Make a slider").click()
+    expect(page.locator("#make")).to_be_disabled()
+    page.set_input_files("#drop-with input", drawn[:4])
+    page.set_input_files("#drop-without input", drawn[4:])
+    expect(page.locator("#drop-with .thumbs button")).to_have_count(4, timeout=30000)
+    expect(page.locator("#drop-without .thumbs button")).to_have_count(4, timeout=30000)
+    page.fill("#make-name", "Spectacles")
+    page.press("#make-name", "Enter")
+    expect(page.locator("#make-result")).to_contain_text("From 4 with and 4 without. Pairs held out")
+    page.get_by_role("tab", name="Sliders").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save Spectacles as a file").click()
+    path = Path(download.value.path())
+    file = json.loads(path.read_text())
+    unit = np.frombuffer(base64.b64decode(file["unit"]), "<f4")
+    glasses = model.array("directions")[model.names.index("Eyeglasses")]
+    assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-5)
+    assert unit @ glasses > 0.4  # by chance it would be 0.2 or less, either way
+    assert 0 <= file["auroc"] <= 1
+    assert file["sigma"] == pytest.approx(np.linalg.norm(model.array("factor") @ unit), rel=1e-4)
+
+    slider(page, "Spectacles").fill("1.5")
+    shows(page, strengths={"own:1": 1.5})
+    moved = model.array("presets")[model.first] + 1.5 * file["sigma"] * unit
+    assert near(pixels(page), model.picture(moved))
+    assert "own" not in page.url
+
+    page.get_by_role("button", name="Remove Spectacles").click()
+    shows(page, strengths={})
+    page.get_by_role("tab", name="Make a slider").click()
+    page.set_input_files("#make-file", path)
+    expect(page.locator(".toast")).to_contain_text("Spectacles is among your sliders")
+    page.get_by_role("tab", name="Sliders").click()
+    slider(page, "Spectacles").fill("1.5")
+    shows(page, strengths={"own:2": 1.5})
+    assert near(pixels(page), model.picture(moved))
+    (damaged := path.with_name("damaged.json")).write_text(
+        path.read_text().replace('"decoder": "', '"decoder": "0')
+    )
+    page.set_input_files("#make-file", damaged)
+    expect(page.locator(".toast")).to_contain_text("made for another model")
+
+
+def test_the_page_outlives_its_server(visit, built, astronaut):
+    """Once it is all there, the static site samples, edits, reads a photograph and makes a GIF with the
+    server gone.
+    """
+    with file_server(built) as (url, _):
+        page = visit(url)
+        expect(page.locator("#frame")).to_have_attribute("data-alone", "", timeout=30000)
+    page.fill("#seed", "11")
+    page.press("#seed", "Enter")
+    shows(page, base={"kind": "seed", "seed": 11})
+    slide(page, "Smile", "Smiling", 1)
+    _, data = saved(page, "gif")
+    assert Image.open(io.BytesIO(data)).n_frames == 30
+    upload(page, astronaut)
+    shows(page, base={"kind": "photo", "id": 1})
+
+
+def test_from_the_server_to_this_computer_and_back(visit, served):
+    """The switch moves the model into the browser: the same picture, and no photograph is sent any more."""
+    page = visit(served)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    slide(page, "Smile", "Smiling", 1.5)
+    assert any("api/edit" in url for url in sent)
+    there = pixels(page)
+    expect(page.locator("#privacy")).to_contain_text("sent to this server")
+    page.get_by_text("Run on this computer only").click()
+    expect(page.locator("#privacy")).to_contain_text("never leaves this computer", timeout=30000)
+    sent.clear()
+    slide(page, "Smile", "Smiling", 2)
+    slide(page, "Smile", "Smiling", 1.5)
+    assert near(pixels(page), there, 0.5)
+    assert sent == []
+    page.get_by_text("Run on this computer only").click()
+    expect(page.locator("#privacy")).to_contain_text("sent to this server")
+    slide(page, "Smile", "Smiling", 1)
+    assert sent
+
+
+def test_judgements_are_behind_a_fold_and_search_finds_them(visit, served):
+    page = visit(served)
+    expect(slider(page, "Smile")).to_be_visible()
+    expect(slider(page, "Male")).to_be_hidden()
+    page.get_by_role("searchbox", name="Find a slider").fill("hair")
+    expect(slider(page, "Black hair")).to_be_visible()
+    expect(slider(page, "Long hair")).to_be_visible()
+    expect(slider(page, "Smile")).to_be_hidden()
+    page.get_by_role("searchbox", name="Find a slider").fill("nose")
+    expect(page.get_by_text("No slider of that name.")).to_be_visible()
+    page.get_by_role("searchbox", name="Find a slider").fill("")
+    expect(slider(page, "Smile")).to_be_visible()
+    expect(slider(page, "Long hair")).to_be_hidden()
+
+
+def test_a_keyboard_alone_is_enough(visit, served, model):
+    """From the top of the page: skip to the sliders, move, lock, reset one; shortcuts sample, undo, save;
+    Escape closes; shortcuts can be switched off.
+    """
+    page = visit(served)
+    focus = (
+        "document.activeElement.getAttribute('aria-label') "
+        "?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent.trim()"
+    )
+    page.keyboard.press("Tab")
+    assert page.evaluate(focus) == "Skip to the sliders"
+    page.keyboard.press("Enter")
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.type") == "range":
+            break
+    assert page.evaluate(focus) == "Smile"
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    shows(page, strengths={"Smiling": 0.2})
+    assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "+0.20 sigma"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(focus) == "Reset Smile"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    shows(page, locked=["Smiling"])
+    page.keyboard.press("z")
+    shows(page, locked=[])
+    page.keyboard.press("r")
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[0].kind === 'seed'")
+    page.keyboard.press("z")
+    shows(page, base={"kind": "preset", "index": model.first}, strengths={"Smiling": 0.2})
+    page.keyboard.press("s")
+    expect(page.get_by_role("dialog", name="Save")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Save")).to_be_hidden()
+    page.keyboard.press("/")
+    page.keyboard.type("hat")
+    expect(slider(page, "Smile")).to_be_hidden()
+    assert state(page)["base"]["kind"] == "preset"  # letters typed into a field are no shortcuts
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("tab", name="Sliders").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Morph")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("?")
+    page.get_by_label("Shortcuts of one letter are on").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    expect(page.get_by_role("dialog", name="Save")).to_be_hidden()
+
+
+def serious(page: Page, part: str = "body") -> list[str]:
+    """What axe calls serious or critical in a part of the page."""
+    found = Axe().run(page, part, {"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop light", "phone dark"]
+)
+def test_axe_finds_nothing_serious(visit, served, astronaut, viewport, scheme):
+    """The page with an edited photograph, every tab, and every sheet."""
+    page = visit(served, viewport, color_scheme=scheme)
+    upload(page, astronaut)
+    slide(page, "Smile", "Smiling", 1)
+    for summary in page.locator("details > summary").all():
+        summary.click()
+    page.get_by_role("button", name="Keep Glasses as it is", exact=True).click()
+    assert serious(page) == []
+    page.click("#split")
+    for tab in ("Morph", "Make a slider"):
+        page.get_by_role("tab", name=tab).click()
+        assert serious(page, "main") == []
+    for button in ("#align-open", "#save", "#about-open", "#keys-open"):
+        page.click(button)
+        assert serious(page, "dialog[open]") == []
+        page.keyboard.press("Escape")
+
+
+def test_no_width_scrolls_sideways(visit, served):
+    """A phone, upright and on its side, and 1280 pixels at 200% and 400%: nothing sticks out, and the first
+    slider moves with the whole picture in view.
+    """
+    page = visit(served, PHONE)
+    for strength, (width, height) in enumerate(
+        ((320, 844), (390, 844), (640, 450), (844, 390), (900, 844)), 1
+    ):
+        page.set_viewport_size({"width": width, "height": height})
+        for tab in ("Morph", "Make a slider", "Sliders"):
+            page.get_by_role("tab", name=tab, exact=True).click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        slider(page, "Smile").evaluate("input => input.scrollIntoView({ block: 'end' })")
+        slide(page, "Smile", "Smiling", strength / 2)
+        frame = page.locator("#frame").bounding_box()
+        thumb = slider(page, "Smile").bounding_box()
+        assert frame["width"] >= 140
+        assert all(box["y"] >= 0 and box["y"] + box["height"] <= height for box in (frame, thumb))
+
+
+def test_the_theme_is_the_systems_until_chosen(visit, served):
+    background = "getComputedStyle(document.body).backgroundColor"
+    page = visit(served, color_scheme="dark")
+    dark = page.evaluate(background)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    light = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    assert page.evaluate(background) == light
+
+
+def test_about_says_what_the_bundle_says(visit, static, model):
+    page = visit(static)
+    page.get_by_role("button", name="About this model").click()
+    body = page.locator("#about-body")
+    for text in (
+        model.bundle["notes"]["model"],
+        model.bundle["notes"]["limits"][0],
+        "PSNR 24.0 dB",
+        "no rights reserved",
+        "150 train",
+        "in this browser",
+    ):
+        expect(body).to_contain_text(text)
+    cells = body.get_by_role("row", name=re.compile("^Glasses")).get_by_role("cell").all_inner_texts()
+    row = model.bundle["attributes"][2]
+    assert cells == ["0.91", "0.89 to 0.92", f"{row['positives']} / {row['negatives']}", "\N{EN DASH}"]
+
+
+def test_a_guessed_template_is_said(visit, built, tmp_path):
+    """Where the training pictures do not tell where eyes and mouth lie, the panel about the model says so;
+    otherwise it does not.
+    """
+    shutil.copytree(built, tmp_path / "site")
+    for guessed in (True, False):
+        about = json.loads((path := tmp_path / "site/export/bundle.json").read_text())
+        path.write_text(json.dumps({**about, "geometry": {**about["geometry"], "guessed": guessed}}))
+        with file_server(tmp_path / "site") as (url, _):
+            page = visit(url)
+            page.click("#about-open")
+            expect(page.get_by_text("photographs are laid as CelebA lays its faces")).to_have_count(
+                int(guessed)
+            )
+
+
+def test_a_broken_site_says_so(visit, built, tmp_path):
+    """Without its model the page names the file that is missing and offers to try again."""
+    shutil.copytree(built, tmp_path / "site")
+    (tmp_path / "site" / "export" / "arrays.safetensors").unlink()
+    with file_server(tmp_path / "site") as (url, _):
+        page = visit(url, broken=True)
+        expect(page.locator("#veil-text")).to_contain_text("export/arrays.safetensors: 404")
+        expect(page.locator("#veil-retry")).to_be_visible()
+
+
+# What a person trusts it with
+
+
+def test_the_first_step_of_a_slider_moves_a_photograph(visit, static, astronaut):
+    """No dead zone: the change grows with each step from the first on, and at zero the photograph is as it
+    was, to the pixel.
+    """
+    page = visit(static)
+    upload(page, astronaut)
+    before = pixels(page).astype(int)
+    assert (before == pixels(page, "before")).all()
+    changes = []
+    for strength in (0.25, 0.5, 1, 2):
+        slide(page, "Glasses", "Eyeglasses", strength)
+        changes.append(np.abs(pixels(page) - before).mean())
+    assert changes[0] > 0.05
+    assert all(1.5 < later / earlier < 2.5 for earlier, later in pairwise(changes))
+    slide(page, "Glasses", "Eyeglasses", 0.25)
+    page.get_by_role("button", name="Reset Glasses").click()
+    shows(page, strengths={})
+    assert (pixels(page) == before).all()
+
+
+def test_a_morph_arrives_at_the_other_face(visit, static, model, drawn):
+    """From a photograph to a drawn face, then to another photograph: at 100% the middle of the crop is the
+    other's; what lies outside stays.
+    """
+    page = visit(static)
+    upload(page, drawn[0])
+    page.get_by_text("Whole photo").click()
+    until(page, "document.getElementById('after').width === 178")
+    first = np.asarray(Image.open(drawn[0]))
+    page.get_by_role("tab", name="Morph").click()
+    page.locator("#morph-presets button").nth(3).click()
+    page.get_by_role("slider", name="Way to the other face").fill("1")
+    shows(page, mix=1)
+    arrived = pixels(page)
+    face = model.picture(model.array("presets")[3])
+    wanted = np.asarray(Image.fromarray(face).resize((148, 148), Image.Resampling.BICUBIC))
+    middle = slice(52, 96)  # of the crop's 148 pixels, which begin at (15, 35)
+    assert np.abs(arrived[35:183, 15:163].astype(int) - wanted)[middle, middle].mean() < 2
+    assert (arrived[:35] == first[:35]).all()
+
+    page.set_input_files("#morph-file", drawn[5])
+    until(page, "JSON.parse(document.getElementById('morph-b').dataset.base ?? 'null')?.kind === 'photo'")
+    shows(page, mix=1)
+    other = np.asarray(Image.open(drawn[5]))
+    give_up = monotonic() + 20
+    while np.abs(pixels(page)[35:183, 15:163].astype(int) - other[35:183, 15:163])[middle, middle].max() > 1:
+        assert monotonic() < give_up
+    assert (pixels(page)[:35] == first[:35]).all()
+    page.click("#share")
+    expect(page.locator(".toast")).to_contain_text("cannot carry: the photograph, the morph to a photograph")
+
+
+def touch(page: Page, *places: tuple[float, float]) -> None:
+    """One finger: down at the first place, by way of the others, and up."""
+    session = page.context.new_cdp_session(page)
+    for i, (x, y) in enumerate(places):
+        kind = "touchMove" if i else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_a_swipe_up_scrolls_and_moves_no_slider(visit, served):
+    """A touch that goes up from a slider's track scrolls the page; one that goes sideways moves the slider,
+    and a tap puts it there.
+    """
+    page = visit(served, PHONE, has_touch=True, is_mobile=True)
+    track = page.locator(".row[data-name=Eyeglasses] .track")
+    track.scroll_into_view_if_needed()
+    box = track.bounding_box()
+    x = box["x"] + 0.75 * box["width"]
+    y = box["y"] + box["height"] / 2
+    top = page.evaluate("scrollY")
+    touch(page, *((x, y - 12 * i) for i in range(9)))
+    until(page, f"scrollY > {top} + 40")
+    assert state(page)["strengths"] == {}
+    assert float(slider(page, "Glasses").input_value()) == 0
+
+    box = track.bounding_box()
+    y = box["y"] + box["height"] / 2
+    touch(page, *((box["x"] + box["width"] / 2 + 5 * i, y) for i in range(9)))
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses > 0.3")
+    touch(page, (box["x"] + 0.25 * box["width"], y))
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses < -0.5")
+
+
+def test_numbers_steps_and_surprises(visit, served, model):
+    """A typed number moves the slider, what is none is put back, a large one ends where the slider does;
+    Shift makes coarse steps; 0 resets one.
+    """
+    page = visit(served)
+    field = page.get_by_role("textbox", name="Smile, in sigmas")
+    field.fill("-1,25")
+    field.press("Enter")
+    shows(page, strengths={"Smiling": -1.25})
+    field.fill("much")
+    field.press("Enter")
+    expect(field).to_have_value("\N{MINUS SIGN}1.25")
+    field.fill("99")
+    field.press("Enter")
+    end = float(slider(page, "Smile").get_attribute("max"))
+    shows(page, strengths={"Smiling": end})
+    slide(page, "Glasses", "Eyeglasses", 1)
+    slider(page, "Glasses").press("Shift+ArrowLeft")
+    shows(page, strengths={"Smiling": end, "Eyeglasses": 0.5})
+    slider(page, "Glasses").press("0")
+    shows(page, strengths={"Smiling": end})
+    page.get_by_role("button", name="Surprise me").click()
+    give_up = monotonic() + 20
+    while set(state(page)["strengths"]) == {"Smiling"}:
+        assert monotonic() < give_up
+        page.wait_for_timeout(30)
+    moved = state(page)["strengths"]
+    assert 1 <= len(moved) <= 3
+    code = model.array("presets")[model.first] - model.array("mean")
+    for name, strength in moved.items():
+        row = model.names.index(name)
+        attribute = model.bundle["attributes"][row]
+        place = code @ model.array("directions")[row] / attribute["sigma"] + strength
+        assert attribute["range"][0] - 0.03 <= place <= attribute["range"][1] + 0.03
+    page.click("#undo")
+    shows(page, strengths={"Smiling": end})
+
+
+def test_show_me_moves_the_first_slider(visit, served):
+    page = visit(served)
+    page.get_by_role("button", name="Show me").click()
+    until(page, "Math.abs(JSON.parse(document.getElementById('frame').dataset.shown)[2].Smiling ?? 0) > 0.3")
+    page.click("#undo")
+    shows(page, strengths={})
+
+
+def test_own_sliders_outlive_undo_and_reload(visit, static, drawn):
+    """Removed and undone, the slider is back with its value; loaded again, the page has it where it was, and
+    its link says that it cannot carry it.
+    """
+    page = visit(static)
+    page.get_by_role("tab", name="Make a slider").click()
+    page.set_input_files("#drop-with input", drawn[:2])
+    page.set_input_files("#drop-without input", drawn[4:6])
+    expect(page.locator("#drop-without .thumbs button")).to_have_count(2, timeout=30000)
+    expect(page.locator("#drop-with .thumbs button")).to_have_count(2, timeout=30000)
+    page.fill("#make-name", "Spectacles")
+    page.press("#make-name", "Enter")
+    page.get_by_role("tab", name="Sliders").click()
+    slider(page, "Spectacles").fill("1.5")
+    shows(page, strengths={"own:1": 1.5})
+    shown = pixels(page)
+    page.get_by_role("button", name="Remove Spectacles").click()
+    shows(page, strengths={})
+    expect(slider(page, "Spectacles")).to_have_count(0)
+    page.click("#undo")
+    shows(page, strengths={"own:1": 1.5})
+    assert slider(page, "Spectacles").input_value() == "1.5"
+    page.click("#share")
+    expect(page.locator(".toast")).to_contain_text("cannot carry: sliders of your own")
+    page.reload()
+    expect(page.locator("#frame")).to_have_attribute("data-shown", re.compile("own:1"), timeout=30000)
+    assert slider(page, "Spectacles").input_value() == "1.5"
+    assert near(pixels(page), shown, 0.01)
+
+
+def test_a_server_that_is_gone_can_be_tried_again(visit, served):
+    """The old picture says that it is not up to date, and that goes away when the next one is drawn."""
+    page = ready(visit(served, broken=True))
+    page.route("**/api/edit*", lambda route: route.abort())
+    slider(page, "Smile").fill("1")
+    expect(page.locator("#stale")).to_be_visible()
+    expect(page.locator("#stale-text")).to_contain_text("The server cannot be reached")
+    assert state(page)["strengths"] == {}
+    page.unroute("**/api/edit*")
+    page.click("#stale-retry")
+    shows(page, strengths={"Smiling": 1})
+    expect(page.locator("#stale")).to_be_hidden()
+
+
+def test_a_place_that_does_not_work_can_be_left(visit, served):
+    """The model that a person moved into the browser fails to load the next time: one button leads back to
+    the server.
+    """
+    page = ready(visit(served, broken=True))
+    page.evaluate("localStorage.setItem('place', 'local')")
+    page.route("**/js/worker.js", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#veil-text")).to_contain_text("js/worker.js cannot be loaded", timeout=30000)
+    page.get_by_role("button", name="Run it on the server").click()
+    ready(page)
+    expect(page.locator("#privacy")).to_contain_text("sent to this server")
+
+
+class Texts(Quiet):
+    """A file server that takes every module of such an ending for plain text."""
+
+    ending = ".mjs"
+
+    def guess_type(self, path) -> str:
+        return "text/plain" if str(path).endswith(self.ending) else super().guess_type(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [(".mjs", None), ("/ort.wasm.min.js", "as text/plain"), ("/app.js", "sends them as text")],
+)
+def test_a_file_server_that_calls_modules_text(visit, built, ending, said, monkeypatch):
+    """.mjs is not needed; where .js itself comes as text, the page says so instead of loading for ever."""
+    monkeypatch.setattr(Texts, "ending", ending)
+    with file_server(built, Texts) as (url, _):
+        page = visit(url, broken=said is not None)
+        if said:
+            expect(page.locator("#veil-text")).to_contain_text(said, timeout=30000)
+            expect(page.locator("#veil-retry")).to_be_visible()
+
+
+def test_a_page_opened_from_the_disk_says_what_to_do(browser, built):
+    page = browser.new_page()
+    page.goto((built / "index.html").as_uri())
+    expect(page.locator("#veil-text")).to_contain_text("python -m http.server")
+    page.close()
+
+
+def test_messages_lie_on_dialogs(visit, static, tmp_path):
+    """A refusal inside a dialog is on top of it and can be dismissed; an unfinished trio of clicks ends with
+    the dialog.
+    """
+    page = visit(static)
+    photograph(600, tmp_path / "face.jpg")
+    upload(page, tmp_path / "face.jpg")
+    page.click("#align-open")
+    page.click("#align-clicks")
+    box = page.locator("#align-canvas").bounding_box()
+    for _ in range(3):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    note = page.locator("dialog[open] .toast")
+    expect(note).to_contain_text("The three points coincide")
+    note.get_by_role("button", name="Dismiss").click()
+    expect(note).to_have_count(0)
+    page.click("#align-clicks")
+    page.keyboard.press("Escape")
+    page.click("#align-open")
+    expect(page.locator("#align-photo.clicking")).to_have_count(0)
+    expect(page.locator("#align-marks .point")).to_have_count(3)
+
+
+def test_only_the_photograph_that_is_shown_is_held(visit, static, astronaut, drawn):
+    """Of three photographs one has its pixels; a step back reads it again and shows the same picture."""
+    page = visit(static)
+    upload(page, astronaut)
+    first = pixels(page)
+    for number, path in enumerate(drawn[:2], 2):
+        page.set_input_files("#file", path)
+        shows(page, base={"kind": "photo", "id": number})
+    page.click("#undo")
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1})
+    assert (pixels(page) == first).all()
+
+
+def test_a_large_photograph_is_sent_small(visit, served, tmp_path):
+    """5000 pixels a side, several megabytes: what is sent is less than 1 MB, the face is found where it is,
+    and the file that is saved is whole.
+    """
+    large = Image.fromarray(skimage.data.astronaut()).resize((5000, 5000), Image.Resampling.BICUBIC)
+    large.save(path := tmp_path / "large.jpg", quality=97)
+    assert path.stat().st_size > 2e6
+    page = visit(served)
+    page.evaluate(
+        """() => {
+            window.sent = [];
+            const fetched = window.fetch;
+            window.fetch = (url, options) => {
+                if (options?.body?.size) window.sent.push(options.body.size);
+                return fetched(url, options);
+            };
+        }"""
+    )
+    upload(page, path)
+    (size,) = page.evaluate("window.sent")
+    assert 1e4 < size < 1e6
+    large.resize((1000, 1000)).save(small := tmp_path / "small.png")
+    crop = pixels(page, "crop")
+    page.set_input_files("#file", small)
+    shows(page, base={"kind": "photo", "id": 2})
+    assert near(pixels(page, "crop"), crop, 4)
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1})
+    _, data = saved(page, "png")
+    assert Image.open(io.BytesIO(data)).size == (4899, 4899)  # 24 megapixels are held
+
+
+def test_tracks_are_seen_in_forced_colours(visit, served):
+    """The rail has an outline, and the bar, the band where faces lie and the rest of the rail are three
+    colours.
+    """
+    page = visit(served, forced_colors="active")
+    page.get_by_role("textbox", name="Smile, in sigmas").fill("0.5")
+    page.keyboard.press("Enter")
+    shows(page, strengths={"Smiling": 0.5})
+    track = page.locator(".row[data-name=Smiling] .track")
+    shot = np.asarray(Image.open(io.BytesIO(track.screenshot())).convert("RGB")).astype(int)
+    middle = len(shot) // 2
+    edges = track.evaluate(
+        "track => ['--band-from', '--band-to'].map((name) => parseFloat(track.style.getPropertyValue(name)))"
+    )
+    low, high = (9 + (shot.shape[1] - 18) * edge / 100 for edge in edges)
+    inside = int(low + 6)
+    outside = int(low - 6) if low > 20 else int(high + 6)
+    bar = (
+        int(
+            9
+            + (shot.shape[1] - 18)
+            * float(track.evaluate("track => track.style.getPropertyValue('--bar-from')"))
+        )
+        + 4
+    )
+    colours = {tuple(shot[middle, x]) for x in (inside, outside, bar)}
+    assert len(colours) == 3
+    column = shot[:, outside]
+    assert np.abs(column - column[0]).sum(1).max() > 300  # the outline
+
+
+def test_steps_are_shown_and_lead_back(visit, served):
+    """Three steps make four pictures, which differ; the second leads back to its state, and the last one
+    forth again.
+    """
+    page = visit(served)
+    for strength in (1, 2):
+        slide(page, "Glasses", "Eyeglasses", strength)
+        slide(page, "Hat", "Wearing_Hat", strength)
+    page.get_by_text("Steps so far").click()
+    steps = page.locator("#history button")
+    expect(steps).to_have_count(5)
+    pictures = steps.locator("canvas").evaluate_all(
+        "canvases => canvases.map((canvas) => canvas.toDataURL())"
+    )
+    assert len(set(pictures)) == 5
+    steps.nth(1).click()
+    shows(page, strengths={"Eyeglasses": 1})
+    expect(page.locator("#redo")).to_be_enabled()
+    assert page.evaluate("document.activeElement.title").startswith("Step 2: Face ")
+    steps.nth(4).click()
+    shows(page, strengths={"Eyeglasses": 2, "Wearing_Hat": 2})
+    expect(page.locator("#redo")).to_be_disabled()

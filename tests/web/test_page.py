@@ -1,0 +1,891 @@
+"""The page's arithmetic, run by Node.js and held against NumPy, Pillow, OpenCV and the server's own code."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from faces.edits import detail
+from tests.conftest import ROOT
+from tests.helpers import standin
+from web import npm
+
+JS = ROOT / "web" / "page" / "js"
+DETAIL = {"noise": 0.12, "reach": 1}
+PRELUDE = """
+import {{ readFileSync }} from "node:fs";
+const types = {{ uint8: Uint8ClampedArray, float32: Float32Array, float64: Float64Array }};
+const input = JSON.parse(readFileSync(0, "utf8"), (_, value) => {{
+  if (!value?.dtype) return value;
+  const bytes = Uint8Array.from(Buffer.from(value.data, "base64"));
+  return new types[value.dtype](bytes.buffer);
+}});
+const plain = (_, value) => (ArrayBuffer.isView(value) ? {{
+  dtype: value.constructor.name.replace(/Clamped|Array/g, "").toLowerCase(),
+  data: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
+}} : value);
+const done = (result) => process.stdout.write(JSON.stringify(result, plain));
+{imports}
+done(await (async () => {{ {body} }})());
+"""
+
+
+def node(body: str, modules: dict[str, str], **values):
+    """What the JavaScript `body` returns, run with `input` = `values` and the names that it takes from the
+    page's modules. Arrays travel as bytes.
+    """
+
+    def packed(value):
+        if isinstance(value, np.ndarray):
+            return {
+                "dtype": value.dtype.name,
+                "data": base64.b64encode(np.ascontiguousarray(value).tobytes()).decode(),
+            }
+        raise TypeError(type(value))
+
+    def unpacked(value: dict):
+        return (
+            np.frombuffer(base64.b64decode(value["data"]), value["dtype"])
+            if value.keys() == {"dtype", "data"}
+            else value
+        )
+
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("node is missing: install Node.js 20 or newer to test the page's JavaScript")
+    imports = "\n".join(
+        f'import {{ {names} }} from "{(JS / name).as_uri()}";' for name, names in modules.items()
+    )
+    script = PRELUDE.format(imports=imports, body=body)
+    done = subprocess.run(
+        [program, "--input-type=module", "--eval", script],
+        input=json.dumps(values, default=packed),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout, object_hook=unpacked)
+
+
+def picture(pixels: np.ndarray) -> dict:
+    """uint8 (h, w, c) as the page holds pictures."""
+    return {
+        "data": np.ascontiguousarray(pixels),
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "channels": pixels.shape[2],
+    }
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    standin.write_export(folder, *standin.faces(120, 3), standin.ATTRIBUTES, 16)
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+# How it is written
+
+
+def test_the_linter_finds_nothing():
+    """biome.json's rules over JavaScript and CSS, and its formatting."""
+    try:
+        with npm.installed(ROOT / "web" / "lint") as packages:
+            command = [
+                packages / ".bin" / "biome",
+                "ci",
+                "--error-on-warnings",
+                "--config-path",
+                ROOT / "biome.json",
+                ROOT / "web" / "page",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except npm.NoPackages as error:
+        pytest.skip(str(error))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_line_is_longer_than_110_columns():
+    """What the formatter does not break: comments and texts."""
+    files = [*JS.glob("*.js"), JS.parent / "style.css"]
+    assert len(files) > 30
+    lines = [
+        (path.name, i)
+        for path in files
+        for i, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > 110
+    ]
+    assert lines == []
+
+
+# The bundle's arithmetic, against the server's
+
+
+def test_both_backends_compute_alike(export, rng):
+    """Samples, edits with locks and sliders of one's own, morphs, spreads and standings: what
+    facemorph/export.py computes, to float32 rounding.
+    """
+    engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
+    server = engine.Export(export)
+    codes = rng.normal(size=(2, 16)).astype(np.float32)
+    unit = rng.normal(size=16).astype(np.float32)
+    unit /= np.linalg.norm(unit)
+    strengths = {"Smiling": 1.5, "Male": -2.0, "Pale_Skin": 0.7}
+    locked = ["Male", "Long_Hair"]
+    page = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        const [a, b] = [input.codes.slice(0, 16), input.codes.slice(16)];
+        const custom = [
+          { direction: input.unit, sigma: 1.3, strength: 0.8, locked: false },
+          { direction: input.unit, sigma: 1.3, strength: 0, locked: true },
+        ];
+        const edit = (made) => bundle.edited({
+          code: a, strengths: input.strengths, locked: input.locked, custom: made,
+        });
+        return {
+          samples: [0, 7, 4294967295].map((seed) => bundle.sample(seed)),
+          cold: bundle.sample(7, 0),
+          edited: edit(custom.slice(0, 1)),
+          lockedOwn: edit(custom),
+          arcs: [0, 0.3, 1].map((t) => arc(a, b, bundle.values.mean, t)),
+          spread: bundle.spread(input.unit),
+          standing: Object.fromEntries(bundle.standing(a)),
+        };
+        """,
+        {"bundle.js": "Bundle", "vectors.js": "arc"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        codes=codes,
+        unit=unit,
+        strengths=strengths,
+        locked=locked,
+    )
+    for seed, code in zip((0, 7, 4294967295), page["samples"], strict=True):
+        np.testing.assert_allclose(code, server.sample(seed, 0.8), atol=1e-6)
+    np.testing.assert_allclose(page["cold"], server.arrays["prior_mean"], atol=1e-6)
+    free = engine.Custom(unit, 1.3, 0.8, False)
+    held = engine.Custom(unit, 1.3, 0.0, True)
+    np.testing.assert_allclose(page["edited"], server.edit(codes[0], strengths, locked, [free]), atol=2e-6)
+    np.testing.assert_allclose(
+        page["lockedOwn"], server.edit(codes[0], strengths, locked, [free, held]), atol=2e-6
+    )
+    for t, code in zip((0, 0.3, 1), page["arcs"], strict=True):
+        np.testing.assert_allclose(code, server.morph(codes[0], codes[1], t), atol=2e-6)
+    factor = server.arrays["factor"]
+    residual = server.arrays["residual"]
+    assert page["spread"] == pytest.approx(
+        np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6
+    )
+    standing = server.standing(codes[0])
+    assert page["standing"] == pytest.approx(standing, abs=6e-5)  # which the server rounds to four places
+
+
+def test_a_lock_keeps_what_it_locks(rng):
+    """Three random axes in ten dimensions, one locked at 0.5 of its own: the edit moves exactly 0.5 along it,
+    the others by what projection leaves.
+    """
+    axes = rng.normal(size=(3, 10))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    page = node(
+        "return edited(new Float32Array(10), "
+        "input.axes.map((unit, i) => ({ unit, size: [0.5, 2, -1][i], locked: i === 0 })));",
+        {"vectors.js": "edited"},
+        axes=[axis.astype(np.float64) for axis in axes],
+    )
+    free = 2 * axes[1] - axes[2]
+    np.testing.assert_allclose(page, 0.5 * axes[0] + free - (free @ axes[0]) * axes[0], atol=1e-6)
+    assert page @ axes[0] == pytest.approx(0.5, abs=1e-6)
+
+
+# Sliders of one's own
+
+
+def test_shrinkage_is_james_steins():
+    """Ten dimensions used of twelve, two pictures a side: m = 1, so a standardised energy of 16 leaves 1 - 8
+    / 16; one of 4 leaves nothing.
+    """
+    std = np.array([2.0] * 10 + [1e-6] * 2, np.float32)
+    vector = np.array([2 * np.sqrt(1.6)] * 10 + [9.0] * 2, np.float32)
+    kept = node(
+        "return [shrinkage(input.vector, input.std, 2, 2), "
+        "shrinkage(input.vector.map((v) => v / 2), input.std, 2, 2)];",
+        {"direction.js": "shrinkage"},
+        std=std,
+        vector=vector,
+    )
+    assert kept == pytest.approx([0.5, 0.0], abs=1e-6)
+
+
+def test_held_out_pairs_are_honest(rng):
+    """Of pictures that do not differ it says one half on average, in spite of ten dimensions for eight
+    pictures (one at a time held out it would say 0.41); of well separated ones, one; with one picture on a
+    side, nothing.
+    """
+    body = """
+        const codes = (set) => [...Array(8)].map((_, i) => set.slice(10 * i, 10 * i + 10));
+        return input.sets.map((set) => leavePairOut(codes(set).slice(0, input.count), codes(set).slice(4)));
+    """
+    noise = rng.normal(size=(400, 8, 10)).astype(np.float32)
+    scores = node(body, {"direction.js": "leavePairOut"}, sets=[codes.ravel() for codes in noise], count=4)
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.04)  # three standard errors
+    apart = np.concatenate([noise[:5, :4] + np.float32(4), noise[:5, 4:] - np.float32(4)], axis=1)
+    sets = [codes.ravel() for codes in apart]
+    assert node(body, {"direction.js": "leavePairOut"}, sets=sets, count=4) == [1] * 5
+    assert node(body, {"direction.js": "leavePairOut"}, sets=sets, count=1) == [None] * 5
+
+
+def test_a_planted_direction_is_found_and_stays_clear_of_locks(rng):
+    """40 codes a side, 6 apart along axis 0 and 3 along axis 1: the direction is (2, 1) / sqrt 5; with axis 1
+    locked, axis 0 alone, and 6 apart.
+    """
+    codes = rng.normal(size=(80, 12))
+    codes -= codes.reshape(2, 40, 12).mean(1).repeat(40, 0)  # so that the two means are exact
+    codes[:40, 0] += 6
+    codes[:40, 1] += 3
+    axis = np.eye(12, dtype=np.float32)[1]
+    free, clear = node(
+        """
+        const [a, b] = [input.codes.slice(0, 40), input.codes.slice(40)];
+        const make = (locked) => newDirection(a, b, input.std, () => 1.5, locked);
+        return [make([]), make([input.axis])];
+        """,
+        {"direction.js": "newDirection"},
+        codes=[code.astype(np.float32) for code in codes],
+        std=np.ones(12, np.float32),
+        axis=axis,
+    )
+    np.testing.assert_allclose(free["unit"], np.array([2, 1] + [0] * 10) / np.sqrt(5), atol=1e-5)
+    np.testing.assert_allclose(clear["unit"], np.eye(12)[0], atol=1e-5)
+    assert clear["measured"] == pytest.approx(6 / 1.5, rel=1e-5)
+    assert clear["kept"] == pytest.approx(1 - 10 * (2 / 40) / 36, rel=1e-5)
+    assert clear["between"] == pytest.approx(clear["measured"] * clear["kept"])
+    assert free["auroc"] > 0.99
+
+
+def test_a_slider_file_comes_back_and_a_wrong_one_is_refused():
+    results = node(
+        """
+        const unit = Float32Array.from([0.6, -0.8, 0]);
+        const slider = {
+          label: "freckles", unit, sigma: 1.2, measured: 2, kept: 0.5, between: 1, auroc: null,
+          counts: [3, 2], apart: ["Male"],
+        };
+        const text = toFile(slider, "abc");
+        const tried = (make) => { try { return make(); } catch (error) { return error.message; } };
+        return {
+          same: fromFile(text, "abc", 3),
+          other: tried(() => fromFile(text, "abd", 3)),
+          longer: tried(() => fromFile(text, "abc", 4)),
+          nothing: tried(() => fromFile("[]", "abc", 3)),
+          text: tried(() => fromFile("hello", "abc", 3)),
+          infinite: tried(() => fromFile(text.replace(toBase64(unit), toBase64([Infinity, 0, 0])), "abc", 3)),
+          negative: tried(() => fromFile(text.replace('"sigma": 1.2', '"sigma": -1'), "abc", 3)),
+          long: tried(
+            () => fromFile(text.replace('"freckles"', JSON.stringify("x".repeat(900))), "abc", 3),
+          ).label.length,
+        };
+        """,
+        {"direction.js": "toFile, fromFile, toBase64"},
+    )
+    np.testing.assert_allclose(results["same"].pop("unit"), [0.6, -0.8, 0], atol=1e-7)
+    assert results["same"] == {
+        "label": "freckles",
+        "sigma": 1.2,
+        "measured": 2,
+        "kept": 0.5,
+        "between": 1,
+        "auroc": None,
+        "counts": [3, 2],
+        "apart": ["Male"],
+    }
+    assert "another model" in results["other"]
+    assert results["longer"] == "Expected 4 numbers, found 3."
+    assert results["nothing"] == results["text"] == "This file is not a saved slider."
+    assert results["infinite"] == "A number is not finite."
+    assert results["negative"] == "This slider file is damaged."
+    assert results["long"] == 40
+
+
+# Alignment and detection, against the server's
+
+
+@pytest.fixture(scope="module")
+def aligner():
+    return pytest.importorskip("facemorph.align", reason="the server's packages are missing")
+
+
+GEOMETRY = {
+    "frame": [178, 218],
+    "template": [[69.745, 111.0], [107.237, 111.0], [88.432, 152.514]],
+    "box": [15, 35, 163, 183],
+    "size": 64,
+    "filter": "lanczos",
+}
+
+
+@pytest.mark.parametrize("scale", [0.22, 1.0, 2.7], ids=["enlarged", "about equal", "shrunk"])
+def test_a_face_is_cut_as_the_server_cuts_it(aligner, scale):
+    """The astronaut at three sizes, turned by 20 degrees and partly outside: the same matrix, and pixels that
+    differ by rounding.
+    """
+    whole = Image.fromarray(skimage.data.astronaut())
+    photo = np.asarray(whole.resize((round(512 * scale), round(512 * scale)), Image.Resampling.LANCZOS))
+    turn = np.deg2rad(20)
+    centre = np.array([225, 60]) * scale  # the crop reaches above the picture
+    points = (
+        np.array([[-19, 0], [19, 0], [0, 42]]) @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+    ) * scale + centre
+    face, matrix = aligner.Geometry.of(GEOMETRY).by_points(photo, points)
+    page = node(
+        "return faceByPoints(input.photo, input.points, input.geometry);",
+        {"align.js": "faceByPoints"},
+        photo=picture(photo),
+        points=points.tolist(),
+        geometry=GEOMETRY,
+    )
+    a, b, x, y = page["matrix"]
+    np.testing.assert_allclose([[a, -b, x], [b, a, y]], matrix, atol=1e-6)
+    difference = np.abs(page["face"]["data"].reshape(64, 64, 3).astype(int) - face)
+    assert difference.mean() < 0.5
+    assert difference.max() <= 4  # OpenCV samples at 32nds of a pixel
+
+
+@pytest.mark.parametrize("size", [(178, 218), (400, 300), (90, 260)], ids=str)
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "lanczos"])
+def test_without_a_face_the_picture_is_the_frame(aligner, size, name):
+    """The largest centred part of the frame's shape, as Pillow's resize to rounding (which pass comes first
+    is its choice), and the template's points in it.
+    """
+    photo = np.asarray(Image.fromarray(skimage.data.astronaut()).resize(size))
+    opaque = np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)])  # as a canvas gives it
+    geometry = GEOMETRY | {"filter": name}
+    face, matrix = aligner.Geometry.of(geometry).by_frame(photo)
+    page = node(
+        "return faceByFrame(input.photo, input.geometry);",
+        {"align.js": "faceByFrame"},
+        photo=picture(opaque),
+        geometry=geometry,
+    )
+    a, b, x, y = page["matrix"]
+    np.testing.assert_allclose([[a, -b, x], [b, a, y]], matrix, atol=1e-9)
+    difference = np.abs(page["face"]["data"].reshape(64, 64, 3).astype(int) - face)
+    assert difference.mean() < 0.3
+    assert difference.max() <= 3
+    back = np.array(page["points"]) @ matrix[:, :2].T + matrix[:, 2]
+    cut = (np.array(GEOMETRY["template"]) + 0.5 - [15, 35]) * 64 / 148 - 0.5
+    np.testing.assert_allclose(back, cut, atol=1e-9)
+
+
+def two_faces() -> np.ndarray:
+    """uint8 (512, 1024, 3): the astronaut twice, the second smaller."""
+    whole = Image.fromarray(skimage.data.astronaut())
+    both = Image.new("RGB", (1024, 512), "gray")
+    both.paste(whole, (0, 0))
+    both.paste(whole.resize((320, 320), Image.Resampling.LANCZOS), (650, 120))
+    return np.asarray(both)
+
+
+@pytest.fixture(scope="module")
+def yunet(aligner):
+    """The detector's network by ONNX Runtime: (3 * 640 * 640,) float32 -> its twelve outputs, flat."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(str(aligner.detector_file()))
+    names = [output.name for output in session.get_outputs()]
+
+    def run(planes: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(
+            zip(
+                names,
+                (values.ravel() for values in session.run(names, {"input": planes.reshape(1, 3, 640, 640)})),
+                strict=True,
+            )
+        )
+
+    return run
+
+
+def test_yunets_outputs_are_read_as_opencv_reads_them(aligner, yunet):
+    """The same 640 x 640 input through OpenCV's FaceDetectorYN and through JavaScript: boxes and points to a
+    twentieth of a pixel, after suppression.
+    """
+    import cv2  # noqa: PLC0415
+
+    square = np.zeros((640, 640, 3), np.uint8)
+    square[:320] = np.asarray(Image.fromarray(two_faces()).resize((640, 320), Image.Resampling.LANCZOS))[
+        :, :, ::-1
+    ]
+    detector = cv2.FaceDetectorYN.create(str(aligner.detector_file()), "", (640, 640), 0.6, 0.3)
+    _, rows = detector.detect(square)
+    faces = node(
+        "return suppress(decode(input.outputs, 0.6), 0.3);",
+        {"yunet.js": "decode, suppress"},
+        outputs=yunet(np.ascontiguousarray(square.transpose(2, 0, 1), np.float32)),
+    )
+    assert len(faces) == len(rows) == 2
+    for face, row in zip(faces, rows, strict=True):
+        np.testing.assert_allclose(face["box"], row[:4], atol=0.05)
+        np.testing.assert_allclose(np.ravel(face["points"]), row[4:14], atol=0.05)
+        assert face["score"] == pytest.approx(row[14], abs=1e-3)
+
+
+@pytest.mark.parametrize("case", ["two", "small", "none"])
+def test_faces_are_found_where_the_server_finds_them(aligner, yunet, case):
+    """Both find the same faces, the largest first; points within 4% of the eye distance (the browser's input
+    is padded to a square, the server's is not).
+    """
+    photo = {
+        "two": two_faces(),
+        "small": np.asarray(
+            Image.fromarray(skimage.data.astronaut()).resize((200, 200), Image.Resampling.LANCZOS)
+        ),
+        "none": np.ascontiguousarray(skimage.data.coffee()[:300, :300]),
+    }[case]
+    expected = aligner.Detector().find(photo)
+    scales = [scale for side in (320, 640) if (scale := side / max(photo.shape[:2])) or True]
+    looks = [
+        node(
+            "return detectorInput(input.photo, input.scale);",
+            {"align.js": "detectorInput"},
+            photo=picture(photo),
+            scale=scale if i == 0 else min(scale, 1),
+        )
+        for i, scale in enumerate(scales)
+    ]
+    faces = node(
+        "let look = 0; return detectFaces(input.photo, async () => input.outputs[look++]);",
+        {"align.js": "detectFaces"},
+        photo=picture(photo),
+        outputs=[yunet(look["planes"]) for look in looks],
+    )
+    assert len(faces) == len(expected) == {"two": 2, "small": 1, "none": 0}[case]
+    for face, other in zip(faces, expected, strict=True):
+        assert np.abs(np.array(face["points"]) - other.points).max() < 0.04 * other.eyes
+
+
+def test_a_face_is_looked_at_again_as_the_server_does(aligner, yunet):
+    """Two looks, each from where the one before saw it: points within 1% of the eye distance of the server's,
+    which began 5% away.
+    """
+    photo = skimage.data.astronaut()
+    detector = aligner.Detector()
+    first = detector.find(photo)[0]
+    expected = detector.look_again(photo, first)
+    outputs = []
+    for _ in range(3):
+        page = node(
+            """
+            let [look, asked] = [0, null];
+            const run = async (planes) => (
+              input.outputs[look++] ?? ((asked = planes), Promise.reject(new Error("another look")))
+            );
+            return lookAgain(input.photo, input.points, run).catch(() => asked);
+            """,
+            {"align.js": "lookAgain"},
+            photo=picture(photo),
+            points=first.points.tolist(),
+            outputs=outputs,
+        )
+        if isinstance(page, np.ndarray):
+            outputs.append(yunet(page))
+    assert len(outputs) == 2
+    assert np.abs(np.array(page) - expected.points).max() < 0.01 * expected.eyes
+    assert np.abs(first.points - expected.points).max() > 0.05 * expected.eyes
+
+
+def test_a_face_drawn_back_six_decibels_worse_is_unlike():
+    """Off by 16 levels everywhere is 24.05 dB, by 16.2 it is 23.94: less than a known 30 dB by more than 6.
+    Nothing known, nothing said.
+    """
+    crop = picture(np.full((4, 4, 4), 100, np.uint8))
+    said = node(
+        """
+        const drawn = (by) => new Float32Array(48).fill(100 + by);
+        return [[16, 30], [16.2, 30], [99]].map(([by, known]) => unlike(input.crop, drawn(by), known));
+        """,
+        {"photo.js": "unlike"},
+        crop=crop,
+    )
+    assert said == [False, True, False]
+
+
+# The change added to a photograph
+
+
+def test_small_changes_shrink_as_the_measured_edits_do(rng):
+    """The page's weights equal those of faces/edits/detail.py with the export's params, to a thousandth of a
+    level.
+    """
+    settings = {"noise": 0.2, "reach": 2}
+    before = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    after = before + (rng.normal(0, 40, (16, 16, 3)) * np.linspace(0, 1, 16)[:, None]).astype(np.float32)
+    found, whole = node(
+        """
+        const [before, after] = [input.before, input.after];
+        return [input.detail, { noise: 0, reach: 1 }].map(
+          (detail) => weighed(before, after, weights(before, after, 16, detail)),
+        );
+        """,
+        {"detail.js": "weighed, weights"},
+        before=before,
+        after=after,
+        detail=settings,
+    )
+    change = torch.from_numpy((after - before) / 127.5).permute(2, 0, 1)[None]
+    expected = 127.5 * detail.shrunk(change, detail.Detail(**settings))[0].permute(1, 2, 0).numpy()
+    assert 0.2 < (expected == 0).mean() < 0.8
+    np.testing.assert_allclose(found.reshape(16, 16, 3), expected, atol=1e-3)
+    np.testing.assert_allclose(
+        whole.reshape(16, 16, 3), after - before, atol=1e-3
+    )  # no noise: every change counts
+
+
+CHANGED = """
+const changed = (after) => {
+  const weight = weights(input.before, after, 64, input.detail);
+  return addChange(input.photo, enlargedChange(weighed(input.before, after, weight), 64), input.matrix, 64);
+};
+"""
+
+
+def test_a_morph_gives_way_to_the_other_photograph(rng):
+    """All the way, the middle of the crop is the other photograph's, shifted and turned as the two alignments
+    say; half way, the mean of both.
+    """
+    photos = rng.integers(0, 256, (2, 200, 200, 4), dtype=np.uint8)
+    scale = 64 / 160
+    first = [
+        scale,
+        0,
+        scale * (0.5 - 20) - 0.5,
+        scale * (0.5 - 20) - 0.5,
+    ]  # the crop is the square from 20 to 180
+    second = [
+        0,
+        scale,
+        64 - scale * (0.5 - 20) - 0.5,
+        scale * (0.5 - 20) - 0.5,
+    ]  # the same square, a quarter turned
+    whole, half = node(
+        """
+        const none = enlargedChange(new Float32Array(64 * 64 * 3), 64);
+        const other = { picture: input.other, toModel: input.second };
+        return [1, 0.5].map((share) => addChange(input.photo, none, input.first, 64, { share, ...other }));
+        """,
+        {"detail.js": "addChange, enlargedChange"},
+        photo=picture(photos[0]),
+        other=picture(photos[1]),
+        first=first,
+        second=second,
+    )
+    middle = slice(70, 130)
+    turned = np.rot90(photos[1], -1)[middle, middle, :3]
+    np.testing.assert_allclose(whole.reshape(photos[0].shape)[middle, middle, :3], turned, atol=1)
+    mean = (turned.astype(float) + photos[0][middle, middle, :3]) / 2
+    np.testing.assert_allclose(half.reshape(photos[0].shape)[middle, middle, :3], mean, atol=1)
+    assert (whole.reshape(photos[0].shape)[:20] == photos[0][:20]).all()
+
+
+def test_a_change_lands_where_the_alignment_says(rng):
+    """A patch of model pixels changed: the photograph's change has its centre of mass at the inverse of the
+    map, within a twentieth of a model pixel.
+    """
+    before = np.full((64, 64, 3), 100, np.uint8)
+    after = before.astype(np.float32)
+    after[26:35, 36:45] += 120
+    matrix = [0.3, 0.1, -20.0, -9.0]  # about 3.2 photograph pixels to one of the model
+    photo = rng.integers(20, 130, (260, 260, 4), dtype=np.uint8)
+    photo[..., 3] = 255
+    result = node(
+        CHANGED + "return changed(input.after);",
+        {"detail.js": "addChange, enlargedChange, weighed, weights"},
+        photo=picture(photo),
+        before=before,
+        after=after,
+        matrix=matrix,
+        detail=DETAIL,
+    ).reshape(photo.shape)
+    added = result.astype(float) - photo
+    assert (added[..., 3] == 0).all()
+    weight = added[..., 0]
+    rows, columns = np.mgrid[:260, :260]
+    x = (weight * columns).sum() / weight.sum()
+    y = (weight * rows).sum() / weight.sum()
+    assert [0.3 * x - 0.1 * y - 20, 0.1 * x + 0.3 * y - 9] == pytest.approx([40, 30], abs=0.05)
+    assert weight.sum() == pytest.approx(
+        81 * 120 / (0.3**2 + 0.1**2), rel=0.02
+    )  # smoothing moves light, it makes none
+
+
+def test_a_photograph_keeps_its_detail(rng):
+    """A flat change of 50 adds 50 to every pixel of the crop's middle, noise and all, and nothing outside the
+    crop; no change changes nothing.
+    """
+    before = np.full((64, 64, 3), 100, np.uint8)
+    photo = rng.integers(40, 200, (400, 400, 4), dtype=np.uint8)
+    scale = 64 / 200  # the crop is the square from 100 to 300
+    matrix = [scale, 0, scale * (0.5 - 100) - 0.5, scale * (0.5 - 100) - 0.5]
+    same, lighter = node(
+        CHANGED + "return [changed(input.before), changed(input.before.map((v) => v + 50))];",
+        {"detail.js": "addChange, enlargedChange, weighed, weights"},
+        photo=picture(photo),
+        before=before,
+        matrix=matrix,
+        detail=DETAIL,
+    )
+    assert (same.reshape(photo.shape) == photo).all()
+    added = lighter.reshape(photo.shape).astype(int)[..., :3] - photo[..., :3]
+    assert (added[150:250, 150:250] == 50).all()
+    outside = np.ones((400, 400), bool)
+    outside[100:300, 100:300] = False
+    assert (added[outside] == 0).all()
+    assert np.abs(added[100:300, 100]).max() <= 1  # no seam
+
+
+# Files
+
+
+def decoded(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def test_a_gif_opens_with_its_frames_and_its_mark():
+    """216 well-separated colours in noise, long enough to fill LZW's table many times over: every pixel of
+    every frame comes back.
+    """
+    rng = np.random.default_rng(0)
+    frames = [(rng.integers(0, 6, (120, 150, 3)) * 51).astype(np.uint8) for _ in range(3)]
+    data = node(
+        'return encodeGif(input.frames, 150, 120, [60, 5, 7], "a mark");',
+        {"gif.js": "encodeGif"},
+        frames=[frame.ravel() for frame in frames],
+    ).tobytes()
+    image = decoded(data)
+    assert (image.n_frames, image.size, image.info["loop"], image.info["comment"]) == (
+        3,
+        (150, 120),
+        0,
+        b"a mark",
+    )
+    for i, (frame, pause) in enumerate(zip(frames, (600, 50, 70), strict=True)):
+        image.seek(i)
+        assert image.info["duration"] == pause
+        assert (np.asarray(image.convert("RGB")) == frame).all()
+
+
+def test_a_gif_of_a_photograph_is_close():
+    """A face in 256 colours: off by less than 5 levels on average, dither and all."""
+    face = np.asarray(Image.fromarray(skimage.data.astronaut()).crop((130, 0, 330, 200)))
+    data = node(
+        'return encodeGif([input.frame], 200, 200, 5, "");', {"gif.js": "encodeGif"}, frame=face.ravel()
+    ).tobytes()
+    assert np.abs(np.asarray(decoded(data).convert("RGB")).astype(int) - face).mean() < 5
+
+
+def test_lzw_of_any_number_of_colours():
+    """Flat, striped and counted-up pictures, whose codes end just where the width of a code grows."""
+    cases = [(count, length) for count in (1, 2, 3, 255) for length in (1, 2, 5, 250, 256, 511, 513, 4097)]
+    frames = [
+        np.repeat((np.arange(length) % count * (255 // count))[:, None], 3, axis=1).astype(np.uint8)
+        for count, length in cases
+    ]
+    made = node(
+        "return input.frames.map((frame) => encodeGif([frame], frame.length / 3, 1, 5, ''));",
+        {"gif.js": "encodeGif"},
+        frames=[frame.ravel() for frame in frames],
+    )
+    for (count, _), frame, data in zip(cases, frames, made, strict=True):
+        shown = np.asarray(decoded(data.tobytes()).convert("RGB"))[0].astype(int)
+        assert np.abs(shown - frame).max() <= (0 if count < 20 else 8)
+
+
+@pytest.mark.parametrize(
+    ("origin", "source"),
+    [("sample", "trainedAlgorithmicMedia"), ("photo", "compositeWithTrainedAlgorithmicMedia")],
+)
+def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
+    data = node(
+        "return markPng(input.bytes, input.origin);",
+        {"png.js": "markPng"},
+        bytes=np.frombuffer(buffer.getvalue(), np.uint8),
+        origin=origin,
+    )
+    image = Image.open(io.BytesIO(data.tobytes()))
+    image.load()
+    assert (np.asarray(image) == pixels).all()
+    assert image.text["Software"] == "Facemorph"
+    assert "generative model" in image.text["Description"]
+    assert f"digitalsourcetype/{source}" in image.text["XML:com.adobe.xmp"]
+    Image.open(io.BytesIO(data.tobytes())).verify()  # the checksums of all chunks
+    assert node(
+        "return crc32(input.bytes);", {"png.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)
+    ) == zlib.crc32(b"IEND")
+
+
+# Requests, links, history
+
+
+def test_the_latest_request_wins():
+    """Ten requests while the first is under way: the first and the last are worked on and shown, the eight
+    between never; after a failure work goes on.
+    """
+    shown = node(
+        """
+        const log = [];
+        const finish = [];
+        const queue = latestWins(
+          (item) => {
+            log.push(`work ${item}`);
+            return new Promise((resolve, reject) => finish.push({ resolve, reject }));
+          },
+          (result, item) => log.push(`show ${item}`),
+          (error, item) => log.push(`fail ${item}`),
+        );
+        const settle = () => new Promise((resolve) => setTimeout(resolve, 1));
+        for (let i = 1; i <= 10; i++) queue.request(i);
+        finish[0].resolve(); await settle();
+        finish[1].resolve(); await settle();
+        queue.request(11); queue.request(12); finish[2].reject(new Error()); await settle();
+        queue.request(13); queue.cancel(); finish[3].resolve(); await settle();
+        queue.request(14); finish[4].resolve(); await settle();
+        return log;
+        """,
+        {"queue.js": "latestWins"},
+    )
+    assert shown == "work 1,show 1,work 10,show 10,work 11,fail 11,work 12,work 14,show 14".split(",")
+
+
+def test_a_link_comes_back_and_says_what_it_leaves_out():
+    bundle = {
+        "attributes": [
+            {"name": "Smiling", "range": [-2, 2], "reach": 4.37},
+            {"name": "Male", "range": [-1, 1], "reach": 2},
+        ],
+        "mark": "abcdef",
+    }
+    result = node(
+        """
+        const other = { kind: "preset", index: 3 };
+        const plain = {
+          base: { kind: "seed", seed: 42 }, other, mix: 0.25,
+          strengths: { Smiling: 1.2 }, locked: ["Male"], own: [],
+        };
+        const own = {
+          ...plain, strengths: { Smiling: 1.2, "own:1": 2 }, locked: ["Male", "own:1"], own: ["own:1"],
+        };
+        const photo = { ...plain, base: { kind: "photo", id: 1 }, other: { kind: "photo", id: 2 } };
+        const read = (hash) => fromHash(hash, input.bundle);
+        return {
+          links: [plain, own, photo].map((state) => toHash(state, input.bundle)),
+          left: [plain, own, photo].map(leftOut),
+          back: read(toHash(own, input.bundle)),
+          foreign: read("#seed=1&model=abcdee").foreign,
+          empty: read(""),
+          hostile: read(
+            "#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3"
+              + "&lock=Smiling,x,,constructor&Nose=2",
+          ),
+        };
+        """,
+        {"share.js": "toHash, fromHash, leftOut"},
+        bundle=bundle,
+    )
+    link = "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25&model=abcdef"
+    assert result["links"] == [link, link, "#Smiling=1.2&lock=Male&model=abcdef"]
+    assert result["left"] == [[], ["sliders of your own"], ["the photograph", "the morph to a photograph"]]
+    assert result["back"] == {
+        "base": {"kind": "seed", "seed": 42},
+        "other": {"kind": "preset", "index": 3},
+        "mix": 0.25,
+        "strengths": {"Smiling": 1.2},
+        "locked": ["Male"],
+        "foreign": False,
+    }
+    assert result["foreign"] is True
+    assert result["hostile"] == {
+        "base": None,
+        "other": {"kind": "preset", "index": 3},
+        "mix": 0,
+        "strengths": {"Smiling": 4.35},
+        "locked": ["Smiling"],
+        "foreign": False,
+    }
+    assert result["empty"] == {
+        "base": None,
+        "other": None,
+        "mix": 0,
+        "strengths": {},
+        "locked": [],
+        "foreign": False,
+    }
+
+
+def test_numbers_are_read_as_people_type_them():
+    texts = ["1.5", " +2 ", "\N{MINUS SIGN}0,25", "-.5", "\N{EN DASH}1", "", "abc", "1e9", "--1", "1.2.3"]
+    numbers = node("return input.texts.map(typed);", {"sliders.js": "typed"}, texts=texts)
+    assert numbers == [1.5, 2, -0.25, -0.5, -1, None, None, None, None, None]
+
+
+def test_a_photograph_is_kept_while_a_step_leads_to_it_and_its_pixels_while_it_is_shown():
+    kept = node(
+        """
+        const session = new Session({ bundle: { byName: new Map() } });
+        const photo = () => ({ pixels: true, release() { this.pixels = false; } });
+        const [a, b] = [photo(), photo()];
+        const bases = [a, b, a].map((one, i) => session.addPhoto(one, { code: i }));
+        const states = bases.map((base) => ({ ...START, base }));
+        const seen = () => [bases.map((base) => session.photoOf(base) !== undefined), a.pixels, b.pixels];
+        session.own.set("own:1", {});
+        session.keep([...states, { ...START, own: ["own:1"] }], states[2]);
+        const first = [seen(), session.own.has("own:1")];
+        session.keep(states.slice(1), { ...START, other: bases[1] });
+        return [first, [seen(), session.own.has("own:1")]];
+        """,
+        {"session.js": "Session, START"},
+    )
+    assert kept == [[[[True, True, True], True, False], True], [[[False, True, True], False, False], False]]
+
+
+def test_undo_and_redo():
+    """A drag is one step from where it began; a step back and another change forget what was undone; equal
+    states are no step.
+    """
+    steps = node(
+        """
+        const history = new History({ v: 0 });
+        history.now = { v: 5 }; history.commit({ v: 6 }, { v: 0 });
+        history.commit({ v: 6 });
+        history.commit({ v: 7 });
+        const seen = [history.now.v];
+        history.goTo(1); seen.push(history.now.v);
+        history.goTo(0); seen.push(history.now.v, history.canUndo);
+        history.goTo(1); seen.push(history.now.v, history.canRedo);
+        const { states, place } = history.all;
+        seen.push(states.map(({ v }) => v).join(), place);
+        history.commit({ v: 9 }); seen.push(history.canRedo);
+        for (let v = 0; v < 300; v++) history.commit({ v: 10 + v });
+        seen.push(history.all.states.length);
+        return seen;
+        """,
+        {"session.js": "History"},
+    )
+    assert steps == [7, 6, 0, False, 6, True, "0,6,7", 1, False, 101]
