@@ -71,6 +71,12 @@ export function about(body, bundle, backend) {
         ["System", model.name],
         ["Face", `${model.size} × ${model.size} pixels, a code of ${model.code_length} numbers`],
         ["Reconstruction", measured.length ? `${measured.join(", ")}, on test faces` : ""],
+        [
+          "Edits",
+          bundle.editor.kind === "flow"
+            ? "by a flow of codes: the same face with another label"
+            : "along straight lines of the code space",
+        ],
         ["Random faces", `drawn from a Gaussian fitted to ${fitted}, temperature ${prior.temperature}`],
         [
           "Runs",
@@ -102,7 +108,7 @@ export function about(body, bundle, backend) {
       element("p", {
         textContent:
           "A slider follows what the data have in common, not what a person would be: " +
-          "other things may change with it. Lock what should stay.",
+          "other things may change with it, and other sliders show by a ring how far.",
       }),
     ),
     section(
@@ -110,9 +116,9 @@ export function about(body, bundle, backend) {
       element("p", {
         className: "note",
         textContent:
-          "AUROC: how well the slider’s axis tells held-out faces with the attribute from those without; " +
-          "0.5 is chance, 1 is always. Error removed: the share of the difference to the true edited " +
-          "picture that an edit takes away, where the data know it.",
+          "AUROC: how well a direction of the codes tells held-out faces with the attribute from those " +
+          "without; 0.5 is chance, 1 is always. Error removed: the share of the difference to the true " +
+          "edited picture that the edits of these sliders take away, where the data know it.",
       }),
       scroll,
     ),

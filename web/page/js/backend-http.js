@@ -3,7 +3,8 @@
  *   sample(seed) -> code (D)
  *   encode(photo, {face, points}) -> {code, faces, face, aligned, points, matrix [a, b, x0, y0],
  *     crop (RGB picture), notices}
- *   render(edit, fine) -> S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too
+ *   render(edit, fine) -> {pixels: S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too,
+ *     labels: Map of what the model sees in it}
  *   prepare() -> whether the page can do without the server from now on
  * and throws an Error whose message is a sentence for a person.
  */
@@ -100,9 +101,11 @@ export class HttpBackend {
     };
     const answer = await ask(`api/edit?as=${fine ? "fine" : "raw"}`, request);
     const bytes = await answer.arrayBuffer();
-    return fine
+    const pixels = fine
       ? Float32Array.from(new Uint16Array(bytes), (value) => value / 256)
       : new Uint8ClampedArray(bytes);
+    const seen = answer.headers.get("X-Labels").split(",").map(Number);
+    return { pixels, labels: new Map(this.bundle.attributes.map(({ name }, i) => [name, seen[i]])) };
   }
 
   close() {}

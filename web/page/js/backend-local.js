@@ -31,7 +31,12 @@ export class LocalBackend {
   static async open(progress) {
     const bundle = await Bundle.open("export/bundle.json", "export/arrays.safetensors");
     const backend = new LocalBackend(bundle, progress);
-    await backend.#ask("open", { files: bundle.files, geometry: bundle.geometry, length: bundle.length });
+    const { files, geometry, length, editor, values } = bundle;
+    const part = (name) => [name, values[`flow_${name}`]];
+    const flow =
+      editor.kind === "flow" &&
+      Object.fromEntries(["mean", "label_mean", "slopes", "inward", "outward"].map(part));
+    await backend.#ask("open", { files, geometry, length, editor, flow });
     return backend;
   }
 
@@ -75,8 +80,11 @@ export class LocalBackend {
   }
 
   async render(edit, fine) {
-    const pixels = await this.#ask("decode", { code: this.bundle.edited(edit) });
-    return fine ? pixels : new Uint8ClampedArray(pixels);
+    const { bundle } = this;
+    const gain = (code, labels, asked) => this.#ask("gain", { code, labels, asked });
+    const code = await bundle.edited(edit, gain);
+    const pixels = await this.#ask("decode", { code });
+    return { pixels: fine ? pixels : new Uint8ClampedArray(pixels), labels: bundle.labels(code) };
   }
 
   close() {
