@@ -87,26 +87,24 @@ class Model:
 
     @property
     def first(self) -> int:
-        """The preset to start with: the least squared distance from the middle of the first sliders, in their
-        ranges.
-        """
-        telling = [i for i, attribute in enumerate(self.bundle["attributes"]) if attribute["telling"]]
-        sigmas = np.array([self.bundle["attributes"][i]["sigma"] for i in telling])
-        low, high = np.array([self.bundle["attributes"][i]["range"] for i in telling]).T
-        standing = (self.array("presets") - self.array("mean")) @ self.array("directions")[telling].T / sigmas
-        return int((((2 * standing - low - high) / (high - low)) ** 2).sum(1).argmin())
+        """The preset to start with: the one that is seen most clearly."""
+        return int(np.abs(self.labels(self.array("presets"))).sum(1).argmax())
+
+    def labels(self, codes: np.ndarray) -> np.ndarray:
+        """(N, A) what the model sees in codes (N, D)."""
+        return np.tanh((codes @ self.array("readout_normals").T + self.array("readout_intercepts")) / 2)
 
     def link(self, rest: str) -> str:
         """The link of this model."""
         files = self.bundle["files"]
-        return f"#{rest}&model=" + "".join(
+        return f"#{rest}&model=3." + "".join(
             files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx"
         )
 
     def step(self, name: str) -> np.ndarray:
-        """(D,) one sigma of an attribute."""
+        """(D,) a change of an attribute's label."""
         row = self.names.index(name)
-        return self.array("directions")[row] * self.bundle["attributes"][row]["sigma"]
+        return self.array("directions")[row] * self.bundle["attributes"][row]["length"]
 
     def picture(self, code: np.ndarray) -> np.ndarray:
         """uint8 (256, 256, 3): D(code), four times as large by Lanczos."""
@@ -481,8 +479,11 @@ def test_a_link_opens_the_same_face(visit, served, model):
     again.goto(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
     shows(again, strengths={"Smiling": 1.2})
     assert near(pixels(again), first, 0.01)
-    again.goto(link.replace("&model=", "&model=0"))
+    again.goto(link.replace("&model=3.", "&model=3.0"))
     expect(again.locator(".toast")).to_contain_text("made with another model")
+    again.goto(link.replace("&model=3.", "&model="))
+    expect(again.locator(".toast").last).to_contain_text("of an older model")
+    shows(again, strengths={})
 
 
 @pytest.mark.parametrize("where", ["served", "static"])
@@ -496,14 +497,14 @@ def test_a_photograph_stays_sharp_and_stays_here(visit, request, where, astronau
     slide(
         page, "Glasses", "Eyeglasses", 2
     )  # strong edits: changes that are less than noise are passed over (faces/edits/detail.py)
-    slide(page, "Smile", "Smiling", 3)
+    slide(page, "Smile", "Smiling", 1.5)
     shown = pixels(page).astype(int)
     before = pixels(page, "before").astype(int)
     assert 300 < shown.shape[0] < 1000
     changed = np.abs(shown - before).max(2) > 2
     assert 0.02 < changed.mean() < 0.6
     assert not changed[:5].any() and not changed[:, :5].any()
-    assert set(page.url.split("#")[1].split("&")[:-1]) == {"Smiling=3", "Eyeglasses=2"}
+    assert set(page.url.split("#")[1].split("&")[:-1]) == {"Smiling=1.5", "Eyeglasses=2"}
 
     name, data = saved(page, "png")
     result = Image.open(io.BytesIO(data))
@@ -792,7 +793,7 @@ def test_a_keyboard_alone_is_enough(visit, served, model):
     for _ in range(4):
         page.keyboard.press("ArrowRight")
     shows(page, strengths={"Smiling": 0.2})
-    assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "+0.20 sigma"
+    assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "+0.20"
     page.keyboard.press("Shift+Tab")
     assert page.evaluate(focus) == "Reset Smile"
     page.keyboard.press("Shift+Tab")
@@ -1024,7 +1025,7 @@ def test_numbers_steps_and_surprises(visit, served, model):
     Shift makes coarse steps; 0 resets one.
     """
     page = visit(served)
-    field = page.get_by_role("textbox", name="Smile, in sigmas")
+    field = page.get_by_role("textbox", name="Smile, in changes of the label")
     field.fill("-1,25")
     field.press("Enter")
     shows(page, strengths={"Smiling": -1.25})
@@ -1047,12 +1048,9 @@ def test_numbers_steps_and_surprises(visit, served, model):
         page.wait_for_timeout(30)
     moved = state(page)["strengths"]
     assert 1 <= len(moved) <= 3
-    code = model.array("presets")[model.first] - model.array("mean")
+    labels = model.labels(model.array("presets")[model.first])
     for name, strength in moved.items():
-        row = model.names.index(name)
-        attribute = model.bundle["attributes"][row]
-        place = code @ model.array("directions")[row] / attribute["sigma"] + strength
-        assert attribute["range"][0] - 0.03 <= place <= attribute["range"][1] + 0.03
+        assert 0.7 <= abs(strength) <= 1.2 and strength * labels[model.names.index(name)] < 0
     page.click("#undo")
     shows(page, strengths={"Smiling": end})
 
@@ -1227,7 +1225,7 @@ def test_tracks_are_seen_in_forced_colours(visit, served):
     colours.
     """
     page = visit(served, forced_colors="active")
-    page.get_by_role("textbox", name="Smile, in sigmas").fill("0.5")
+    page.get_by_role("textbox", name="Smile, in changes of the label").fill("0.5")
     page.keyboard.press("Enter")
     shows(page, strengths={"Smiling": 0.5})
     track = page.locator(".row[data-name=Smiling] .track")

@@ -87,19 +87,13 @@ export class Bundle {
     return [`${FORMAT}.`, ...hashes].join("");
   }
 
-  /** The base to start from: the preset that has least of the first sliders; else a random face. */
+  /** The base to start from: the preset that the model sees most clearly; else a random face. */
   get first() {
-    const first = this.attributes.filter(({ telling }) => telling);
-    const has = (index) => {
-      const labels = this.labels(this.row("presets", index));
-      return first.reduce((sum, { name }) => sum + labels.get(name), 0);
-    };
-    const indices = this.presets.map((_, index) => index);
-    if (!indices.length) return { kind: "seed", seed: 1 };
-    return {
-      kind: "preset",
-      index: indices.reduce((best, index) => (has(index) < has(best) ? index : best), 0),
-    };
+    const clear = this.presets.map((_, index) =>
+      [...this.labels(this.row("presets", index)).values()].reduce((sum, label) => sum + Math.abs(label), 0),
+    );
+    if (!clear.length) return { kind: "seed", seed: 1 };
+    return { kind: "preset", index: clear.indexOf(Math.max(...clear)) };
   }
 
   /** What most sets a preset apart, in labels: of the first sliders, those whose label the model sees. */
@@ -114,15 +108,21 @@ export class Bundle {
 
   /**
    * What the model sees in a face with these labels, in words: what it has, and which of the first sliders it
-   * lacks. Judgements of looks are left out.
+   * lacks. Judgements of looks are left out, and what goes without saying beside something surer.
    */
   sees(labels) {
-    const fair = this.attributes.filter(({ judgemental }) => !judgemental);
+    const sure = (name) => (name.startsWith("-") ? -labels.get(name.slice(1)) : labels.get(name));
+    const ruledOut = (name) =>
+      this.editor.exclusive.some(
+        (pair) => pair.includes(name) && pair.some((other) => sure(other) > Math.max(SEEN, sure(name))),
+      );
+    const fair = this.attributes.filter(({ judgemental, name }) => !judgemental && !ruledOut(name));
     const has = fair.filter(({ name }) => labels.get(name) > SEEN).map(({ label }) => label.toLowerCase());
     const lacks = fair
       .filter(({ name, telling }) => telling && labels.get(name) < -SEEN)
       .map(({ label }) => without(label.toLowerCase()));
-    return [...has, ...lacks].join(", ");
+    const words = [...has, ...lacks];
+    return words.toSorted((a, b) => a.startsWith("no ") - b.startsWith("no ")).join(", ");
   }
 
   /** Row i of an array of rows of length D. */
@@ -177,9 +177,9 @@ export class Bundle {
   }
 
   /**
-   * Promise of the code after an edit: {code, strengths: {name: changes of the label}, locked: [names], custom:
-   * [{direction: unit (D), sigma, strength, locked}]}. gain: (code, labels, asked) -> Promise of what the code
-   * gains by the flow, where that edits.
+   * Promise of the code after an edit: {code, strengths: {name: changes of the label}, locked: [names],
+   * custom: [{direction: unit (D), sigma, strength, locked}]}. gain: (code, labels, asked) -> Promise of what
+   * the code gains by the flow, where that edits.
    */
   async edited(edit, gain) {
     const { code, strengths, locked, custom } = edit;

@@ -1,6 +1,6 @@
 /**
- * Edits along a flow of codes (facemorph/flow_editor.py): a code goes to noise under its own labels, and comes
- * back under others. Arithmetic is float64; the velocity is a network.
+ * Edits along a flow of codes (facemorph/flow_editor.py): a code goes to noise under its own labels, and
+ * comes back under others. Arithmetic is float64; the velocity is a network.
  */
 
 import { dot } from "./vectors.js";
@@ -10,7 +10,7 @@ const FACES = 8; // whose noise is remembered
 /** a + scale * b (K). */
 const plus = (a, b, scale) => a.map((value, i) => value + scale * b[i]);
 
-/** What x (K) gains from `time` to `end` by one step of the midpoint rule, backwards where `end` is earlier. */
+/** What x (K) gains from `time` to `end` by one step of the midpoint rule; backwards if `end` is earlier. */
 async function midpoint(slope, x, time, end) {
   const step = end - time;
   const half = plus(x, await slope(x, time), step / 2);
@@ -30,8 +30,8 @@ export class Flow {
   #noises = []; // {code, noise} of the last faces, the newest first
 
   /**
-   * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D); velocity: (x (B * K), times (B),
-   * labels (B * A)), all Float32Array -> Promise of (B * K).
+   * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D); velocity: (x (B * K), times
+   * (B), labels (B * A)), all Float32Array -> Promise of (B * K).
    */
   constructor(arrays, { steps, coupling }, velocity) {
     Object.assign(this, arrays, { steps, coupling, velocity });

@@ -1,6 +1,6 @@
 /**
- * Labels of a face, read off its code, and what sliders make of them (facemorph/labels.py). A label is a number
- * in [-1, 1]: 1 with, -1 without, 0 unknown, and between them what the model believes.
+ * Labels of a face, read off its code, and what sliders make of them (facemorph/labels.py). A label is a
+ * number in [-1, 1]: 1 with, -1 without, 0 unknown, and between them what the model believes.
  */
 
 import { dot } from "./vectors.js";
@@ -16,8 +16,8 @@ export const pairsOf = (exclusive, names) =>
   );
 
 /**
- * Labels moved by `share` of the way to `wanted`, and those that are `free` by what exclusions ask for where a
- * label `comes`: the largest claim on a label counts, less the largest the other way. All are arrays (A).
+ * Labels moved by `share` of the way to `wanted`, and those that are `free` by what exclusions ask for where
+ * a label `comes`: the largest claim on a label counts, less the largest the other way. All are arrays (A).
  */
 function pushed(labels, wanted, share, comes, free, pairs) {
   const up = new Float64Array(labels.length);

@@ -132,7 +132,7 @@ class Row {
     this.track.style.setProperty("--band-to", `${100 * this.#share((1 - label) / 2)}%`);
   }
 
-  /** Mark where other sliders took the label: by `change`, in changes of the label; 0: nowhere to speak of. */
+  /** Mark where other sliders took the label: `change` changes of it; by little is not shown. */
   also(change) {
     const shown = Math.abs(change) >= NOTABLE;
     this.track.style.setProperty("--also", this.#share(change));
@@ -223,7 +223,7 @@ export class Sliders {
     this.own.section.hidden = names.length === 0;
   }
 
-  /** Show a state. labels: Map of what the model sees in the face, or null to leave the bands as they are. */
+  /** Show a state. labels: Map of what the model sees in the face; null leaves the bands as they are. */
   update(state, labels) {
     this.#matchOwn(state.own);
     for (const [name, row] of this.#rows) {
