@@ -79,12 +79,15 @@ export class LocalBackend {
     return this.#ask("encode", { picture: await photo.load(), face, points });
   }
 
+  /** Promise of the code after an edit. */
+  edited(edit) {
+    return this.bundle.edited(edit, (code, labels, asked) => this.#ask("gain", { code, labels, asked }));
+  }
+
   async render(edit, fine) {
-    const { bundle } = this;
-    const gain = (code, labels, asked) => this.#ask("gain", { code, labels, asked });
-    const code = await bundle.edited(edit, gain);
+    const code = await this.edited(edit);
     const pixels = await this.#ask("decode", { code });
-    return { pixels: fine ? pixels : new Uint8ClampedArray(pixels), labels: bundle.labels(code) };
+    return { pixels: fine ? pixels : new Uint8ClampedArray(pixels), labels: this.bundle.labels(code) };
   }
 
   close() {
