@@ -145,6 +145,16 @@ def parser() -> argparse.ArgumentParser:
     )
     out(one, "a .jpg or .png file for all side by side, or a folder")
 
+    for option, words in (("--with", "has"), ("--without", "does not have")):
+        one.add_argument(
+            option,
+            dest=option.removeprefix("--"),
+            action="append",
+            default=[],
+            metavar="NAME",
+            help=f"an attribute that the faces {words}; repeatable",
+        )
+
     one = command(commands, "attributes", "list what can be changed", of_export)
     one.add_argument("--json", action="store_true", help="as JSON, for programs")
     return outer
@@ -274,8 +284,9 @@ def sample(editor: FaceEditor, chosen: argparse.Namespace) -> int:
     """New faces of consecutive seeds."""
     if chosen.temperature is not None and not 0 <= chosen.temperature <= 2:
         raise BadValue(f"--temperature {chosen.temperature}: 0 to 2 are allowed")
+    wanted = {name: 1.0 for name in vars(chosen)["with"]} | {name: -1.0 for name in chosen.without}
     faces = {
-        seed: np.asarray(editor.sample(seed, chosen.temperature).image)
+        seed: np.asarray(editor.sample(seed, chosen.temperature, wanted).image)
         for seed in range(chosen.seed, chosen.seed + chosen.count)
     }
     if chosen.out.suffix:

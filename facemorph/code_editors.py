@@ -5,7 +5,7 @@ An export says which one is its own: `LinearEditor` moves along directions, `Flo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,13 +51,17 @@ class CodeEditor(ABC):
         Where nothing is asked for it comes back as it is. Raises BadValue naming an unknown attribute, or
         where the code overflows.
         """
-        for name in (*changes, *locked):
-            if name not in self.names:
-                raise BadValue(f"{name[:40]!r} is not an attribute of this model")
+        self.check((*changes, *locked))
         if not any(changes.values()) and not any(one.strength for one in custom):
             return finite(code)
         with np.errstate(over="ignore", invalid="ignore"):
             return finite(self.move(code, changes, locked, custom).astype(np.float32))
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raises BadValue naming an attribute that there is not."""
+        for name in names:
+            if name not in self.names:
+                raise BadValue(f"{name[:40]!r} is not an attribute of this model")
 
     @abstractmethod
     def move(

@@ -17,7 +17,7 @@ from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
 from facemorph.flow_editor import FlowEditor
 from facemorph.labels import Labels
-from faces.latents.gaussian import LowRankGaussian
+from faces.latents.gaussian import LowRankGaussian, normals
 
 FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
@@ -112,11 +112,26 @@ class Export:
         """The code at `t` in [0, 1] on an arc about the mean of the train codes."""
         return arc(first, second, t, self.mean)
 
-    def sample(self, seed: int, temperature: float | None = None) -> np.ndarray:
-        """The code of a seed, 0 to 2^32 - 1, from the prior; by default at the export's own temperature."""
+    def sample(
+        self, seed: int, temperature: float | None = None, labels: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """The code of a seed, 0 to 2^32 - 1, from the prior; by default at the export's own temperature.
+
+        `labels`, 1 or -1 by attribute, are those that the face is to have. Raises BadValue.
+        """
+        wanted = dict(labels or {})
+        self.editor.check(wanted)
         if temperature is None:
             temperature = self.about["prior"]["temperature"]
-        return self.prior.sample(seed, temperature).astype(np.float32)
+        code = self.prior.sample(seed, temperature).astype(np.float32)
+        seen = self.editor.labels.read(code)
+        if isinstance(self.editor, FlowEditor) and self.about["prior"]["source"] == "flow":
+            given = self.editor.labels.move(self.editor.labels.settled(seen), wanted, ()).goal
+            drawn = len(self.prior.factor) + self.length
+            noise = normals(seed, drawn + len(self.editor.inward))[drawn:]
+            return self.editor.sample(given, temperature * noise)
+        sees = dict(zip(self.editor.labels.names, seen, strict=True))
+        return self.edit(code, {name: value for name, value in wanted.items() if sees[name] * value < 0})
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:

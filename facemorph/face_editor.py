@@ -91,11 +91,16 @@ class FaceEditor:
         code = self.export.encode(found.crop)
         return Face(code, self.export, code, photo.pixels, found.matrix, found.notices)
 
-    def sample(self, seed: int, temperature: float | None = None) -> Face:
-        """A new face: one seed, 0 to 2^32 - 1, is one face, on the website too; low temperatures: plain."""
+    def sample(
+        self, seed: int, temperature: float | None = None, labels: Mapping[str, float] | None = None
+    ) -> Face:
+        """A new face: one seed, 0 to 2^32 - 1, is one face, on the website too; low temperatures: plain.
+
+        `labels` are those that it is to have: 1 with, -1 without, by attribute name. Raises BadValue.
+        """
         if not 0 <= seed < 2**32:
             raise BadValue(f"seed: {seed}; 0 to {2**32 - 1} are allowed")
-        code = self.export.sample(seed, temperature)
+        code = self.export.sample(seed, temperature, labels)
         return Face(code, self.export, code)
 
     def edit(self, face: Face, changes: Mapping[str, float], locked: Collection[str] = ()) -> Face:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import onnxruntime
 
-from facemorph.code_editors import CodeEditor, Custom, orthonormal, project_off
+from facemorph.code_editors import CodeEditor, Custom, finite, orthonormal, project_off
 from facemorph.labels import Move
 
 FACES = 64  # whose noise is remembered
@@ -64,8 +64,7 @@ class FlowEditor(CodeEditor):
 
     def rest(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(K,) what the labels do not say linearly of a code, along the flow's axes."""
-        told = np.where(labels == 0, 0.0, labels - self.label_mean) @ self.slopes
-        return self.inward @ (code - self.mean - told)
+        return self.inward @ (code - self.mean - self.told(labels))
 
     def abduct(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(2, K) the noise, both states of the solver, from which a code (D,) with labels (A,) comes."""
@@ -94,6 +93,21 @@ class FlowEditor(CodeEditor):
             found = self.velocities(x, time, conditions)
             return found[0] + asked.strength * (found[1] - found[0 if plain else 2])
 
+        told = asked.strength * (asked.goal - asked.start) @ self.slopes
+        return told + (self.walked(noise, slope) - self.rest(code, labels)) @ self.outward
+
+    def sample(self, labels: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """The code float32 (D,) of a new face with labels (A,), from standard normal noise (K,)."""
+        conditions = labels[None].astype(np.float32)
+
+        def slope(x: np.ndarray, time: float) -> np.ndarray:
+            return self.velocities(x, time, conditions)[0]
+
+        code = self.mean + self.told(labels) + self.walked(np.stack([noise, noise]), slope) @ self.outward
+        return finite(code.astype(np.float32))
+
+    def walked(self, noise: np.ndarray, slope: Slope) -> np.ndarray:
+        """Where noise (2, K) arrives along `slope`: (K,)."""
         first, second = noise
         for number in range(self.steps):
             begin = number / self.steps
@@ -101,8 +115,11 @@ class FlowEditor(CodeEditor):
             gained = midpoint(slope, second, begin, end)
             first = self.coupling * first + (1 - self.coupling) * second + gained
             second = second - midpoint(slope, first, end, begin)
-        told = asked.strength * (asked.goal - asked.start) @ self.slopes
-        return told + (first - self.rest(code, labels)) @ self.outward
+        return first
+
+    def told(self, labels: np.ndarray) -> np.ndarray:
+        """(D,) what labels (A,) say linearly of a code, beyond the mean; 0, unknown, says nothing."""
+        return np.where(labels == 0, 0.0, labels - self.label_mean) @ self.slopes
 
     def velocities(self, x: np.ndarray, time: float, conditions: np.ndarray) -> np.ndarray:
         """(B, K) velocity at x (K,) under each of the labels (B, A)."""

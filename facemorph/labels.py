@@ -55,6 +55,16 @@ class Labels:
         """(A,) the expected labels of a code (D,)."""
         return np.tanh((self.normals @ code.astype(np.float64) + self.intercepts) / 2)
 
+    def settled(self, labels: np.ndarray) -> np.ndarray:
+        """Labels (A,) made certain: 1 or -1, and of two that exclude one another the surer alone; 0 stays."""
+        found = np.sign(labels)
+        for a in np.argsort(-np.abs(labels), kind="stable"):
+            for pair in self.exclusive[self.exclusive[:, a] == found[a]]:
+                b = next(place for place in np.flatnonzero(pair) if place != a)
+                if found[a] != 0 and found[b] == pair[b]:
+                    found[b] = -pair[b]
+        return found
+
     def move(self, labels: np.ndarray, changes: Mapping[str, float], locked: Collection[str]) -> Move:
         """What `changes`, sliders by attribute, make of a face with labels (A,).
 

@@ -47,7 +47,7 @@ ARRAYS = "arrays.safetensors"
 
 
 class Export(Group):
-    prior: Literal["train", "model"]
+    prior: Literal["flow", "train", "model"]
     temperature: Annotated[float, Field(ge=0, le=2)]
     rank: Annotated[int, Field(ge=1)]
     telling: Annotated[int, Field(ge=0)]
@@ -228,6 +228,9 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
     """bundle.json, all but `files`."""
     landmarks = run.crops.table.iloc[run.train].reindex(columns=LANDMARKS).dropna().to_numpy()
     length = run.codes.shape[1]
+    source = params.export.prior
+    if source == "flow" and params.edits.primary != "flow":
+        source = "train"
     return {
         "format": bundle.FORMAT,
         "made_from": run.made_from,
@@ -242,7 +245,7 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
         "attributes": entries,
         "groups": [group for group in GROUPS if any(entry["group"] == group for entry in entries)],
         "detail": params.detail.model_dump(),
-        "prior": {"source": params.export.prior, "temperature": params.export.temperature},
+        "prior": {"source": source, "temperature": params.export.temperature},
         "presets": faces,
         "presets_from": "test" if run.show else "prior",
         "data": {

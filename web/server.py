@@ -69,6 +69,9 @@ class Body(BaseModel):
 class SampleBody(Body):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    labels: Annotated[
+        dict[Name, Literal[-1, 1]], Field(max_length=1000, description="that the face is to have")
+    ] = {}
     model: Id = None
 
 
@@ -351,7 +354,7 @@ async def file(
 @routes.post("/api/sample", responses=problems(408, 409, 413, 415, 422, 429))
 async def sample(body: SampleBody, site: Here) -> Sampled:
     export = site.export(body.model)
-    code = export.sample(body.seed, body.temperature)
+    code = await site.decoders.run(lambda: export.sample(body.seed, body.temperature, body.labels))
     return answer(export, {"code": pack(code), "labels": export.labels(code), "model": export.id})
 
 

@@ -263,6 +263,52 @@ def test_a_seed_is_one_face_wherever_it_is_drawn(export):
     np.testing.assert_array_equal(export.sample(3, 0.0), export.arrays["prior_mean"])
 
 
+@pytest.fixture(scope="module")
+def drawing():
+    """The export, its new faces drawn from the flow."""
+    export = Export(exports.shared() / "data/export")
+    export.about["prior"]["source"] = "flow"
+    return export
+
+
+class Straight:
+    """A velocity that leads every place to twice where it is: x moves by x / (1 + t)."""
+
+    def run(self, _, values):
+        return [values["x"] / (1 + values["times"][:, None])]
+
+
+def test_a_new_face_of_the_flow_is_its_noise_at_the_end_of_the_way(drawing):
+    """mean + B^T (y - y_mean) + 2 Q^T e; an unknown label says nothing."""
+    editor = dataclasses.replace(drawing.editor, velocity=Straight())
+    noise = gaussian.normals(3, len(editor.inward))
+    labels = np.array([1.0, -1.0, 0.0])
+    told = (labels - editor.label_mean)[:2] @ editor.slopes[:2]
+    expected = editor.mean + told + 2 * noise @ editor.outward
+    np.testing.assert_allclose(editor.sample(labels, noise), expected, atol=0.02)
+
+
+def test_faces_asked_for_by_their_labels_differ_from_those_of_the_seed_in_these(export, lines, drawing):
+    """On whichever prior; asked for nothing, they are those of the seed."""
+    for one in (export, lines, drawing):
+        a = one.editor.labels.names.index("Eyeglasses")
+        without, with_it = (
+            np.mean(
+                [one.editor.labels.read(one.sample(seed, 1.0, {"Eyeglasses": v}))[a] for seed in range(30)]
+            )
+            for v in (-1, 1)
+        )
+        assert without + 0.3 < with_it
+        np.testing.assert_array_equal(one.sample(5, 1.0, {}), one.sample(5, 1.0))
+        with pytest.raises(BadValue, match="'Nose' is not an attribute"):
+            one.sample(5, 1.0, {"Nose": 1})
+
+
+def test_of_two_labels_that_exclude_one_another_the_surer_stays():
+    np.testing.assert_array_equal(PAIRS.settled(np.array([-0.2, 0.9, 0.3, 0.0])), [-1, 1, -1, 0])
+    np.testing.assert_array_equal(PAIRS.settled(np.array([0.8, 0.1, 0.3, 0.9])), [-1, -1, 1, 1])
+
+
 def test_samples_spread_like_the_train_codes(export):
     drawn = np.stack([export.sample(seed, 1.0) for seed in range(2000)])
     np.testing.assert_allclose(drawn.std(0), export.arrays["std"], rtol=0.1)

@@ -1318,6 +1318,41 @@ def test_the_browser_follows_the_flow_as_python_does(visit, flowing, rng):
         np.testing.assert_allclose(code, expected, atol=1e-4)
 
 
+DRAW = """async ([seed, labels]) => {
+    const { LocalBackend } = await import("/js/backend-local.js");
+    const backend = await LocalBackend.open(() => {});
+    backend.bundle.prior.source = "flow";
+    const code = [...await backend.sample(seed, labels)];
+    backend.close();
+    return code;
+}"""
+
+
+def test_a_face_is_asked_for_in_words_and_drawn_from_the_flow_as_in_python(visit, flowing):
+    """Another one of the kind with the button; a link carries what was asked for."""
+    export, url = flowing
+    drawing = Export(export.folder)
+    drawing.about["prior"]["source"] = "flow"
+    page = visit(url)
+    for labels in ({}, {"Eyeglasses": 1, "Smiling": -1}):
+        code = page.evaluate(DRAW, [11, labels])
+        np.testing.assert_allclose(code, drawing.sample(11, None, labels), atol=1e-4)
+    page.fill("#seed", "glasses, no smile")
+    page.press("#seed", "Enter")
+    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[0].labels?.Smiling === -1")
+    first = state(page)["base"]
+    expect(page.locator("#seed")).to_have_value("glasses, no smile")
+    page.click("#random")
+    until(page, f"JSON.parse(document.getElementById('frame').dataset.shown)[0].seed !== {first['seed']}")
+    base = state(page)["base"]
+    assert base["labels"] == {"Eyeglasses": 1, "Smiling": -1}
+    again = visit(page.url)
+    assert state(again)["base"] == base and near(pixels(again), pixels(page), 0.01)
+    page.fill("#seed", "wings")
+    page.press("#seed", "Enter")
+    expect(page.locator(".toast")).to_contain_text("No slider is called “wings”")
+
+
 def test_the_page_says_what_the_model_sees_and_what_an_edit_brought_along(visit, flowing):
     """In words; and by a ring on a slider that was not moved, gone with the edit."""
     export, url = flowing

@@ -270,6 +270,35 @@ def test_both_backends_follow_a_flow_alike(rng):
         np.testing.assert_allclose(code, expected, atol=1e-4)
 
 
+def test_labels_are_asked_for_in_words(export):
+    """As sliders are called, in any case, with "no" before; said again as they are called."""
+    texts = ["Hat, no  smile", "glasses,not male", "black hair, without a hat", "", "wings"]
+    found = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        return input.texts.map((text) => {
+          try {
+            const wanted = bundle.wanted(text.replace(/ +/g, " "));
+            return [wanted, bundle.worded(wanted)];
+          } catch (error) {
+            return error.message;
+          }
+        });
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        texts=texts,
+    )
+    assert found == [
+        [{"Wearing_Hat": 1, "Smiling": -1}, "hat, no smile"],
+        [{"Eyeglasses": 1, "Male": -1}, "glasses, no male"],
+        [{"Black_Hair": 1, "Wearing_Hat": -1}, "black hair, no hat"],
+        [{}, ""],
+        "No slider is called “wings”: write it as they do, such as “glasses”.",
+    ]
+
+
 def test_the_model_sees_what_it_is_sure_of(export):
     """Judgements are left out, and what goes without saying beside something surer."""
     about = json.loads((export / "bundle.json").read_text())
@@ -891,6 +920,7 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
           links: [plain, own, photo].map((state) => toHash(state, input.bundle)),
           left: [plain, own, photo].map(leftOut),
           back: read(toHash(own, input.bundle)),
+          asked: read("#seed=3&of=Smiling,-Male,Nose").base,
           foreign: read("#seed=1&model=3.abcdee").foreign,
           older: read("#seed=1&Smiling=1.2&model=abcdef"),
           empty: read(""),
@@ -915,6 +945,7 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
         "foreign": False,
         "older": False,
     }
+    assert result["asked"] == {"kind": "seed", "seed": 3, "labels": {"Smiling": 1, "Male": -1}}
     assert result["foreign"] is True
     assert result["older"]["older"] is True and result["older"]["strengths"] == {}
     assert result["hostile"] == {

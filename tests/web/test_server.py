@@ -111,6 +111,14 @@ def test_an_edit_is_decoded_in_three_forms(client, export, code):
     assert raw.headers["x-size"] == str(export.size) and raw.headers["cache-control"] == "no-store"
 
 
+def test_a_face_is_asked_for_by_its_labels(client, export):
+    asked = {"seed": 7, "labels": {"Smiling": 1, "Eyeglasses": -1}}
+    body = client.post("/api/sample", json=asked).json()
+    np.testing.assert_array_equal(unpack(body["code"]), export.sample(7, None, asked["labels"]))
+    for labels, word in (({"Nose": 1}, "'Nose' is not an attribute"), ({"Smiling": 0.5}, "labels.Smiling")):
+        assert word in refusal(client.post("/api/sample", json={"seed": 7, "labels": labels}), 422, "invalid")
+
+
 def test_a_persons_own_direction(client, export, code):
     """Made length one, and added in its own sigmas."""
     own = {"direction": server.pack(3 * export.editor.units[0]), "sigma": 1.5, "strength": 2.0}

@@ -25,7 +25,11 @@ function section(title, ...children) {
 
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
-  const fitted = bundle.prior.source === "train" ? "the training faces" : bundle.prior.source;
+  const { source } = bundle.prior;
+  const fitted =
+    source === "flow"
+      ? "the flow of codes, under labels that go together"
+      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model's own prior"}`;
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)
@@ -77,7 +81,7 @@ export function about(body, bundle, backend) {
             ? "by a flow of codes: the same face with another label"
             : "along straight lines of the code space",
         ],
-        ["Random faces", `drawn from a Gaussian fitted to ${fitted}, temperature ${prior.temperature}`],
+        ["Random faces", `drawn from ${fitted}, temperature ${prior.temperature}`],
         [
           "Runs",
           backend === "local"

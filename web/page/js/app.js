@@ -93,7 +93,8 @@ export class App {
   }
 
   nameOf(base) {
-    if (base.kind === "seed") return `Random face ${base.seed}`;
+    const asked = this.session.bundle.worded(base.labels);
+    if (base.kind === "seed") return `Random face ${base.seed}${asked && ` (${asked})`}`;
     return base.kind === "preset" ? this.session.bundle.presets[base.index].label : "Photograph";
   }
 
@@ -186,7 +187,8 @@ export class App {
     this.#look();
     this.photoInput.refresh();
     this.morph.refresh();
-    $("seed").value = state.base.kind === "seed" ? state.base.seed : "";
+    const { kind, seed, labels } = state.base;
+    $("seed").value = this.session.bundle.worded(labels) || (kind === "seed" ? seed : "");
     $("presets")
       .querySelectorAll("button")
       .forEach((button, index) => {
@@ -387,9 +389,24 @@ export class App {
     openDialog($("about"));
   }
 
+  /** A random face, with the labels that stand in the field of seeds as words. */
+  #random() {
+    this.#seed(/^[\d\s]*$/.test($("seed").value) ? String(this.random().seed) : $("seed").value.trim());
+  }
+
+  /** The face of a seed, or a random one of the labels that `text` asks for. */
   #seed(text) {
-    if (/^\d+$/.test(text) && Number(text) <= MAX_SEED) this.face({ kind: "seed", seed: Number(text) });
-    else toast(`A seed is a whole number from 0 to ${MAX_SEED}.`);
+    if (/^\d+$/.test(text)) {
+      if (Number(text) <= MAX_SEED) this.face({ kind: "seed", seed: Number(text) });
+      else toast(`A seed is a whole number from 0 to ${MAX_SEED}.`);
+      return;
+    }
+    try {
+      const labels = this.session.bundle.wanted(text);
+      this.face({ ...this.random(), ...(Object.keys(labels).length && { labels }) });
+    } catch (error) {
+      toast(error.message);
+    }
   }
 
   #listen() {
@@ -399,7 +416,7 @@ export class App {
     on("reset-all", () => this.resetAll());
     on("about-open", () => this.openAbout());
     on("keys-open", () => openDialog($("keys")));
-    on("random", () => this.face(this.random()));
+    on("random", () => this.#random());
     on(
       "seed-form",
       (event) => {
@@ -436,7 +453,7 @@ export class App {
     listenForTabs(() => this.morph.refresh());
     listenForShortcuts(
       [
-        ["r", "Random face", () => this.face(this.random())],
+        ["r", "Random face", () => this.#random()],
         ["u", "Use a photograph", () => $("upload").click()],
         ["c", "Hold to see the original", () => this.compare.hold()],
         ["w", "Before and after, side by side", () => $("split").click()],

@@ -1,6 +1,6 @@
 /**
  * The backend that asks the server. A backend answers
- *   sample(seed) -> code (D)
+ *   sample(seed, labels {name: 1 or -1} that it is to have) -> code (D)
  *   encode(photo, {face, points}) -> {code, faces, face, aligned, points, matrix [a, b, x0, y0],
  *     crop (RGB picture), notices}
  *   render(edit, fine) -> {pixels: S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too,
@@ -58,8 +58,8 @@ export class HttpBackend {
     return false;
   }
 
-  async sample(seed) {
-    const answer = await (await ask("api/sample", { seed, model: this.bundle.id })).json();
+  async sample(seed, labels = {}) {
+    const answer = await (await ask("api/sample", { seed, labels, model: this.bundle.id })).json();
     return fromBase64(answer.code, this.bundle.length);
   }
 

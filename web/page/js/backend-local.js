@@ -71,8 +71,10 @@ export class LocalBackend {
     return true;
   }
 
-  async sample(seed) {
-    return this.bundle.sample(seed);
+  #gain = (code, labels, asked) => this.#ask("gain", { code, labels, asked });
+
+  sample(seed, labels = {}) {
+    return this.bundle.face(seed, labels, this.#gain, (given, noise) => this.#ask("draw", { given, noise }));
   }
 
   async encode(photo, { face = null, points = null } = {}) {
@@ -81,7 +83,7 @@ export class LocalBackend {
 
   /** Promise of the code after an edit. */
   edited(edit) {
-    return this.bundle.edited(edit, (code, labels, asked) => this.#ask("gain", { code, labels, asked }));
+    return this.bundle.edited(edit, this.#gain);
   }
 
   async render(edit, fine) {

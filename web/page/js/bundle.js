@@ -1,6 +1,6 @@
 /** The export folder, read: what the model is, its attributes, and the arrays behind them (web/API.md). */
 
-import { move, pairsOf, read } from "./labels.js";
+import { move, pairsOf, read, settled } from "./labels.js";
 import { dot, edited, normals, orthonormal, plus, projectOff } from "./vectors.js";
 
 /** An answer of the server, or a sentence for a person. */
@@ -125,6 +125,41 @@ export class Bundle {
     return words.toSorted((a, b) => a.startsWith("no ") - b.startsWith("no ")).join(", ");
   }
 
+  /** Labels that a person asks for, {name: 1 or -1}, in words; "" for none. */
+  worded(wanted = {}) {
+    return Object.entries(wanted)
+      .map(([name, sign]) => {
+        const label = this.byName.get(name).label.toLowerCase();
+        return sign > 0 ? label : without(label);
+      })
+      .join(", ");
+  }
+
+  /**
+   * Labels {name: 1 or -1} from words by commas, "bald, glasses, no smile". Throws where one is no
+   * attribute's.
+   */
+  wanted(text) {
+    const known = new Map();
+    for (const { name, label } of this.attributes)
+      for (const words of [name.replaceAll("_", " ").toLowerCase(), label.toLowerCase()]) {
+        known.set(without(words), [name, -1]);
+        known.set(words, [name, 1]);
+      }
+    const asked = text
+      .toLowerCase()
+      .split(",")
+      .map((part) => part.trim());
+    return Object.fromEntries(
+      asked.filter(Boolean).map((words) => {
+        const found = known.get(words) ?? known.get(words.replace(/^(not?|without) (an? )?/, "no "));
+        if (!found)
+          throw new Error(`No slider is called “${words}”: write it as they do, such as “glasses”.`);
+        return found;
+      }),
+    );
+  }
+
   /** Row i of an array of rows of length D. */
   row(name, i) {
     return this.values[name].subarray(i * this.length, (i + 1) * this.length);
@@ -163,7 +198,31 @@ export class Bundle {
     return Math.sqrt(power);
   }
 
-  /** The code of a seed, drawn from the prior. */
+  /**
+   * Promise of the code of a seed that has the labels `wanted`, {name: 1 or -1}. gain: as of `edited`; draw:
+   * (labels, noise) -> Promise of a code of the flow, where that is the prior.
+   */
+  async face(seed, wanted, gain, draw) {
+    const { attributes, exclusive } = this.editor;
+    const code = this.sample(seed);
+    const labels = this.#read(code);
+    if (this.prior.source !== "flow") {
+      const missing = Object.entries(wanted).filter(([name, sign]) => this.labels(code).get(name) * sign < 0);
+      return this.edited({ code, strengths: Object.fromEntries(missing), locked: [], custom: [] }, gain);
+    }
+    const pairs = pairsOf(exclusive, attributes);
+    const values = attributes.map((name) => wanted[name] ?? 0);
+    const free = attributes.map(() => true);
+    const { goal } = move(settled(labels, pairs), values, free, pairs);
+    const drawn = this.rows("prior_factor") + this.length;
+    const noise = normals(seed, drawn + this.rows("flow_inward")).subarray(drawn);
+    return draw(
+      goal,
+      noise.map((value) => this.prior.temperature * value),
+    );
+  }
+
+  /** The code of a seed, drawn from the Gaussian prior. */
   sample(seed, temperature = this.prior.temperature) {
     const rank = this.rows("prior_factor");
     const { prior_mean: mean, prior_residual: residual } = this.values;

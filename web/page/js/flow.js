@@ -56,8 +56,7 @@ export class Flow {
 
   /** What labels do not say linearly of a code, along the flow's axes (K). */
   #rest(code, labels) {
-    const said = labels.map((label, a) => (label === 0 ? 0 : label - this.label_mean[a]));
-    const linear = combined(said, this.slopes, this.length);
+    const linear = this.#told(labels);
     const beyond = Float64Array.from(code, (value, i) => value - this.mean[i] - linear[i]);
     const row = (k) => this.inward.subarray(k * this.length, (k + 1) * this.length);
     return Float64Array.from({ length: this.axes }, (_, k) => dot(row(k), beyond));
@@ -87,6 +86,33 @@ export class Flow {
     return noise;
   }
 
+  /** What labels say linearly of a code (D), beyond the mean; 0, unknown, says nothing. */
+  #told(labels) {
+    const said = labels.map((label, a) => (label === 0 ? 0 : label - this.label_mean[a]));
+    return combined(said, this.slopes, this.length);
+  }
+
+  /** Promise of where noise, both states of the solver, arrives along `slope` (K). */
+  async #walked([first, second], slope) {
+    let [a, b] = [first, second];
+    for (let number = 0; number < this.steps; number++) {
+      const [begin, end] = [number / this.steps, (number + 1) / this.steps];
+      const gained = await midpoint(slope, b, begin, end);
+      const other = b;
+      a = a.map((value, i) => this.coupling * value + (1 - this.coupling) * other[i] + gained[i]);
+      b = plus(b, await midpoint(slope, a, end, begin), -1);
+    }
+    return a;
+  }
+
+  /** Promise of the code of a new face with these labels (A), from standard normal noise (K). */
+  async sample(labels, noise) {
+    const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
+    const arrived = combined(await this.#walked([noise, noise], slope), this.outward, this.length);
+    const told = this.#told(labels);
+    return Float32Array.from(this.mean, (value, i) => value + told[i] + arrived[i]);
+  }
+
   /** Promise of what a code (D) with labels (A) gains by a move (labels.js). */
   async gain(code, labels, { start, goal, strength }) {
     const plain = start.every((label, a) => label === labels[a]);
@@ -96,19 +122,12 @@ export class Flow {
       const from = found[plain ? 0 : 2];
       return found[0].map((value, i) => value + strength * (found[1][i] - from[i]));
     };
-    let [first, second] = await this.#noise(code, labels);
-    for (let number = 0; number < this.steps; number++) {
-      const [begin, end] = [number / this.steps, (number + 1) / this.steps];
-      const gained = await midpoint(slope, second, begin, end);
-      const [a, b] = [first, second];
-      first = a.map((value, i) => this.coupling * value + (1 - this.coupling) * b[i] + gained[i]);
-      second = plus(second, await midpoint(slope, first, end, begin), -1);
-    }
+    const arrived = await this.#walked(await this.#noise(code, labels), slope);
     const told = combined(
       goal.map((label, a) => strength * (label - start[a])),
       this.slopes,
       this.length,
     );
-    return plus(told, combined(plus(first, this.#rest(code, labels), -1), this.outward, this.length), 1);
+    return plus(told, combined(plus(arrived, this.#rest(code, labels), -1), this.outward, this.length), 1);
   }
 }

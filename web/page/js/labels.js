@@ -15,6 +15,18 @@ export const pairsOf = (exclusive, names) =>
     pair.map((name) => [names.indexOf(name.replace(/^-/, "")), name.startsWith("-") ? -1 : 1]),
   );
 
+/** Labels made certain, 1 or -1, and of two that exclude one another the surer alone; 0 stays. */
+export function settled(labels, pairs) {
+  const found = labels.map(Math.sign);
+  const surest = Array.from(labels.keys()).toSorted((a, b) => Math.abs(labels[b]) - Math.abs(labels[a]));
+  for (const a of surest)
+    for (const pair of pairs) {
+      const [own, other] = pair[0][0] === a ? pair : pair.toReversed();
+      if (own[0] === a && found[a] === own[1] && found[other[0]] === other[1]) found[other[0]] = -other[1];
+    }
+  return found;
+}
+
 /**
  * Labels moved by `share` of the way to `wanted`, and those that are `free` by what exclusions ask for where
  * a label `comes`: the largest claim on a label counts, less the largest the other way. All are arrays (A).

@@ -1,7 +1,8 @@
 /**
  * What is being edited. A state is plain and small:
  *
- *   base      {kind: "seed", seed} | {kind: "preset", index} | {kind: "photo", id}
+ *   base      {kind: "seed", seed, and labels asked for where there are any} | {kind: "preset", index} |
+ *             {kind: "photo", id}
  *   other     the same, or null: the face to morph towards
  *   mix       0 (base) to 1 (other)
  *   strengths {name: changes of the label}, zeros left out; a slider of one's own is named "own:<number>" and
@@ -134,9 +135,9 @@ export class Session {
   code(base) {
     if (base.kind === "photo") return Promise.resolve(this.photoOf(base).encoded.code);
     if (base.kind === "preset") return Promise.resolve(this.bundle.row("presets", base.index));
-    const key = String(base.seed);
+    const key = JSON.stringify([base.seed, base.labels]);
     if (!this.#codes.has(key)) {
-      const code = this.backend.sample(base.seed);
+      const code = this.backend.sample(base.seed, base.labels);
       code.catch(() => this.#codes.delete(key));
       this.#codes.set(key, code);
     }

@@ -1,8 +1,8 @@
 /**
- * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders and
- * locks; never a photograph or its code.
+ * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders,
+ * locks, and the labels that a random face was asked for; never a photograph or its code.
  *
- *   #seed=42&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=3.0a1b2c3d4e5f
+ *   #seed=42&of=Bald,-Male&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=3.0a1b2c3d4e5f
  */
 
 import { FORMAT, sliderSteps } from "./bundle.js";
@@ -34,6 +34,8 @@ export function toHash({ base, other, mix, strengths, locked }, { attributes, ma
     query.set("with", nameOf(other));
     query.set("mix", String(Number(mix.toFixed(2))));
   }
+  const asked = Object.entries(base.labels ?? {}).map(([name, sign]) => (sign > 0 ? name : `-${name}`));
+  if (asked.length) query.set("of", asked.join(","));
   query.set("model", mark);
   return `#${query}`.replaceAll("%2C", ",");
 }
@@ -67,8 +69,14 @@ export function fromHash(hash, { attributes, mark }) {
     }
   }
   const mix = Number(query.get("mix"));
+  const base = source(query.get("seed") ?? "");
+  const asked = (query.get("of") ?? "").split(",").filter((name) => ends.has(name.replace(/^-/, "")));
+  if (base?.kind === "seed" && asked.length)
+    base.labels = Object.fromEntries(
+      asked.map((name) => [name.replace(/^-/, ""), name.startsWith("-") ? -1 : 1]),
+    );
   return {
-    base: source(query.get("seed") ?? ""),
+    base,
     other: source(query.get("with") ?? ""),
     mix: Number.isFinite(mix) ? Math.min(1, Math.max(0, mix)) : 0,
     strengths,

@@ -126,6 +126,11 @@ const tasks = {
     return flow.gain(code, labels, asked);
   },
 
+  /** The code of a new face (flow.js). */
+  async draw({ given, noise }) {
+    return flow.sample(given, noise);
+  },
+
   async encode({ picture, face, points }) {
     const yunet = await network("export/yunet.onnx");
     const run = async (planes) => {
