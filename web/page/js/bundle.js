@@ -18,6 +18,7 @@ export async function get(url) {
 export const FORMAT = 3;
 const STEP = 0.05; // of a slider
 const REACH = 2; // changes of the label to which a slider goes, either way
+const LACKS = 3; // of the first sliders that a face is said to lack, at most
 const SEEN = 0.5; // label from which on the model is said to see something
 
 /** An attribute's absence in words: "no glasses", and of "no beard" "beard". */
@@ -120,6 +121,7 @@ export class Bundle {
     const has = fair.filter(({ name }) => labels.get(name) > SEEN).map(({ label }) => label.toLowerCase());
     const lacks = fair
       .filter(({ name, telling }) => telling && labels.get(name) < -SEEN)
+      .slice(0, LACKS)
       .map(({ label }) => without(label.toLowerCase()));
     const words = [...has, ...lacks];
     return words.toSorted((a, b) => a.startsWith("no ") - b.startsWith("no ")).join(", ");
