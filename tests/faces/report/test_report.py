@@ -439,6 +439,13 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors"
     )
     (tables / "vectors.npz").write_bytes(b"directions")  # only its checksum is read
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    (flow / "flow.safetensors").write_bytes(b"flow")
+    edits = {"estimator": ["partial", "flow"], "kind": "plain", "attribute": "Smiling"}
+    pd.DataFrame(edits | {"error_reduction": [0.25, 0.4321]}).to_csv(
+        reports / "plots/counterfactuals.csv", index=False
+    )
     full.vectors.to_csv(tables / "vectors.csv", index=False)
     full.phi.to_csv(tables / "phi.csv", index=False)
     for name in ("classifier", "levels", "identity", "priors"):
@@ -452,6 +459,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
             raw,
             weights,
             tables,
+            flow,
             reports / "metrics.json",
             *(reports / name for name in ("plots", "grids", "gifs")),
             *out,
@@ -461,6 +469,8 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     quality = json.loads(written[0][2])
     assert quality["error_reduction"] == {"Smiling": 0.4321}
     assert quality["reconstruction"] == full.metrics["reconstruction"]
+    assert quality["editor"] == "flow"
+    assert quality["made_from"]["flow"] == hashlib.sha256(b"flow").hexdigest()
     assert quality["made_from"]["vectors"] == hashlib.sha256(b"directions").hexdigest()
     read = Reader(written[0][0].decode())
     assert "17 numbers" in read.text and "87.7%" in read.text
