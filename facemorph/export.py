@@ -22,7 +22,8 @@ from faces.latents.gaussian import LowRankGaussian, normals
 FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 VELOCITY = "velocity.onnx"  # where the editor is a flow
-FLOW = ("mean", "label_mean", "slopes", "inward", "outward")  # its arrays, with flow_ before them
+# Its arrays, with flow_ before them
+FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay")
 PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ before them of another prior
 
 
@@ -89,9 +90,9 @@ class Export:
         if about["kind"] == "directions":
             lengths = np.array([attribute["length"] for attribute in self.about["attributes"]])
             return LinearEditor(self.names, units, labels, lengths)
-        linear = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
+        regression = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
         velocity = session(self.files[VELOCITY])
-        return FlowEditor(self.names, units, labels, velocity, *linear, about["steps"], about["coupling"])
+        return FlowEditor(self.names, units, labels, velocity, *regression, about["steps"], about["coupling"])
 
     def labels(self, code: np.ndarray) -> dict[str, float]:
         """The label of each attribute as the model reads it off a code: 1 with, -1 without, 0 unknown."""

@@ -21,8 +21,9 @@ Slope = Callable[[np.ndarray, float], np.ndarray]
 
 @dataclass(frozen=True)
 class FlowEditor(CodeEditor):
-    """Edits along a flow. Its linear map is faces/flow/network.py's: z = mean + B^T (y - label_mean) + Q^T r,
-    r = P (z - mean - B^T (y - label_mean)).
+    """Edits along a flow. Its regression is faces/flow/network.py's: with y~ = y - label_mean, 0 if unknown,
+
+    r = P (z - mean - B^T y~),   x = r - C^T (y~_i y~_j - pair_mean, i < j) - E^T (y~ (x) leading x)
     """
 
     velocity: onnxruntime.InferenceSession
@@ -31,6 +32,9 @@ class FlowEditor(CodeEditor):
     slopes: np.ndarray  # (A, D) B
     inward: np.ndarray  # (K, D) P
     outward: np.ndarray  # (K, D) Q
+    pair_mean: np.ndarray  # (A (A - 1) / 2,)
+    pairs: np.ndarray  # (A (A - 1) / 2, K) C
+    interplay: np.ndarray  # (A L, K) E
     steps: int  # of the solver, each way
     coupling: float  # share of itself that its first state keeps at a step
     noise_of: Callable[[bytes], np.ndarray] = field(init=False, repr=False)
@@ -63,8 +67,11 @@ class FlowEditor(CodeEditor):
         return code + own[True] + project_off(gained, orthonormal(kept)) + free
 
     def rest(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """(K,) what the labels do not say linearly of a code, along the flow's axes."""
-        return self.inward @ (code - self.mean - self.told(labels))
+        """x (K,): what no label says of a code by regression, along the flow's axes."""
+        known = labels != 0
+        along = self.inward @ (code - self.mean - self.centred(labels, known) @ self.slopes)
+        x = along - self.together(labels, known)
+        return x - self.with_leading(labels, known, x)
 
     def abduct(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(2, K) the noise, both states of the solver, from which a code (D,) with labels (A,) comes."""
@@ -93,8 +100,14 @@ class FlowEditor(CodeEditor):
             found = self.velocities(x, time, conditions)
             return found[0] + asked.strength * (found[1] - found[0 if plain else 2])
 
+        known = labels != 0
+        asked_for = known | (asked.goal != asked.start)
+        x = self.rest(code, labels)
+        end = self.walked(noise, slope)
+        own = end + self.interactions(labels, known, end) - x - self.interactions(labels, known, x)
+        goal, start = (self.interactions(ends, asked_for, end) for ends in (asked.goal, asked.start))
         told = asked.strength * (asked.goal - asked.start) @ self.slopes
-        return told + (self.walked(noise, slope) - self.rest(code, labels)) @ self.outward
+        return told + (own + asked.strength * (goal - start)) @ self.outward
 
     def sample(self, labels: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """The code float32 (D,) of a new face with labels (A,), from standard normal noise (K,)."""
@@ -103,7 +116,10 @@ class FlowEditor(CodeEditor):
         def slope(x: np.ndarray, time: float) -> np.ndarray:
             return self.velocities(x, time, conditions)[0]
 
-        code = self.mean + self.told(labels) + self.walked(np.stack([noise, noise]), slope) @ self.outward
+        known = labels != 0
+        end = self.walked(np.stack([noise, noise]), slope)
+        along = end + self.interactions(labels, known, end)
+        code = self.mean + self.centred(labels, known) @ self.slopes + along @ self.outward
         return finite(code.astype(np.float32))
 
     def walked(self, noise: np.ndarray, slope: Slope) -> np.ndarray:
@@ -117,9 +133,25 @@ class FlowEditor(CodeEditor):
             second = second - midpoint(slope, first, end, begin)
         return first
 
-    def told(self, labels: np.ndarray) -> np.ndarray:
-        """(D,) what labels (A,) say linearly of a code, beyond the mean; 0, unknown, says nothing."""
-        return np.where(labels == 0, 0.0, labels - self.label_mean) @ self.slopes
+    def centred(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """y~ (A,): labels less their means, 0 where they are not `known` (A,)."""
+        return np.where(known, labels - self.label_mean, 0.0)
+
+    def together(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(K,) what pairs of labels say together."""
+        y = self.centred(labels, known)
+        first, second = np.triu_indices(len(labels), 1)
+        products = np.where(known[first] & known[second], y[first] * y[second] - self.pair_mean, 0.0)
+        return products @ self.pairs
+
+    def with_leading(self, labels: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(K,) what labels say of a face with the leading coordinates of x (K,)."""
+        leading = x[: len(self.interplay) // len(labels)]
+        return np.outer(self.centred(labels, known), leading).ravel() @ self.interplay
+
+    def interactions(self, labels: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(K,) both."""
+        return self.together(labels, known) + self.with_leading(labels, known, x)
 
     def velocities(self, x: np.ndarray, time: float, conditions: np.ndarray) -> np.ndarray:
         """(B, K) velocity at x (K,) under each of the labels (B, A)."""

@@ -36,7 +36,7 @@ from faces.export.attributes import GROUPS
 from faces.flow.choice import Edits
 from faces.flow.editing import COUPLING
 from faces.flow.editor import FlowEditor
-from faces.flow.export import VELOCITY, export_velocity, linear_arrays
+from faces.flow.export import VELOCITY, export_velocity, regression_arrays
 from faces.latents.gaussian import LowRankGaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 
@@ -193,7 +193,7 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     if params.edits.primary == "flow":
         labels = run.flow.arranged(run.crops.attributes, run.crops.labels[some])
         export_velocity(run.flow.flow, run.codes[some], labels, folder)
-        arrays |= {f"flow_{name}": array for name, array in linear_arrays(run.flow.flow).items()}
+        arrays |= {f"flow_{name}": array for name, array in regression_arrays(run.flow.flow).items()}
         names.append(VELOCITY)
     prior = covariance
     if params.export.prior == "model":

@@ -279,8 +279,9 @@ class Straight:
 
 
 def test_a_new_face_of_the_flow_is_its_noise_at_the_end_of_the_way(drawing):
-    """mean + B^T (y - y_mean) + 2 Q^T e; an unknown label says nothing."""
-    editor = dataclasses.replace(drawing.editor, velocity=Straight())
+    """mean + B^T (y - y_mean) + 2 Q^T e, where labels say nothing together; an unknown one nothing at all."""
+    apart = {name: 0 * getattr(drawing.editor, name) for name in ("pairs", "interplay")}
+    editor = dataclasses.replace(drawing.editor, velocity=Straight(), **apart)
     noise = gaussian.normals(3, len(editor.inward))
     labels = np.array([1.0, -1.0, 0.0])
     told = (labels - editor.label_mean)[:2] @ editor.slopes[:2]

@@ -233,8 +233,7 @@ def test_both_backends_follow_a_flow_alike(rng):
     found = node(
         """
         const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
-        const parts = ["mean", "label_mean", "slopes", "inward", "outward"];
-        const arrays = Object.fromEntries(parts.map((name) => [name, bundle.values[`flow_${name}`]]));
+        const arrays = Object.fromEntries(ARRAYS.map((name) => [name, bundle.values[`flow_${name}`]]));
         const axes = arrays.inward.length / bundle.length;
         const velocity = async (x, times, labels) => {
           const out = new Float32Array(x.length);
@@ -258,7 +257,7 @@ def test_both_backends_follow_a_flow_alike(rng):
         }
         return edited;
         """,
-        {"bundle.js": "Bundle", "flow.js": "Flow"},
+        {"bundle.js": "Bundle", "flow.js": "ARRAYS, Flow"},
         json=json.dumps(about),
         arrays=np.frombuffer((export.folder / "arrays.safetensors").read_bytes(), np.uint8),
         weights=weights,

@@ -4,6 +4,7 @@
  */
 
 import { Bundle } from "./bundle.js";
+import { ARRAYS } from "./flow.js";
 
 const PROGRAMS = ["js/worker.js", "ort/ort.wasm.min.js", "ort/ort-wasm-simd-threaded.js"];
 
@@ -33,9 +34,7 @@ export class LocalBackend {
     const backend = new LocalBackend(bundle, progress);
     const { files, geometry, length, editor, values } = bundle;
     const part = (name) => [name, values[`flow_${name}`]];
-    const flow =
-      editor.kind === "flow" &&
-      Object.fromEntries(["mean", "label_mean", "slopes", "inward", "outward"].map(part));
+    const flow = editor.kind === "flow" && Object.fromEntries(ARRAYS.map(part));
     await backend.#ask("open", { files, geometry, length, editor, flow });
     return backend;
   }

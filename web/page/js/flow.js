@@ -5,6 +5,17 @@
 
 import { dot } from "./vectors.js";
 
+/** Of arrays.safetensors, with flow_ before them. */
+export const ARRAYS = [
+  "mean",
+  "label_mean",
+  "slopes",
+  "inward",
+  "outward",
+  "pair_mean",
+  "pairs",
+  "interplay",
+];
 const FACES = 8; // whose noise is remembered
 
 /** a + scale * b (K). */
@@ -30,13 +41,15 @@ export class Flow {
   #noises = []; // {code, noise} of the last faces, the newest first
 
   /**
-   * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D); velocity: (x (B * K), times
-   * (B), labels (B * A)), all Float32Array -> Promise of (B * K).
+   * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D), pair_mean (A (A - 1) / 2),
+   * pairs (A (A - 1) / 2 * K), interplay (A * L * K); velocity: (x (B * K), times (B), labels (B * A)), all
+   * Float32Array -> Promise of (B * K).
    */
   constructor(arrays, { steps, coupling }, velocity) {
     Object.assign(this, arrays, { steps, coupling, velocity });
     this.length = arrays.mean.length;
     this.axes = arrays.inward.length / this.length;
+    this.leading = arrays.interplay.length / (this.axes * arrays.label_mean.length);
   }
 
   /** Promise of velocities at x (K) under each of the `conditions` (each A). */
@@ -54,12 +67,42 @@ export class Flow {
     );
   }
 
-  /** What labels do not say linearly of a code, along the flow's axes (K). */
+  /** Labels less their means, 0 where they are not `known` (A). */
+  #centred(labels, known) {
+    return labels.map((label, a) => (known[a] ? label - this.label_mean[a] : 0));
+  }
+
+  /** What pairs of labels say together, along the flow's axes (K). */
+  #together(labels, known) {
+    const y = this.#centred(labels, known);
+    const products = [];
+    for (let i = 0; i < y.length; i++)
+      for (let j = i + 1; j < y.length; j++)
+        products.push(known[i] && known[j] ? y[i] * y[j] - this.pair_mean[products.length] : 0);
+    return combined(products, this.pairs, this.axes);
+  }
+
+  /** What labels say of a face with the leading coordinates of x (K). */
+  #withLeading(labels, known, x) {
+    const leading = Array.from(x.subarray(0, this.leading));
+    const products = Array.from(this.#centred(labels, known)).flatMap((y) => leading.map((l) => y * l));
+    return combined(products, this.interplay, this.axes);
+  }
+
+  /** Both. */
+  #interactions(labels, known, x) {
+    return plus(this.#together(labels, known), this.#withLeading(labels, known, x), 1);
+  }
+
+  /** What no label says of a code by regression, along the flow's axes (K). */
   #rest(code, labels) {
-    const linear = this.#told(labels);
+    const known = labels.map((label) => label !== 0);
+    const linear = combined(this.#centred(labels, known), this.slopes, this.length);
     const beyond = Float64Array.from(code, (value, i) => value - this.mean[i] - linear[i]);
     const row = (k) => this.inward.subarray(k * this.length, (k + 1) * this.length);
-    return Float64Array.from({ length: this.axes }, (_, k) => dot(row(k), beyond));
+    const along = Float64Array.from({ length: this.axes }, (_, k) => dot(row(k), beyond));
+    const x = plus(along, this.#together(labels, known), -1);
+    return plus(x, this.#withLeading(labels, known, x), -1);
   }
 
   /** Promise of the noise, both states of the solver, from which a code with these labels comes. */
@@ -86,12 +129,6 @@ export class Flow {
     return noise;
   }
 
-  /** What labels say linearly of a code (D), beyond the mean; 0, unknown, says nothing. */
-  #told(labels) {
-    const said = labels.map((label, a) => (label === 0 ? 0 : label - this.label_mean[a]));
-    return combined(said, this.slopes, this.length);
-  }
-
   /** Promise of where noise, both states of the solver, arrives along `slope` (K). */
   async #walked([first, second], slope) {
     let [a, b] = [first, second];
@@ -108,9 +145,11 @@ export class Flow {
   /** Promise of the code of a new face with these labels (A), from standard normal noise (K). */
   async sample(labels, noise) {
     const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
-    const arrived = combined(await this.#walked([noise, noise], slope), this.outward, this.length);
-    const told = this.#told(labels);
-    return Float32Array.from(this.mean, (value, i) => value + told[i] + arrived[i]);
+    const known = labels.map((label) => label !== 0);
+    const end = await this.#walked([noise, noise], slope);
+    const along = combined(plus(end, this.#interactions(labels, known, end), 1), this.outward, this.length);
+    const told = combined(this.#centred(labels, known), this.slopes, this.length);
+    return Float32Array.from(this.mean, (value, i) => value + told[i] + along[i]);
   }
 
   /** Promise of what a code (D) with labels (A) gains by a move (labels.js). */
@@ -122,12 +161,18 @@ export class Flow {
       const from = found[plain ? 0 : 2];
       return found[0].map((value, i) => value + strength * (found[1][i] - from[i]));
     };
-    const arrived = await this.#walked(await this.#noise(code, labels), slope);
-    const told = combined(
-      goal.map((label, a) => strength * (label - start[a])),
-      this.slopes,
-      this.length,
+    const end = await this.#walked(await this.#noise(code, labels), slope);
+    const x = this.#rest(code, labels);
+    const known = labels.map((label) => label !== 0);
+    const asked = known.map((is, a) => is || goal[a] !== start[a]);
+    const own = plus(
+      plus(end, this.#interactions(labels, known, end), 1),
+      plus(x, this.#interactions(labels, known, x), 1),
+      -1,
     );
-    return plus(told, combined(plus(arrived, this.#rest(code, labels), -1), this.outward, this.length), 1);
+    const turn = plus(this.#interactions(goal, asked, end), this.#interactions(start, asked, end), -1);
+    const change = goal.map((label, a) => strength * (label - start[a]));
+    const told = combined(change, this.slopes, this.length);
+    return plus(told, combined(plus(own, turn, strength), this.outward, this.length), 1);
   }
 }
