@@ -38,6 +38,7 @@ from faces.data.crops import Crops
 from faces.estimators import linear
 from faces.estimators.estimators import differences
 from faces.latents.moments import Moments
+from faces.latents.priors import Priors, Settings
 from faces.metrics.auroc import auroc
 from faces.nn import perceptual
 from faces.nn.device import fast_arithmetic, pick_device, to_device
@@ -57,6 +58,7 @@ ATTRIBUTES = ("Smiling", "Eyeglasses")  # told one by one where the data have th
 
 class Params(train.Params):
     score: Score
+    prior: Settings
     encode: encode.Encode
     boundary: Annotated[linear.Boundary, Field(alias="vectors.boundary")]
 
@@ -264,12 +266,14 @@ def measure(model: nn.Module, crops: Crops, params: Params, device: torch.device
     codec = Codec(model, device, params.score.batch)
     alike = reconstruction(codec, crops.images, codes, test, 1)
     rows = np.sort(np.random.default_rng(params.seed).permutation(test)[: params.score.samples])
-    splits = {split: crops.rows(split) for split in ("train", "valid")}
-    faces = samples.sets(codec, params.score, crops.images, codes, splits, rows, params.seed)
+    train_rows = crops.rows("train")
+    fitted = codes[train_rows[: params.prior.fit]]
+    priors = Priors.fit(model, fitted, codes[crops.rows("valid")], params.prior, params.seed, device)
+    faces = samples.sets(codec, crops.images, codes, train_rows, rows, priors, params.seed)
     real = codec.pictures(crops.images[rows])
     network = perceptual.load("efficientnet_lite1", "", device)
     features = {"lite1": FeatureNetwork(network, params.score.side, params.score.batch)}
-    table = samples.score_sets(faces, real, codes[rows], codes[splits["train"]], features, params.score)
+    table = samples.score_sets(faces, real, codes[rows], codes[train_rows], features, params.score)
     told = {row["set"]: row["frechet_inf_lite1"] for row in table}
     areas = separation(codes, mirrored, crops, params.boundary)
     return {

@@ -61,7 +61,7 @@ class ClassifierError(ValueError):
 
 
 class NoUsableAttribute(ClassifierError, Unfit):
-    """No attribute can be read from the pictures well enough to score edits."""
+    """No attribute can be read from the pictures well enough to label faces by."""
 
 
 class AttributeClassifier(nn.Module):
@@ -101,7 +101,7 @@ class Ensemble:
 
     @classmethod
     def open(cls, folder: Path) -> "Ensemble":
-        """In evaluation mode on the CPU. Raises ClassifierError where there is none, or none of use."""
+        """In evaluation mode on the CPU; there may be no attribute. Raises ClassifierError without a file."""
         try:
             about = read_json(folder / "classifier.json")
         except FileNotFoundError as error:
@@ -113,12 +113,6 @@ class Ensemble:
         classifiers.load_state_dict(load_file(folder / "classifier.safetensors"), strict=True)
         scores = about["classifiers"]
         names = tuple(name for name in about["attributes"] if all(each[name]["usable"] for each in scores))
-        if not names:
-            raise NoUsableAttribute(
-                f"{folder}: no attribute reaches classifier.min_auroc, so no edit can be scored; "
-                "train longer or lower it; `dvc repro render export` makes pictures "
-                "and website without scores"
-            )
         deviation = np.array([[each[name]["deviation"] for name in names] for each in scores])
         columns = tuple(about["attributes"].index(name) for name in names)
         return cls(tuple(classifiers.eval().requires_grad_(False)), names, columns, deviation)

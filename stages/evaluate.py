@@ -6,7 +6,8 @@ in    data/crops/     table.csv
       data/vectors/   vectors.npz, vectors.csv
       data/classifier/, data/scores/   what the classifier's test and the scoring of edits and samples found
 out   reports/metrics.json   small nested numbers, the same keys on every run over the same source
-      reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG
+      reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG;
+                             missing.csv says why a group of metrics is empty or null
 """
 
 import sys
@@ -30,7 +31,16 @@ from faces.metrics.label_stats import phi
 from faces.viz import charts
 from faces.viz.images import sheet, write_png
 
-SCORES = ("reconstruction", "curves", "levels", "counterfactuals", "truth_cosine", "identity", "priors")
+SCORES = (
+    "reconstruction",
+    "curves",
+    "levels",
+    "counterfactuals",
+    "truth_cosine",
+    "identity",
+    "priors",
+    "missing",
+)
 COSTS = {
     "leakage_total": "change of the other attributes, std. dev.",
     "identity": "distance from the face (1: another face)",
@@ -106,11 +116,12 @@ def direction_metrics(
     """How well directions, and single code numbers, tell attributes apart on the test split."""
     primary = table[table["estimator"] == params.primary].dropna(subset=["auroc"])
     write_csv(plots / "auroc.csv", primary)
-    charts.auroc(primary, plots / "auroc.png")
+    if len(primary):
+        charts.auroc(primary, plots / "auroc.png")
     write_csv(plots / "roc.csv", roc(crops, codes, directions, params.evaluate.roc_points))
     return {
         "auroc": {
-            "mean": round(float(primary["auroc"].mean()), 4),
+            "mean": summary.figure(primary["auroc"].mean()),
             **numbers(primary.set_index("attribute")["auroc"]),
         },
         "auroc_by_estimator": numbers(table.groupby("estimator")["auroc"].mean()),
@@ -131,6 +142,10 @@ def classifier_metrics(classifier: Path, plots: Path) -> dict[str, Any]:
 def edit_metrics(params: Params, crops: Crops, scores: Scores, plots: Path) -> dict[str, Any]:
     """Editors at equal effect. A second classifier's metrics have a group of their own."""
     tables = scores.tables
+    write_csv(plots / "identity.csv", tables["identity"])
+    if tables["levels"].empty:
+        write_csv(plots / "levels.csv", tables["levels"])
+        return {"edits": {params.primary: summary.unscored()}}
     changes = scores.changes
     names = changes.attributes
     expected = phi(crops.labels[crops.rows("train")][:, [crops.attributes.index(name) for name in names]])
@@ -141,7 +156,6 @@ def edit_metrics(params: Params, crops: Crops, scores: Scores, plots: Path) -> d
     carried = confounding.table(changes, common, np.nan_to_num(expected), times, params.seed)
     for name, table in {"levels": levels, "carried": carried, "curves": tables["curves"]}.items():
         write_csv(plots / f"{name}.csv", table)
-    write_csv(plots / "identity.csv", tables["identity"])
     metrics: dict[str, Any] = {}
     numbered = sorted(tables["identity"]["classifier"].unique())
     for number in numbered:
@@ -217,7 +231,16 @@ def roc(crops: Crops, codes: np.ndarray, directions: Directions, points: int) ->
             false, true = roc_curve(projection, labels[known] == 1, points)
             table = {"attribute": name, "false_positive_rate": false, "true_positive_rate": true}
             curves.append(pd.DataFrame(table))
-    return pd.concat(curves)
+    columns = ["attribute", "false_positive_rate", "true_positive_rate"]
+    return pd.concat(curves) if curves else pd.DataFrame(columns=columns)
+
+
+def missing(scores: Scores, metrics: dict[str, Any]) -> pd.DataFrame:
+    """missing.csv: group of metrics and reason, of what could not be measured."""
+    table = scores.tables["missing"]
+    if metrics["auroc"]["mean"] is None:
+        table.loc[len(table)] = ("auroc", "no direction, or no test faces on both sides of an attribute")
+    return table
 
 
 def run(
@@ -246,6 +269,7 @@ def run(
             **edit_metrics(params, crops, scores, folder),
             **sample_metrics(scores, crops.geometry.size, folder),
         }
+        write_csv(folder / "missing.csv", missing(scores, metrics))
     write_json(metrics_file, metrics)
 
 

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 
 from faces import checkpoints
-from faces.classifier import Ensemble
+from faces.classifier import Ensemble, NoUsableAttribute
 from faces.core.batches import batches
 from faces.core.console import Progress, stop
 from faces.core.files import new_folder
@@ -77,6 +77,11 @@ def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, ou
         device = pick_device()
         model = checkpoints.load(weights)[0].to(device)
         ensemble = Ensemble.open(classifiers).to(device)
+        if not ensemble.attributes:
+            raise NoUsableAttribute(
+                f"{classifiers}: no attribute reaches classifier.min_auroc, so no face can be labelled; "
+                "train longer or lower it, or set vectors.labels to crops/table.csv"
+            )
         shape = (params.imagine.faces, model.code_length)
         codes = np.lib.format.open_memmap(folder / "codes.npy", "w+", np.float32, shape)
         log_odds = imagine(model, ensemble, params.imagine, params.seed, codes)

@@ -3,6 +3,7 @@
 in    data/crops/      the faces and their labels
       data/model/      the trained model, and its reconstructions as training advanced
       data/latents/    the code of every face
+      data/prior/      the priors that new faces are drawn from
       data/vectors/    the directions
       data/flow/       the flow of codes, which edits where edits.primary says so
 out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute
@@ -32,6 +33,7 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions, components
 from faces.flow.choice import Edits, open_editor
+from faces.latents.priors import Priors
 from faces.metrics.label_stats import phi, rates
 from faces.nn.device import pick_device
 from faces.viz import animations, charts, defaults, grids, images
@@ -72,6 +74,7 @@ def run(
     crops_folder: Path,
     weights: Path,
     latents: Path,
+    prior: Path,
     vectors: Path,
     flow: Path,
     grids_out: Path,
@@ -94,6 +97,7 @@ def run(
         device,
         directions,
         editor,
+        Priors.open(prior, device),
         params.detail,
         show.batch,
         show.rivals,

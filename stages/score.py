@@ -4,6 +4,7 @@
 in    data/crops/        images.npy, table.csv, and counterfactuals where the source draws them
       data/model/        the trained model
       data/latents/      latents.npy
+      data/prior/        the priors that new faces are drawn from
       data/vectors/      vectors.npz
       data/flow/         the flow of codes, an editor
       data/classifier/   the attribute classifiers
@@ -13,10 +14,12 @@ out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM,
                          levels.csv          the same where a share of the faces is flipped
                          changes.npz         at the last level: what each edit, and the truth, changed
                          counterfactuals.csv the same edits against the true pictures, pixel by pixel
+                         modes.csv           which of several true forms edits are nearest to
                          truth_cosine.csv    each editor's displacement of the codes against the true one
                          identity.csv        marks of the scale of likeness, by classifier and attribute
                          priors.csv          reconstructions and samples against real faces
                          new_faces.npz       some faces of each of these sets
+                         missing.csv         what could not be scored, and why
 
 An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what
 cannot stay (faces/edits/exclusions.py). `plain` is the decoded edit, `detail` the original plus what the edit
@@ -37,13 +40,14 @@ from torch import Tensor
 
 from faces import checkpoints
 from faces.classifier import Ensemble
-from faces.core.console import stop
+from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load, one_of
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.flow.editor import FlowEditor
+from faces.latents.priors import Priors
 from faces.metrics.changes import Changes
 from faces.nn import perceptual
 from faces.nn.device import pick_device
@@ -63,6 +67,7 @@ class Params(Group):
     score: Score
     detail: Detail
     estimators: tuple[str, ...] = Field(alias="vectors.estimators")
+    fit: int = Field(alias="prior.fit")
 
 
 class Inputs(NamedTuple):
@@ -70,6 +75,7 @@ class Inputs(NamedTuple):
 
     crops: Crops
     codes: np.ndarray  # (N, D)
+    priors: Priors
     pairs: Counterfactuals | None
     directions: dict[str, Directions]
     flow: FlowEditor | None
@@ -82,6 +88,7 @@ def opened(
     crops_folder: Path,
     weights: Path,
     latents: Path,
+    prior: Path,
     vectors: Path,
     flow: Path | None,
     classifier: Path,
@@ -106,6 +113,7 @@ def opened(
     return Inputs(
         crops,
         open_npy(latents / "latents.npy"),
+        Priors.open(prior, device),
         Counterfactuals.open(crops_folder, crops.table["name"]),
         {name: Directions.open(vectors, name) for name in names},
         None if flow is None else FlowEditor.open(flow, device),
@@ -138,7 +146,7 @@ def editors_of(params: Params, inputs: Inputs, moved: np.ndarray | None) -> dict
     if moved is not None:
         changes = counterfactuals.oracle_changes(inputs.context, inputs.pairs, moved)
         if changes:
-            train = inputs.codes[inputs.crops.rows("train")[: params.score.fit]]
+            train = inputs.codes[inputs.crops.rows("train")[: params.fit]]
             found["oracle"] = Oracle.of(changes, train, strengths)
     return found
 
@@ -167,7 +175,7 @@ def edit_tables(
 def truth_tables(
     inputs: Inputs, editors: dict[str, ScoredEditor], levels: pd.DataFrame, moved: np.ndarray | None
 ) -> dict[str, pd.DataFrame]:
-    """counterfactuals.csv and truth_cosine.csv; without rows where there is no truth."""
+    """counterfactuals.csv, modes.csv and truth_cosine.csv; without rows where there is no truth."""
     crops = inputs.crops
     codes = inputs.codes
     pairs = inputs.pairs
@@ -175,12 +183,15 @@ def truth_tables(
     if pairs is None:
         return {
             "counterfactuals": pd.DataFrame(columns=counterfactuals.COLUMNS),
+            "modes": pd.DataFrame(columns=counterfactuals.MODES),
             "truth_cosine": pd.DataFrame(columns=counterfactuals.COSINES),
         }
     first = (levels["classifier"] == 0) & (levels["level"] == context.params.levels[-1])
-    reached = levels[first & np.isfinite(levels["strength"])]
+    reached = levels[first & np.isfinite(levels["strength"].astype(float))]
+    table, modes = counterfactuals.against_truth(context, crops, pairs, codes, editors, reached)
     return {
-        "counterfactuals": counterfactuals.against_truth(context, crops, pairs, codes, editors, reached),
+        "counterfactuals": table,
+        "modes": modes,
         "truth_cosine": counterfactuals.truth_cosines(pairs, moved, codes, editors, crops),
     }
 
@@ -192,13 +203,33 @@ def prior_table(
     crops = inputs.crops
     codes = inputs.codes
     context = inputs.context
-    names = ("train", "valid") if params.score.diffusion else ("train",)
-    splits = {split: crops.rows(split) for split in names}
-    faces = samples.sets(context.codec, params.score, crops.images, codes, splits, choice.real, params.seed)
-    train = codes[samples.fitted_rows(splits["train"], params.score.fit, np.random.default_rng(params.seed))]
+    train = crops.rows("train")
+    faces = samples.sets(context.codec, crops.images, codes, train, choice.real, inputs.priors, params.seed)
+    fitted = np.random.default_rng(params.seed).permutation(train)[: params.fit]
     own = codes[choice.real]
-    table = samples.score_priors(context.codec, params.score, faces, real, own, train, inputs.networks, scale)
+    table = samples.score_priors(
+        context.codec, params.score, faces, real, own, codes[fitted], inputs.networks, scale
+    )
     return table, samples.portraits(faces)
+
+
+def missing(context: Context, tables: dict[str, pd.DataFrame], drawn: bool) -> pd.DataFrame:
+    """missing.csv: group of metrics and reason, a row for each group that these tables cannot give.
+
+    drawn: whether the source draws counterfactuals.
+    """
+    reasons = {}
+    if not context.attributes:
+        reasons["edits"] = "no attribute reaches classifier.min_auroc on the test split"
+    elif tables["levels"].empty:
+        reasons["edits"] = "no attribute has score.min_faces test faces that the classifier reads as labelled"
+    if not drawn:
+        reasons["counterfactual"] = "the data hold no true counterfactuals"
+    elif tables["counterfactuals"].empty:
+        reasons["counterfactual"] = "no true counterfactual is among the test faces"
+    if not tables["priors"]["faces"].gt(0).any():
+        reasons["generation"] = f"fewer than {samples.FEWEST} test faces, or than score.groups"
+    return pd.DataFrame(reasons.items(), columns=["group", "reason"])
 
 
 def run(
@@ -206,6 +237,7 @@ def run(
     crops_folder: Path,
     weights: Path,
     latents: Path,
+    prior: Path,
     vectors: Path,
     flow: Path | None,
     classifier: Path,
@@ -214,7 +246,7 @@ def run(
     """The stage with these params; without a `flow` none is scored. Raises ValueError where an input is
     missing or does not fit.
     """
-    inputs = opened(params, crops_folder, weights, latents, vectors, flow, classifier)
+    inputs = opened(params, crops_folder, weights, latents, prior, vectors, flow, classifier)
     crops = inputs.crops
     codes = inputs.codes
     pairs = inputs.pairs
@@ -242,6 +274,9 @@ def run(
         "priors": priors,
         **truth_tables(inputs, editors, levels, moved),
     }
+    tables["missing"] = missing(context, tables, pairs is not None)
+    for row in tables["missing"].itertuples():
+        say(f"score: {row.group} not scored: {row.reason}")
     with new_folder(out) as folder:
         for name, table in tables.items():
             write_csv(folder / f"{name}.csv", table)

@@ -23,8 +23,13 @@ MEANS = (
     "realism",
     "reversibility",
     "error_reduction",
+    "error_reduction_nearest",
+    "error_reduction_mean",
+    "mode_coverage",
+    "mode_entropy",
     "psnr_outside",
 )
+TRUTH_COLUMNS = MEANS[MEANS.index("error_reduction") :]
 PLACES = np.linspace(0, 0.9, 10)  # shares of flipped faces at which costs are drawn
 
 Common = dict[tuple[int, str], tuple[str, ...]]  # by classifier and kind
@@ -57,8 +62,7 @@ def common_sets(levels: pd.DataFrame, attributes: tuple[str, ...], visible: set[
 def detailed(
     levels: pd.DataFrame, counterfactuals: pd.DataFrame, changes: Changes, common: Common
 ) -> pd.DataFrame:
-    """levels.csv with three more columns at the last level: leakage, error_reduction and psnr_outside; and
-    `common`.
+    """levels.csv with more columns at the last level: leakage, and TRUTH_COLUMNS; and `common`.
 
     leakage is the excess over the truth where there is one (edit_effects.leakage), the whole where there is
     none. common: whether the attribute is among those on which editors are compared.
@@ -77,8 +81,9 @@ def detailed(
     last = levels["level"].max()
     table = pd.DataFrame(excess, columns=[*where, "leakage"]).assign(level=last)
     found = levels.merge(table, "left", [*where, "level"])
-    truth_columns = ["estimator", "kind", "attribute", "error_reduction", "psnr_outside"]
-    against = counterfactuals[truth_columns].assign(classifier=0, level=last)
+    against = counterfactuals[["estimator", "kind", "attribute", *TRUTH_COLUMNS]].assign(
+        classifier=0, level=last
+    )
     found = found.merge(against, "left", [*where, "level"])
     found["common"] = [
         row.attribute in common.get((row.classifier, row.kind), ())
@@ -134,6 +139,13 @@ def compare(
     return found
 
 
+def unscored() -> dict[str, Any]:
+    """The figures of `compare` of an editor whose edits could not be scored: kind -> None for each."""
+    names = ("scored", "reached", "reached_visible", "reached_hidden", "psnr_gain", "same_person")
+    none = dict.fromkeys((*names, "realism_faces", *MEANS, *ALONG))
+    return {kind: {"attributes": 0} | none for kind in ("plain", "detail")}
+
+
 def same_person(ours: pd.DataFrame, marks: pd.DataFrame) -> float:
     """Share of the edits nearer than 95% of one person's pairs; NaN where the scale's two kinds of pairs
     overlap.
@@ -170,9 +182,13 @@ def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
     """
     names = list(dict.fromkeys(table["attribute"]))
     found: dict[str, Any] = {}
-    for key, kind in (("error_reduction", "plain"), ("error_reduction_detail", "detail")):
+    for key, kind, column in (
+        ("error_reduction", "plain", "error_reduction"),
+        ("error_reduction_detail", "detail", "error_reduction"),
+        ("error_reduction_nearest", "plain", "error_reduction_nearest"),
+    ):
         rows = table[(table["estimator"] == primary) & (table["kind"] == kind)].set_index("attribute")
-        found[key] = {name: figure(value) for name, value in rows["error_reduction"].reindex(names).items()}
+        found[key] = {name: figure(value) for name, value in rows[column].reindex(names).items()}
     means = {}
     for title, editor, kind in (
         ("nothing", "nothing", "picture"),
@@ -183,7 +199,8 @@ def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
         rows = table[(table["estimator"] == editor) & (table["kind"] == kind)]
         means |= {f"{name}_{title}": figure(rows[name].mean()) for name in ("psnr_inside", "psnr_outside")}
         if editor != "nothing":
-            means[f"error_reduction_{title}"] = figure(rows["error_reduction"].mean())
+            columns = [name for name in TRUTH_COLUMNS if name != "psnr_outside"]
+            means |= {f"{name}_{title}": figure(rows[name].mean()) for name in columns}
     return found | {"mean": means}
 
 

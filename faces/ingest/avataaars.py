@@ -16,6 +16,7 @@ import cmath
 import colorsys
 import functools
 import io
+import itertools
 import json
 import math
 import re
@@ -127,6 +128,7 @@ SKIN = {
     False: ("#f0c096", "#d99b6c", "#b97f54", "#9c6844"),
 }  # Pale_Skin; brown hair is seen on all
 FRAMES = ("#262e33", "#16181a", "#4a1d1d", "#1f3f63")
+PLACES = {"skin": 4, "hair_shade": 2, "frame": 2, "hat_hue": 4}  # of each colour, in `variants`
 
 
 class Nuisance(Group):
@@ -159,6 +161,66 @@ def draw(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nui
     return picture
 
 
+def forms(labels: Mapping[str, bool]) -> dict[str, Sequence[str]]:
+    """Chance -> the drawings of the style among which it picks, for a face with these labels."""
+    found = {
+        "eyes": EYELIDS[labels["Eyes_Closed"]],
+        "mouth": MOUTHS[labels["Smiling"], labels["Mouth_Slightly_Open"]],
+    }
+    if not labels["Bald"]:
+        found["hair"] = HAIR[labels["Long_Hair"], labels["Wavy_Hair"], labels["Bangs"]]
+    if labels["Wearing_Hat"]:
+        found["hat"] = HATS
+    if not labels["No_Beard"] or labels["Mustache"]:
+        found["beard"] = MOUSTACHES if labels["No_Beard"] else BEARDS
+    if labels["Eyeglasses"]:
+        found["glasses"] = GLASSES
+    return found
+
+
+def tints(labels: Mapping[str, bool]) -> dict[str, Sequence[str] | str]:
+    """Chance -> the colours among which it picks, for a face with these labels."""
+    found: dict[str, Sequence[str] | str] = {"skin": SKIN[labels["Pale_Skin"]]}
+    if not labels["Bald"] or not labels["No_Beard"] or labels["Mustache"]:
+        found["hair_shade"] = _hair_colour(labels)
+    if labels["Wearing_Hat"]:
+        found["hat_hue"] = "any hue"
+    if labels["Eyeglasses"]:
+        found["frame"] = FRAMES
+    return found
+
+
+def variants(
+    before: Mapping[str, bool], after: Mapping[str, bool], chances: Mapping[str, float]
+) -> list[tuple[str, dict[str, float]]]:
+    """Every face that a face with labels `before` may become when these change to `after`: the form, and the
+    chances that draw it. The first is the one that the face's own chances draw.
+
+    What the change leaves open is drawn in every form that the labels allow (which glasses, hat, beard,
+    mouth, hair) and in PLACES colours spread evenly from its own. The rest stays. There are 8 at most.
+    """
+    forms_before = forms(before)
+    tints_before = tints(before)
+    open_forms = {
+        name: options for name, options in forms(after).items() if forms_before.get(name) != options
+    }
+    open_tints = [name for name, options in tints(after).items() if tints_before.get(name) != options]
+    ways = []
+    for name, options in open_forms.items():
+        own = int(chances[name] * len(options))
+        numbers = [(own + step) % len(options) for step in range(len(options))]
+        ways.append(
+            [(options[k], name, chances[name] if k == own else (k + 0.5) / len(options)) for k in numbers]
+        )
+    for name in open_tints:
+        turns = [step / PLACES[name] for step in range(PLACES[name])]
+        ways.append([("", name, (chances[name] + turn) % 1) for turn in turns])
+    return [
+        (" ".join(form for form, _, _ in way if form), {**chances, **{name: value for _, name, value in way}})
+        for way in itertools.product(*ways)
+    ]
+
+
 def landmarks(labels: Mapping[str, bool], chances: Mapping[str, float], nuisance: Nuisance) -> list[float]:
     """x and y of left eye, right eye, nose, left and right corner of the mouth as drawn, in pixels, in the
     order of faces.data.annotations.LANDMARKS.
@@ -186,7 +248,7 @@ def pose(chances: Mapping[str, float], nuisance: Nuisance) -> tuple[complex, com
 
 def mouth(labels: Mapping[str, bool], chances: Mapping[str, float]) -> str:
     """The style's name of the mouth that is drawn."""
-    return _pick(MOUTHS[labels["Smiling"], labels["Mouth_Slightly_Open"]], chances["mouth"])
+    return _pick(forms(labels)["mouth"], chances["mouth"])
 
 
 @functools.cache
@@ -238,25 +300,26 @@ def _layers(labels: Mapping[str, bool], chances: Mapping[str, float]) -> Iterato
     """(component, variant) from back to front. Unlike in the style itself, hats sit on the hair, and no
     moustache hides the mouth.
     """
+    drawn = {name: _pick(options, chances[name]) for name, options in forms(labels).items()}
     yield "", ""
     yield "clothes", _pick(CLOTHES, chances["clothes"])
     yield "nose", "default"
-    yield "eyes", _pick(EYELIDS[labels["Eyes_Closed"]], chances["eyes"])
+    yield "eyes", drawn["eyes"]
     yield "eyebrows", BROWS[labels["Bushy_Eyebrows"], labels["Arched_Eyebrows"]]
-    if not labels["Bald"]:
-        yield "top", _pick(HAIR[labels["Long_Hair"], labels["Wavy_Hair"], labels["Bangs"]], chances["hair"])
-    if labels["Wearing_Hat"]:
-        yield "top", _pick(HATS, chances["hat"])
-    if not labels["No_Beard"] or labels["Mustache"]:
-        yield "facialHair", _pick(MOUSTACHES if labels["No_Beard"] else BEARDS, chances["beard"])
-    yield "mouth", mouth(labels, chances)
-    if labels["Eyeglasses"]:
-        yield "accessories", _pick(GLASSES, chances["glasses"])
+    components = {"hair": "top", "hat": "top", "beard": "facialHair"}
+    yield from ((component, drawn[name]) for name, component in components.items() if name in drawn)
+    yield "mouth", drawn["mouth"]
+    if "glasses" in drawn:
+        yield "accessories", drawn["glasses"]
+
+
+def _hair_colour(labels: Mapping[str, bool]) -> str:
+    return next((name for name in COLOURS if labels[name]), "Brown_Hair")  # a bald man's beard is brown
 
 
 def _colours(labels: Mapping[str, bool], chances: Mapping[str, float]) -> dict[str, str]:
     """The style's name of each colour -> hex."""
-    colour = next((name for name in COLOURS if labels[name]), "Brown_Hair")  # a bald man's beard is brown
+    colour = _hair_colour(labels)
     return {
         "skin": _ramp(SKIN[labels["Pale_Skin"]], chances["skin"]),
         "hair": _ramp(HAIR_COLOURS[colour], chances["hair_shade"]),

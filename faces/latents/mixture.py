@@ -4,31 +4,41 @@ Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020, secti
 prior that a model was trained with, and samples from their own density give better faces.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from faces.latents.gaussian import LowRankGaussian
 
 
-def mixture(
-    gaussian: LowRankGaussian, codes: np.ndarray, components: int, ridge: float, seed: int
-) -> GaussianMixture:
-    """Mixture of full-covariance Gaussians of codes (N, D), along the axes of `gaussian`, by expectation
-    maximisation.
-
-    `ridge` is added to the variances, in units of the codes' own variance along each axis, so that a
-    component of few faces does not collapse.
+@dataclass(frozen=True)
+class Mixture:
+    """Full-covariance Gaussians along the K axes of a low-rank one: weights (C,), means (C, K), and Cholesky
+    factors of the covariances (C, K, K).
     """
-    fitted = GaussianMixture(components, reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed)
-    return fitted.fit(gaussian.whiten(codes))
 
+    weights: np.ndarray
+    means: np.ndarray
+    roots: np.ndarray
 
-def sample_mixture(
-    gaussian: LowRankGaussian, fitted: GaussianMixture, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Codes (count, D)."""
-    chosen = rng.choice(len(fitted.weights_), size=count, p=fitted.weights_ / fitted.weights_.sum())
-    roots = np.linalg.cholesky(fitted.covariances_)  # (components, K, K)
-    noise = rng.standard_normal((count, fitted.means_.shape[1]))
-    y = fitted.means_[chosen] + np.einsum("nij,nj->ni", roots[chosen], noise)
-    return gaussian.colour(y, rng, 1.0)
+    @classmethod
+    def fit(
+        cls, gaussian: LowRankGaussian, codes: np.ndarray, components: int, ridge: float, seed: int
+    ) -> "Mixture":
+        """By expectation maximisation, of codes (N, D), along the axes of `gaussian`.
+
+        `ridge` is added to the variances, in units of the codes' own variance along each axis: a component of
+        few faces would collapse onto them. There are at most as many components as codes.
+        """
+        fitted = GaussianMixture(
+            min(components, len(codes)), reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed
+        ).fit(gaussian.whiten(codes))
+        return cls(fitted.weights_, fitted.means_, np.linalg.cholesky(fitted.covariances_))
+
+    def sample(self, gaussian: LowRankGaussian, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Codes (count, D)."""
+        chosen = rng.choice(len(self.weights), size=count, p=self.weights / self.weights.sum())
+        noise = rng.standard_normal((count, self.means.shape[1]))
+        y = self.means[chosen] + np.einsum("nij,nj->ni", self.roots[chosen], noise)
+        return gaussian.colour(y, rng, 1.0)

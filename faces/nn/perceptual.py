@@ -110,9 +110,10 @@ class SamePadding(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    even = stride == 1  # then "same" padding is alike on both sides, and the convolution's own is faster
     return [
-        SamePadding(kernel, stride),
-        nn.Conv2d(inputs, outputs, kernel, stride, bias=False, groups=groups),
+        *([] if even else [SamePadding(kernel, stride)]),
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2 if even else 0, bias=False, groups=groups),
         nn.BatchNorm2d(outputs, eps=1e-3),
     ]
 

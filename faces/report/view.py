@@ -61,6 +61,8 @@ COMPARED = {  # metric of an editor's edits -> its heading, and its form: share,
     "kept": ("Other attributes kept", "share"),
     "same_person": ("Still the same person", "share"),
     "error_reduction": ("Error removed", "share"),
+    "error_reduction_nearest": ("Error removed, nearest truth", "share"),
+    "mode_coverage": ("True forms drawn", "share"),
     "psnr_outside": ("PSNR of the rest, dB", "number"),
     "reversibility": ("PSNR after taking it back, dB", "number"),
 }
@@ -82,7 +84,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_rates.png": "Share of the faces with each attribute",
     "grids/data_correlation.png": "Which attributes go together in the data: correlation of the labels",
     "grids/reconstructions.png": "Test faces above, and what the model makes of them below",
-    "grids/samples.png": "New faces, drawn from the model's prior at several temperatures",
+    "grids/samples.png": "New faces from the best prior, and from the model's own, none of them chosen",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
     "grids/features_edited.png": (
@@ -124,6 +126,7 @@ class Evidence:
     levels: pd.DataFrame
     identity: pd.DataFrame
     priors: pd.DataFrame
+    missing: pd.DataFrame  # group of metrics that could not be measured, and the reason
     pictures: dict[str, tuple[int, int]]  # path beside the page -> width, height in pixels
 
     def metric(self, *path: str) -> float | None:
@@ -132,6 +135,11 @@ class Evidence:
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def reason(self, group: str) -> str | None:
+        """Why a group of metrics is missing; None where it is not."""
+        rows = self.missing[self.missing["group"] == group] if len(self.missing) else self.missing
+        return str(rows["reason"].iloc[0]) if len(rows) else None
 
     @property
     def level(self) -> float | None:
@@ -389,7 +397,7 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
         )
         found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
     else:
-        missing.append("No attribute has enough test faces to measure its direction.")
+        missing.append("No attribute has a direction and enough test faces to measure it.")
     return found, missing
 
 
@@ -399,6 +407,8 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """
     edits = evidence.metric("edits", evidence.primary, "plain")
     share = percent(evidence.level)
+    if reason := evidence.reason("edits"):
+        return [], [f"Edits were not scored, so flips and leakage are not known: {reason}."]
     if not evidence.metrics.get("edits"):
         return [], ["No classifier scored the edits, so flips and leakage are not known."]
     if not edits:
@@ -468,10 +478,12 @@ def truth_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """Edits against the true counterfactuals."""
     removed = evidence.metric("counterfactual", "mean", "error_reduction_edit")
     if not known(removed):
-        return [], [
-            "The data hold no true counterfactuals, so no edit was compared with the picture that it should "
-            "have made."
-        ]
+        reason = evidence.reason("counterfactual") or (
+            f"no edit by {evidence.primary} flips enough faces"
+            if evidence.metrics.get("counterfactual")
+            else "the data hold no true counterfactuals"
+        )
+        return [], [f"No edit was compared with the picture that it should have made: {reason}."]
     sentence = (
         "of the squared difference to the truth, inside the region that truly changes, is gone after a "
         "decoded edit. 100%: the true picture."
@@ -487,7 +499,8 @@ def sample_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]
         if found:
             break
     else:
-        return [], ["New faces were not measured against real ones."]
+        reason = evidence.reason("generation")
+        return [], ["New faces were not measured against real ones" + (f": {reason}." if reason else ".")]
     best = min(found, key=found.__getitem__)
     own = ""
     if best != "standard" and "standard" in found:
@@ -513,7 +526,9 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
     """A table per classifier: what each editor's edits cost at one share of flipped faces. Columns without
     figures go.
     """
-    tables = []
+    tables: list[dict[str, Any]] = []
+    if evidence.reason("edits"):
+        return tables
     order = list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
         name for name in evidence.metrics if name == "edits" or name.startswith("edits_classifier_")

@@ -39,13 +39,6 @@ class Score(Group):
     region_threshold: Annotated[float, Field(gt=0, lt=1)]
     rounds: Annotated[int, Field(ge=1)]
     samples: Count
-    fit: Count
-    axes: Annotated[int, Field(ge=1)]
-    components: Annotated[int, Field(ge=1)]
-    ridge: Annotated[float, Field(gt=0)]
-    temperature: Annotated[float, Field(gt=0)]
-    diffusion: Annotated[int, Field(ge=0)]
-    guidance: Annotated[float, Field(ge=1)]
     groups: Count
     neighbours: Annotated[int, Field(ge=1)]
     side: Annotated[int, Field(ge=32)]

@@ -3,14 +3,18 @@ can.
 
 data/crops/counterfactuals.npy   uint8 (M, H, W, 3)
 data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value
-                                 (its new label, 1 or -1)
+                                 (its new label, 1 or -1), and where the source draws every face that is as
+                                 true: variant (0 of a pair; the others follow behind all pairs), form (what
+                                 the source calls the drawing: which glasses)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -36,31 +40,52 @@ COLUMNS = (
     "error_reduction",
     "psnr_inside",
     "psnr_outside",
+    "truths",
+    "error_reduction_nearest",
+    "error_reduction_mean",
+    "mode_coverage",
+    "mode_entropy",
 )
+MODES = ("estimator", "kind", "attribute", "value", "among", "form", "pairs", "own", "nearest")
 COSINES = ("estimator", "attribute", "pairs", "cosine", "halves", "ceiling")
 
 
 @dataclass(frozen=True)
 class Counterfactuals:
-    """Opened pairs. `images[m]` is the truth; `rows[m]` is the row in Crops of the face it was drawn from."""
+    """Opened pairs. `images[m]` is the truth; `rows[m]` is the row in Crops of the face it was drawn from.
 
-    images: np.ndarray | Parts  # uint8 (M, H, W, 3)
+    `others[m]` are places in `images`, beyond M, of pictures that are as true.
+    """
+
+    images: np.ndarray | Parts  # uint8 (M and more, H, W, 3)
     rows: np.ndarray  # (M,)
     attribute: np.ndarray  # (M,) names
     value: np.ndarray  # (M,) 1 or -1
+    forms: np.ndarray  # of each image, what the source calls the drawing
+    others: dict[int, list[int]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, names: pd.Series) -> "Counterfactuals | None":
         """The pairs beside the crops whose table has these `names`; None where the data source draws none."""
         if not (folder / "counterfactuals.csv").is_file():
             return None
-        table = pd.read_csv(folder / "counterfactuals.csv")
-        rows = table["of"].map(pd.Series(names.index, index=names.to_numpy()))
+        table = pd.read_csv(folder / "counterfactuals.csv", keep_default_na=False)
+        if "variant" not in table:  # of a source that draws one truth
+            table = table.assign(variant=0, form="")
+        pairs = table[table["variant"] == 0]
+        place_of = {key: place for place, key in enumerate(zip(pairs["of"], pairs["attribute"], strict=True))}
+        others: dict[int, list[int]] = {}
+        for place, line in enumerate(table.itertuples()):
+            if line.variant > 0 and (line.of, line.attribute) in place_of:
+                others.setdefault(place_of[line.of, line.attribute], []).append(place)
+        rows = pairs["of"].map(pd.Series(names.index, index=names.to_numpy()))
         return cls(
             open_parts(folder / "counterfactuals.npy"),
             rows.to_numpy(np.int64),
-            table["attribute"].to_numpy(str),
-            table["value"].to_numpy(np.int64),
+            pairs["attribute"].to_numpy(str),
+            pairs["value"].to_numpy(np.int64),
+            table["form"].to_numpy(str),
+            others,
         )
 
     def of(self, attribute: str, count: int | None = None) -> np.ndarray:
@@ -87,6 +112,100 @@ def squared_error(image: Tensor, truth: Tensor, region: Tensor) -> tuple[float, 
     return (error * region).sum().item(), (error * ~region).sum().item()
 
 
+@dataclass(frozen=True)
+class Truths:
+    """Every picture that is true for each of P pairs: K pictures in the order of their pairs."""
+
+    images: Tensor  # (K, 3, H, W)
+    owner: np.ndarray  # (K,) rising
+    forms: np.ndarray  # (K,) names; the first of a pair is its own
+    value: np.ndarray  # (P,) 1 or -1
+    region: Tensor  # bool (P, 1, H, W), where any of a pair's truths differs from the original
+
+    @classmethod
+    def of(cls, context: Context, pairs: Counterfactuals, chosen: np.ndarray, original: Tensor) -> "Truths":
+        """Those of the `chosen` pairs (P,), drawn from the faces in `original` (P, 3, H, W)."""
+        places = [[int(m), *pairs.others.get(int(m), [])] for m in chosen]
+        owner = np.repeat(np.arange(len(chosen)), [len(some) for some in places])
+        flat = np.concatenate(places)
+        images = context.codec.pictures(pairs.images[flat])
+        differs = changed_region(original[owner], images, context.params.region_threshold)
+        starts = np.searchsorted(owner, np.arange(len(chosen)))
+        region = torch.from_numpy(np.logical_or.reduceat(differs.cpu().numpy(), starts)).to(images.device)
+        return cls(images, owner, pairs.forms[flat], pairs.value[chosen], region)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(P,) the place of each pair's own truth."""
+        return np.searchsorted(self.owner, np.arange(len(self.value)))
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """(P, 3, H, W) the mean of each pair's truths: what squared error over all of them asks for."""
+        total = torch.zeros_like(self.images[: len(self.value)])
+        places = torch.from_numpy(self.owner).to(total.device)
+        counts = torch.bincount(places)[:, None, None, None]
+        return total.index_add_(0, places, self.images) / counts
+
+    def errors(self, image: Tensor) -> np.ndarray:
+        """(K,) squared error inside the region between pictures (P, 3, H, W) and each of their truths."""
+        error = ((image[self.owner] - self.images) / 2).square().mean(1, keepdim=True)
+        return (error * self.region[self.owner]).sum((1, 2, 3)).double().cpu().numpy()
+
+    def nearest(self, errors: np.ndarray) -> np.ndarray:
+        """(P,) the place of each pair's nearest truth, by errors (K,)."""
+        return np.lexsort((errors, self.owner))[self.starts]
+
+    def scores(self, image: Tensor, original: Tensor) -> tuple[dict[str, float], pd.DataFrame]:
+        """Columns of counterfactuals.csv of pictures (P, 3, H, W), and their rows of modes.csv.
+
+        error_reduction_nearest: as error_reduction, each face held against the truth that it is nearest to,
+        before and after. error_reduction_mean: against the mean of its truths, which a blur of all of them
+        would reach. mode_coverage: share of the forms that are some face's nearest, where several are true;
+        mode_entropy: the entropy of these choices over that of even ones. NaN where one form alone is true.
+        """
+        errors = self.errors(image)
+        chosen = self.nearest(errors)
+        before = self.errors(original)
+        least = before[self.nearest(before)].sum()
+        mean, _ = squared_error(image, self.mean, self.region)
+        mean_before, _ = squared_error(original, self.mean, self.region)
+        modes = self.modes(chosen)
+        counts = [group["nearest"].to_numpy() for _, group in modes.groupby(["value", "among"])]
+        spread = [entropy(some) for some in counts]
+        return {
+            "truths": len(self.owner) / len(self.value),
+            "error_reduction_nearest": 1 - errors[chosen].sum() / max(least, 1e-12),
+            "error_reduction_mean": 1 - mean / max(mean_before, 1e-12),
+            "mode_coverage": float((modes["nearest"] > 0).mean()) if counts else np.nan,
+            "mode_entropy": np.average(spread, weights=[some.sum() for some in counts]) if counts else np.nan,
+        }, modes
+
+    def modes(self, chosen: np.ndarray) -> pd.DataFrame:
+        """Rows of modes.csv: for each new label, and set of forms that are true of one face (`among`), how
+        many faces' own truth, and how many faces' nearest (places `chosen`, (P,)), has each form.
+        """
+        groups: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+        for pair, start in enumerate(self.starts):
+            several = tuple(sorted(set(self.forms[start : start + np.sum(self.owner == pair)])))
+            if len(several) > 1:
+                groups.setdefault((int(self.value[pair]), several), []).append(pair)
+        lines = []
+        for (value, several), pairs in groups.items():
+            own = self.forms[self.starts[pairs]]
+            nearest = self.forms[chosen[pairs]]
+            for form in several:
+                counts = (len(pairs), int((own == form).sum()), int((nearest == form).sum()))
+                lines.append((value, " ".join(several), form, *counts))
+        return pd.DataFrame(lines, columns=MODES[3:])
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Shannon entropy of counts (n,), over that of even ones: 0 where one has all, 1 where all are alike."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum() / np.log(len(counts)))
+
+
 def pooled_psnr(error: float, pixels: float) -> float:
     """PSNR in dB from the squared error summed over so many pixels; at most 100."""
     return float(-10 * np.log10(max(error / max(pixels, 1), 1e-10)))
@@ -99,14 +218,17 @@ def against_truth(
     codes: np.ndarray,
     editors: dict[str, ScoredEditor],
     reached: pd.DataFrame,
-) -> pd.DataFrame:
-    """counterfactuals.csv: every edit at its strength in `reached` (estimator, kind, attribute, strength), at
-    equal effect.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """counterfactuals.csv and modes.csv: every edit at its strength in `reached` (estimator, kind, attribute,
+    strength), at equal effect.
 
     error_reduction: by how much the squared error inside the truly changed region falls below that of doing
-    nothing. Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
+    nothing. The truth is the one picture that the face's own chances draw, so that other glasses count as
+    wrong and a blur of all glasses does best; the figures of `Truths.scores` hold the edit against all that
+    are true. Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
     """
     lines = []
+    modes = []
     labels = {name: labels_for(editor, crops) for name, editor in editors.items()}
     names = list(dict.fromkeys(pairs.attribute))
     bar = Progress("score counterfactuals", len(names), "attributes")
@@ -120,6 +242,7 @@ def against_truth(
         inside = region.sum().item()
         outside = region.numel() - inside
         nothing, _ = squared_error(original, truth, region)
+        truths = Truths.of(context, pairs, chosen, original)
         pictures = {
             (NOTHING, PICTURE): original,
             (REBUILT, PICTURE): context.codec.decode(context.codec.encode(truth)),
@@ -133,21 +256,24 @@ def against_truth(
             pictures[row.estimator, row.kind] = after
         for (estimator, kind), image in pictures.items():
             error_inside, error_outside = squared_error(image, truth, region)
+            as_set, rows_of_forms = truths.scores(image, original)
+            where = {"estimator": estimator, "kind": kind, "attribute": attribute}
+            modes.append(rows_of_forms.assign(**where))
             lines.append(
                 {
-                    "estimator": estimator,
-                    "kind": kind,
-                    "attribute": attribute,
+                    **where,
                     "pairs": len(chosen),
                     "region": inside / region.numel(),
                     "error_reduction": 1 - error_inside / max(nothing, 1e-12),
                     "psnr_inside": pooled_psnr(error_inside, inside),
                     "psnr_outside": pooled_psnr(error_outside, outside),
+                    **as_set,
                 }
             )
         bar.update(done)
     bar.close()
-    return pd.DataFrame(lines, columns=COLUMNS)
+    forms = pd.concat(modes)[list(MODES)] if modes else pd.DataFrame(columns=MODES)
+    return pd.DataFrame(lines, columns=COLUMNS), forms
 
 
 def labels_for(editor: ScoredEditor, crops: Crops) -> np.ndarray:

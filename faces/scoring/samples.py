@@ -4,31 +4,26 @@ is.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from faces.core.console import Progress
-from faces.latents import mixture
-from faces.latents.diffusion import Diffusion
-from faces.latents.pca import gaussian_of_codes
+from faces.latents.priors import Priors
 from faces.metrics import coverage
 from faces.metrics.edit_effects import distances
 from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
 from faces.metrics.sharpness import sharpness
-from faces.models import Model
 from faces.nn.device import to_uint8
 from faces.scoring.context import Codec, Score
 
+FEWEST = 8  # faces in each set below which their distances are not measured
 SHOWN = 12  # faces of each set that are kept for pictures
 EPSILON = 1e-2  # of a path: how far apart two pictures are from which its speed is taken
 
 Features = Callable[[Tensor], np.ndarray]
-Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -> codes (count, D)
 
 
 @dataclass(frozen=True)
@@ -41,58 +36,27 @@ class FaceSet:
     codes: np.ndarray | None = None
 
 
-def drawers(
-    model: Model, codes: np.ndarray, held: np.ndarray, params: Score, seed: int, device: torch.device
-) -> dict[str, Draw]:
-    """Samplers by prior name; each that is fitted to train codes (N, D) is so on its first call.
-
-    The `held` codes (M, D), of other faces, stop the diffusion model's training in time.
-    """
-    axes = gaussian_of_codes(codes, params.axes, seed)
-    fitted_mixture = partial(mixture.mixture, axes, codes, params.components, params.ridge, seed)
-    found: dict[str, Draw] = {
-        "standard": lambda count, rng: (
-            model.sample(count, torch.Generator().manual_seed(seed), 1.0).cpu().numpy()
-        ),
-        "gaussian": lambda count, rng: axes.draw(count, rng, 1.0),
-        "tempered": lambda count, rng: axes.draw(count, rng, params.temperature),
-        "mixture": lambda count, rng: mixture.sample_mixture(axes, fitted_mixture(), count, rng),
-    }
-    if params.diffusion:
-        fitted = partial(Diffusion.fit, axes, codes, held, params.diffusion, seed, device)
-        found["diffusion"] = lambda count, rng: fitted().sample(count, rng, params.guidance)
-    return found
-
-
-def fitted_rows(train: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of the train faces that priors are fitted to."""
-    return np.sort(rng.permutation(train)[:count])
-
-
 def sets(
     codec: Codec,
-    params: Score,
     images: np.ndarray,
     codes: np.ndarray,
-    splits: dict[str, np.ndarray],
+    train: np.ndarray,
     rows: np.ndarray,
+    priors: Priors,
     seed: int,
 ) -> dict[str, FaceSet]:
     """As many faces of each kind as there are `rows` of the test split: train faces, those rows rebuilt, and
-    samples.
+    samples from each prior.
 
-    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `splits` holds the rows of the train and valid
-    split.
+    images (N, H, W, 3) uint8 and codes (N, D) are all faces; `train` holds the rows of the train split.
     """
     count = len(rows)
     rng = np.random.default_rng(seed)
-    fitted_to = codes[fitted_rows(splits["train"], params.fit, rng)]
-    held = codes[splits["valid"][: params.fit // 10]] if params.diffusion else codes[:0]
     faces = {
-        "train_faces": FaceSet(codec.pictures(images[np.sort(rng.permutation(splits["train"])[:count])])),
+        "train_faces": FaceSet(codec.pictures(images[np.sort(rng.permutation(train)[:count])])),
         "reconstruction": FaceSet(codec.decode(codes[rows])),
     }
-    for name, draw in drawers(codec.model, fitted_to, held, params, seed, codec.device).items():
+    for name, draw in priors.samplers(codec.model, seed).items():
         drawn = draw(count, rng)
         faces[name] = FaceSet(codec.decode(drawn), drawn)
     return faces
@@ -176,8 +140,10 @@ def score_priors(
     scale: float,
 ) -> pd.DataFrame:
     """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n,
-    D).
+    D). Without rows where there are fewer real faces than FEWEST, or than jackknife groups.
     """
+    if len(real) < max(FEWEST, params.groups):
+        return pd.DataFrame(columns=["set", "faces"])
     rows = score_sets(faces, real, codes, train, networks, params)
     first = next(iter(networks.values()))
     return pd.DataFrame([*rows, score_interpolation(codec, first, codes, scale)])

@@ -16,7 +16,11 @@ Beside the raw layout this source leaves, where the test split has faces and `co
     counterfactuals.csv   name (member), of (name in labels.csv), attribute, value (its new label, 1 or -1),
                           also (the one label that had
                           to change with it, empty for most: a hair colour takes the place of another, a bald
-                          head has none)
+                          head has none), variant, form (of what is drawn anew, as the style calls it)
+
+A counterfactual leaves open which glasses, which hat, which beard. Variant 0 is as the face's own chances
+draw it. Behind all of these come, for the first `variants` pairs of each attribute, the other faces that are
+as true, numbered from 1 (faces/ingest/avataaars.py, `variants`).
 """
 
 import multiprocessing
@@ -153,6 +157,7 @@ class Config(Group):
     counterfactuals: Annotated[
         int, Field(ge=0)
     ]  # pairs of each attribute: the first test faces on which it can be flipped
+    variants: Annotated[int, Field(ge=0)]  # of these, the pairs whose other true faces are drawn too
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
@@ -192,17 +197,26 @@ class Source(sources.Source):
         tested = np.flatnonzero(table["split"] == "test")
         flips = []
         flipped = []
+        others = []
         pairs = Counter()
         for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
             for name in ATTRIBUTES:
                 if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
                     new, also = pair
                     pairs[name] += 1
-                    flips.append(
-                        (f"{row + 1:06d}_{name}.jpg", names[row], name, 1 if new[name] else -1, also)
-                    )
+                    stem = f"{row + 1:06d}_{name}"
+                    (form, _), *more = avataaars.variants(truth, new, luck)
+                    of = (names[row], name, 1 if new[name] else -1, also)
+                    flips.append((f"{stem}.jpg", *of, 0, form))
                     flipped.append((new, luck))
-        flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also"])
+                    if pairs[name] <= config.variants:
+                        others += [
+                            ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
+                            for number, (form, chance) in enumerate(more, 1)
+                        ]
+        flips += [line for line, _ in others]
+        flipped += [face for _, face in others]
+        flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also", "variant", "form"])
 
         render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
         pictures = _reported(
@@ -305,7 +319,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
         "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],
         "meanings": MEANINGS,
-        "counterfactuals": dict(Counter(flips["attribute"])),
+        "counterfactuals": dict(Counter(flips.loc[flips["variant"] == 0, "attribute"])),
     }
 
 

@@ -12,13 +12,6 @@ Pixels = Annotated[int, Field(ge=16, le=1024)]
 Labels = tuple[str, ...]  # of a face: `Smiling`, `-Male`; with "?" behind: only where the data have it
 
 
-class Samples(Group):
-    """New faces from the prior."""
-
-    count: Count
-    temperatures: tuple[float, ...]
-
-
 class Animation(Group):
     """How animations move."""
 
@@ -67,7 +60,7 @@ class Render(Group):
     components: Annotated[int, Field(ge=0)]
     native: float
     gain: float
-    samples: Samples
+    samples: Count  # new faces
     way: Literal["line", "arc"]
     steps: Annotated[int, Field(ge=2)]
     interpolations: tuple[Pair, ...]

@@ -70,17 +70,12 @@ def reconstructions(studio: Studio, show: Render) -> np.ndarray:
 
 
 def samples(studio: Studio, show: Render) -> np.ndarray:
-    """New faces, one block for each temperature."""
+    """New faces, not chosen: from the best prior, and below from the model's own where that is another."""
     blocks = []
-    for temperature in show.samples.temperatures:
-        faces = studio.sample(show.samples.count, temperature)
-        blocks.append(
-            sheet(
-                _in_rows(faces, 2 * show.faces),
-                show.tile,
-                title=f"Samples from the prior at temperature {temperature:g}",
-            )
-        )
+    for prior in dict.fromkeys((studio.priors.best, "standard")):
+        faces = studio.sample(prior, show.samples)
+        title = f"New faces from the prior '{prior}', none chosen"
+        blocks.append(sheet(_in_rows(faces, 2 * show.faces), show.tile, title=title))
     return images.below(*blocks)
 
 

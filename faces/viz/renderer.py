@@ -13,6 +13,7 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor
+from faces.latents.priors import Priors
 from faces.models import Model
 from faces.nn.device import to_device, to_uint8
 from faces.viz.interpolation import PATHS, blend_detail
@@ -29,6 +30,7 @@ class Studio:
     device: torch.device
     directions: Directions
     editor: Editor
+    priors: Priors
     detail: Detail
     batch: int  # codes decoded at once
     rivals: int  # faces that are drawn for one place
@@ -44,11 +46,10 @@ class Studio:
             ]
         return np.concatenate(faces).reshape(*codes.shape[:-1], *faces[0].shape[1:])
 
-    def sample(self, count: int, temperature: float) -> np.ndarray:
-        """New faces (count, H, W, 3) from the prior."""
-        generator = torch.Generator().manual_seed(self.seed)
-        with torch.inference_mode():
-            return self.decode(self.model.sample(count, generator, temperature).cpu().numpy())
+    def sample(self, prior: str, count: int) -> np.ndarray:
+        """New faces (count, H, W, 3) from the prior of this name."""
+        draw = self.priors.samplers(self.model, self.seed)[prior]
+        return self.decode(draw(count, np.random.default_rng(self.seed)))
 
     def switched(self, attribute: str, rows: np.ndarray, strengths: np.ndarray) -> np.ndarray:
         """Codes (R, S, D) of faces (R,) edited towards having the attribute by each of strengths (S,).

@@ -50,6 +50,15 @@ METRICS = (
         "share of the error against the true counterfactual that the edit removes, at equal effect",
     ),
     Metric("counterfactual.error_reduction_detail.*", "higher", False, "the same with the details kept"),
+    Metric(
+        "counterfactual.error_reduction_nearest.*",
+        "higher",
+        False,
+        "the same against the nearest of all pictures that are as true: any of the glasses",
+    ),
+    Metric(
+        "counterfactual.mean.error_reduction_mean_*", None, False, "against the truths' mean: blur does best"
+    ),
     Metric("counterfactual.mean.*_nothing", None, False, "how far the truth is from the original"),
     Metric("counterfactual.mean.*", "higher", False, "agreement with the truth, mean over attributes"),
     Metric("truth_cosine.mean.attributes", None, False, "attributes behind the mean"),
@@ -108,6 +117,12 @@ METRICS = (
     Metric(
         "edits*.error_reduction", "higher", False, "agreement with the true counterfactual at equal effect"
     ),
+    Metric(
+        "edits*.error_reduction_nearest", "higher", False, "the same, to the nearest picture that is true"
+    ),
+    Metric("edits*.error_reduction_mean", None, False, "the same, to the mean of those: blur does best"),
+    Metric("edits*.mode_coverage", "higher", False, "share of the true forms that some edit is nearest to"),
+    Metric("edits*.mode_entropy", None, False, "how evenly edits are spread over the true forms; 1: evenly"),
     Metric("edits*.psnr_outside", "higher", True, "dB where the truth did not change"),
     Metric("edits*", None, False, "strength, flips and effect at which edits are compared"),
     Metric("disentanglement.auroc_gap_attributes", None, False, "attributes that some code number tells"),

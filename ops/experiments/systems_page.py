@@ -25,6 +25,7 @@ from faces.data.crops import Crops
 from faces.edits.directions import Directions
 from faces.edits.editor import LinearEditor
 from faces.ingest import writer
+from faces.latents.priors import Priors
 from faces.viz import images
 from faces.viz.images import sheet
 from faces.viz.renderer import Studio
@@ -99,6 +100,7 @@ def picture(entry: Entry) -> np.ndarray:
         torch.device("cpu"),
         directions,
         LinearEditor.of(directions),
+        Priors.open(data / "prior", torch.device("cpu")),
         params.detail,
         params.score.batch,
         1,

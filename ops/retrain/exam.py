@@ -6,9 +6,9 @@ code.
 
 
 An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only
-priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `score` and
-`evaluate` run on it, with the params of the working directory; `edits` holds the primary estimator alone,
-under the name "primary".
+priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `prior`,
+`score` and `evaluate` run on it, with the params of the working directory; `edits` holds the primary
+estimator alone, under the name "primary".
 """
 
 import shutil
@@ -29,7 +29,7 @@ from faces.edits.directions import Directions
 from faces.ingest.writer import write_labels
 from faces.metrics.auroc import auroc
 from ops.retrain.gates import COSTS
-from stages import encode, evaluate
+from stages import encode, evaluate, prior
 
 OWN = (
     "valid",
@@ -64,7 +64,7 @@ def settings(primary: str) -> dict[str, Any]:
     values = read(Path(FILE))
     values["vectors"] |= {"primary": primary, "estimators": [primary]}
     values["score"]["estimators"] = [primary]
-    values["score"]["diffusion"] = (
+    values["prior"]["diffusion"] = (
         0  # no gate goes by it, and an exam has no valid faces to stop its training
     )
     return values
@@ -91,8 +91,10 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
         scores = place / "scores"
         metrics_file = place / "metrics.json"
         encode.run(params(encode.Params), crops, model, latents)
+        prior.run(params(prior.Params), crops, model, latents, place / "prior")
         stages.score.run(
-            params(stages.score.Params), crops, model, latents, vectors, None, classifier, scores
+            params(stages.score.Params),
+            *(crops, model, latents, place / "prior", vectors, None, classifier, scores),
         )
         evaluate.run(
             params(evaluate.Params),

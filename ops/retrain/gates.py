@@ -155,6 +155,8 @@ def judge(
         for word in ("much worse", "worse", "missing", "no tolerance")
     }
     better = [figure for figure in critical if figure.finding == "better"]
+    unmeasured = [figure.key for figure in critical if figure.challenger is None and figure.champion is None]
+    without = (f"not measured: {', '.join(unmeasured)}",) if unmeasured else ()
     if broken or worse["much worse"]:
         return Verdict(
             "REJECT", (*broken, *map(told, worse["much worse"] + worse["worse"])), figures, dict(sanity)
@@ -162,19 +164,15 @@ def judge(
     if doubts := worse["missing"] + worse["worse"] + worse["no tolerance"]:
         return Verdict("HOLD", tuple(map(told, doubts)), figures, dict(sanity))
     if champion is None:
-        return Verdict("PROMOTE", ("nobody serves yet, and every floor is reached",), figures, dict(sanity))
+        reason = "nobody serves yet, and every floor is reached"
+        return Verdict("PROMOTE", (reason, *without), figures, dict(sanity))
     if better:
-        return Verdict("PROMOTE", tuple(map(told, better)), figures, dict(sanity))
+        return Verdict("PROMOTE", (*map(told, better), *without), figures, dict(sanity))
     if new_data:
-        return Verdict(
-            "PROMOTE", ("trained on new data, and no critical metric is worse",), figures, dict(sanity)
-        )
-    return Verdict(
-        "HOLD",
-        ("no critical metric is better by more than chance, and the data are the same",),
-        figures,
-        dict(sanity),
-    )
+        reason = "trained on new data, and no critical metric is worse"
+        return Verdict("PROMOTE", (reason, *without), figures, dict(sanity))
+    reason = "no critical metric is better by more than chance, and the data are the same"
+    return Verdict("HOLD", (reason, *without), figures, dict(sanity))
 
 
 def on_common_ground(

@@ -81,7 +81,7 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     monkeypatch.setattr(anchors, "TRIAL", 1)
     params = copy.deepcopy(params)
     params["models"]["vae"] |= {"width": 4, "code_length": 8, "batch": 8}
-    params["score"]["diffusion"] = 4
+    params["prior"]["diffusion"] = 4
     settings = parse(anchors.Params, pick(anchors.Params, params))
     crops = Crops.open(tmp_path)
     device = torch.device("cpu")

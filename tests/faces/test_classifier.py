@@ -193,7 +193,7 @@ def test_missing_classifiers_name_the_stage(tmp_path):
         classifier.Ensemble.open(tmp_path)
 
 
-def test_classifiers_of_no_use_are_refused(tmp_path, run):
+def test_classifiers_of_no_use_have_no_attributes(tmp_path, run):
     about = json.loads((run[0] / "data" / "classifier" / "classifier.json").read_text())
     for figures in about["classifiers"]:
         for row in figures.values():
@@ -202,5 +202,7 @@ def test_classifiers_of_no_use_are_refused(tmp_path, run):
     (tmp_path / "classifier.safetensors").write_bytes(
         (run[0] / "data" / "classifier" / "classifier.safetensors").read_bytes()
     )
-    with pytest.raises(classifier.NoUsableAttribute, match="no attribute reaches"):
-        classifier.Ensemble.open(tmp_path)
+    ensemble = classifier.Ensemble.open(tmp_path)
+    assert ensemble.attributes == () and len(ensemble.classifiers) == 2
+    log_odds, features = ensemble.predict(0, torch.zeros(3, 3, 32, 32))
+    assert log_odds.shape == (3, 0) and features.shape == (3, 12)

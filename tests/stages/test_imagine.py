@@ -114,3 +114,11 @@ def test_the_stage_labels_the_attributes_that_can_be_read(project):
 
 def test_the_folder_is_empty_where_directions_come_from_the_data_s_labels(project):
     assert list(project("crops/table.csv").iterdir()) == []
+
+
+def test_labels_need_an_attribute_that_can_be_read(project, tmp_path):
+    about = json.loads((tmp_path / "classifiers/classifier.json").read_text())
+    about["classifiers"][0]["Smiling"]["usable"] = False
+    (tmp_path / "classifiers/classifier.json").write_text(json.dumps(about))
+    with pytest.raises(SystemExit):
+        project()

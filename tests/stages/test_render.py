@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from faces import checkpoints, models
@@ -14,6 +15,7 @@ from faces.data.crops import read_geometry
 from faces.edits.directions import Directions, components
 from faces.edits.editor import LinearEditor
 from faces.ingest import writer
+from faces.latents.priors import Priors, Settings
 from faces.viz.config import Render
 from faces.viz.grids import swept
 from faces.viz.renderer import Studio
@@ -32,7 +34,7 @@ SHOW = {
     "components": 1,
     "native": 1.5,
     "gain": 3.0,
-    "samples": {"count": 4, "temperatures": [1.0]},
+    "samples": 4,
     "way": "line",
     "steps": 3,
     "interpolations": [{"name": "two_men", "first": ["Male"], "second": ["Male"]}],
@@ -57,10 +59,10 @@ FILMS = "smile away morph_1 training"
 def project(tmp_path, monkeypatch, params, rng):
     """Doors of all stages before, in a folder that is made the current one. No test face is a smiling man."""
     monkeypatch.chdir(tmp_path)
-    folders = [tmp_path / name for name in ("crops", "model", "latents", "vectors", "flow")]
+    folders = [tmp_path / name for name in ("crops", "model", "latents", "prior", "vectors", "flow")]
     for folder in folders:
         folder.mkdir()
-    crops, weights, latents, vectors, _ = folders
+    crops, weights, latents, prior, vectors, _ = folders
     labels = np.where(rng.random((40, 2)) < 0.5, 1, -1)
     labels[30:] = [[1, -1], [-1, 1]] * 5
     table = pd.DataFrame(
@@ -74,7 +76,11 @@ def project(tmp_path, monkeypatch, params, rng):
     geometry = read_geometry(crops / "geometry.json")
     checkpoints.save(weights, "vae", config, geometry, models.find("vae").Model(config, 32))
     np.save(weights / "snapshots.npy", images[:12].reshape(3, 4, 32, 32, 3))
-    np.save(latents / "latents.npy", rng.normal(size=(40, 16)).astype(np.float32))
+    codes = rng.normal(size=(40, 16)).astype(np.float32)
+    np.save(latents / "latents.npy", codes)
+    model = models.find("vae").Model(config, 32)
+    settings = parse(Settings, params["prior"] | {"diffusion": 0, "components": 2})
+    Priors.fit(model, codes[:24], codes[24:30], settings, 1, torch.device("cpu")).save(prior)
     np.savez(
         vectors / "vectors.npz",
         attributes=np.array(ATTRIBUTES),
@@ -189,7 +195,7 @@ def test_strength_one_gives_the_attribute_and_minus_one_takes_it(project):
     directions = Directions(ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), pair)
     crops = SimpleNamespace(attributes=ATTRIBUTES, labels=np.array([[-1, 1], [-1, -1], [1, -1], [0, 1]]))
     editor = LinearEditor.of(directions)
-    studio = Studio(crops, np.zeros((4, 3)), None, None, directions, editor, None, 1, 1, 1)
+    studio = Studio(crops, np.zeros((4, 3)), None, None, directions, editor, None, None, 1, 1, 1)
     moved = studio.switched("Male", np.arange(4), np.array([1.0, -1.0, 0.0]))  # (4, 3, D)
     np.testing.assert_array_equal(moved[:, 0], [[1, -1, 0], [1, 0, 0], [1, 0, 0], [1, -1, 0]])
     np.testing.assert_array_equal(moved[:, 1], -moved[:, 0])
@@ -198,4 +204,4 @@ def test_strength_one_gives_the_attribute_and_minus_one_takes_it(project):
 
 def test_components_are_steps_of_one_sigma(project):
     _, folders = project
-    np.testing.assert_array_equal(components(folders[3]), np.diag([2.0, 1.0]) @ np.eye(2, 16))
+    np.testing.assert_array_equal(components(folders[4]), np.diag([2.0, 1.0]) @ np.eye(2, 16))

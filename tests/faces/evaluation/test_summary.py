@@ -23,7 +23,7 @@ def table(*rows: tuple, **more: object) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=columns).assign(
         classifier=0, faces=8, labelled=10, common=True, **more
     )
-    others = [*LEVELS, "leakage", "error_reduction", "psnr_outside", "common"]
+    others = [*LEVELS, "leakage", *summary.TRUTH_COLUMNS, "common"]
     return found.reindex(columns=list(dict.fromkeys([*found, *others])))
 
 
@@ -123,13 +123,13 @@ def test_levels_say_the_excess_over_the_truth_and_what_is_compared():
             "strength": [1.0, 2.0],
         }
     )
-    counterfactuals = pd.DataFrame(
+    against = pd.DataFrame(
         [("e", "plain", "a", 0.4, 30.0)],
         columns=["estimator", "kind", "attribute", "error_reduction", "psnr_outside"],
-    )
+    ).reindex(columns=counterfactuals.COLUMNS)
     common = summary.common_sets(levels, ("a", "b"), {"a"})
     assert common == {(0, "plain"): ("a",)}
-    found = summary.detailed(levels, counterfactuals, Changes(("a", "b"), edits), common)
+    found = summary.detailed(levels, against, Changes(("a", "b"), edits), common)
     assert found["leakage"].tolist() == pytest.approx([0.0, 0.6])
     assert found["common"].tolist() == [True, False]
     assert found["error_reduction"].tolist() == pytest.approx([0.4, np.nan], nan_ok=True)
@@ -165,7 +165,12 @@ def test_one_error_reduction_at_equal_effect():
         ("rebuilt", "picture", "b", 0.8, 26.0, 30.0),
     ]
     columns = ["estimator", "kind", "attribute", "error_reduction", "psnr_inside", "psnr_outside"]
-    found = summary.counterfactual(pd.DataFrame(rows, columns=columns), "e")
+    table = pd.DataFrame(rows, columns=columns).reindex(columns=counterfactuals.COLUMNS)
+    table["error_reduction_nearest"] = table["error_reduction"] + 0.05
+    found = summary.counterfactual(table, "e")
+    assert found["error_reduction_nearest"] == {"a": 0.55, "b": None}
+    assert found["mean"]["error_reduction_nearest_rebuilt"] == 0.9
+    assert found["mean"]["mode_coverage_edit"] is None
     assert found["error_reduction"] == {"a": 0.5, "b": None}  # b never reaches the level
     assert found["error_reduction_detail"] == {"a": None, "b": None}
     assert found["mean"]["error_reduction_edit"] == 0.5

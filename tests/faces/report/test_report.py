@@ -163,6 +163,7 @@ def full() -> Evidence:
             }
             | {"kernel_lite0_high": [41.0, np.nan]}
         ),
+        missing=EMPTY,
         pictures={
             path: (12, 8)
             for path in ("grids/edit_Smiling.png", "grids/samples.png", "plots/auroc.png", "gifs/smile.gif")
@@ -337,6 +338,20 @@ def test_missing_groups_are_said(bare):
     assert "No classifier scored the edits" in card(bare)
 
 
+def test_reasons_are_said_where_they_are_known(bare):
+    reasons = [("edits", "no attribute can be read"), ("generation", "too few faces")]
+    unscored = {"partial": {"plain": {"attributes": 0, "reached": None}}}
+    evidence = replace(
+        bare,
+        metrics=bare.metrics | {"edits": unscored},
+        missing=pd.DataFrame(reasons, columns=["group", "reason"]),
+    )
+    text = Reader(page(evidence)).text
+    assert "Edits were not scored, so flips and leakage are not known: no attribute can be read." in text
+    assert "New faces were not measured against real ones: too few faces." in text
+    assert "Attributes that can be edited" not in text
+
+
 def test_a_primary_that_was_not_scored_borrows_no_figures(full):
     metrics = full.metrics | {"edits": {"mean_difference": {"plain": {"reached": 0.1234, "leakage": 0.5143}}}}
     found, missing = view.key_figures(replace(full, metrics=metrics))
@@ -424,6 +439,13 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors"
     )
     (tables / "vectors.npz").write_bytes(b"directions")  # only its checksum is read
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    (flow / "flow.safetensors").write_bytes(b"flow")
+    edits = {"estimator": ["partial", "flow"], "kind": "plain", "attribute": "Smiling"}
+    pd.DataFrame(edits | {"error_reduction": [0.25, 0.4321]}).to_csv(
+        reports / "plots/counterfactuals.csv", index=False
+    )
     full.vectors.to_csv(tables / "vectors.csv", index=False)
     full.phi.to_csv(tables / "phi.csv", index=False)
     for name in ("classifier", "levels", "identity", "priors"):
@@ -437,6 +459,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
             raw,
             weights,
             tables,
+            flow,
             reports / "metrics.json",
             *(reports / name for name in ("plots", "grids", "gifs")),
             *out,
@@ -446,6 +469,8 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     quality = json.loads(written[0][2])
     assert quality["error_reduction"] == {"Smiling": 0.4321}
     assert quality["reconstruction"] == full.metrics["reconstruction"]
+    assert quality["editor"] == "flow"
+    assert quality["made_from"]["flow"] == hashlib.sha256(b"flow").hexdigest()
     assert quality["made_from"]["vectors"] == hashlib.sha256(b"directions").hexdigest()
     read = Reader(written[0][0].decode())
     assert "17 numbers" in read.text and "87.7%" in read.text

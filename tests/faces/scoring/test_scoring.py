@@ -112,6 +112,14 @@ def codes(rng) -> np.ndarray:
     return (rng.choice([-1, 1], (FACES, 4)) * rng.uniform(0.3, 0.5, (FACES, 4))).astype(np.float32)
 
 
+def pairs_of(codes: np.ndarray, attribute: str, value: np.ndarray) -> Counterfactuals:
+    """A pair for each face: its true code after the edit of `attribute`."""
+    count = len(codes)
+    return Counterfactuals(
+        painted(codes), np.arange(count), np.full(count, attribute), value, np.full(count, "")
+    )
+
+
 def context(params: dict, **changes: object) -> Context:
     score = parse(Score, params["score"] | {"min_faces": 5, "faces": FACES, "levels": [0.5, 0.9]} | changes)
     ensemble = Ensemble((Reader(),), NAMES, (0, 1, 2, 3), np.full((1, 4), 0.4))
@@ -175,13 +183,16 @@ def test_the_truth_is_reached_by_its_own_edit(params, codes):
     new = codes.copy()
     new[:, 3] = -0.4 * np.sign(codes[:, 3])
     value = np.sign(new[:, 3]).astype(int)
-    pairs = Counterfactuals(painted(new), np.arange(FACES), np.full(FACES, "Back"), value)
+    pairs = pairs_of(new, "Back", value)
     reached = pd.DataFrame(
         [("mover", "plain", "Back", 0.8), ("mover", "detail", "Back", 0.4)],
         columns=["estimator", "kind", "attribute", "strength"],
     )
     editors = {"mover": Mover((1.0,))}
-    table = counterfactuals.against_truth(here, data, pairs, codes, editors, reached)
+    table, modes = counterfactuals.against_truth(here, data, pairs, codes, editors, reached)
+    assert modes.empty and table["mode_coverage"].isna().all()  # there is one truth
+    np.testing.assert_allclose(table["error_reduction_nearest"], table["error_reduction"], atol=1e-6)
+    np.testing.assert_allclose(table["error_reduction_mean"], table["error_reduction"], atol=1e-6)
     table = table.set_index(["estimator", "kind"])
     assert table.loc[("nothing", "picture"), "error_reduction"] == 0
     assert table.loc[("rebuilt", "picture"), "error_reduction"] > 0.999
@@ -195,13 +206,57 @@ def test_the_truth_is_reached_by_its_own_edit(params, codes):
     np.testing.assert_allclose(change[:, 3], np.abs(new[:, 3] - codes[:, 3]) / 0.4, atol=0.05)
 
 
+def test_the_nearest_of_two_truths_counts_and_a_blur_is_seen(params, codes):
+    """A stripe is to become .6 or .2, the first drawn for the pair: who always draws .2 has removed all error
+    to the nearest truth and one of two forms; who draws the mean, .4, is right about neither.
+    """
+    here = context(params)
+    codes[:, 3] = -0.4
+    data = Data(codes)
+    bright = codes.copy()
+    dark = codes.copy()
+    bright[:, 3] = 0.6
+    dark[:, 3] = 0.2
+    pairs = Counterfactuals(
+        np.concatenate([painted(bright), painted(dark)]),
+        np.arange(FACES),
+        np.full(FACES, "Back"),
+        np.ones(FACES, int),
+        np.repeat(["bright", "dark"], FACES),
+        {face: [FACES + face] for face in range(FACES)},
+    )
+    reached = pd.DataFrame(
+        [("mover", "plain", "Back", 0.6), ("mover", "detail", "Back", 0.8)],
+        columns=["estimator", "kind", "attribute", "strength"],
+    )
+    table, modes = counterfactuals.against_truth(here, data, pairs, codes, {"mover": Mover((1.0,))}, reached)
+    table = table.set_index(["estimator", "kind"])
+    one_form = table.loc[("mover", "plain")]
+    blur = table.loc[("mover", "detail")]
+    assert one_form["truths"] == 2
+    assert one_form["error_reduction_nearest"] > 0.999
+    assert one_form["error_reduction"] == pytest.approx(1 - 0.4**2 / 1.0**2, abs=0.01)
+    assert (one_form["mode_coverage"], one_form["mode_entropy"]) == (0.5, 0.0)
+    assert blur["error_reduction_mean"] > 0.999
+    assert blur["error_reduction_nearest"] == pytest.approx(1 - 0.2**2 / 0.6**2, abs=0.02)
+    chosen = modes[(modes["kind"] == "plain") & (modes["estimator"] == "mover")].set_index("form")
+    assert chosen["nearest"].to_dict() == {"bright": 0, "dark": FACES}
+    assert chosen["own"].to_dict() == {"bright": FACES, "dark": 0}
+
+
+def test_entropy_of_choices():
+    assert counterfactuals.entropy(np.array([5, 5])) == pytest.approx(1)
+    assert counterfactuals.entropy(np.array([5, 0, 0])) == 0
+    assert counterfactuals.entropy(np.array([2, 1, 1])) == pytest.approx(1.5 * np.log(2) / np.log(3))
+
+
 def test_cosines_with_the_true_displacement(params, codes):
     """An editor that moves the stripe alone has cosine 1; with as much of the next, 1 / sqrt 2."""
     here = context(params)
     new = codes.copy()
     new[:, 1] *= -1
     value = np.sign(new[:, 1]).astype(int)
-    pairs = Counterfactuals(painted(new), np.arange(FACES), np.full(FACES, "Middle"), value)
+    pairs = pairs_of(new, "Middle", value)
     moved = counterfactuals.displacements(here.codec, pairs, codes)
     np.testing.assert_allclose(moved[:, 1], 2 * np.abs(codes[:, 1]), atol=0.01)
     editors = {"clean": Mover((1.0,)), "carrying": Mover((1.0,), along=1.0)}
@@ -213,7 +268,9 @@ def test_cosines_with_the_true_displacement(params, codes):
 
 def test_the_oracle_learns_from_pairs_on_which_it_is_not_scored(params):
     attribute = np.array(["Top"] * 30 + ["Back"] * 12)
-    pairs = Counterfactuals(np.zeros((42, 16, 16, 3), np.uint8), np.arange(42), attribute, np.ones(42, int))
+    pairs = Counterfactuals(
+        np.zeros((42, 16, 16, 3), np.uint8), np.arange(42), attribute, np.ones(42, int), np.full(42, "")
+    )
     moved = np.zeros((42, 4), np.float32)
     moved[:20, 0] = 9.0  # those on which edits are scored
     moved[20:30, 0] = 0.5

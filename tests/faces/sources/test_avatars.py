@@ -78,6 +78,7 @@ def configure(**changes):
         "test": 0.12,
         "quality": 92,
         "counterfactuals": 4,
+        "variants": 2,
         "nuisance": POSED,
         "rates": RATES,
     }
@@ -343,6 +344,41 @@ def test_a_flip_flips_one_label_or_says_which_other():
     }
 
 
+OPEN = {  # attribute and its new value, on a plain face -> forms that are as true, and pictures of them
+    ("Eyeglasses", True): (set(avataaars.GLASSES), 6),
+    ("Wearing_Hat", True): (set(avataaars.HATS), 8),
+    ("No_Beard", False): (set(avataaars.BEARDS), 3),
+    ("Mustache", True): (set(avataaars.MOUSTACHES), 2),
+    ("Mouth_Slightly_Open", True): ({"concerned", "disbelief"}, 2),
+    ("Eyes_Closed", True): ({"closed", "happy"}, 2),
+    ("Blond_Hair", True): ({""}, 2),
+    ("Pale_Skin", True): ({""}, 4),
+    ("Bald", True): ({""}, 1),
+    ("Bushy_Eyebrows", True): ({""}, 1),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OPEN)
+def test_all_that_a_change_leaves_open_is_drawn(name, value):
+    """Every form that the labels allow, each picture another one; the first is drawn by the face's own
+    chances.
+    """
+    new, _ = flip(PLAIN, name)
+    assert new[name] == value
+    found = avataaars.variants(PLAIN, new, MIDDLE)
+    pictures = {pixels(new, chances).tobytes() for _, chances in found}
+    assert ({form for form, _ in found}, len(pictures)) == OPEN[name, value]
+    assert len(found) == len(pictures)
+    np.testing.assert_array_equal(pixels(new, found[0][1]), pixels(new, MIDDLE))
+
+
+def test_there_are_eight_variants_at_most():
+    for labels, chances in random_faces(300, seed=8):
+        for name in ATTRIBUTES:
+            if flipped := flip(labels, name):
+                assert 1 <= len(avataaars.variants(labels, flipped[0], chances)) <= 8
+
+
 def test_flips_that_would_not_show_are_left_out():
     assert flip({**PLAIN, "Wearing_Hat": True}, "Black_Hair") is None
     assert flip({**PLAIN, "No_Beard": False}, "Bald") is None
@@ -393,14 +429,18 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     assert about["visible"] == about["flippable"] == [name for name in ATTRIBUTES if name != "Male"]
     assert "free for personal and commercial use" in about["licence"]
     assert about["request"]["seed"] == 7
-    assert sum(pairs.values()) == len(flips)
+    first = flips[flips["variant"] == 0]
+    assert len(first) == sum(pairs.values()) and (flips["variant"].iloc[: len(first)] == 0).all()
+    more = flips.iloc[len(first) :].groupby(["attribute", "of"])["variant"]
+    assert more.size().groupby("attribute").size().max() == 2
+    assert all(numbers.tolist() == [*range(1, len(numbers) + 1)] for _, numbers in more)
     for archive, names in (("images.zip", table["name"]), ("counterfactuals.zip", flips["name"])):
         with zipfile.ZipFile(folders[0] / archive) as members:
             assert members.namelist() == names.tolist()
 
     labels, chances = sample(config, 7)
     row = 3
-    flipped = flips.iloc[-1]
+    flipped = first.iloc[-1]
     face = {name: bool(value > 0) for name, value in truth.loc[flipped["of"], [*ATTRIBUTES]].items()}
     luck = chances.loc[table.index[table["name"] == flipped["of"]][0]].to_dict()
     with zipfile.ZipFile(folders[0] / "images.zip") as members:

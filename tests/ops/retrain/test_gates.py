@@ -71,6 +71,14 @@ def test_a_figure_that_went_missing_is_held():
     )
 
 
+def test_what_nobody_could_measure_is_said():
+    verdict = gates.judge(
+        None, figures(leakage=None), SOUND, GATES.model_copy(update={"floors": {}}), {}, False
+    )
+    assert verdict.word == "PROMOTE"
+    assert verdict.reasons[1:] == ("not measured: edits.primary.plain.leakage",)
+
+
 def test_nan_is_a_missing_figure():
     """NaN compares with nothing, so it must not pass as no worse."""
     assert judge(figures(smiling=math.nan), new_data=True).word == "HOLD"

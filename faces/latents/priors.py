@@ -1,0 +1,167 @@
+"""Priors of codes, fitted after training, and the one that new faces are drawn from.
+
+prior.safetensors   the Gaussian (mean, factor, residual), the mixture (weights, means, roots), and the
+                    diffusion model where one was trained (denoiser, early, scale)
+prior.json          best: the prior whose faces are nearest to those of the valid split; distances: how far
+                    each prior's are; guidance and temperature, as fitted with
+
+A model's codes seldom fill the prior that it was trained with (Ghosh et al., ICLR 2020): faces drawn from
+what they do fill look better. `standard` is the model's own prior.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+
+from faces.core.files import write_json
+from faces.core.params import Group
+from faces.latents.diffusion import Denoiser, Diffusion
+from faces.latents.gaussian import LowRankGaussian
+from faces.latents.mixture import Mixture
+from faces.latents.pca import gaussian_of_codes
+from faces.models import Model
+
+Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -> codes (count, D)
+Distance = Callable[[Draw], float]  # of what a prior draws to faces of the valid split
+
+
+class Settings(Group):
+    """The group `prior`."""
+
+    fit: Annotated[int, Field(ge=2)]
+    axes: Annotated[int, Field(ge=1)]
+    components: Annotated[int, Field(ge=1)]
+    ridge: Annotated[float, Field(gt=0)]
+    temperature: Annotated[float, Field(gt=0)]
+    diffusion: Annotated[int, Field(ge=0)]
+    guidance: Annotated[float, Field(ge=1)]
+
+
+class PriorError(ValueError):
+    """The folder holds no priors of this version. The message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The fitted priors. `best` names the one that new faces come from."""
+
+    gaussian: LowRankGaussian
+    mixture: Mixture
+    diffusion: Diffusion | None
+    temperature: float  # of the tempered Gaussian: its standard deviation, as a share
+    guidance: float  # of the diffusion model
+    best: str
+    distances: dict[str, float]  # of each prior's faces to those of the valid split
+
+    @classmethod
+    def fit(
+        cls,
+        model: Model,
+        codes: np.ndarray,
+        held: np.ndarray,
+        settings: Settings,
+        seed: int,
+        device: torch.device,
+        distance: Distance | None = None,
+    ) -> "Priors":
+        """Every prior, fitted to train codes (N, D). The `held` ones (M, D), of the valid split, end the
+        diffusion model's training in time. The best is that of the least `distance`; without one, the
+        Gaussian.
+        """
+        gaussian = gaussian_of_codes(codes, settings.axes, seed)
+        mixture = Mixture.fit(gaussian, codes, settings.components, settings.ridge, seed)
+        diffusion = None
+        if settings.diffusion and len(held):
+            stop_on = held[: max(settings.fit // 10, 1)]
+            diffusion = Diffusion.fit(gaussian, codes, stop_on, settings.diffusion, seed, device)
+        found = cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, "gaussian", {})
+        if distance is None:
+            return found
+        distances = {name: distance(draw) for name, draw in found.samplers(model, seed).items()}
+        best = min(distances, key=distances.__getitem__)
+        return cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, best, distances)
+
+    def samplers(self, model: Model, seed: int) -> dict[str, Draw]:
+        """Samplers by prior name; the `seed` is that of the model's own."""
+        found: dict[str, Draw] = {
+            "standard": lambda count, rng: (
+                model.sample(count, torch.Generator().manual_seed(seed), 1.0).detach().cpu().numpy()
+            ),
+            "gaussian": lambda count, rng: self.gaussian.draw(count, rng, 1.0),
+            "tempered": lambda count, rng: self.gaussian.draw(count, rng, self.temperature),
+            "mixture": lambda count, rng: self.mixture.sample(self.gaussian, count, rng),
+        }
+        if self.diffusion is not None:
+            diffusion = self.diffusion
+            found["diffusion"] = lambda count, rng: diffusion.sample(count, rng, self.guidance)
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write what `open` reads."""
+        arrays = {
+            f"{part}.{name}": torch.from_numpy(np.ascontiguousarray(getattr(getattr(self, part), name)))
+            for part, names in PARTS.items()
+            for name in names
+        }
+        if self.diffusion is not None:
+            arrays["diffusion.scale"] = torch.tensor(self.diffusion.scale, dtype=torch.float64)
+            for part in ("denoiser", "early"):
+                state = getattr(self.diffusion, part).state_dict()
+                arrays |= {
+                    f"diffusion.{part}.{name}": value.cpu().contiguous() for name, value in state.items()
+                }
+        save_file(arrays, folder / "prior.safetensors")
+        about = {"best": self.best, "guidance": self.guidance, "temperature": self.temperature}
+        rounded = {name: float(f"{value:.4g}") for name, value in self.distances.items()}
+        write_json(folder / "prior.json", about | {"distances": rounded})
+
+    @classmethod
+    def open(cls, folder: Path, device: torch.device) -> "Priors":
+        """Raises PriorError."""
+        try:
+            about = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
+            arrays = load_file(folder / "prior.safetensors")
+            parts = {
+                part: [arrays[f"{part}.{name}"].numpy() for name in names] for part, names in PARTS.items()
+            }
+            gaussian = LowRankGaussian(*parts["gaussian"])
+            diffusion = None
+            if "diffusion.scale" in arrays:
+                networks = []
+                for part in ("denoiser", "early"):
+                    start = f"diffusion.{part}."
+                    network = Denoiser(len(gaussian.sigma))
+                    network.load_state_dict(
+                        {
+                            name.removeprefix(start): value
+                            for name, value in arrays.items()
+                            if name.startswith(start)
+                        }
+                    )
+                    networks.append(network.eval().requires_grad_(False).to(device))
+                diffusion = Diffusion(gaussian, float(arrays["diffusion.scale"]), *networks)
+            return cls(
+                gaussian,
+                Mixture(*parts["mixture"]),
+                diffusion,
+                about["temperature"],
+                about["guidance"],
+                about["best"],
+                about["distances"],
+            )
+        except FileNotFoundError as error:
+            raise PriorError(f"{error.filename} is missing; run `dvc repro prior`") from None
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise PriorError(
+                f"{folder}: no priors of this version: {str(error).splitlines()[0]}; run `dvc repro prior`"
+            ) from None
+
+
+PARTS = {"gaussian": ("mean", "factor", "residual"), "mixture": ("weights", "means", "roots")}

@@ -1,0 +1,95 @@
+"""Data on which nothing can be scored: stages go on, figures are null, and the reasons are written down."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from faces import checkpoints, models
+from faces.core.params import parse, pick
+from faces.data.crops import read_geometry
+from faces.ingest import writer
+from stages import classifier, encode, evaluate, prior, score, vectors
+from tests.test_pipeline import SMALL
+
+NAMES = ("grins", "capped")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, params, rng):
+    """Metrics of `count` grey faces with labels of own names, the last `test` of them for testing."""
+    monkeypatch.setenv("FACES_DEVICE", "cpu")
+    values = json.loads(json.dumps(params))
+    for key, value in (SMALL | {"train.averaging": 0}).items():
+        group = values
+        *above, last = key.split(".")
+        for name in above:
+            group = group[name]
+        group[last] = value
+
+    def run(count, test, labels, **changes):
+        for key, value in changes.items():
+            group, name = key.split("__")
+            values[group][name] = value
+        folders = {name: tmp_path / name for name in ("crops", "model")}
+        for folder in folders.values():
+            folder.mkdir()
+        splits = np.array(["train"] * (count - test - 4) + ["valid"] * 4 + ["test"] * test)
+        table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(count)], "split": splits, "identity": -1})
+        for name, column in zip(NAMES, labels, strict=True):
+            table[name] = column
+        writer.write_labels(folders["crops"] / "table.csv", table)
+        np.save(folders["crops"] / "images.npy", rng.integers(0, 255, (count, 32, 32, 3), np.uint8))
+        geometry = {"box": "square", "size": 32, "filter": "lanczos"}
+        (folders["crops"] / "geometry.json").write_text(json.dumps(geometry))
+        config = models.config("vae", values["models"])
+        torch.manual_seed(0)
+        model = models.find("vae").Model(config, 32)
+        geometry = read_geometry(folders["crops"] / "geometry.json")
+        checkpoints.save(folders["model"], "vae", config, geometry, model)
+        history = {"images": [1, 2], "train_loss": 1.0, "valid_loss": 1.0, "valid_psnr": 9.0}
+        pd.DataFrame(history).to_csv(folders["model"] / "history.csv", index=False)
+
+        def of(stage):
+            return parse(stage.Params, pick(stage.Params, values))
+
+        crops, model, latents, directions, judges, scores = (
+            tmp_path / name for name in ("crops", "model", "latents", "vectors", "classifier", "scores")
+        )
+        encode.run(of(encode), crops, model, latents)
+        prior.run(of(prior), crops, model, latents, tmp_path / "prior")
+        vectors.run(of(vectors), crops, latents, crops / "table.csv", directions)
+        classifier.run(of(classifier), crops, judges)
+        score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)
+        plots = tmp_path / "plots"
+        evaluate.run(
+            of(evaluate), crops, model, latents, directions, judges, scores, tmp_path / "metrics.json", plots
+        )
+        metrics = json.loads((tmp_path / "metrics.json").read_text())
+        return metrics, pd.read_csv(plots / "missing.csv").set_index("group")["reason"].to_dict()
+
+    return run
+
+
+def test_an_attribute_that_is_the_same_for_every_face(project):
+    """No direction, no classifier of use: reconstruction and samples are measured all the same."""
+    metrics, reasons = project(40, 12, [np.ones(40, int)] * 2)
+    assert metrics["reconstruction"]["psnr"] > 0
+    assert metrics["generation"]["gaussian"]["faces"] == 12
+    assert metrics["auroc"] == {"mean": None}
+    edits = metrics["edits"]["partial"]["plain"]
+    assert edits["attributes"] == 0 and edits["leakage"] is None and edits["error_reduction"] is None
+    assert set(reasons) == {"edits", "counterfactual", "auroc"}
+    assert "classifier.min_auroc" in reasons["edits"]
+
+
+def test_fewer_faces_than_score_needs(project):
+    """Attributes that can be read, on three test faces: no edit is scored, and no set is measured."""
+    sides = np.resize([1, -1], 20)
+    metrics, reasons = project(20, 3, [sides, sides], score__min_faces=5)
+    assert metrics["edits"]["partial"]["detail"]["reached"] is None
+    assert metrics["generation"] == {}
+    assert metrics["auroc"]["mean"] is not None
+    assert set(reasons) == {"edits", "counterfactual", "generation"}
