@@ -2,9 +2,10 @@
 # make test     the environment, then ruff and pytest
 # make serve    the website over data/export, on http://127.0.0.1:8000
 # make site     the website as a folder for any file server, in site/
-# make compare  REVS="main name": runs side by side on one page, compare.html; without REVS the last commit and the workspace
-# make plots    REVS="main name": the same runs' curves and pictures by dvc plots diff, on a page that needs no network
-# make systems  every system trained and measured, then docs/systems.md; for other faces SOURCE=celeba SET=sources.celeba.path=/data/celeba (page in .systems/celeba)
+# make compare  REVS="main name": runs side by side, compare.html (default: last commit, workspace)
+# make plots    REVS="main name": the same runs' curves and pictures, dvc plots diff, without network
+# make systems  every system trained and measured, then docs/systems.md; other faces, page in .systems/celeba:
+#               SOURCE=celeba SET=sources.celeba.path=/data/celeba
 # make doctor   what this machine has and lacks
 # make lock     requirements.txt anew from pyproject.toml, and the versions in requirements-serve.txt with it
 # VENV=path     use (or make) the environment there, to share one between checkouts
@@ -53,13 +54,15 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet ".[serve,train,dev]"
 	.venv-lock/bin/python -m pip freeze --exclude facemorph > requirements.txt
-	awk -F== 'NR == FNR {lock[$$1] = $$0; next} /^#/ {print; next} {print lock[$$1]}' requirements.txt requirements-serve.txt > requirements-serve.new
+	awk -F== 'NR == FNR {lock[$$1] = $$0; next} /^#/ {print; next} {print lock[$$1]}' \
+		requirements.txt requirements-serve.txt > requirements-serve.new
 	mv requirements-serve.new requirements-serve.txt
 	rm -r .venv-lock
 
 # The environment is made anew when the lock changes: its mark carries the lock's hash.
 $(READY):
-	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+		"Python 3.11 or newer is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
 	touch $@

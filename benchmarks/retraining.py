@@ -204,7 +204,7 @@ def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
         update={"count": faces, "counterfactuals": 0}
     )
     place.mkdir()
-    sources.find("avatars").fetch(config, values["seed"], place, lambda *_: None)
+    sources.find("avatars").Source(config).fetch(values["seed"], place, lambda *_: None)
     table = (
         pd.read_csv(place / "labels.csv", dtype={"name": str})
         .drop(columns=["split", "identity"])

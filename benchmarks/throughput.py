@@ -35,6 +35,7 @@ from torchvision import transforms
 
 from faces import models
 from faces.core.params import load
+from faces.core.threads import usable_cores
 from faces.data import annotations
 from faces.data.crops import Crops
 from faces.ingest import writer
@@ -122,7 +123,7 @@ def bench_crop(folder: Path, geometry: crop.Crop) -> dict[str, float]:
     loader = DataLoader(
         Items(folder / "raw" / "images.zip", names(folder), geometry.size),
         64,
-        num_workers=os.cpu_count() or 1,
+        num_workers=usable_cores(),
     )
     out = folder / "crops"
 
@@ -155,7 +156,7 @@ def bench_train(folder: Path) -> dict[str, float]:
         config.batch,
         shuffle=True,
         drop_last=True,
-        num_workers=os.cpu_count() or 1,
+        num_workers=usable_cores(),
     )
 
     def ours() -> int:
@@ -223,7 +224,7 @@ def main(wanted: list[str]) -> None:
     with fast_arithmetic(pick_device()):
         fast = "bfloat16" if torch.is_autocast_enabled(pick_device().type) else "float32"
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"{platform.processor() or platform.machine()}, {usable_cores()} cores, "
         f"torch {torch.__version__} with {torch.get_num_threads()} threads, {fast}"
     )
     os.environ["FACES_LOG_SECONDS"] = "1e9"

@@ -1,4 +1,4 @@
-"""data/model: a checkpoint that describes itself.
+"""Checkpoints in data/model: weights, and all that is needed to rebuild the model and feed it.
 
 model.safetensors   the averaged weights
 model.json          model name, its params, the crop geometry: all that is needed to rebuild and feed it
@@ -18,7 +18,7 @@ from faces.data.crops import Geometry
 
 
 class CheckpointError(ValueError):
-    """The folder is no model of this version. The message says which file and why."""
+    """The folder is not a checkpoint of this version. The message names the file and the reason."""
 
 
 def save(folder: Path, name: str, config: models.Config, geometry: Geometry, model: models.Model) -> None:

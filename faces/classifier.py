@@ -1,4 +1,4 @@
-"""data/classifier: attribute classifiers that look at pictures and know nothing of the face model.
+"""Attribute classifiers of pictures, in data/classifier; independent of the face model.
 
 classifier.safetensors   the weights of every classifier (a second one, of another width and seed, shows
                          whether a conclusion hangs on one network)
@@ -6,9 +6,9 @@ classifier.json          attributes, widths, and per classifier and attribute it
 scores.csv               the same scores as a table
 history.csv              loss and mean valid AUROC at each report
 
-What a classifier says about an attribute is a log-odds ratio: the calibrated log-odds of the attribute, minus
-its log-odds among the valid faces; the logarithm of a likelihood ratio. Above zero the picture speaks for the
-attribute; there balanced accuracy is highest, however rare the attribute is.
+A classifier's output is a log-odds ratio: the calibrated log-odds of the attribute minus its log-odds among
+the valid faces, that is the logarithm of a likelihood ratio. Above zero the picture is evidence for the
+attribute; this threshold gives the highest balanced accuracy, however rare the attribute is.
 """
 
 import copy
@@ -57,7 +57,7 @@ class Settings(Group):
 
 
 class ClassifierError(ValueError):
-    """The classifiers cannot be read, or are of no use. The message says why and what to do."""
+    """The classifiers are missing, unreadable or useless. The message says why and what to do."""
 
 
 class NoUsableAttribute(ClassifierError, Unfit):
@@ -92,7 +92,7 @@ class AttributeClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The trained classifiers J, opened, and the attributes (A,) that every one of them reads well enough."""
+    """The J trained classifiers, and the A attributes that each of them reads well enough."""
 
     classifiers: tuple[AttributeClassifier, ...]
     attributes: tuple[str, ...]
@@ -226,8 +226,8 @@ def logits_of(
 def class_weights(labels: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
     """Class weights of positives and negatives, each (A,): n / (2 n_side), at most `highest`.
 
-    Both sides of an attribute then count the same. labels (N, A) of 1, -1, 0 for unknown. An empty side gets
-    the highest weight, which nothing is multiplied with.
+    Both sides of an attribute then count the same. labels (N, A) of 1, -1, 0 for unknown. A side without
+    faces gets the highest weight, which is never used.
     """
     known = (labels != 0).sum(0)
     positives = (labels == 1).sum(0)

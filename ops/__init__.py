@@ -1,4 +1,4 @@
-"""Keeping the pipeline alive: what is run beside it, by hand or by a schedule."""
+"""Operations around the pipeline: retraining, experiments, presets, publishing, deployment."""
 
 from faces.core import threads
 

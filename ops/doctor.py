@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the pipeline: `python -m ops.doctor`. Exit code 1 where something
+"""Check of this machine's requirements for the pipeline: `python -m ops.doctor`. Exit code 1 where something
 needed is missing.
 
 Each line is one finding: ok, note (works, but slower or without an extra), or MISSING with the way out.
@@ -11,6 +11,8 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from faces.core.threads import usable_cores
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = {
@@ -71,7 +73,7 @@ def machine() -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield (
         "ok" if memory >= 4 else "note",
-        f"{os.cpu_count()} cores, {memory:.0f} GiB of memory; the default run needs 3",
+        f"{usable_cores()} cores, {memory:.0f} GiB of memory; the default run needs 3",
     )
     try:
         import torch  # noqa: PLC0415 (the point is to find out)
@@ -89,7 +91,7 @@ def machine() -> Iterator[Finding]:
 
 
 def project() -> Iterator[Finding]:
-    """Is params.yaml good, and is the pipeline where it should be?"""
+    """Findings about params.yaml and the checkout."""
     if not (ROOT / ".dvc").is_dir():
         yield "MISSING", ".dvc/: this is no complete checkout; git checkout -- .dvc, or dvc init"
     try:

@@ -1,4 +1,4 @@
-"""params.yaml changed in place: some keys get new values, every comment and every other line stays."""
+"""Editing of params.yaml in place: some keys get new values, comments and other lines stay."""
 
 from pathlib import Path
 from typing import Any

@@ -46,7 +46,7 @@ PLACES = {  # words of the card that are about our folders -> the same about thi
 
 
 class Refused(ValueError):
-    """What was asked for is not done. The message says why and what to do."""
+    """Publishing is refused. The message says why and what to do."""
 
 
 def card(text: str) -> str:
@@ -77,7 +77,7 @@ def licence(source: dict[str, Any]) -> str:
 
 
 def config(root: Path, commit: str) -> dict[str, Any]:
-    """config.json: what a reader needs to know first, and of which commit and which outputs this is."""
+    """config.json: a summary of the model, with the commit and outputs that it comes from."""
     bundle = read_json(root / "data/export/bundle.json")
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     return {

@@ -3,9 +3,9 @@
     python -m ops.train_features data/crops FOLDER     leaves FOLDER/classifier-XXXXXXXX.pth
 
 Put that path into models.dfc_vae.weights. The network is trained as the classifiers that score edits are, by
-the group `classifier` of params.yaml on the train split, but at another width and from another seed: what
-scores a model must not have taught it. The name ends in the file's SHA-256, so DVC sees params change with
-the network.
+the group `classifier` of params.yaml on the train split, but at another width and from another seed, so that
+the classifier that scores a model is not in its loss. The name ends in the file's SHA-256, so DVC sees params
+change with the network.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Read params.yaml whole, before any work: a typo three stages down must not cost a training.
+"""Validate all of params.yaml before any work, so that a typo does not cost a training.
 
 in    data/inputs.json    what the source reads outside of the project is as it was
       params.yaml, stages/*.py, faces/models/*.py, faces/sources/*.py
@@ -58,8 +58,7 @@ def check(values: dict[str, Any]) -> tuple[str, ...]:
     SourceError.
     """
     check_keys(values)
-    source = sources.find(values["data"]["source"])
-    offered = source.attributes(sources.config(values["data"]["source"], values["sources"]))
+    offered = sources.build(values["data"]["source"], values["sources"]).attributes()
     for name, group in groups().items():
         if wanted := getattr(importlib.import_module(f"stages.{name}"), "wanted_attributes", None):
             for key, names in wanted(params.parse(group, params.pick(group, values))):

@@ -1,4 +1,4 @@
-"""Cut every face out of its picture and store all of them as one array, in as few files as the disk takes.
+"""Cut every face out of its picture and store all of them as one array.
 
 in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
 out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png
@@ -7,7 +7,6 @@ out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.
 """
 
 import multiprocessing
-import os
 import sys
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
+from faces.core import threads
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, write_json
 from faces.core.params import Group, load
@@ -117,8 +117,8 @@ def worker_pool(path: Path) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context(
         "fork" if "fork" in methods and sys.platform == "linux" else "spawn"
     )  # a fork starts at once
-    workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, context, start_worker, (path,)) as pool:
+    processes = threads.workers()
+    with ProcessPoolExecutor(processes, context, start_worker, (path,)) as pool:
         yield pool
 
 

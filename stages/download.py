@@ -1,4 +1,4 @@
-"""Bring in the faces, in the CelebA layout whatever they came from.
+"""Fetch or draw the faces of the chosen source, in the CelebA layout.
 
 in    data/checked.json   params.yaml has been checked
       data/inputs.json    what lies outside of the project is as it was, or else this stage runs again
@@ -42,9 +42,9 @@ def main(checked: Path, inputs: Path, out: Path) -> None:
         bar.update(done)
 
     try:
-        source = sources.find(params.data.source)
+        source = sources.build(params.data.source, params.sources)
         with new_folder(out) as folder:
-            source.fetch(sources.config(params.data.source, params.sources), params.seed, folder, report)
+            source.fetch(params.seed, folder, report)
     except (ParamsError, sources.SourceError, RawError) as error:
         raise stop(error) from None
     for line in remarks(json.loads((out / "source.json").read_text(encoding="utf-8"))):
@@ -53,9 +53,7 @@ def main(checked: Path, inputs: Path, out: Path) -> None:
 
 
 def remarks(about: dict[str, Any]) -> list[str]:
-    """What a person should know of the data, from source.json: what was assumed, and what was named but not
-    found or found but not named.
-    """
+    """Remarks on the data, from source.json: assumptions, rows without pictures, pictures without rows."""
     lines = list(about.get("assumed", []))
     rows = about["counts"]["images"]
     if missing := about.get("rows_without_image"):

@@ -11,8 +11,8 @@ out   data/latents/   latents.npy   float32 (N, D), row i = image i: the determi
                                     D is at most 2,048
 
 Rows are cut into shards, which several processes (faces/nn/distributed.py) share. Each goes to .ckpt/<key>/
-when it is whole, with its row numbers; rank 0 puts them together. An interrupted run goes on behind the
-shards that are there, whatever the number of processes was or is.
+when it is whole, with its row numbers; rank 0 puts them together. An interrupted run continues after the
+finished shards, under any number of processes.
 """
 
 import math

@@ -6,8 +6,7 @@ out   data/inputs.json    number of files and a checksum over their names, sizes
       contents of tables
 
 It runs at every `dvc repro`, since DVC does not watch the path, and so reads no picture: 200,000 files take a
-second or two. What the checksum depends on beyond the contents (times) costs no more than a download that
-finds the same faces.
+second or two. A change of times alone costs no more than a download that gives the same faces.
 """
 
 import sys
@@ -33,11 +32,10 @@ class Params(params.Group):
 def main(out: Path) -> None:
     try:
         found = params.load(Params)
-        source = sources.find(found.data.source)
-        config = sources.config(found.data.source, found.sources)
+        source = sources.build(found.data.source, found.sources)
     except params.ParamsError as error:
         raise stop(error) from None
-    inputs = [fingerprints.of(path) for path in source.paths(config)]
+    inputs = [fingerprints.of(path) for path in source.paths()]
     write_json(out, {"source": found.data.source, "inputs": inputs})
 
 

@@ -1,4 +1,4 @@
-"""Train the model that `model:` names, whatever it is: one loop for all.
+"""Train the model that `model` names; one loop serves all models.
 
 in    data/crops/   images.npy, table.csv, geometry.json
 out   data/model/   model.safetensors, model.json, history.csv, snapshots.npy (faces/checkpoints.py)
@@ -89,7 +89,7 @@ class Run:
         self.snapshots: list[np.ndarray] = []
 
     def prepare(self) -> None:
-        """Let the model look at some train faces before its first step."""
+        """Data-dependent initialisation of the model, before the first step."""
         order = np.random.default_rng(self.params.seed).permutation(self.train_rows)
         rows = np.sort(order[: self.params.train.prepare])
         self.model.prepare(to_device(self.crops.images[rows], self.device))
@@ -234,7 +234,8 @@ def autocast_each(losses: models.Losses, device: torch.device) -> models.Losses:
 def report(run: Run) -> str:
     """Add a row of history.csv and a snapshot to `run`; returns the line to show.
 
-    Mean losses since the last report; losses, PSNR and active units of the averaged weights on valid ones.
+    Mean train losses since the last report; losses, PSNR and active units of the averaged weights on valid
+    faces.
     """
     row: dict[str, float] = {"images": run.step * run.config.batch}
     row |= {f"train_{name}": total / run.since for name, total in sorted(run.sums.items())}

@@ -94,8 +94,7 @@ def pose(
     crops: Crops,
     rng: np.random.Generator,
 ) -> tuple[Problem, np.ndarray, np.ndarray]:
-    """The problem that all estimators solve, the columns of its attributes, and counts (2, A) of labelled
-    faces.
+    """The `Problem` for all estimators, the columns of its attributes, and counts (2, A) of labelled faces.
 
     `faces` are codes (C N, D), of every face C times, and labels (N, A). Attributes with few faces are left
     out.

@@ -219,7 +219,7 @@ def test_params_hold_every_model(name, params):
 
 @pytest.mark.parametrize("name", sources.names())
 def test_params_hold_every_source(name, params):
-    sources.config(name, params["sources"])
+    assert isinstance(sources.build(name, params["sources"]), sources.Source)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -246,14 +246,16 @@ def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturb
             process = subprocess.Popen(
                 [*DVC, "repro", stage],
                 cwd=place,
-                env=ENVIRONMENT,
+                env=ENVIRONMENT | {"FACES_LOG_SECONDS": "0"},  # a line as soon as there is progress
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
         while f"Running stage '{stage}'" not in log.read_text() and process.poll() is None:
             time.sleep(0.05)
-        time.sleep(2.5)  # past the imports, into the work
+        latest = time.monotonic() + 2.5  # for stages that show no progress: past the imports
+        while f"\n{stage}: " not in log.read_text() and process.poll() is None and time.monotonic() < latest:
+            time.sleep(0.01)
         if process.poll() is None:
             killed.append(stage)
             os.killpg(process.pid, signal.SIGKILL)

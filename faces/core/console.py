@@ -1,24 +1,27 @@
-"""Progress: a live bar on a terminal, a plain line every so often anywhere else. Written to standard error;
-outputs never see it.
+"""Progress bars and messages on standard error: a live bar on a terminal, a plain line now and then
+elsewhere.
 """
 
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
+Report = Callable[[int, int, str], None]  # shows progress: done, total, unit
 UNFIT = 3  # exit code of a stage that need not be tried again
 
 
 def leads() -> bool:
-    """Whether this process talks: of several that share a run under torchrun, the first."""
+    """Whether this process prints: rank 0 of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class Progress:
-    """`update(done)` as work advances; `total` and `unit` say of what. FACES_LOG_SECONDS is the pause between
-    plain lines (default 15).
+    """Progress of a task of `total` units.
+
+    FACES_LOG_SECONDS is the least time between plain lines (default 15).
     """
 
     def __init__(self, task: str, total: int, unit: str) -> None:
@@ -54,28 +57,25 @@ class Progress:
             )
 
     def close(self) -> None:
-        """Leave the terminal clean."""
+        """End the bar."""
         if self.bar is not None:
             self.bar.close()
 
 
 def say(line: str) -> None:
-    """One line for the person who watches."""
+    """Print one line."""
     if leads():
         print(line, file=sys.stderr, flush=True)
 
 
 class Unfit(ValueError):
-    """Nothing is wrong with the run, but what these data and params make is of no use, and would be again.
-    The message says what, and what to change.
-    """
+    """These data and params give a useless model, on a retry too. The message says why and what to change."""
 
 
 def stop(error: Exception) -> SystemExit:
-    """What a stage raises when it cannot go on: the one line, without a traceback; once per host, where
-    several processes find the same.
+    """The SystemExit with which a stage fails: one line, no traceback, printed once per host.
 
-    The exit code is 1, or UNFIT where another try would end alike: the retraining job rejects such a
+    The exit code is 1, or UNFIT where a retry would fail alike; the retraining job then rejects the
     challenger for good.
     """
     first = os.environ.get("LOCAL_RANK", "0") == "0"

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A fresh folder to fill; it takes the place of `path` when the block ends, and is removed if the block
-    fails.
-    """
+    """Context: a temporary folder that replaces `path` at the end, and is removed if the block fails."""
     draft = path.with_name(f".{path.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -39,9 +37,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write; it takes the place of `path` when the block ends, and is removed if the
-    block fails.
-    """
+    """Context: a temporary file that replaces `path` at the end, and is removed if the block fails."""
     draft = path.with_name(f".{path.name}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

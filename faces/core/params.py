@@ -1,4 +1,4 @@
-"""Typed reading of params.yaml: strict, complete, and one clear line when something is wrong.
+"""Typed params from params.yaml: strict and complete; an error is one clear line.
 
 A stage declares the keys it reads as a `Group` beside the code that uses them, and asks for them with `load`.
 No group has defaults: a value that is not in params.yaml does not exist.
@@ -20,9 +20,7 @@ class ParamsError(ValueError):
 
 
 class Group(BaseModel):
-    """A group of params: immutable, no conversions (the text "1" is not a number), no unknown keys, no
-    infinities.
-    """
+    """A group of params: immutable; conversions, unknown keys and infinities are refused."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -44,8 +42,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(group: type[G], values: Any, key: str = "", file: str = FILE) -> G:
-    """`values` as `group`; `file` and `key` say where they stand, for the message. Raises ParamsError naming
-    the first wrong key.
+    """Validate `values` as `group`. Raises ParamsError naming the first wrong key.
+
+    `file` and `key` say where the values are, for the message.
     """
     try:
         return group.model_validate(_tuples(values))
@@ -54,7 +53,7 @@ def parse(group: type[G], values: Any, key: str = "", file: str = FILE) -> G:
 
 
 def load(group: type[G], path: Path = Path(FILE)) -> G:
-    """The keys of params.yaml that `group` names, checked. Other keys of the file are other stages' business.
+    """Read and validate the keys of params.yaml that `group` names; other keys are ignored.
 
     A field whose alias has dots reads one key out of another stage's group: `primary: str =
     Field(alias="vectors.primary")`.
@@ -63,12 +62,12 @@ def load(group: type[G], path: Path = Path(FILE)) -> G:
 
 
 def keys(group: type[Group]) -> list[str]:
-    """The places in params.yaml that `group` reads, with dots: what dvc.yaml must list for the stage."""
+    """The dotted keys of params.yaml that `group` reads, which dvc.yaml lists for the stage."""
     return [field.alias or name for name, field in group.model_fields.items()]
 
 
 def pick(group: type[Group], values: dict[str, Any]) -> dict[str, Any]:
-    """The part of the file's `values` that `group` reads; what is missing stays missing."""
+    """The part of the file's `values` that `group` reads; missing keys are left out."""
     picked = {}
     for key in keys(group):
         value: Any = values
@@ -82,7 +81,7 @@ def pick(group: type[Group], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_of(key: str, value: str, allowed: Iterable[str]) -> str:
-    """`value` if it is among `allowed`; otherwise ParamsError with the nearest name and the whole list."""
+    """`value`, if allowed. Raises ParamsError with the nearest name and the whole list."""
     names = list(allowed)
     if value in names:
         return value
@@ -90,7 +89,7 @@ def one_of(key: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def present(key: str, wanted: Iterable[str], available: Iterable[str]) -> tuple[str, ...]:
-    """Those of `wanted` that the data have, in order.
+    """The wanted names that the data have, in order.
 
     A name that ends in "?" is wanted only where the data have it; any other name must exist. Raises
     ParamsError otherwise.
@@ -115,7 +114,7 @@ def _explain(group: type[Group], error: dict[str, Any], key: str, file: str) -> 
     kind = error["type"]
     if kind == "value_error" and isinstance(
         error["ctx"]["error"], ParamsError
-    ):  # a validator that already speaks as we do
+    ):  # a validator with a message of its own
         return str(error["ctx"]["error"])
     if kind == "missing":
         return f"{file}: {where} is missing"

@@ -1,10 +1,8 @@
-"""Threads for a machine that others use too: as many as this process has cores, and none that wait by
-spinning.
+"""Thread settings for shared machines: as many threads as usable cores, and no spinning while they wait.
 
-OpenMP's threads spin between two pieces of work by default. Where another program needs the core they only
-keep it from working, their own next piece included. OMP_WAIT_POLICY=passive lets them sleep
-(benchmarks/busy.py). It has to be in the environment before torch is loaded; what the user has set there
-stays.
+OpenMP's threads spin between two pieces of work by default, which slows everything on a busy core.
+OMP_WAIT_POLICY=passive lets them sleep instead (benchmarks/busy.py). It must be set before torch is loaded; a
+user's own setting is kept.
 """
 
 import os
@@ -13,7 +11,7 @@ from pathlib import Path
 
 
 def settle(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set wait policy and number of OpenMP threads in `environment`, where nobody has."""
+    """Set OpenMP's wait policy and number of threads in `environment`, unless already set."""
     if "OMP_WAIT_POLICY" not in environment:
         environment["OMP_WAIT_POLICY"] = "passive"  # GNU's OpenMP (torch on Linux) and LLVM's
         environment.setdefault("KMP_BLOCKTIME", "0")  # LLVM's (torch elsewhere), which else spins for 0.2 s
@@ -27,6 +25,11 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, min(available_cores(), int(quota(root))))
 
 
+def workers() -> int:
+    """Worker processes for work without torch: FACES_WORKERS, or one for each usable core."""
+    return int(os.environ.get("FACES_WORKERS") or usable_cores())
+
+
 def available_cores() -> int:
     """Cores that this process may run on (its affinity), which OpenMP respects by itself."""
     if hasattr(os, "sched_getaffinity"):  # Linux
@@ -35,8 +38,7 @@ def available_cores() -> int:
 
 
 def quota(root: Path = Path("/")) -> float:
-    """Cores' worth of time that the control groups of this process allow, the least of them and their
-    parents.
+    """CPU quota in cores: the least that the control groups of this process and their parents allow.
 
     Version 2 keeps it in cpu.max ("max 100000" or "150000 100000", in microseconds), version 1 in
     cpu.cfs_quota_us and cpu.cfs_period_us. A large number where there is no limit. `root` holds proc and sys.
@@ -62,7 +64,7 @@ def quota(root: Path = Path("/")) -> float:
 
 
 def _text(path: Path) -> str:
-    """What a small file says; nothing where it is not there."""
+    """Text of a small file; empty where it is missing."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""data/raw: the CelebA layout that every source leaves, whatever it came from.
+"""Reader of data/raw: the CelebA layout, the same for every source.
 
     images.zip    JPEG members, stored, never extracted
     labels.csv    one row per image: name, split, identity, ten landmark columns, one column per attribute
@@ -25,7 +25,7 @@ CHUNK = 65536  # rows of labels.csv read at once
 
 
 class RawError(ValueError):
-    """data/raw, or its source, is not as it must be. The message names the file and the way out."""
+    """data/raw or its source is malformed. The message names the file and the way out."""
 
 
 def attributes(table: pd.DataFrame) -> tuple[str, ...]:
@@ -53,11 +53,10 @@ def read_attributes(path: Path) -> tuple[str, ...]:
 
 
 def read_numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """What most of what works on labels.csv needs, in a byte a label: labels (N, A) int8, and splits (N,)
-    int8, places in SPLITS.
+    """Labels (N, A) int8 and splits (N,) int8 (indices into SPLITS) of labels.csv.
 
-    `count` is how many rows there should be; memory holds no more than that beside a chunk of the file.
-    Raises RawError as `read_labels` does, and where there are more or fewer rows.
+    `count` is the expected number of rows; the file is read in chunks. Raises RawError as `read_labels` does,
+    and where the number of rows differs.
     """
     names = read_attributes(path)
     labels = np.empty((count, len(names)), np.int8)
@@ -78,7 +77,7 @@ def read_numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def label_errors(path: Path) -> Iterator[None]:
-    """What pandas says of a wrong label, as RawError."""
+    """Context that turns pandas' error about a wrong label into RawError."""
     try:
         yield
     except ValueError as error:

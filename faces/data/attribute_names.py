@@ -1,8 +1,6 @@
-"""Attribute names that are safe everywhere: as parts of file names, keys of metrics.json and words of
-params.yaml.
+"""Safe attribute names: valid in file names, as keys of metrics.json and in params.yaml.
 
-Tables hold people's own words. They are made safe once, where a table is read, so that nothing behind needs
-to care.
+Names are made safe once, where a table is read.
 """
 
 import re
@@ -19,8 +17,8 @@ UNSAFE = (
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
-    """`names` with `_` for every unsafe character, no `-` in front, not too long, not reserved, and no two
-    alike but for capitals.
+    """`names` with `_` for unsafe characters, without leading `-`, short, not reserved, distinct without
+    regard to case.
 
     >>> safe_names(["Wearing_Hat", "hat/cap", "Hat.cap", "mean", "old?", "\N{GRINNING FACE}"])
     ['Wearing_Hat', 'hat_cap', 'Hat_cap_2', 'mean_attribute', 'old', '\N{GRINNING FACE}']

@@ -39,8 +39,8 @@ class Geometry(Group):
 
 
 def framed(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """BOX in a picture of `size` (width, height) whose largest middle part of FRAME's shape is taken for
-    FRAME.
+    """BOX scaled to a picture of `size` (width, height), whose largest central part of FRAME's shape counts
+    as FRAME.
     """
     scale = min(size[0] / FRAME[0], size[1] / FRAME[1])
     offsets = [(side - part * scale) / 2 for side, part in zip(size, FRAME, strict=True)]
@@ -80,9 +80,7 @@ class Crops:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """table.csv with names, identities and landmarks, which few ask for: at a million faces it takes more
-        memory than all the rest.
-        """
+        """The whole table.csv, names, identities and landmarks included; large at a million faces."""
         return annotations.read_labels(self.folder / "table.csv")
 
     def rows(self, split: str) -> np.ndarray:

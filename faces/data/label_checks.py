@@ -1,4 +1,4 @@
-"""Warnings about labels that no training can mend: said before it, since they can be known before it."""
+"""Warnings about labels, before training: problems that no model can learn around."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ NAMED = 4  # attributes that a line names
 
 
 def warnings(table: pd.DataFrame) -> list[str]:
-    """Lines about a table of labels; none where nothing is wrong.
+    """Warnings about a table of labels, one line each.
 
     An attribute that is the same for every face has no direction; one that is the same for a whole split
     cannot be learnt or measured there.
@@ -46,7 +46,7 @@ def warnings(table: pd.DataFrame) -> list[str]:
 
 
 def _sides(values: pd.Series) -> int:
-    """How many of yes and no occur."""
+    """Number of distinct known labels."""
     return int((values == 1).any()) + int((values == -1).any())
 
 

@@ -1,5 +1,5 @@
-"""One array in several .npy files, none longer than a given number of rows: faces.npy, faces.1.npy,
-faces.2.npy, ... Most often one file is all of it.
+"""An array sharded over .npy files of a maximum number of rows: faces.npy, faces.1.npy, faces.2.npy, ...
+Usually one file holds all of it.
 
 Each file but the last holds the same number of rows, so a row's file and its place in it follow from its
 number. Files can lie on different disks, linked into one folder.
@@ -13,18 +13,19 @@ import numpy as np
 
 
 def path_of(path: Path, number: int) -> Path:
-    """The file with that number; 0 is `path` itself."""
+    """Path of shard `number`; 0 is `path` itself."""
     return path.with_name(f"{path.stem}.{number}{path.suffix}") if number else path
 
 
 def files(path: Path) -> list[Path]:
-    """`path` and the files that go on where it ends."""
+    """The existing shards of the array, in order."""
     return [path, *takewhile(Path.is_file, (path_of(path, number) for number in count(1)))]
 
 
 class Parts:
-    """Arrays (n, ...) that follow one another, read as one (N, ...): by row, slice or row numbers. What is
-    read is a copy unless it lies in one array.
+    """Concatenated view of arrays (n, ...), indexed as one (N, ...) by row, slice or row numbers.
+
+    What is read is a copy unless it lies in one array.
     """
 
     def __init__(self, arrays: list[np.ndarray]) -> None:
@@ -68,8 +69,8 @@ class Parts:
 
 
 def open_parts(path: Path) -> np.ndarray | Parts:
-    """Map the array whose first file is `path`, without reading it. Raises ValueError where its files do not
-    belong together.
+    """Memory-map the array whose first shard is `path`. Raises ValueError where its shards do not fit
+    together.
     """
     arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files(path)]
     try:
@@ -81,9 +82,7 @@ def open_parts(path: Path) -> np.ndarray | Parts:
 
 
 class Writer:
-    """Appends rows to such files: a context. Nothing is mapped, so memory stays flat however many rows there
-    are.
-    """
+    """Context that appends rows to a sharded array, in constant memory."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype | type, length: int) -> None:
         """Rows of `shape` and `dtype`, at most `length` of them to a file."""

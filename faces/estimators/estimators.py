@@ -1,20 +1,20 @@
-"""How a direction is estimated from codes and labels. The dictionary at the end is the registry:
-`vectors.estimators` names its keys.
+"""Estimators of directions from codes and labels, and the contract that each keeps (`Estimator`).
 
-An estimator takes a Problem and returns an Estimate. Most need no more than sums of codes weighted by a
-function of the labels, found in one pass over blocks; none holds more than a few blocks of codes and a few
-matrices of (A, D), and (D, D) only where faces.latents.moments allows it.
+The dictionary ESTIMATORS at the end is the registry: `vectors.estimators` in params.yaml names its keys. Most
+estimators need only sums of codes weighted by a function of the labels, computed in one pass over blocks.
+None holds more than a few blocks of codes and a few matrices (A, D), and (D, D) only where
+faces.latents.moments allows it.
 
-Two kinds of direction, and they differ in use. `mean_difference`, `balanced` and `partial` answer: by how
-much does the code move when the label does (a pattern)? `lda`, `logistic` and `svm` answer: along what does a
-code tell the label best (a filter)? A filter also points away from whatever blurs the reading, so it reads
-better and edits worse (Haufe et al., NeuroImage 2014).
+There are two kinds of direction. `mean_difference`, `balanced` and `partial` are patterns: how the code
+changes with the label. `lda`, `logistic` and `svm` are filters: the projection that predicts the label best.
+A filter also points away from noise that the label shares, so it predicts better and edits worse (Haufe et
+al., NeuroImage 2014).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -45,7 +45,7 @@ class Discriminant(Group):
 
 
 class Settings(Group):
-    """What some estimators need to know beyond codes and labels; each reads its own part."""
+    """Settings of single estimators; each reads its own group."""
 
     balanced: Balanced
     partial: Partial
@@ -55,11 +55,12 @@ class Settings(Group):
 
 @dataclass
 class Problem:
-    """Train faces, of which every attribute has some on both sides, and the valid faces on which an estimator
-    may choose its settings.
+    """Codes and labels of train faces, with valid faces on which an estimator may choose its settings.
+
+    Every attribute has faces on both sides.
 
     A face may be there in several copies, such as itself and its mirror image: the rows are all faces, then
-    all of them again. Sums that several estimators need are found once, when the first asks.
+    all of them again. Sums that several estimators need are computed once, lazily.
     """
 
     codes: Codes  # (N, D)
@@ -70,16 +71,14 @@ class Problem:
     settings: Settings
     rng: np.random.Generator
     copies: int = 1  # of each face
-    share: float = (
-        1.0  # of the faces that were there in the beginning: limits on numbers of faces shrink with it
-    )
+    share: float = 1.0  # of the train faces that are in it: limits on numbers of faces are scaled by it
 
     @property
     def faces(self) -> int:
         return len(self.codes) // self.copies
 
     def part(self, faces: np.ndarray) -> "Problem":
-        """The same question of some of the train faces, by their numbers in ascending order."""
+        """The problem with a subset of the train faces, by ascending numbers."""
         share = self.share * len(faces) / self.faces
         rows = (np.arange(self.copies)[:, None] * self.faces + faces).ravel()
         return replace(self, codes=self.codes.part(rows), labels=self.labels[rows], share=share)
@@ -110,8 +109,8 @@ class Estimate:
     mean with, along the direction.
 
     A row of NaN is a direction that could not be estimated. `intercepts` are in code units: the boundary is
-    where z . unit + intercept = 0; None where the estimator has no boundary of its own. `notes` say, by
-    attribute, what a reader must know before trusting a direction.
+    where z . unit + intercept = 0; None where the estimator has no boundary of its own. `notes` hold caveats
+    by attribute.
     """
 
     vectors: np.ndarray  # (A, D)
@@ -119,12 +118,22 @@ class Estimate:
     notes: dict[str, str] = field(default_factory=dict)
 
 
+class Estimator(Protocol):
+    """A function from codes and labels to one direction for each attribute.
+
+    Vectors are at native length; a row of NaN and a note where there is no direction. All that is random
+    comes from `problem.rng`, choices are made on the valid faces of the problem, and settings in numbers of
+    faces are scaled by `problem.share`.
+    """
+
+    def __call__(self, problem: Problem) -> Estimate: ...
+
+
 def weighted_sums(codes: Codes, labels: np.ndarray, weigh: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """sum_i w_ia z_i as (A, D) float64, where weigh maps labels (B, A) to weights (B, A) that over all faces
     sum to zero for each attribute.
 
-    Because they do, codes may be taken about any centre, which keeps float32 products exact enough far from
-    zero.
+    Codes can therefore be centred first, which keeps float32 products precise far from zero.
     """
     sums = np.zeros((labels.shape[1], codes.shape[1]))
     centre = None
@@ -146,9 +155,7 @@ def differences(codes: Codes, labels: np.ndarray) -> np.ndarray:
 
 
 def along(normals: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """Normals (A, D) of any length, brought to their native length: the distance between the class means
-    along them.
-    """
+    """Normals (A, D) scaled to native length: the distance between the class means along them."""
     units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
     return units * (units * differences).sum(1, keepdims=True)
 
@@ -156,8 +163,8 @@ def along(normals: np.ndarray, differences: np.ndarray) -> np.ndarray:
 def mean_difference(problem: Problem) -> Estimate:
     """Mean code with minus mean code without (Larsen et al. 2016; White 2016).
 
-    What it gets wrong: with labels that go together its expectation is sum_b S_ab beta_b, S_ab = Cov(y_a,
-    y_b) / Var(y_a), where beta_b is what b alone does.
+    Weakness: confounding. With correlated labels its expectation is sum_b S_ab beta_b, S_ab = Cov(y_a, y_b) /
+    Var(y_a), where beta_b is the effect of label b alone.
     """
     return Estimate(problem.differences)
 
@@ -184,11 +191,11 @@ def balanced(problem: Problem) -> Estimate:
     own[chosen] = 1 << np.arange(len(chosen))
 
     def cells(labels: np.ndarray) -> np.ndarray:
-        """(B, A) which cell a face is in, by attribute."""
+        """Cell of each face, by attribute: (B, A)."""
         return (labels[:, chosen] == 1) @ (1 << np.arange(len(chosen))).astype(np.int64)[:, None] & ~own
 
     def sides(labels: np.ndarray) -> np.ndarray:
-        """(B, A) the label, 0 where a confounder is unknown."""
+        """Labels (B, A), 0 where a confounder is unknown."""
         return np.where((labels[:, chosen] != 0).all(1, keepdims=True), labels, 0)
 
     columns = np.arange(attributes)
@@ -227,8 +234,9 @@ def _cell(names: tuple[str, ...], chosen: list[int], cell: int, own: int) -> str
 
 
 def partial(problem: Problem) -> Estimate:
-    """What each label does when all others stay: the least-squares regression of codes on all labels at once,
-    in closed form from sums.
+    """Partial effects: least-squares regression of codes on all labels at once, in closed form from sums.
+
+    A direction is the effect of one label while all others stay.
 
     B = (S + ridge I)^-1 D, where D (A, D) holds the mean differences and S_ab = Cov(y_a, y_b) / Var(y_a); D =
     S B is the bias of the mean difference, solved for B. For ridge = 0 and labels all known it equals
@@ -237,12 +245,11 @@ def partial(problem: Problem) -> Estimate:
     serves the other attributes.
 
     The ridge, in shares of each label's variance, is the one of `partial.ridges` whose directions agree best,
-    by mean cosine, with the unridged ones of the valid split: those are noisy, but with noise of their own
-    and no bias, so the cosine is highest where the direction is nearest to the truth. Where labels exclude
-    one another, as colours of hair, it is a ridge that tells what a colour adds to all the others. An
-    attribute whose variance inflation is above `partial.largest_inflation` is nearly a combination of the
-    others: what is left of it once they are held still rests on few faces and may point against it. Its note
-    names the label nearest to it.
+    by mean cosine, with the unridged ones of the valid split: those are noisy but unbiased, with independent
+    noise, so the cosine is highest for the direction nearest to the truth. Labels that exclude one another,
+    such as hair colours, need a ridge. An attribute whose variance inflation is above
+    `partial.largest_inflation` is nearly a combination of the others: its partial effect rests on few faces
+    and may even point the other way. The note names the most correlated label.
     """
     settings = problem.settings.partial
     statistics = problem.statistics
@@ -266,8 +273,7 @@ def deconfounded(differences: np.ndarray, statistics: LabelStatistics, ridge: fl
     """(S + ridge I)^-1 D, (A, D). With S = V^-1 R V, R the correlations and V the deviations of the labels,
     it is V^-1 (R + ridge I)^-1 V D.
 
-    Where labels fix one another and the ridge is 0, R has no inverse: its pseudo-inverse gives the limit of
-    ever smaller ridges.
+    Where R is singular and the ridge is 0, the pseudo-inverse gives the limit of small ridges.
     """
     deviation = statistics.deviation()[:, None]
     phi = statistics.phi()
@@ -347,8 +353,8 @@ def _boundary(problem: Problem, loss: linear.Loss) -> Estimate:
 
 
 def random(problem: Problem) -> Estimate:
-    """Control: a random direction as long as the mean difference. What it moves, any step of that length
-    moves.
+    """Control: a random direction as long as the mean difference. It shows what any step of that length
+    changes.
     """
     normals = problem.rng.standard_normal(problem.differences.shape)
     return Estimate(
@@ -357,14 +363,14 @@ def random(problem: Problem) -> Estimate:
 
 
 def shuffled_labels(problem: Problem) -> Estimate:
-    """Control: the mean difference of labels dealt out to the faces anew. How long and how telling a
-    direction of nothing is with so many faces.
+    """Control: the mean difference for shuffled labels. It shows the length and AUROC of a direction without
+    meaning.
     """
     order = problem.rng.permutation(problem.faces)
     return Estimate(differences(problem.codes, np.tile(problem.labels[order], (problem.copies, 1))))
 
 
-ESTIMATORS: dict[str, Callable[[Problem], Estimate]] = {
+ESTIMATORS: dict[str, Estimator] = {
     "mean_difference": mean_difference,
     "balanced": balanced,
     "partial": partial,

@@ -1,9 +1,9 @@
 """Linear boundaries between the codes with and without each attribute, fitted for all attributes together by
 L-BFGS over blocks of codes.
 
-Every evaluation reads the codes once and costs 4 N D A multiplications, whatever D is; memory holds one block
-and twenty-odd matrices (A, D). That is why one solver serves codes of 64 numbers and Glow's of 12,288, where
-a Newton step or scikit-learn's float64 copy would not fit.
+Every evaluation reads the codes once and costs 4 N D A multiplications; memory holds one block and some
+twenty matrices (A, D). One solver thus serves codes of 64 numbers and Glow's of 12,288, for which a Newton
+step or scikit-learn's float64 copy would not fit in memory.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,4 @@
-"""What there is to say of directions that have been estimated: how far to trust them, what a sigma of them
-is, how well they separate held-out faces.
-"""
+"""Reliability of estimated directions: split-half agreement, sigma, and held-out AUROC."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from faces.metrics.auroc import auroc
 
 
 def units(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (A, D) at length one; what has no length, or is NaN, stays as it is."""
+    """Vectors (A, D) at unit length; zero and NaN rows stay as they are."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)
 
@@ -24,7 +22,7 @@ def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvin
     """(A,) cosine between the directions from two halves of the train faces, mean over `halvings` random
     halvings; NaN for none.
 
-    It works alike for every estimator, at the price of one more fit for each halving.
+    It costs two fits to half the faces for each halving.
     """
     found = []
     for _ in range(halvings):
@@ -35,8 +33,8 @@ def agreement(estimator: Callable[[Problem], Estimate], problem: Problem, halvin
 
 
 def reliability(agreement: np.ndarray) -> np.ndarray:
-    """sqrt(2 c / (1 + c)): the cosine to expect between a direction from all faces and the same estimator's
-    from infinitely many (Spearman 1910, Brown 1910).
+    """Expected cosine between a direction and the same estimator's from infinitely many faces: sqrt(2 c / (1
+    + c)) (Spearman 1910, Brown 1910).
 
     With noise of variance e |v|^2 in all, halves have 2 e, so c = 1 / (1 + 2 e), and the cosine to v is 1 /
     sqrt(1 + e). A negative c counts as 0.
@@ -75,8 +73,8 @@ def project(codes: Codes, directions: np.ndarray) -> np.ndarray:
 
 
 def condition(estimate: Estimate, names: tuple[str, ...], conditions: tuple[str, ...]) -> Estimate:
-    """Every direction with its share in the directions of the other `conditions` taken out, as they were
-    before; boundaries are given up with the normals.
+    """Conditioned directions: the projection on the directions of the other `conditions` is removed, and
+    boundaries are dropped.
 
     A condition that was not estimated itself is passed over, and noted.
     """
@@ -105,8 +103,8 @@ def joined(*notes: str | None) -> str:
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What vectors.npz and vectors.csv say of one estimator: covariance (A, A) and intercepts (A,), and a
-    table with one row per attribute, its index.
+    """Figures of one estimator in vectors.npz and vectors.csv: covariance (A, A), intercepts (A,), and a
+    table by attribute.
     """
 
     covariance: np.ndarray
@@ -117,8 +115,9 @@ class Appraisal:
 def appraise(
     estimate: Estimate, problem: Problem, test_codes: Codes, truth: np.ndarray, draws: np.ndarray | None
 ) -> Appraisal:
-    """Of directions from `problem`, judged on test codes (T, D) with labels (T, A); `draws` (R, T) are
-    bootstrap weights behind the intervals, if any.
+    """Appraise directions from `problem` on test codes (T, D) with labels (T, A).
+
+    `draws` (R, T) are bootstrap weights for the intervals, if any.
 
     Where an estimator has no boundary of its own, the boundary lies midway between the class means of the
     train faces.

@@ -1,7 +1,7 @@
 """Alignment of faces to CelebA's frame, by landmarks that the data bring or by those that a detector finds.
 
-Detector and similarity transform are the website's, so that training and website frame a face alike. A sample
-of the pictures decides how all of them are cut: as they stand, by their middle, or by eyes and mouth.
+Detector and similarity transform are the website's, so that faces are framed alike there. A sample of the
+pictures decides how all of them are cut: as they are, from their middle, or by eyes and mouth.
 """
 
 import functools
@@ -32,7 +32,7 @@ Route = Literal["box", "frame", "middle", "points"]
 
 @dataclass(frozen=True)
 class Look:
-    """What one picture of the sample shows. Coordinates are pixels of the picture."""
+    """Findings in one picture of the sample. Coordinates are pixels of the picture."""
 
     name: str
     size: tuple[int, int]  # width, height
@@ -133,9 +133,8 @@ def found_face(pixels: np.ndarray) -> tuple[np.ndarray, align.Face]:
     """The largest face, and the picture in the quarter turn in which it is upright. Raises BadPicture where
     there is none.
 
-    A photograph may lie on its side without a mark that says so. The detector sees such a face too, less
-    surely and with wrong points; so another turn is taken where the face is sure in it and was not as the
-    picture stands.
+    A photograph may be rotated without an EXIF tag. The detector finds such a face with a low score and wrong
+    points, so a rotation with a much higher score is preferred.
     """
     first: tuple[np.ndarray, align.Face] | None = None
     for quarters in range(4):
@@ -156,8 +155,7 @@ def by_points(pixels: np.ndarray, anchors: np.ndarray, geometry: Geometry) -> np
     """The face whose eyes and mouth stand at `anchors` (3, 2) of `pixels`, as in CelebA's frame: uint8 (size,
     size, 3). Raises BadPicture.
 
-    A face that is larger than the frame's is taken at a multiple of the frame's size, so that none of its
-    detail is lost.
+    A face larger than the frame's is resampled at a multiple of the frame's size, which keeps its detail.
     """
     times = -(-geometry.size // (BOX[2] - BOX[0]))
     target = align.Geometry(
@@ -192,7 +190,7 @@ def _of_pixels(anchors: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -
 
 
 def _of_picture(anchors: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The way back."""
+    """The inverse of `_of_pixels`."""
     return (anchors + 0.5) * size / np.array(pixels.shape[1::-1]) - 0.5
 
 

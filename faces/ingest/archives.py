@@ -1,7 +1,6 @@
-"""Reader of many small files where they lie: in a folder, a zip or a tar. Nothing is ever extracted.
+"""Reader of many small files in a folder, a zip or a tar, without extracting them.
 
-Names come back with forward slashes whatever wrote the archive. What cannot be read raises RawError with the
-archive, the member and the way out.
+Names have forward slashes. What cannot be read raises RawError with the archive, the member and the way out.
 """
 
 import lzma
@@ -11,10 +10,11 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from faces.core.console import Report
 from faces.data.annotations import RawError
 
 PICTURES = (
@@ -39,8 +39,6 @@ ENCRYPTED = 0x1  # flag bit of a zip member
 MAX_MEMBER = 2**30  # bytes of one member; a larger one is no picture
 MAX_RATIO = 1000  # unpacked size over packed size, beyond which a member is not read
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
-
-Report = Callable[[int, int, str], None]  # done, total, unit
 
 
 class Files:
@@ -194,13 +192,13 @@ def is_picture(name: str) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """What a file that is not what was hoped for seems to be, for a message."""
+    """Guessed kind of an unexpected file, for a message."""
     with path.open("rb") as file:
         return kind_of_bytes(file.read(512), path.stat().st_size)
 
 
 def kind_of_bytes(start: bytes, size: int) -> str:
-    """The same, of a file of `size` bytes that begins with `start`."""
+    """Guessed kind of a file of `size` bytes that begins with `start`."""
     if not start:
         return "an empty file"
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(HTML):
@@ -212,10 +210,10 @@ def kind_of_bytes(start: bytes, size: int) -> str:
 
 
 class Lookup:
-    """Finder of the file that a table means: the exact name, or else the one file that differs in form alone.
+    """Lookup of the file that a table names: the exact name, or else the one file that differs only in form.
 
     What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed
-    letters, capitals, and the ending of a picture. Of two files that fit alike none is taken.
+    letters, capitals, and the ending of a picture. Where two files fit equally well, neither is taken.
     """
 
     def __init__(self, names: Collection[str], root: str = "") -> None:

@@ -1,9 +1,8 @@
-"""Drawn faces whose every attribute is known: Pablo Stanley's Avataaars, framed as CelebA frames photographs.
+"""Renderer of drawn faces from labels: Pablo Stanley's Avataaars, in CelebA's frame.
 
 A face is `labels` (attribute -> bool: what is true of it) and `chances` (CHANCES -> [0, 1): what the labels
-leave open: pose, colours, which of several equal drawings). The labels choose the drawings that may be used,
-the chance picks one, so that a face whose label is changed stays the same face in everything else, to the
-pixel.
+leave open: pose, colours, which of several equal drawings). Labels choose the drawings that may be used, and
+chances pick one of them, so that flipping a label leaves the rest of the face the same, to the pixel.
 
 The style's own coordinates are a square of 280 units. One similarity transform, the least-squares fit of its
 eyes and mouth to CelebA's template, brings it into the 178 x 218 picture. No similarity fits all three
@@ -133,9 +132,7 @@ PLACES = {"skin": 4, "hair_shade": 2, "frame": 2, "hat_hue": 4}  # of each colou
 
 
 class Nuisance(Group):
-    """How much faces differ in what no attribute describes. Each amount is the largest; the values are
-    uniform up to it.
-    """
+    """Nuisance variation: pose, scale, background. Each amount is a maximum; values are uniform up to it."""
 
     rotation: Annotated[float, Field(ge=0, le=30)]  # degrees, either way
     shift: Annotated[float, Field(ge=0, le=30)]  # pixels, either way, in x and in y

@@ -1,4 +1,4 @@
-"""A data set in one of CelebA's layouts, read where it lies.
+"""Reader of a data set in one of CelebA's layouts, in place.
 
     official      img_align_celeba.zip beside list_attr_celeba.txt, list_eval_partition.txt, ... (also in
                   Anno/, Eval/, Img/)
@@ -20,9 +20,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from faces.core.console import Report
 from faces.data.annotations import LANDMARKS, SPLITS, RawError
 from faces.data.attribute_names import safe_names
-from faces.ingest.archives import Files, Report, is_picture, open_files
+from faces.ingest.archives import Files, is_picture, open_files
 from faces.ingest.writer import splits_of, write_images
 
 IMAGES = "img_align_celeba.zip"
@@ -40,7 +41,7 @@ SHARE = 0.1  # of valid and of test, where there is no partition table
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of a set are."""
+    """Places of the parts of a set."""
 
     files: Files  # what the path itself holds
     tables: dict[str, str]  # stem of a table -> its name in `files`
@@ -75,7 +76,7 @@ def open_layout(path: Path) -> Iterator[Layout]:
 
 @contextmanager
 def open_images(layout: Layout) -> Iterator[Files]:
-    """The files among which the pictures are. Raises RawError where the archive is none."""
+    """The files that hold the pictures. Raises RawError where the archive is not one."""
     if layout.archive is None:
         yield layout.files
     else:

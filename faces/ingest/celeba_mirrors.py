@@ -1,5 +1,5 @@
-"""Where CelebA can be fetched from, and how. Each mirror brings the whole set into a cache, in a layout that
-faces/ingest/celeba_layout.py reads.
+"""Mirrors of CelebA. Each brings the whole set into a cache, in a layout that faces/ingest/celeba_layout.py
+reads.
 
 A mirror is a function of `report(done, total, unit)`; it returns the folder and a line on the origin, and
 raises FetchError.
@@ -16,10 +16,11 @@ from urllib.parse import quote, urlencode, urljoin
 
 import pandas as pd
 
+from faces.core.console import Report
 from faces.core.files import new_file
 from faces.data.annotations import SPLITS
 from faces.ingest import celeba_layout
-from faces.ingest.archives import Report, is_picture, open_files
+from faces.ingest.archives import is_picture, open_files
 from faces.ingest.http import Expected, FetchError, HtmlPage, cache_folder, download, fetch_json
 from faces.ingest.writer import write_images
 
@@ -64,7 +65,7 @@ def kaggle(report: Report) -> tuple[Path, str]:
 
 
 def gdrive(report: Report) -> tuple[Path, str]:
-    """The authors' own files. Their quota is shared by everybody and often used up."""
+    """The authors' own files; their download quota is often exhausted."""
     store = cache_folder() / "celeba-gdrive"
     for name, (key, md5) in DRIVE_FILES.items():
         expected = Expected(checksum=("md5", md5), start=b"PK\x03\x04" if name.endswith(".zip") else b"")

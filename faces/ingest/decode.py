@@ -1,8 +1,8 @@
-"""Decoder from an encoded picture to a face of the model's size.
+"""Decoding of picture files, and cutting of faces to the model's size.
 
 The common case (a plain RGB JPEG) is decoded by libjpeg-turbo straight into an array. What is unusual (CMYK,
-grayscale, an EXIF orientation, a colour profile, another format, transparency) takes Pillow's slower, careful
-road. Both end in the same resampling.
+grayscale, an EXIF orientation, a colour profile, another format, transparency) is decoded by Pillow, more
+slowly. Both end in the same resampling.
 """
 
 import functools

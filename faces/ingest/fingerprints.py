@@ -1,5 +1,5 @@
-"""Cheap fingerprint of a folder or a file outside of the project: what changes when somebody adds, replaces
-or corrects something.
+"""Cheap fingerprint of a folder or file outside of the project; it changes when something is added, replaced
+or corrected.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""Downloads that resume, and that never pass off something else as the file.
+"""Resumable downloads, checked by size, content and checksum.
 
 A download grows in `NAME.part` beside its goal and takes its name only once size, first and last bytes, and
-checksum are right. Killed or cut off, it goes on where it stopped. What is finished is kept in
-`cache_folder()`, so that running a stage again fetches nothing again.
+checksum are right. An interrupted one continues where it stopped. Finished files stay in `cache_folder()`, so
+that nothing is fetched twice.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faces.ingest.archives import HTML, Report
+from faces.core.console import Report
+from faces.ingest.archives import HTML
 
 TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 5  # failures in a row, without progress in between, before giving up
@@ -46,12 +47,12 @@ class HtmlPage(FetchError):
 
 
 class _Interrupted(Exception):
-    """This attempt failed; another may do better."""
+    """This attempt failed; a retry may succeed."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file beforehand; empty where it is not."""
+    """What is known of a file beforehand; empty where unknown."""
 
     size: int | None = None  # bytes
     checksum: tuple[str, str] | None = None  # algorithm as hashlib calls it, hexadecimal digest

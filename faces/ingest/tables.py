@@ -1,8 +1,7 @@
-"""Reader of tables as spreadsheets, pandas and people write them: text to fields, and fields to what they
-mean.
+"""Reader of label tables as spreadsheets, pandas and people write them: text to fields to values.
 
-What is unambiguous is read, and `notes` says what was assumed. All else raises RawError with place, row and
-column; rows are counted as a spreadsheet does, from 1 with the header.
+Unambiguous tables are read, and `notes` lists what was assumed. All else raises RawError with place, row and
+column; rows are counted from 1, the header included.
 """
 
 import codecs
@@ -226,7 +225,7 @@ def splits(table: Table) -> dict[int, str]:
 
 
 def without_copies(table: Table, names: dict[int, str]) -> Table:
-    """`table` without rows that say of a picture what an earlier one said. Raises RawError where two rows
+    """`table` without rows that repeat an earlier row of the same picture. Raises RawError where two rows
     differ.
     """
     first: dict[str, int] = {}

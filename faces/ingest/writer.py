@@ -74,8 +74,7 @@ def write_source(path: Path, about: dict[str, Any], labels: pd.DataFrame, images
 
 
 def split_of(name: str, valid: float, test: float) -> str:
-    """The split of an image that came without one: from a hash of its name, so that it never moves when
-    images are added.
+    """Split of an image that has none: by a hash of its name, so that it stays when images are added.
 
     `valid` and `test` are shares of the whole, in [0, 1].
     """

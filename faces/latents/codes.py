@@ -1,4 +1,4 @@
-"""Codes on disk, read a block at a time: however many faces there are, memory holds one block."""
+"""Codes on disk, read block by block, so that memory does not grow with the number of faces."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,7 @@ NUMBERS = 1 << 21  # in a block: 8 MB of float32, 16,384 codes of length 128 or 
 
 
 class Codes:
-    """Some rows of an array (N, D), often a memory map; a row is read when a block that holds it is asked
-    for.
-    """
+    """A view of some rows of an array (N, D), often a memory map, read lazily."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
         self.array = array
@@ -34,11 +32,11 @@ class Codes:
         return self.array[rows]
 
     def part(self, rows: np.ndarray) -> "Codes":
-        """Some of these rows, by their numbers here."""
+        """A subset, by positions in this view."""
         return Codes(self.array, self.rows[rows])
 
 
 def blocks(codes: Codes) -> Iterator[tuple[slice, np.ndarray]]:
-    """All of `codes` in order: which of its rows, and those codes (B, D)."""
+    """Consecutive blocks of `codes`: the slice of its rows, and the codes (B, D)."""
     for rows in batches(len(codes), max(NUMBERS // codes.shape[1], 1)):
         yield rows, codes[rows]

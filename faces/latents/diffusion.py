@@ -1,13 +1,13 @@
 """Diffusion prior of codes: the best of the priors fitted after training; fitting takes about a minute.
 
-Preechakul et al., "Diffusion Autoencoders", CVPR 2022, section 4, sample an autoencoder's codes so. Weights,
-preconditioning, schedule and solver are EDM's (Karras et al., "Elucidating the Design Space of
+Preechakul et al., "Diffusion Autoencoders", CVPR 2022, section 4, sample an autoencoder's codes in this way.
+Weights, preconditioning, schedule and solver are EDM's (Karras et al., "Elucidating the Design Space of
 Diffusion-Based Generative Models", NeurIPS 2022, tables 1 and 2) for data of unit variance. Training noise is
-moved up and the solver starts lower than there: codes are wide, and a denoiser that has seen little noise
+higher and the solver starts lower than in EDM: codes vary widely, and a denoiser trained on little noise
 shrinks them.
 
 The network is trained to denoise codes at random noise levels; early stopping on held-out codes prevents
-memorisation. Guidance extrapolates from the network as it was early in its training, which spreads too far
+memorisation. Autoguidance extrapolates from an early snapshot of the network, whose samples are too diverse
 (Karras et al., "Guiding a Diffusion Model with a Bad Version of Itself", NeurIPS 2024).
 """
 
@@ -113,7 +113,9 @@ def held_out(denoiser: Denoiser, codes: Tensor) -> float:
 
 
 def train(codes: Tensor, held: Tensor, steps: int, seed: int) -> tuple[Denoiser, Denoiser]:
-    """The denoiser of codes (N, K) at its best report on the `held` ones (M, K), and at its first report."""
+    """Train on codes (N, K); the denoiser of the lowest loss on `held` codes (M, K), and the one of the first
+    report.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(codes.shape[1]).to(codes.device)
@@ -186,8 +188,8 @@ class Diffusion:
         seed: int,
         device: torch.device,
     ) -> "Diffusion":
-        """Train on codes (N, D) along the axes of `gaussian`; the `held` ones (M, D), of other faces, say
-        when to stop.
+        """Train on codes (N, D) along the axes of `gaussian`; early stopping on `held` codes (M, D) of other
+        faces.
         """
         scale = max(float(np.sqrt(np.square(gaussian.sigma).mean())), 1e-12)
         along, held_along = (

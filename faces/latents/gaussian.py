@@ -1,6 +1,6 @@
-"""Low-rank Gaussian of codes: the simplest prior, and the one that the website draws new faces from.
+"""Low-rank Gaussian of codes: the simplest prior, from which the website samples new faces.
 
-Needs NumPy alone, since programs that use an export read it too.
+Depends on NumPy only, since the runtime uses it too.
 """
 
 from dataclasses import dataclass
@@ -52,9 +52,7 @@ class LowRankGaussian:
         return self.colour(y, rng, temperature)
 
     def sample(self, seed: int, temperature: float) -> np.ndarray:
-        """(D,) the code of a seed: the same face in the pipeline, on the server and in the browser
-        (web/API.md).
-        """
+        """Code (D,) of a seed: the same face in pipeline, server and browser (web/API.md)."""
         rank, length = self.factor.shape
         noise = normals(seed, rank + length)
         return self.mean + temperature * (noise[:rank] @ self.factor + noise[rank:] * self.residual)
@@ -63,7 +61,7 @@ class LowRankGaussian:
 def normals(seed: int, count: int) -> np.ndarray:
     """(count,) normal numbers out of a 32-bit seed: a counter, a hash (lowbias32) and Box-Muller.
 
-    Simple enough to be the same in every language.
+    Reproducible in any language.
     """
 
     def mix(x: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Gaussian mixture of codes, fitted after training ("ex-post density estimation").
 
-Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020, section 4: a model's codes rarely
-fill the prior it was trained with, and samples from what they do fill give better faces.
+Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020, section 4: codes rarely match the
+prior that a model was trained with, and samples from their own density give better faces.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Mixture:
     ) -> "Mixture":
         """By expectation maximisation, of codes (N, D), along the axes of `gaussian`.
 
-        `ridge` is added to the variances, in units of the codes' own variance along each axis: a component of
-        few faces would collapse onto them. There are at most as many components as codes.
+        `ridge` is added to the variances, in units of the codes' own variance along each axis, so that a
+        component of few faces does not collapse. There are at most as many components as codes.
         """
         fitted = GaussianMixture(
             min(components, len(codes)), reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed

@@ -35,12 +35,14 @@ def widest_axes(covariance: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
 
 
 def gaussian_of_moments(mean: np.ndarray, covariance: np.ndarray, rank: int) -> LowRankGaussian:
-    """The Gaussian of this mean (D,) and covariance (D, D); past the `rank` widest axes, variances alone."""
+    """Gaussian of a mean (D,) and covariance (D, D): `rank` principal axes, and independent variances for the
+    rest.
+    """
     return LowRankGaussian.of_axes(mean, *widest_axes(covariance, rank), np.diag(covariance))
 
 
 def gaussian_of_codes(codes: np.ndarray, rank: int, seed: int) -> LowRankGaussian:
-    """The Gaussian of codes (N, D); beyond their `rank` principal components, variances alone."""
+    """Gaussian of codes (N, D): `rank` principal components, and independent variances for the rest."""
     moments = Moments.of(codes, np.arange(len(codes)))
     rng = np.random.default_rng(seed)
     found = principal_components(Codes.all(codes), moments.mean(), moments.covariance(), rank, rng)
@@ -78,7 +80,7 @@ def _times_covariance(codes: Codes, mean: np.ndarray, basis: np.ndarray) -> np.n
 
 
 def _signed(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (K, D), each turned so that its largest entry is positive."""
+    """Vectors (K, D) with signs such that the largest entry is positive."""
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(1)[:, None], 1)
     return vectors * np.where(largest < 0, -1, 1)
 

@@ -10,7 +10,7 @@ NUMBERS = 1 << 20  # weights held at once: some 30 MB with what is made of them
 def resamples(count: int, times: int, rng: np.random.Generator) -> np.ndarray:
     """Bootstrap weights (times, count) uint8: how often each of `count` cases was drawn.
 
-    Nothing is ever drawn 256 times: the odds are below 1 : 10^500.
+    uint8 is enough: the chance that one case is drawn 256 times is below 1 in 10^500.
     """
     weights = np.empty((times, count), np.uint8)
     for one in weights:
@@ -46,10 +46,9 @@ def auroc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None =
 
 
 def roc_curve(scores: np.ndarray, positive: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """ROC curve: false and true positive rates at `points` thresholds, even in false positive rate, each
-    (points,).
+    """ROC curve: false and true positive rates (points,), at evenly spaced false positive rates.
 
-    Equal scores pass the threshold together: a straight line, under which lies the area that `auroc` gives.
+    Ties give a straight segment, so that the area under the curve equals `auroc`.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0) + 1  # ends of the runs of equal scores

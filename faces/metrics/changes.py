@@ -1,5 +1,5 @@
-"""What each edit changed in each face, in the eyes of each classifier: the array behind leakage and
-confounding.
+"""Changes of attributes by each edit of each face, as each classifier reads them; leakage and confounding are
+computed from these.
 
 changes.npz   attributes (A,), and row by row: classifier, editor, kind, attribute (the edited one), row (of
               the face in the data), change (N, A) float32 in standard deviations. Rows of editor and kind
@@ -54,11 +54,11 @@ class Changes:
         return cls(attributes, {key: (rows[some], change[some]) for key, some in places.items()})
 
     def editors(self, classifier: int) -> list[tuple[str, str]]:
-        """Editor and kind of every edit but the truth, in order."""
+        """Editor and kind of every edit, in order, without the truth."""
         return list(dict.fromkeys(key[1:3] for key in self.edits if key[0] == classifier and key[1] != TRUTH))
 
     def of(self, classifier: int, editor: str, kind: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Of one editor and kind: by edited attribute, rows (F,) and changes (F, A)."""
+        """Rows (F,) and changes (F, A) of one editor and kind, by edited attribute."""
         return {key[3]: found for key, found in self.edits.items() if key[:3] == (classifier, editor, kind)}
 
     def truth(self, classifier: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:

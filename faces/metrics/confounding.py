@@ -1,9 +1,8 @@
-"""What each editor's edits bring along, on one common set of attributes, with 95% intervals.
+"""Confounding of edits: unwanted changes of each editor, on one common set of attributes, with 95% intervals.
 
-An editor that reaches an attribute which nobody else reaches must not be charged for it, nor one that fails
-there be spared: figures are compared on the attributes that all reach. Intervals resample faces and
-attributes together (bootstrap, Efron 1979); what another training seed would change is not in them (python -m
-ops.retrain.noise).
+Editors are compared on the attributes that all of them reach, so that reaching a hard attribute is no
+disadvantage. Intervals resample faces and attributes together (bootstrap, Efron 1979); variation between
+training seeds is not included (python -m ops.retrain.noise).
 """
 
 from collections.abc import Container
@@ -71,9 +70,7 @@ class Means:
 
 
 def figures(means: Means, truth: Means, expected: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Every figure for each weighting: weights (R, A) say how much each edited attribute counts.
-    Values (R,).
-    """
+    """Every figure (R,) for each weighting (R, A) of the edited attributes."""
     targets = means.targets
     counted = weights[:, targets]
     along = truth.at(targets)
@@ -97,7 +94,7 @@ def figures(means: Means, truth: Means, expected: np.ndarray, weights: np.ndarra
 
 
 def _mean(table: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN, 0 where there is nothing."""
+    """Mean over the last axis without NaN; 0 where all is NaN."""
     count = np.isfinite(table).sum(-1)
     return np.nansum(table, -1) / np.maximum(count, 1)
 
@@ -107,7 +104,7 @@ def common_set(reached: dict[str, set[str]], names: tuple[str, ...], visible: se
     show.
 
     reached: by editor. `visible` are the attributes with a truth, empty where there is none. An editor that
-    reaches fewer than half of what the best one does, such as a random direction, has no say.
+    reaches fewer than half as many as the best one, such as a random direction, is not counted.
     """
     candidates = {name: found & visible if visible else found for name, found in reached.items()}
     most = max(map(len, candidates.values()), default=0)

@@ -76,8 +76,8 @@ def dependency(change: np.ndarray, target: int) -> tuple[float, float]:
     """Attribute Dependency: mean size of each other attribute's change over the target's; (mean, largest)
     over others.
 
-    change (F, A). Side effects that differ from face to face count in full, where `leakage` averages them
-    first. Wu, Lischinski, Shechtman, "StyleSpace Analysis", CVPR 2021, section 5.
+    change (F, A). Side effects that differ between faces count in full here, whereas `leakage` averages over
+    faces first. Wu, Lischinski, Shechtman, "StyleSpace Analysis", CVPR 2021, section 5.
     """
     sizes = np.delete(np.abs(change).mean(0), target)
     own = change[:, target].mean()
@@ -87,8 +87,8 @@ def dependency(change: np.ndarray, target: int) -> tuple[float, float]:
 
 
 def kept(before: np.ndarray, after: np.ndarray, target: int) -> np.ndarray:
-    """Share of the other attributes, over all faces, that are read as before: evidence (..., F,
-    A) -> (...,).
+    """Share of the other attributes that keep their predicted label, over all faces: evidence (..., F, A) ->
+    (...,).
     """
     same = np.delete((after > 0) == (before > 0), target, axis=-1)
     return same.mean((-1, -2)) if same.shape[-1] else np.ones(after.shape[:-2])
@@ -103,8 +103,8 @@ def own_change(mean: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def entailed(truth: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """What the truth brings along per unit of its own change: mean changes (..., T, A) of `targets` (T,) ->
-    the same.
+    """Changes of other attributes by the truth, per unit of its own change: mean changes (..., T, A) of
+    `targets` (T,) -> the same.
 
     Rows of NaN, where there is no truth, become 0: nothing is known to come along.
     """
@@ -116,7 +116,7 @@ def entailed(truth: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def carried(
     mean: np.ndarray, truth: np.ndarray, expected: np.ndarray, targets: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What edits bring along beyond the truth, where labels are correlated and where they are not.
+    """Unwanted changes beyond the truth's, for correlated and for uncorrelated labels.
 
     mean (..., T, A) holds in row r the mean changes made by the edit of attribute `targets[r]`, truth (...,
     T, A) those of the true counterfactuals (NaN where there is none), expected (A, A) the correlations of the
@@ -161,8 +161,8 @@ def _ratio(above: np.ndarray, below: np.ndarray, chosen: np.ndarray, weights: np
 def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
     """Euclidean distances between features a and b (n, K), less their difference along `without` (K,): (n,).
 
-    A classifier reads an attribute off one axis of its features. An edit is to move a face along that axis;
-    whether it is still the same face shows in the others.
+    A classifier reads an attribute from one axis of its features. An edit should move a face along that axis
+    only, so identity is compared in the others.
     """
     difference = a - b
     if without is not None:
@@ -172,7 +172,7 @@ def distances(a: np.ndarray, b: np.ndarray, without: np.ndarray | None = None) -
 
 
 def identity_scale(same: np.ndarray, different: np.ndarray) -> dict[str, float]:
-    """Scale of likeness: 0 is the same picture, 1 the median distance between two different people.
+    """Scale of identity distances: 0 is the same picture, 1 the median distance between two people.
 
     same and different hold distances of pairs of pictures. `unit` is what a distance is divided by to stand
     on the scale; `different_05` below `same_95` means that the two overlap, and the scale cannot tell people

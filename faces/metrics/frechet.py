@@ -42,8 +42,8 @@ def frechet(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
 
 
 def frechet_infinity(aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> float:
-    """The Fréchet distance extrapolated to sets without end: twice that of the sets less the mean of their
-    halves'.
+    """Fréchet distance extrapolated to infinitely many pictures: twice that of the sets minus the mean of
+    their halves'.
 
     The bias of n pictures goes as 1 / n (Chong & Forsyth, CVPR 2020, section 3), so the line through both
     meets n = infinity there. With fewer pictures than features the bias grows more slowly at first, and some

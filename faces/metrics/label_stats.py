@@ -20,8 +20,8 @@ def rates(labels: np.ndarray) -> np.ndarray:
 
 
 def phi(labels: np.ndarray) -> np.ndarray:
-    """Correlation of each two attributes of `labels` (N, A), over the rows that know both: (A, A), NaN where
-    undefined.
+    """Phi coefficient of each pair of attributes of `labels` (N, A), over the rows where both are known: (A,
+    A).
 
     The mean square contingency coefficient: Pearson's correlation of two binary variables (Yule 1912). It is
     undefined where one of them never varies.
@@ -80,8 +80,8 @@ class LabelStatistics:
     def inflation(self) -> np.ndarray:
         """(A,) variance inflation factor 1 / (1 - R^2) of each label regressed on all others.
 
-        1 where it stands alone, infinite where they fix it. The diagonal of the inverse correlation matrix
-        (Belsley, Kuh, Welsch 1980, section 3.1).
+        1 for an uncorrelated label, infinite for one that the others determine. The diagonal of the inverse
+        correlation matrix (Belsley, Kuh, Welsch 1980, section 3.1).
         """
         values, vectors = np.linalg.eigh(self.phi())
         inflation = (vectors**2 / np.maximum(values, 1e-12)).sum(1)
@@ -100,7 +100,7 @@ def extremes(scores: np.ndarray, count: int) -> np.ndarray:
     """Labels from scores (N, A): 1 for the `count` highest of each column, -1 for the lowest, 0 else: int8
     (N, A).
 
-    The faces between which InterFaceGAN draws its boundaries (Shen et al., CVPR 2020, section 3.1). NaN is 0.
+    InterFaceGAN fits its boundaries between these faces (Shen et al., CVPR 2020, section 3.1). NaN is 0.
     Raises ValueError where there are too few scores.
     """
     labels = np.zeros(scores.shape, np.int8)
@@ -117,8 +117,8 @@ def extremes(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 def sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Keep the labels of `count` faces with and without each attribute, or all there are; others become
-    unknown: (N, A).
+    """Random subset of labels (N, A): at most `count` faces with and without each attribute, others become
+    unknown.
     """
     kept = np.zeros_like(labels)
     for attribute in range(labels.shape[1]):

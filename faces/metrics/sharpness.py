@@ -1,8 +1,7 @@
 """Sharpness of pictures: Laplacian energy and the radial power spectrum, relative to reference pictures.
 
 Images are float (N, H, W, C) in [0, 1] or uint8 throughout; both arguments of a ratio must have one unit. No
-network is involved, so a model that is trained on a network's features gains nothing here that is not in the
-pixels.
+network is involved, so training on a network's features gives no advantage here.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ def laplacian_energy(images: np.ndarray) -> np.ndarray:
     (N, H, W, C) -> (N,).
 
     The kernel responds only where the whole of it lies inside the picture. Blurring lowers it, noise raises
-    it: a value above that of real pictures is no merit. Pertuz, Puig, Garcia, "Analysis of focus measure
+    it: a value above that of real pictures is not better. Pertuz, Puig, Garcia, "Analysis of focus measure
     operators for shape-from-focus", 2013, LAP1.
     """
     x = np.asarray(images, np.float64)

@@ -1,15 +1,15 @@
-"""beta-VAE: a heavier price on information buys axes that mean one thing.
+"""beta-VAE: a heavier KL term for disentangled code dimensions.
 
 Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework", ICLR
-2017, eq. 4. With `capacity`, the price is on the distance from a growing budget of nats instead: Burgess et
-al., "Understanding disentangling in beta-VAE", 2018, eq. 8.
+2017, eq. 4. With `capacity`, the penalty is on the distance of the KL divergence from a growing target
+instead: Burgess et al., "Understanding disentangling in beta-VAE", 2018, eq. 8.
 
     encoder   image -> strided convolutions -> linear -> mean, log-variance
     decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image
 
-The decoder is a calibrated Gaussian, so that beta counts from the evidence lower bound: 1 is that bound.
-Weighed against a fixed wide likelihood, as in the literature, the same beta is far heavier: with mean squared
-error m per pixel value and variance v, it is v / m times as heavy.
+The decoder is a calibrated Gaussian, so that beta = 1 is the evidence lower bound. With a fixed wide
+likelihood of variance v, as in the literature, the same beta weighs v / m times as much, m the mean squared
+error per pixel value.
 """
 
 from typing import Annotated

@@ -1,5 +1,4 @@
-"""Deep-feature-consistent VAE: a reconstruction is good when a network trained to see finds in it what it
-finds in the face.
+"""Deep-feature-consistent VAE: the reconstruction loss compares features of a pretrained network.
 
 Hou, Shen, Sun, Qiu, "Deep Feature Consistent Variational Autoencoder", WACV 2017.
 

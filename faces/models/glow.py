@@ -1,9 +1,9 @@
-"""Glow: an invertible network, so that a face's code is exact, and so is its likelihood.
+"""Glow: a normalizing flow, with exact codes and exact likelihood.
 
 Kingma & Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. What the paper
 leaves open (normalised convolutions inside a coupling, the bounded scale, learnt priors, codes whitened by
-them) follows the authors' code, openai/glow, but that borders are padded with zeros, without a channel that
-marks them, and that scales and deviations are bounded on both sides, so that edited codes decode.
+them) follows the authors' code, openai/glow, except that borders are zero-padded without a channel that marks
+them, and that scales and deviations are bounded, so that edited codes decode.
 
     image (3, S, S) -> level 1: squeeze to (12, S/2, S/2), K steps, half the channels leave as eps_1 (6, S/2,
     S/2)
@@ -12,8 +12,7 @@ marks them, and that scales and deviations are bounded on both sides, so that ed
     step = actnorm, invertible 1x1 convolution, coupling
     code = (eps_1, ..., eps_L) flattened: D = 3 S S, standard normal under the model
 
-The flow computes in the precision of its weights whatever autocast does around it: inversion in bfloat16 is
-none.
+The flow computes in the precision of its weights, autocast or not: inversion in bfloat16 is too inexact.
 """
 
 import math
@@ -55,7 +54,7 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Channels like those of x (B, C, H, W) leave from now on with mean 0 and deviation 1."""
+        """Set scale and bias so that the channels of x (B, C, H, W) get mean 0 and deviation 1."""
         self.bias.copy_(-x.mean((0, 2, 3)))
         self.log_scale.copy_(
             -(x.std((0, 2, 3), correction=0) + 1e-6).log()
@@ -78,9 +77,7 @@ class NormedConv(nn.Module):
 
 
 class ZeroConv(nn.Module):
-    """A 3x3 convolution that begins at 0, times exp(3 log_scale) per channel: what it steers begins as the
-    identity.
-    """
+    """Zero-initialised 3x3 convolution, times exp(3 log_scale) per channel."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -163,11 +160,11 @@ def inverse_of_unit(strict: Tensor) -> Tensor:
 
 
 class Coupling(nn.Module):
-    """Half the channels are moved as a network of the other half says (section 3.3).
+    """Affine or additive coupling: a network of half the channels transforms the other half (section 3.3).
 
-    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: it never stretches on the way to the
-    code, and by at most 1 / m on the way back. At m = 0, as published, a code a little off the faces can meet
-    divisors near 0 in one coupling after another.
+    The affine scale is m + (1 - m) sigmoid(h + 2), m = `least_scale`: it contracts towards the code, and
+    expands by at most 1 / m on the way back. At m = 0, as published, decoding a code slightly off the data
+    can divide by values near 0, coupling after coupling.
     """
 
     def __init__(self, channels: int, width: int, affine: bool, least_scale: float) -> None:
@@ -207,7 +204,7 @@ class Level(nn.Module):
     """Squeeze, K steps, and the learnt prior of the channels that leave: N(mean, exp(log_std)^2) given those
     that stay.
 
-    Nothing stays behind the last level; its prior has one mean and one deviation per channel.
+    At the last level all channels leave; its prior has one mean and one deviation per channel.
     """
 
     def __init__(self, channels: int, config: Config, last: bool) -> None:
@@ -252,17 +249,14 @@ class Level(nn.Module):
     def prior(self, staying: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-deviation of the channels that leave, each such that it broadcasts over them.
 
-        The log-deviation stays within -3 and 3: an exponential of whatever a code far from the faces provokes
-        would be infinite.
+        The log-deviation is clamped to [-3, 3], so that codes far from the data do not overflow.
         """
         mean, log_std = (self.split(staying) if self.staying else self.top[None]).chunk(2, 1)
         return mean, 3 * (log_std / 3).tanh()
 
 
 class Model(models.Model):
-    """The flow between images and codes. `initialised` says whether actnorm has seen its first images; it is
-    saved with the weights.
-    """
+    """The flow between images and codes. The buffer `initialised` says whether actnorm has been fitted."""
 
     def __init__(self, config: Config, size: int) -> None:
         super().__init__()
@@ -293,13 +287,13 @@ class Model(models.Model):
             self.initialised.fill_(True)
 
     def encode(self, images: Tensor) -> Tensor:
-        """A value of 256 stands for the middle of its bin, whatever n_bits: nothing is rounded, so that
-        `decode` gives the image back.
+        """Each of the 256 values is taken as the middle of its bin, whatever n_bits, so that `decode` inverts
+        exactly.
         """
         return self.flow(((images + 1) * 127.5 + 0.5) / 256 - 0.5)[0]
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The inverse of `encode`; a code that is no face's may have colours beyond [-1, 1]."""
+        """The inverse of `encode`; an edited code may give colours beyond [-1, 1]."""
         return ((self.inverse(codes) + 0.5) * 256 - 0.5) / 127.5 - 1
 
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
@@ -319,7 +313,7 @@ class Model(models.Model):
         """x (B, 3, S, S) in [-.5, .5] -> eps (B, D) and log |det d eps / d x| (B,), so that log p(x) = log
         N(eps; 0, I) + log_det.
 
-        With `fit`, every actnorm is first set from what reaches it.
+        With `fit`, every actnorm is first fitted to its input.
         """
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.levels[-1].top.dtype).contiguous(

@@ -1,4 +1,4 @@
-"""A VAE that is paid for structure: its reconstruction term is multi-scale structural similarity.
+"""MS-SSIM VAE: the reconstruction term is multi-scale structural similarity.
 
 Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", 2003
 (faces/nn/quality.py: as many of the five scales as leave the 11-pixel window inside the picture, 2 at 32
@@ -7,7 +7,7 @@ pixels, 3 at 64, 4 at 128); as a loss: Snell et al., ICIP 2017; Zhao et al., IEE
     encoder   image -> strided convolutions -> linear -> mean, log-variance
     decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image
 
-To weigh similarity against KL it has to be in nats. 1 - SSIM is a squared distance, normalised by the
+To be added to the KL term, similarity has to be in nats. 1 - SSIM is a squared distance, normalised by the
 pictures' own energy (Brunet, Vrscay, Wang, "On the Mathematical Properties of the Structural Similarity
 Index", 2012); a Gaussian in that distance, with the best variance for the batch, pays D / 2 log(1 - MS-SSIM),
 D the number of pixel values: the same calibration as that of mean squared error in the other siblings.

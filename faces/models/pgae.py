@@ -2,18 +2,18 @@
 
 Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and Variation",
 ICLR 2018, section 2, applied to an autoencoder as in Heljakka, Solin, Kannala, "Pioneer Networks", ACCV 2018,
-here without an adversary. From 32 pixels up the loss is deep-feature-consistent (Hou et al. 2017), below it
-is squared error: smaller pictures show a network nothing. Both are taken in nats (Rybkin et al. 2021), so
-they meet at one scale.
+here without a discriminator. From 32 pixels up the loss is deep-feature-consistent (Hou et al. 2017); below
+it is squared error, since smaller pictures are too coarse for the network. Both are in nats (Rybkin et al.
+2021).
 
     encoder   side s:  from_rgb -> (convolution, max pooling) -> ... -> 4 x 4 -> linear -> normalised code
     decoder   code -> linear -> 4 x 4 -> (upsampling, convolution) -> ... -> side s -> to_rgb -> tanh ->
               image, upsampled to full size
 
 While level k fades in, the picture is (1 - alpha) * what level k - 1 gives, upsampled, + alpha * what level k
-gives; likewise at the other end. At alpha = 0 the output is that of the level before, exactly. The alphas of
-all levels are in the state, so that a checkpoint knows how far it has grown, and encoding and decoding are
-sums without a branch, at full size from the first step on.
+gives; the encoder's input fades likewise. At alpha = 0 the output is that of the level before, exactly. The
+alphas of all levels are in the state, so that a checkpoint knows how far it has grown, and encoding and
+decoding are sums without a branch, at full size from the first step on.
 """
 
 import math
@@ -51,8 +51,8 @@ class Config(models.Config):
 
 
 def growth(progress: float, levels: int, growing: float, fading: float) -> tuple[int, float]:
-    """How far a model of `levels` levels has grown: the level, from 0, and alpha in [0, 1], the share of its
-    picture in the output.
+    """Growth of a model of `levels` levels: the current level, from 0, and its fade-in weight alpha in [0,
+    1].
     """
     if levels == 1 or progress >= growing:
         level = levels - 1

@@ -1,5 +1,4 @@
-"""PGGAN: a generator and a critic grown together from 4x4 pixels, and an inverter that finds the code of a
-real face.
+"""Progressively grown GAN, with an inverter network that encodes real faces.
 
 Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", ICLR 2018.
 
@@ -16,10 +15,10 @@ pixels using a learned similarity metric", ICML 2016), so no weights from outsid
 Pictures come from `smooth`, the running average of the generator's weights (section A.1 of the paper). It is
 part of the model because the inverter learns to invert it, long before the training ends.
 
-The generator divides the radius of a code out, so a code is a direction: `sample` and `encode` give codes of
-norm sqrt(D), `decode` takes any norm.
+The generator normalises codes, so only their direction counts: `sample` and `encode` give codes of norm
+sqrt(D), `decode` takes any norm.
 
-A generator trained elsewhere is taken from `pretrained`: a PyTorch state dict in the layout of InterFaceGAN's
+`pretrained` loads a generator trained elsewhere: a PyTorch state dict in the layout of InterFaceGAN's
 converter, for one size R.
 
     layer1.conv.weight (C0, D, 4, 4)             4x4 from the code: a convolution with padding 3, hence
@@ -117,7 +116,7 @@ def group_size(count: int, most: int) -> int:
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """x (B, C, H, W) -> (B, C + 1, H, W): one more map, constant over an image (section 3).
+    """Minibatch standard deviation (section 3): (B, C, H, W) -> (B, C + 1, H, W), one more constant map.
 
     Its value is the standard deviation of each feature over the images of a group, averaged over features and
     places. Image i belongs to group i mod (B / group). Where B is no multiple of `group`, the greatest
@@ -150,7 +149,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Graphs built in the block pass through `module` without reaching its weights."""
+    """Context in which gradients flow through `module` but not to its weights."""
     trained = [weight for weight in module.parameters() if weight.requires_grad]
     for weight in trained:
         weight.requires_grad_(False)
@@ -325,7 +324,7 @@ class Model(models.Model):
         return {"critic": self.critic, "generator": self.generator, "inverter": self.inverter}
 
     def prepare(self, images: Tensor) -> None:
-        """Take the pretrained generator, if params name one."""
+        """Load the pretrained generator, if params name one."""
         if self.config.pretrained:
             load_generator(self.smooth, Path(self.config.pretrained))
             self.growth.fill_(self.top)
@@ -356,7 +355,7 @@ class Model(models.Model):
         )
 
     def losses(self, images: Tensor, progress: float) -> models.Losses:
-        """The growth and the average generator move on in training mode only."""
+        """Growth and average generator are updated in training mode only."""
         phase = self.phase(progress)
         if phase > self.top:
             level = self.top
@@ -417,10 +416,10 @@ class Model(models.Model):
         return loss, {"pixels": pixels.detach(), "features": features.detach(), **log}
 
     def compare(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """How far two pictures (B, 3, size, size) are apart: (B) in pixels and (B) in the critic's features.
+        """Distances (B,) between pictures (B, 3, size, size), in pixels and in the critic's features.
 
         Mean squares, averaged over the sides size, size / 2, ..., 4. A feature vector is scaled to a mean
-        square of 1 first, so that no layer drowns the others.
+        square of 1 first, so that no layer dominates.
         """
         inside = zip(
             self.critic.features(images, self.top, 1.0),

@@ -1,20 +1,19 @@
-"""The flagship: a convolutional VAE that begins as principal components, with a calibrated Gaussian decoder.
+"""Convolutional VAE with a calibrated Gaussian decoder, initialised by PCA: the default model.
 
-Kingma & Welling 2014; the decoder's variance is the best for each batch (Rybkin et al. 2021), so the KL
-weight is not a magic number: 1 is the bound.
+Kingma & Welling 2014; the decoder's variance is the optimal one of each batch (Rybkin et al. 2021), so the KL
+term has weight 1, as in the evidence lower bound (faces/nn/gaussian_vae.py).
 
     encoder   mean = linear(picture) + convolutions(picture)      log-variance = convolutions(picture)
     decoder   image = linear(code) + convolutions(code, linear(code))
 
 The best linear VAE is principal component analysis (Tipping & Bishop 1999; Lucas et al. 2019), and for
-aligned faces it is a strong one. `prepare` sets the two linear maps to it, so the first step starts where
-convolutions alone arrive after an hour; the convolutions learn what is not linear. Both halves stay
-trainable.
+aligned faces it is a strong one. `prepare` sets the two linear maps to it, a start that convolutions alone
+reach after an hour; the convolutions learn the nonlinear part. All weights stay trainable.
 
-Squared errors alone leave outlines soft: where the code does not say to the pixel where an edge runs, the
-best answer is its mean over all places. So the last share of the budget, `finish`, is for the decoder alone.
-The encoder rests, and codes stay what they are; the reconstruction term becomes a weighted mean of three
-likelihoods of one unit, each with its own best variance:
+Squared errors alone leave outlines soft: where the code does not determine the place of an edge to the pixel,
+the mean over all places is optimal. In the last share of the budget, `finish`, only the decoder is trained,
+and codes stay as they are; the reconstruction term becomes a weighted mean of three likelihoods of one unit,
+each with its own best variance:
 
     pixels      as before
     features    of the first stages of EfficientNet-Lite0 (faces/nn/perceptual.py)
@@ -61,9 +60,7 @@ class Config(models.Config):
 
     @model_validator(mode="after")
     def pixels_count(self) -> "Config":
-        """What is left of the reconstruction term compares pixels: a share of nothing or less would reward
-        errors.
-        """
+        """Validator: the rest of the reconstruction term compares pixels, and must be positive."""
         if self.features + self.contrast >= 1:
             raise ParamsError(
                 f"{FILE}: models.vae.features + models.vae.contrast = {self.features + self.contrast:g}; "
@@ -103,9 +100,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """code (B, D) -> image (B, 3, H, W).
 
-    The convolutions see the linear picture, at its own size, as three more channels: to sharpen it, and to
-    take the ghosts of other faces' outlines out of it, is local work that few small kernels learn at once.
-    They draw at half the image's size, four places of the image at each.
+    The convolutions get the linear picture as three more channels: sharpening it and removing ghost outlines
+    is local work that small kernels learn fast. They work at half the image's size and give four pixels at
+    each position.
     """
 
     def __init__(self, config: Config, widths: list[int], size: int) -> None:
@@ -133,8 +130,8 @@ class Decoder(nn.Module):
 
 
 def contrast(images: Tensor) -> Tensor:
-    """Local root mean square of what a 3 x 3 mean takes away, over all channels: (B, 3, H, W) -> (B, 1, h,
-    w), windows of WINDOW pixels, half over.
+    """Local contrast: root mean square of the difference to a 3 x 3 mean, over all channels: (B, 3, H, W) ->
+    (B, 1, h, w), windows of WINDOW pixels, half over.
     """
     detail = images - F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
     energy = F.avg_pool2d(detail.square().mean(1, keepdim=True), WINDOW, WINDOW // 2)
@@ -195,8 +192,8 @@ class Model(GaussianVAE):
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
-        """Begin as the best linear VAE of `images`: probabilistic principal components, in closed form; the
-        convolutions add nothing yet.
+        """Initialise as the optimal linear VAE of `images` (probabilistic PCA, in closed form); convolutions
+        output 0.
 
         With axes U, eigenvalues l and the mean of the discarded ones s^2: the decoder is U sqrt(l - s^2), the
         posterior has mean sqrt(l - s^2) / l U^T (x - mean) and variance s^2 / l. Tipping & Bishop 1999, eq. 7

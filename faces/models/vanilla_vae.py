@@ -5,8 +5,8 @@ Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     encoder   image -> strided convolutions -> linear -> mean, log-variance
     decoder   code -> linear -> (upsampling, convolution) x levels -> tanh -> image
 
-The cross-entropy of gray values is wide (faces/nn/gaussian_vae.py), so that few units stay active and faces
-are soft. That is what this model is here to show.
+As a likelihood of gray values the cross-entropy is wide (faces/nn/gaussian_vae.py), so that few units stay
+active and faces are soft.
 """
 
 from torch import Tensor

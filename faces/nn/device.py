@@ -1,8 +1,7 @@
-"""Which device computes, and in what precision. Environment, not params: FACES_DEVICE names one, otherwise
-the best there is.
+"""Device and precision, set by the environment: FACES_DEVICE names a device, by default the best available
+one.
 
-FACES_COMPILE=1 has the networks compiled for training (torch.compile): a minute or two at the start, for runs
-of many minutes.
+FACES_COMPILE=1 compiles the networks for training (torch.compile), which takes a minute or two at the start.
 """
 
 import os
@@ -15,8 +14,7 @@ from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
-    """The device that computes: FACES_DEVICE if set (cpu, cuda, cuda:1, mps), otherwise the best that torch
-    can use.
+    """The device of this process: FACES_DEVICE (cpu, cuda, cuda:1, mps), or the best that torch can use.
 
     CUDA comes first, then Apple's GPU (MPS), then the CPU. Of the processes that torchrun starts on a host,
     each takes the CUDA device of its local rank. Raises ValueError where the chosen device cannot be used.
@@ -32,21 +30,21 @@ def pick_device() -> torch.device:
 
 
 def best_device() -> str:
-    """cuda, mps or cpu: the first that torch says it can use."""
+    """The first available of cuda, mps, cpu."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def double(values: Tensor) -> Tensor:
-    """In double precision, on the CPU where the device has none (Apple's GPU)."""
+    """Tensor in double precision, moved to the CPU where the device has none (Apple's GPU)."""
     return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
 @contextmanager
 def fast_arithmetic(device: torch.device) -> Iterator[None]:
-    """Autocast to bfloat16 where the device multiplies it faster than float32, else nothing. For training;
-    codes and scores stay float32.
+    """Autocast to bfloat16 where the device multiplies it faster than float32. For training only; codes and
+    scores stay float32.
     """
     if device.type == "cuda":
         gains = torch.cuda.is_bf16_supported()
@@ -61,8 +59,7 @@ def compile_where_asked(model: nn.Module) -> None:
     """Under FACES_COMPILE=1, compile each of the model's networks in place: weights and their names stay as
     they are, results differ by rounding.
 
-    A model that sets `second_order` takes gradients of gradients, which compiled code cannot; it stays as it
-    is.
+    A model that sets `second_order` is not compiled: torch.compile does not support gradients of gradients.
     """
     if os.environ.get("FACES_COMPILE") != "1" or getattr(model, "second_order", False):
         return

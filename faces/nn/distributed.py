@@ -1,15 +1,14 @@
-"""Data-parallel training under torchrun: processes told apart by rank, and ops that make a sharded batch give
-the full-batch result.
+"""Data-parallel training under torchrun: ranks, and ops that make a sharded batch give the full-batch result.
 
     FACES_LAUNCH="torchrun --standalone --nproc-per-node 2" dvc repro
 
-The number of processes is environment, not params: results do not depend on it, but for rounding where
-gradients of shares of a batch are added up. Rank 0 alone writes outputs and talks to the terminal. Ranks on
-several hosts need the working folder on a file system that they share.
+The number of processes is environment, not params: results do not depend on it, except for rounding in sums
+of gradients. Only rank 0 writes outputs and prints. Ranks on several hosts need the working folder on a file
+system that they share.
 
-Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... What
-depends on the batch as a whole goes through this file: means that a loss is not linear in, batch norm, random
-draws, and the gradients. Outside, and with one process, each function is the plain one, to the bit. Every
+Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... Whatever
+depends on the whole batch uses the functions of this file: means in which a loss is not linear, batch norm,
+random draws, gradients. Outside, and with one process, each function is the ordinary one, bit for bit. Every
 process must call the same ones in the same order.
 
 Gradients flow through `mean` both ways, so that what `backward` leaves on rank r is the gradient of the sum
@@ -43,18 +42,20 @@ _RANK_AND_SIZE: ContextVar[tuple[int, int]] = ContextVar("rank and size", defaul
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Rank of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def size() -> int:
-    """How many processes work on this run."""
+    """Number of processes of this run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def launch(module: str) -> None:
-    """Where FACES_LAUNCH names a launcher and this process is no rank yet: become it, and let it start
-    `python -m module` with these arguments.
+    """Replace this process by the launcher of FACES_LAUNCH, which starts `python -m module` with these
+    arguments.
+
+    Nothing happens without FACES_LAUNCH, or in a process that is a rank already.
     """
     command = shlex.split(os.environ.get("FACES_LAUNCH", ""))
     if command and "RANK" not in os.environ:
@@ -70,8 +71,8 @@ def launch(module: str) -> None:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """For the length of the block the ranks can talk to each other; one process alone needs nothing. A rank
-    that fails is for torchrun to report.
+    """Context in which the ranks can communicate; nothing for a single process. torchrun reports a rank that
+    fails.
     """
     if size() == 1:
         yield
@@ -88,9 +89,7 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def broadcast(value: Any) -> Any:
-    """Rank 0's value, on every rank: plain values and tensors, which arrive on the CPU. The others' is
-    ignored.
-    """
+    """Rank 0's value on every rank: plain values and tensors; these arrive on the CPU."""
     if size() == 1:
         return value
     letter: list[bytes | None] = [None]
@@ -103,19 +102,19 @@ def broadcast(value: Any) -> Any:
 
 
 def wait() -> None:
-    """Until every rank is here."""
+    """Barrier: wait for all ranks."""
     if size() > 1:
         dist.all_reduce(torch.zeros(1))
 
 
 def own(things: Sequence) -> Sequence:
-    """What this rank gets when `things` are dealt like cards: every one goes to exactly one rank."""
+    """This rank's share of `things`, dealt in turn; each goes to exactly one rank."""
     return things[rank() :: size()]
 
 
 @contextmanager
 def dealt(rank: int, size: int) -> Iterator[None]:
-    """In this block a batch is this process's share of one that `size` processes hold."""
+    """Context in which a batch is this process's share of one that `size` processes hold."""
     token = _RANK_AND_SIZE.set((rank, size))
     try:
         yield
@@ -124,12 +123,12 @@ def dealt(rank: int, size: int) -> Iterator[None]:
 
 
 def shares() -> int:
-    """Over how many processes a batch is dealt, here and now."""
+    """Number of processes over which a batch is currently dealt."""
     return _RANK_AND_SIZE.get()[1]
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all ranks, on each; its gradient is the sum of theirs."""
+    """Differentiable all-reduce (sum)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -143,7 +142,7 @@ class _Sum(torch.autograd.Function):
 
 
 def mean(x: Tensor) -> Tensor:
-    """The mean over ranks of x (any shape): where x is a mean over a share, that over the batch."""
+    """Mean of x (any shape) over ranks: the mean over the batch, where x is one over a share."""
     return x if shares() == 1 else _Sum.apply(x) / shares()
 
 
@@ -160,8 +159,8 @@ def uniform(like: Tensor) -> Tensor:
 
 
 def _whole(like: Tensor) -> Tensor:
-    """Room for the whole batch, in the memory format of a share, which decides the order in which numbers are
-    drawn.
+    """Empty tensor for the whole batch, in the memory format of a share, which decides the order of random
+    numbers.
     """
     last = like.dim() == 4 and like.stride(1) == 1
     shape = (len(like) * shares(), *like.shape[1:])

@@ -1,7 +1,7 @@
-"""What the variational autoencoders share: the two halves of the network and the evidence lower bound.
+"""Variational autoencoder with a diagonal Gaussian posterior: network, evidence lower bound, KL term.
 
-Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. A sibling in faces/models overrides
-`reconstruction` or `price`, or passes another encoder and decoder, and says nothing else.
+Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. The VAEs of faces/models override
+`reconstruction` or `price`, or pass another encoder and decoder, and nothing else.
 
     encoder   image -> 2 D numbers: mean and log-variance of a diagonal Gaussian
     decoder   code -> image
@@ -14,15 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.models import Config, Losses, Model
 from faces.nn import distributed
 from faces.nn.layers import strided_encoder, upsampling_decoder
+from faces.nn.model import Config, Losses, Model
 
 
 class GaussianVAE(Model):
-    """A VAE with a diagonal Gaussian posterior and a standard normal prior, made of the two halves it is
-    given.
-    """
+    """A VAE with a diagonal Gaussian posterior and a standard normal prior, from an encoder and a decoder."""
 
     def __init__(self, config: Config, code_length: int, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -35,16 +33,12 @@ class GaussianVAE(Model):
         return {"vae": self}
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), in float32 whatever the layers computed
-        in.
-        """
+        """images (B, 3, H, W) -> mean (B, D), log-variance (B, D), both float32."""
         mean, logvar = self.encoder(images).float().chunk(2, dim=1)
         return mean, bounded(logvar)
 
     def draw(self, mean: Tensor, logvar: Tensor) -> Tensor:
-        """A code from the posterior (B, D); its mean outside training, so that the curves of validation
-        compare means.
-        """
+        """A sample (B, D) from the posterior in training, its mean otherwise."""
         return mean + distributed.normal(mean) * torch.exp(0.5 * logvar) if self.training else mean
 
     def encode(self, images: Tensor) -> Tensor:
@@ -57,13 +51,11 @@ class GaussianVAE(Model):
         return temperature * torch.randn(count, self.code_length, generator=generator)
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """What the decoder pays for its errors: -log p(x | z) averaged over the batch, a scalar in nats per
-        image.
-        """
+        """Reconstruction term: -log p(x | z) averaged over the batch, a scalar in nats per image."""
         raise NotImplementedError
 
     def price(self, kl: Tensor, progress: float) -> Tensor:
-        """What is paid for `kl`, a scalar in nats per image."""
+        """KL term of the loss, from the KL divergence `kl`; both scalars in nats per image."""
         return kl
 
     def losses(self, images: Tensor, progress: float) -> Losses:
@@ -71,14 +63,13 @@ class GaussianVAE(Model):
         decoded = self.decode(self.draw(mean, logvar))
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
         reconstruction = self.reconstruction(images, decoded)
-        loss = (reconstruction + self.price(kl, progress)) / images[
-            0
-        ].numel()  # per pixel value: one learning rate serves every size
+        values = images[0].numel()  # loss per pixel value: one learning rate serves every size
+        loss = (reconstruction + self.price(kl, progress)) / values
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
 
 
 class TextbookConfig(Config):
-    """The keys of the siblings whose halves are the textbook's."""
+    """Params of the VAEs with the textbook's encoder and decoder."""
 
     code_length: int  # D
     width: int  # channels at half the image's size; each halving doubles them
@@ -91,12 +82,12 @@ def textbook_halves(config: TextbookConfig, size: int) -> tuple[nn.Sequential, n
 
 
 def bounded(logvar: Tensor) -> Tensor:
-    """A log-variance from any number: softly within (-12, 4), of slope 1 at -4."""
+    """Log-variance softly clamped to (-12, 4), with slope 1 at -4."""
     return 8 * torch.tanh((logvar + 4) / 8) - 4
 
 
 def unbounded(logvar: Tensor) -> Tensor:
-    """The number that `bounded` turns into this log-variance; out of its reach, the nearest within it."""
+    """Inverse of `bounded`, clamped to its range."""
     return 8 * torch.atanh(((logvar + 4) / 8).clamp(-0.99, 0.99)) - 4
 
 
@@ -106,8 +97,9 @@ def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
 
 
 def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
-    """Negative log-likelihood of a Gaussian decoder whose one variance is the best for the batch, in nats per
-    image, up to a constant.
+    """Negative log-likelihood of a Gaussian decoder with one variance, the optimal one of the batch.
+
+    In nats per image, up to a constant.
 
     With sigma^2 = MSE the likelihood is D/2 log MSE + const: no weight between reconstruction and KL is left
     to choose. Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML
@@ -118,8 +110,9 @@ def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
 
 
 def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:
-    """Binary cross-entropy of pixels taken as chances, [-1, 1] mapped to [0, 1]: in nats per image. Kingma &
-    Welling 2014, appendix C.1.
+    """Binary cross-entropy of pixels, [-1, 1] mapped to [0, 1], in nats per image.
+
+    Kingma & Welling 2014, appendix C.1.
 
     For pixels that are not black or white it is no likelihood (Loaiza-Ganem & Cunningham, NeurIPS 2019), only
     the textbook's loss; near its minimum it is that of a Gaussian of variance p (1 - p), in [0, 1], which is

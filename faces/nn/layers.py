@@ -40,9 +40,9 @@ class EqualisedLinear(nn.Linear):
     """Linear layer with an equalised learning rate: weight and bias are stored times sqrt(inputs), and
     divided by it when used.
 
-    A step of Adam has one size for every number. It moves the output of a plain layer in proportion to the
-    inputs, here to their root. Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1. Values
-    begin as those of a plain layer.
+    Adam's steps have one size for every weight, so they change the output of a plain layer in proportion to
+    its number of inputs, here in proportion to the square root. Karras et al., "Progressive Growing of GANs",
+    ICLR 2018, section 4.1. Values begin as those of a plain layer.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -57,9 +57,7 @@ class EqualisedLinear(nn.Linear):
 
     @torch.no_grad()
     def assign(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the upper left (m, n) of the effective weight and the first (m,) of the effective bias; what
-        lies beyond them stays.
-        """
+        """Set the upper left (m, n) of the effective weight and the first (m,) of the effective bias."""
         self.weight[: len(weight), : weight.shape[1]] = weight / self.gain
         self.bias[: len(bias)] = bias / self.gain
 
@@ -95,8 +93,8 @@ def strided_encoder(size: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
-    """The textbook's decoder: (B, inputs) -> (B, 3, size, size) in [-1, 1]. Nearest neighbours and 3 x 3
-    convolutions leave no checkerboard.
+    """The textbook's decoder: (B, inputs) -> (B, 3, size, size) in [-1, 1]. Nearest-neighbour upsampling with
+    3 x 3 convolutions avoids checkerboard artefacts.
     """
     channels = widths(size, width)[::-1]
     layers: list[nn.Module] = []
@@ -112,12 +110,12 @@ def upsampling_decoder(size: int, width: int, inputs: int) -> nn.Sequential:
 
 
 class CodeNorm(nn.Module):
-    """The code of a deterministic autoencoder, each number at mean 0 and variance 1 over the training faces:
-    (B, D) -> (B, D).
+    """Normalisation of an autoencoder's codes to mean 0 and variance 1 over the train faces: (B, D) -> (B,
+    D).
 
-    Such a model has no prior. The normalisation fixes the scale of its code; the covariance, kept along, is
-    that of a Gaussian fitted to the codes, and samples come from it (the simplest of the ex-post densities of
-    Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020).
+    Such a model has no prior. The covariance of the codes is kept as well, and samples come from the Gaussian
+    with it (the simplest of the ex-post densities of Ghosh et al., "From Variational to Deterministic
+    Autoencoders", ICLR 2020).
     """
 
     # steps over which mean, variance and covariance are averaged; all there were, while there are fewer

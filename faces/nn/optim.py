@@ -1,4 +1,4 @@
-"""Learning-rate schedule and weight average (EMA) that every training shares."""
+"""Learning-rate schedule and exponential moving average of the weights, shared by all trainings."""
 
 import math
 
@@ -13,7 +13,7 @@ def learning_rate(progress: float, highest: float, warmup: float, decay: str) ->
 
     `progress` and `warmup` are shares of the budget in [0, 1]. Late is constant, then falls linearly to zero
     over the last LATE of the budget (Hagele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed
-    Training Durations", NeurIPS 2024): a loss that comes in near the end can still be learnt.
+    Training Durations", NeurIPS 2024), so that a loss that begins near the end can still be learnt.
     """
     rise = min(1.0, progress / warmup) if warmup else 1.0
     falls = {
@@ -29,7 +29,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
     """Exponential moving average of the weights after `step` steps (from 1): `decay` is the share that is
     kept.
 
-    The share is lower while the run is young, or the random start would linger. Buffers (batch-norm
+    The share is lower in the first steps, so that the random start is forgotten. Buffers (batch-norm
     statistics, flags) are copied.
     """
     kept = min(decay, step / (step + 10))

@@ -1,5 +1,5 @@
-"""What a network trained on other pictures sees in a face: features to compare reconstructions by, and pooled
-ones to compare sets of pictures by.
+"""Deep features from frozen pretrained networks: for perceptual losses, and pooled to compare sets of
+pictures.
 
     vgg19               Simonyan & Zisserman, ICLR 2015. Stages end at relu1_1, relu2_1, relu3_1: 64, 128, 256
                         channels at 1, 1/2, 1/4 of the size.
@@ -41,7 +41,7 @@ FLOOR = 1e-6  # of a mean squared difference of features, so that its logarithm 
 
 
 class WeightsError(ValueError):
-    """The weights of a network cannot be had. The message says which, why, and what to do."""
+    """The weights of a network are not available. The message says which, why, and what to do."""
 
 
 class VGG19Trunk(nn.Module):
@@ -85,7 +85,7 @@ class VGG19Trunk(nn.Module):
         }
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
-        """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
+        """images (B, 3, H, W) -> the output of each of the first `stages` stages."""
         x = (images * 0.5 + 0.5 - self.mean) / self.deviation
         outputs = []
         for stage in self.stages[:stages]:
@@ -121,8 +121,8 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel by itself, narrow (Sandler et al. 2018); beside the identity where the
-    shape is kept.
+    """Inverted residual block: expand, depthwise convolution, project; residual where the shape is kept
+    (Sandler et al. 2018).
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
@@ -142,7 +142,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The whole network, classifier included, so that the file's every tensor has its place."""
+    """EfficientNet-Lite0 with its classification head, so that every tensor of the file is used."""
 
     SIDE = 224  # pixels a side of the pictures it was trained on
     STAGES = (  # blocks, kernel, stride, expansion, channels: Tan & Le 2019, table 1
@@ -179,7 +179,7 @@ class EfficientNetLite0(nn.Module):
         return dict(zip(self.state_dict(), weights.values(), strict=True))
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
-        """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
+        """images (B, 3, H, W) -> the output of each of the first `stages` stages."""
         # 8-bit values, less 127, over 128: not ImageNet's mean and deviation
         x = self.stem((images * 127.5 + 0.5) / 128)
         outputs = []
@@ -189,8 +189,8 @@ class EfficientNetLite0(nn.Module):
         return outputs
 
     def pooled(self, images: Tensor, side: int) -> Tensor:
-        """images (B, 3, H, W), resized to `side` pixels (SIDE is what the network knows best; the cost grows
-        with its square) -> (B, 1280).
+        """images (B, 3, H, W), resized to `side` pixels (it was trained at SIDE; the cost grows with the
+        square) -> (B, 1280).
         """
         images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
         return self.head(self.features(images, len(self.stages))[-1]).mean((2, 3))
@@ -232,7 +232,7 @@ class ClassifierTrunk(nn.Module):
         return {name: weights[name] for name in self.state_dict()}
 
     def features(self, images: Tensor, stages: int) -> list[Tensor]:
-        """images (B, 3, H, W) -> what comes out of each of the first `stages` stages."""
+        """images (B, 3, H, W) -> the output of each of the first `stages` stages."""
         x = images
         outputs = []
         for layer in self.body[: 2 * stages - 1]:
@@ -255,7 +255,7 @@ def load(network: str, path: str, device: torch.device) -> Network:
     """The frozen network, with the weights in the file `path`, or its published ones where that is empty.
     Raises WeightsError.
 
-    Loaded once per process. It is built without storage, which leaves the random state of the process alone.
+    Loaded once per process, without drawing from the process's random state.
     """
     with torch.device("meta"):
         module = NETWORKS[network]()
@@ -270,8 +270,8 @@ def load(network: str, path: str, device: torch.device) -> Network:
 
 
 def distances(network: Network, images: Tensor, decoded: Tensor, stages: int) -> list[tuple[Tensor, int]]:
-    """For each of the first `stages` stages: the mean squared difference of the features over the batch, and
-    how many there are per image.
+    """Mean squared feature difference over the batch for each of the first `stages` stages, and the number of
+    features per image.
     """
     with torch.no_grad():
         wanted = network.features(images, stages)
@@ -282,12 +282,13 @@ def distances(network: Network, images: Tensor, decoded: Tensor, stages: int) ->
 def calibrated_features(
     network: Network, images: Tensor, decoded: Tensor, weights: tuple[float, ...]
 ) -> Tensor:
-    """Negative log-likelihood of a Gaussian over features, each stage's variance the best for the batch; in
-    nats per image, up to a constant.
+    """Negative log-likelihood of a Gaussian over features with the optimal variance of each stage and batch.
+
+    In nats per image, up to a constant.
 
     The likelihood of the pixels (Rybkin et al. 2021, eq. 5), their D degrees of freedom shared among the
-    stages by `weights`. A stage's unit cancels, so a stage of large numbers does not silence the others, and
-    the weight of the KL term needs no choice.
+    stages by `weights`. The scale of a stage cancels, so stages with large features do not dominate, and the
+    KL term needs no weight.
     """
     found = distances(network, images, decoded, len(weights))
     logs = [

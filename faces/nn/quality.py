@@ -37,8 +37,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def scales(size: int) -> int:
-    """How many scales MS-SSIM has at this size: as many of the five as leave the window inside the picture (5
-    from 176 pixels, 3 at 64, 2 at 32).
+    """Number of MS-SSIM scales at this size: those of the five at which the window fits (5 from 176 pixels, 3
+    at 64, 2 at 32).
     """
     count = 1
     while count < len(WEIGHTS) and size // 2**count >= WINDOW:
@@ -50,8 +50,8 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003, eq. 7), weights rescaled to sum to 1
     over the scales that fit.
 
-    Contrast-structure terms are averaged over the picture and cut at zero before their power is taken: a
-    negative base has none. The luminance of the coarsest scale alone counts.
+    Contrast-structure terms are averaged over the picture and clamped at zero before the power. Luminance is
+    compared at the coarsest scale only.
     """
     count = scales(min(a.shape[-2:]))
     weights = torch.tensor(WEIGHTS[:count], dtype=a.dtype, device=a.device)
@@ -68,8 +68,8 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def active_units(codes: np.ndarray) -> int:
-    """Dimensions of codes (N, D) that move with the image: variance above 0.01 (Burda, Grosse, Salakhutdinov,
-    ICLR 2016, section 5.2).
+    """Number of active units of codes (N, D): dimensions with variance above 0.01 (Burda, Grosse,
+    Salakhutdinov, ICLR 2016, section 5.2).
     """
     return int((np.var(codes, axis=0, dtype=np.float64) > 0.01).sum())
 

@@ -1,26 +1,43 @@
-"""Where faces come from. The directory is the registry: `data.source: celeba` names faces/sources/celeba.py
-and the group `sources.celeba`.
+"""Where faces come from, and the contract that each source keeps. The directory is the registry.
 
-Each file exports
-
-    Config                                          the group of params, frozen
-    paths(config) -> tuple[Path, ...]               what it reads outside of the project, whether there or not
-    attributes(config) -> tuple[str, ...]           the label columns it will offer; cheap, touches no
-                                                    network; raises SourceError
-    fetch(config, seed, folder, report)             fills `folder` as faces/data/annotations.py describes;
-                                                    `report(done, total, unit)` shows progress
+`data.source: celeba` in params.yaml names the file faces/sources/celeba.py and the group `sources.celeba`.
+Each file exports `Config`, a group of params, and `Source(config)`, a subclass of the `Source` below.
 """
 
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from faces.core.params import one_of, parse
+from faces.core.console import Report
+from faces.core.params import Group, one_of, parse
 
 
 class SourceError(RuntimeError):
     """The faces cannot be had. The message names what was tried, why it failed, and the way out."""
+
+
+class Source(ABC):
+    """A source of labelled faces, made from its group of params."""
+
+    config: Group
+
+    def __init__(self, config: Group) -> None:
+        self.config = config
+
+    def paths(self) -> tuple[Path, ...]:
+        """What it reads outside of the project, whether it is there or not."""
+        return ()
+
+    @abstractmethod
+    def attributes(self) -> tuple[str, ...]:
+        """The label columns that it will offer; cheap, without a network. Raises SourceError."""
+
+    @abstractmethod
+    def fetch(self, seed: int, folder: Path, report: Report) -> None:
+        """Fill `folder` as faces/data/annotations.py describes. Raises SourceError."""
 
 
 def names() -> list[str]:
@@ -33,6 +50,11 @@ def find(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{one_of('data.source', name, names())}")
 
 
-def config(name: str, groups: dict[str, Any]) -> Any:
-    """The checked params of source `name`, out of the group `sources` of params.yaml."""
+def config(name: str, groups: dict[str, Any]) -> Group:
+    """The checked params of source `name`, out of the group `sources` of params.yaml. Raises ParamsError."""
     return parse(find(name).Config, groups.get(name), f"sources.{name}")
+
+
+def build(name: str, groups: dict[str, Any]) -> Source:
+    """The source `name` with its params out of the group `sources` of params.yaml. Raises ParamsError."""
+    return find(name).Source(config(name, groups))

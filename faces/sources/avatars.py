@@ -1,10 +1,10 @@
-"""Drawn faces, made on the spot: no network, every label true by construction, and known counterfactuals.
+"""Drawn faces: generated locally, labels true by construction, counterfactuals known.
 
 Labels are sampled in a causal order (NEEDS). Each attribute is a coin whose log-odds are an intercept plus
 the planted `correlations` with attributes before it, times `correlation_strength`. The intercept is solved
-for so that the expected rate is the configured one, whatever the strength; at strength 0 attributes are
-independent, but for what excludes or needs each other (NEEDS: a bald head has no long hair, hair has one
-colour, bangs hide the brows).
+for so that the expected rate is the configured one at any strength. At strength 0 attributes are independent,
+except where they exclude or need each other (NEEDS: a bald head has no long hair, hair has one colour, bangs
+hide the brows).
 
 `Male` is a hidden cause: it draws nothing, but shifts the rates of beards, hair and brows. Labels describe
 the face that was drawn: the colour of short hair under a hat is true though unseen.
@@ -24,7 +24,6 @@ as true, numbered from 1 (faces/ingest/avataaars.py, `variants`).
 """
 
 import multiprocessing
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -37,6 +36,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from faces import sources
+from faces.core import threads
+from faces.core.console import Report
 from faces.core.params import FILE, Group, ParamsError
 from faces.data import annotations
 from faces.ingest import avataaars, writer
@@ -106,8 +108,8 @@ Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/
 
 
 class Rates(Group):
-    """The share of all faces for which each attribute is true. Brown_Hair has none: it is what the other
-    colours and Bald leave.
+    """Rate of each attribute among all faces. Brown_Hair has none: it is what the other colours and Bald
+    leave.
     """
 
     Male: Rate
@@ -169,71 +171,45 @@ class Config(Group):
         return test
 
 
-def paths(config: Config) -> tuple[Path, ...]:
-    """Nothing outside of the project: every face is drawn."""
-    return ()
+class Source(sources.Source):
+    config: Config
 
+    def attributes(self) -> tuple[str, ...]:
+        """The label columns, in causal order."""
+        return ATTRIBUTES
 
-def attributes(config: Config) -> tuple[str, ...]:
-    """The label columns, in causal order."""
-    return ATTRIBUTES
+    def fetch(self, seed: int, folder: Path, report: Report) -> None:
+        """Draw all faces and pairs into `folder`: the same bytes for a seed, however many processes draw.
 
+        FACES_WORKERS in the environment sets the number of processes; without it, one for each core.
+        """
+        config = self.config
+        labels, chances = sample(config, seed)
+        names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
+        splits = [writer.split_of(name, config.valid, config.test) for name in names]
+        table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
+        points = pd.DataFrame(
+            [avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)],
+            columns=annotations.LANDMARKS,
+        )
+        table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
-def fetch(config: Config, seed: int, folder: Path, report: Callable[[int, int, str], None]) -> None:
-    """Draw everything into `folder`: the same bytes for the same config and seed, however many processes
-    draw.
-
-    FACES_WORKERS in the environment sets the number of processes; without it, one for each CPU.
-    """
-    labels, chances = sample(config, seed)
-    names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
-    splits = [writer.split_of(name, config.valid, config.test) for name in names]
-    table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
-    points = pd.DataFrame(
-        [avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)],
-        columns=annotations.LANDMARKS,
-    )
-    table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
-
-    tested = np.flatnonzero(table["split"] == "test")
-    flips = []
-    flipped = []
-    others = []
-    pairs = Counter()
-    for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
-        for name in ATTRIBUTES:
-            if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
-                new, also = pair
-                pairs[name] += 1
-                stem = f"{row + 1:06d}_{name}"
-                (form, _), *more = avataaars.variants(truth, new, luck)
-                of = (names[row], name, 1 if new[name] else -1, also)
-                flips.append((f"{stem}.jpg", *of, 0, form))
-                flipped.append((new, luck))
-                if pairs[name] <= config.variants:
-                    others += [
-                        ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
-                        for number, (form, chance) in enumerate(more, 1)
-                    ]
-    flips += [line for line, _ in others]
-    flipped += [face for _, face in others]
-    flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also", "variant", "form"])
-
-    render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
-    pictures = _reported(
-        _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
-    )
-    members = zip([*names, *flips["name"]], pictures, strict=True)
-    writer.write_images(folder / "images.zip", islice(members, config.count))
-    if len(flips):
-        writer.write_images(folder / "counterfactuals.zip", members)
-        flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
-    writer.write_labels(folder / "labels.csv", table)
-    writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
+        flips, flipped = _counterfactuals(config, table, labels, chances)
+        render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
+        pictures = _reported(
+            _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
+        )
+        members = zip([*names, *flips["name"]], pictures, strict=True)
+        writer.write_images(folder / "images.zip", islice(members, config.count))
+        if len(flips):
+            writer.write_images(folder / "counterfactuals.zip", members)
+            flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
+        writer.write_labels(folder / "labels.csv", table)
+        writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
 
 def sample(config: Config, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1): all that decides a face.
+    """Labels, bool (N, A), and chances, float64 (N, K) in [0, 1), which together determine the faces.
 
     The first 20,000 faces do not depend on `count`. Raises ParamsError where a rate cannot be reached because
     too few faces have what the attribute needs.
@@ -307,6 +283,37 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
     return new, also
 
 
+def _counterfactuals(
+    config: Config, table: pd.DataFrame, labels: pd.DataFrame, chances: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Face]]:
+    """counterfactuals.csv and the faces to draw: the pairs, and behind them their other variants."""
+    names = table["name"].tolist()
+    tested = np.flatnonzero(table["split"] == "test")
+    lines = []
+    faces = []
+    others = []
+    pairs = Counter()
+    for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
+        for name in ATTRIBUTES:
+            if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
+                new, also = pair
+                pairs[name] += 1
+                stem = f"{row + 1:06d}_{name}"
+                of = (names[row], name, 1 if new[name] else -1, also)
+                (form, _), *more = avataaars.variants(truth, new, luck)
+                lines.append((f"{stem}.jpg", *of, 0, form))
+                faces.append((new, luck))
+                if pairs[name] <= config.variants:
+                    others += [
+                        ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
+                        for number, (form, chance) in enumerate(more, 1)
+                    ]
+    lines += [line for line, _ in others]
+    faces += [face for _, face in others]
+    columns = ["name", "of", "attribute", "value", "also", "variant", "form"]
+    return pd.DataFrame(lines, columns=columns), faces
+
+
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     return {
         "source": "avatars",
@@ -340,23 +347,21 @@ def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) 
     few batches under way at a time.
     """
     batches = iter(lambda: list(islice(faces, 16)), [])
-    workers = int(os.environ.get("FACES_WORKERS") or os.cpu_count() or 1)
-    if workers == 1:
+    processes = threads.workers()
+    if processes == 1:
         yield from chain.from_iterable(map(work, batches))
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         waiting: deque[Future[list[bytes]]] = deque()
         for batch in batches:
             waiting.append(pool.submit(work, batch))
-            if len(waiting) > 4 * workers:
+            if len(waiting) > 4 * processes:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
 
 
-def _reported(
-    pictures: Iterable[bytes], total: int, report: Callable[[int, int, str], None]
-) -> Iterator[bytes]:
+def _reported(pictures: Iterable[bytes], total: int, report: Report) -> Iterator[bytes]:
     for done, picture in enumerate(pictures, 1):
         report(done, total, "face")
         yield picture

@@ -3,9 +3,8 @@
 Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015. Routes, in order: `path`, then `mirrors`
 as listed.
 
-A `path` that exists is used or refused, never replaced by a mirror: the set that was asked for must not
-silently become another one. One that does not exist here (a params file carried to another machine) leaves
-the word to the mirrors.
+A `path` that exists is used or refused, never silently replaced by a mirror. Where it does not exist (params
+from another machine), the mirrors are tried.
 """
 
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Literal
 
 import pandas as pd
 
+from faces import sources
+from faces.core.console import Report
 from faces.core.params import Group
 from faces.data import annotations
 from faces.data.annotations import RawError
 from faces.ingest import celeba_layout, writer
-from faces.ingest.archives import Report
 from faces.ingest.celeba_mirrors import BY_HAND, MIRRORS
 from faces.ingest.http import FetchError
 from faces.sources import SourceError
@@ -56,58 +56,61 @@ class Config(Group):
     mirrors: tuple[Literal["kaggle", "huggingface", "gdrive"], ...]  # tried in this order
 
 
-def paths(config: Config) -> tuple[Path, ...]:
-    """What the data come from, outside of the project; what a mirror brought never changes."""
-    return (Path(config.path).expanduser(),) if config.path else ()
+class Source(sources.Source):
+    config: Config
 
+    def paths(self) -> tuple[Path, ...]:
+        """What the data come from, outside of the project; what a mirror brought never changes."""
+        return (Path(self.config.path).expanduser(),) if self.config.path else ()
 
-def attributes(config: Config) -> tuple[str, ...]:
-    """Those of the table at `path`, or the forty official ones. Raises SourceError where `path` is there but
-    is no such set.
-    """
-    path = Path(config.path).expanduser()
-    if not config.path or not path.exists():
-        return OFFICIAL
-    try:
-        with celeba_layout.open_layout(path) as layout:
-            return celeba_layout.attribute_names(layout)
-    except (RawError, OSError) as error:
-        raise SourceError(f"sources.celeba.path: {error}") from None
+    def attributes(self) -> tuple[str, ...]:
+        """Those of the table at `path`, or the forty official ones.
 
-
-def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder` by the first route that works. Nothing is drawn by chance: `seed` is not used. Raises
-    SourceError.
-    """
-    tried = []
-    if config.path:
-        path = Path(config.path).expanduser()
-        if path.exists():
-            try:
-                return _take(path, str(path), folder, config, report)
-            except (RawError, OSError) as error:
-                raise SourceError(f"sources.celeba.path: {error}") from None
-        tried.append(f"path: {path} does not exist")
-    for mirror in config.mirrors:
+        Raises SourceError where `path` exists and is not CelebA.
+        """
+        path = Path(self.config.path).expanduser()
+        if not self.config.path or not path.exists():
+            return OFFICIAL
         try:
-            path, origin = MIRRORS[mirror](report)
-            return _take(path, origin, folder, config, report, whole=True)
-        except (FetchError, RawError, OSError) as error:
-            tried.append(f"{mirror}: {error}")
-    raise SourceError(
-        "\n  ".join(
-            [
-                "CelebA cannot be had.",
-                *(tried or ["sources.celeba: path is empty and mirrors names none"]),
-                BY_HAND,
-            ]
+            with celeba_layout.open_layout(path) as layout:
+                return celeba_layout.attribute_names(layout)
+        except (RawError, OSError) as error:
+            raise SourceError(f"sources.celeba.path: {error}") from None
+
+    def fetch(self, seed: int, folder: Path, report: Report) -> None:
+        """Fill `folder` from `path`, or else from the first mirror that works; `seed` is not used.
+
+        Raises SourceError.
+        """
+        tried = []
+        if self.config.path:
+            path = Path(self.config.path).expanduser()
+            if path.exists():
+                try:
+                    return _take(path, str(path), folder, self.config, report)
+                except (RawError, OSError) as error:
+                    raise SourceError(f"sources.celeba.path: {error}") from None
+            tried.append(f"path: {path} does not exist")
+        for mirror in self.config.mirrors:
+            try:
+                path, origin = MIRRORS[mirror](report)
+                return _take(path, origin, folder, self.config, report, whole=True)
+            except (FetchError, RawError, OSError) as error:
+                tried.append(f"{mirror}: {error}")
+        raise SourceError(
+            "\n  ".join(
+                [
+                    "CelebA cannot be had.",
+                    *(tried or ["sources.celeba: path is empty and mirrors names none"]),
+                    BY_HAND,
+                ]
+            )
         )
-    )
 
 
 def check(table: pd.DataFrame, whole: bool) -> None:
-    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set may be
-    itself.
+    """Compare a table that is, or claims to be, all of CelebA with the published counts. A smaller set is not
+    compared.
 
     Raises RawError with the first difference.
     """

@@ -1,5 +1,4 @@
-"""Any pictures with a table of labels: a folder, or an archive of one, that holds pictures (nested folders
-allowed) and labels.csv.
+"""A folder or archive with pictures (nested folders allowed) and a table of labels, labels.csv.
 
 labels.csv has one row per picture. Commas, semicolons or tabs separate its columns (faces/ingest/tables.py):
 
@@ -25,12 +24,14 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
+from faces import sources
+from faces.core.console import Report
 from faces.core.params import Group
 from faces.data import annotations
 from faces.data.annotations import LANDMARKS, RawError
 from faces.data.attribute_names import safe_names
 from faces.ingest import tables, writer
-from faces.ingest.archives import Files, Lookup, Report, is_picture, open_files
+from faces.ingest.archives import Files, Lookup, is_picture, open_files
 from faces.sources import SourceError
 
 LABELS = "labels.csv"
@@ -46,7 +47,7 @@ class Config(Group):
 
 @dataclass(frozen=True)
 class Sheet:
-    """labels.csv as it was found."""
+    """A labels.csv that was found, with the pictures beside it."""
 
     place: Path  # for messages
     root: str  # what stands before each name in the folder or archive: "", or a folder and a slash
@@ -59,53 +60,55 @@ class Sheet:
         return tuple(name for name in self.table.header if name not in annotations.FIXED)
 
 
-def paths(config: Config) -> tuple[Path, ...]:
-    """What the data come from, outside of the project."""
-    return (Path(config.path).expanduser(),) if config.path else ()
+class Source(sources.Source):
+    config: Config
 
+    def paths(self) -> tuple[Path, ...]:
+        """What the data come from, outside of the project."""
+        return (Path(self.config.path).expanduser(),) if self.config.path else ()
 
-def attributes(config: Config) -> tuple[str, ...]:
-    """The attribute columns of labels.csv. Raises SourceError where there is none."""
-    try:
-        with open_files(_path(config)) as files:
-            return find_sheet(files).attributes
-    except (RawError, OSError) as error:
-        raise SourceError(f"sources.folder.path: {error}") from None
+    def attributes(self) -> tuple[str, ...]:
+        """The attribute columns of labels.csv. Raises SourceError where there is none."""
+        try:
+            with open_files(_path(self.config)) as files:
+                return find_sheet(files).attributes
+        except (RawError, OSError) as error:
+            raise SourceError(f"sources.folder.path: {error}") from None
 
-
-def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder`. Nothing is drawn at random: `seed` is unused. Raises SourceError naming file and row."""
-    try:
-        with open_files(_path(config)) as files:
-            sheet = find_sheet(files)
-            table = read_table(sheet, config.valid, config.test)
-            named = set(table["name"])
-            here = sheet.pictures
-            if not named & here:
-                raise RawError(
-                    f"{sheet.place}: none of the {len(table)} pictures that it names is here "
-                    f"({table['name'][0]}, ...)"
+    def fetch(self, seed: int, folder: Path, report: Report) -> None:
+        """Fill `folder`; `seed` is not used. Raises SourceError naming file and row."""
+        try:
+            with open_files(_path(self.config)) as files:
+                sheet = find_sheet(files)
+                table = read_table(sheet, self.config.valid, self.config.test)
+                named = set(table["name"])
+                here = sheet.pictures
+                if not named & here:
+                    raise RawError(
+                        f"{sheet.place}: none of the {len(table)} pictures that it names is here "
+                        f"({table['name'][0]}, ...)"
+                    )
+                members = files.each({sheet.root + name for name in named & here}, report)
+                writer.write_images(
+                    folder / "images.zip",
+                    ((name.removeprefix(sheet.root), content) for name, content in members),
                 )
-            members = files.each({sheet.root + name for name in named & here}, report)
-            writer.write_images(
-                folder / "images.zip", ((name.removeprefix(sheet.root), content) for name, content in members)
-            )
-        writer.write_labels(folder / "labels.csv", table)
-    except (RawError, OSError) as error:
-        raise SourceError(f"sources.folder.path: {error}") from None
-    about = {
-        "source": "folder",
-        "description": "a folder of pictures with labels.csv",
-        "licence": config.licence,
-        "request": config.model_dump(mode="json"),
-        "origin": config.path,
-        "assumed": sheet.table.notes,
-        "images_without_row": len(here - named),
-        "rows_without_image": len(named - here),
-        "visible": list(annotations.attributes(table)),
-        "flippable": [],
-    }
-    writer.write_source(folder / "source.json", about, table, folder / "images.zip")
+            writer.write_labels(folder / "labels.csv", table)
+        except (RawError, OSError) as error:
+            raise SourceError(f"sources.folder.path: {error}") from None
+        about = {
+            "source": "folder",
+            "description": "a folder of pictures with labels.csv",
+            "licence": self.config.licence,
+            "request": self.config.model_dump(mode="json"),
+            "origin": self.config.path,
+            "assumed": sheet.table.notes,
+            "images_without_row": len(here - named),
+            "rows_without_image": len(named - here),
+            "visible": list(annotations.attributes(table)),
+            "flippable": [],
+        }
+        writer.write_source(folder / "source.json", about, table, folder / "images.zip")
 
 
 def find_sheet(files: Files) -> Sheet:

@@ -21,10 +21,12 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
+from faces import sources
+from faces.core.console import Report
 from faces.core.params import Group
 from faces.data.annotations import RawError
 from faces.ingest import writer
-from faces.ingest.archives import Files, Report, is_picture, open_files
+from faces.ingest.archives import Files, is_picture, open_files
 from faces.ingest.writer import split_of
 from faces.sources import SourceError
 
@@ -57,45 +59,46 @@ class Config(Group):
     test: Annotated[float, Field(ge=0, le=0.5)]
 
 
-def paths(config: Config) -> tuple[Path, ...]:
-    """What the data come from, outside of the project."""
-    return (Path(config.path).expanduser(),) if config.path else ()
+class Source(sources.Source):
+    config: Config
 
+    def paths(self) -> tuple[Path, ...]:
+        """What the data come from, outside of the project."""
+        return (Path(self.config.path).expanduser(),) if self.config.path else ()
 
-def attributes(config: Config) -> tuple[str, ...]:
-    """The same for every copy. Raises SourceError where `path` is empty or not there."""
-    _path(config)
-    return ATTRIBUTES
+    def attributes(self) -> tuple[str, ...]:
+        """The same for every copy. Raises SourceError where `path` is empty or not there."""
+        _path(self.config)
+        return ATTRIBUTES
 
-
-def fetch(config: Config, seed: int, folder: Path, report: Report) -> None:
-    """Fill `folder`. Nothing is drawn by chance: `seed` is not used. Raises SourceError."""
-    try:
-        with open_files(_path(config)) as files:
-            table, members, left_out = read_names(files, config)
-            names = dict(zip(members, table["name"], strict=True))
-            writer.write_images(
-                folder / "images.zip",
-                ((names[member], content) for member, content in files.each(members, report)),
-            )
-    except (RawError, OSError) as error:
-        raise SourceError(f"sources.utkface.path: {error}") from None
-    writer.write_labels(folder / "labels.csv", table)
-    about = {
-        "source": "utkface",
-        "description": DESCRIPTION,
-        "licence": LICENCE,
-        "request": config.model_dump(mode="json"),
-        "origin": config.path,
-        "malformed_names": left_out,
-        "visible": list(ATTRIBUTES),
-        "flippable": [],
-    }
-    writer.write_source(folder / "source.json", about, table, folder / "images.zip")
+    def fetch(self, seed: int, folder: Path, report: Report) -> None:
+        """Fill `folder`; `seed` is not used. Raises SourceError."""
+        try:
+            with open_files(_path(self.config)) as files:
+                table, members, left_out = read_names(files, self.config)
+                names = dict(zip(members, table["name"], strict=True))
+                writer.write_images(
+                    folder / "images.zip",
+                    ((names[member], content) for member, content in files.each(members, report)),
+                )
+        except (RawError, OSError) as error:
+            raise SourceError(f"sources.utkface.path: {error}") from None
+        writer.write_labels(folder / "labels.csv", table)
+        about = {
+            "source": "utkface",
+            "description": DESCRIPTION,
+            "licence": LICENCE,
+            "request": self.config.model_dump(mode="json"),
+            "origin": self.config.path,
+            "malformed_names": left_out,
+            "visible": list(ATTRIBUTES),
+            "flippable": [],
+        }
+        writer.write_source(folder / "source.json", about, table, folder / "images.zip")
 
 
 def parse(name: str) -> tuple[int, int | None, int] | None:
-    """(age in years, gender, race) of a file name, or None where it says no such thing.
+    """(age in years, gender, race) of a file name, None where it has another form.
 
     >>> parse("26_1_2_20170116172132354.jpg.chip.jpg")
     (26, 1, 2)
@@ -107,8 +110,8 @@ def parse(name: str) -> tuple[int, int | None, int] | None:
 
 
 def read_names(files: Files, config: Config) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """The label table, the member behind each row, and the names that say nothing. Raises RawError where no
-    name does.
+    """The label table, the member of each row, and the names without labels. Raises RawError where none has
+    any.
     """
     chosen: dict[str, str] = {}
     left_out = []

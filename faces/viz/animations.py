@@ -1,4 +1,4 @@
-"""Films: animations of a face, or of several."""
+"""Animations of one face or several."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,9 +16,7 @@ from faces.viz.selection import Absent, conditions
 
 
 class Film(NamedTuple):
-    """An animation: which of the frames (F, h, w, 3) are shown one after the other, and for how many
-    milliseconds each.
-    """
+    """An animation: frames (F, h, w, 3), the order in which they are shown, and durations in ms."""
 
     frames: np.ndarray
     order: np.ndarray
@@ -26,7 +24,7 @@ class Film(NamedTuple):
 
 
 def every(studio: Studio, show: Render, snapshots: np.ndarray) -> Iterator[tuple[str, Callable[[], Film]]]:
-    """Every animation: the name of its file, and how to draw it."""
+    """All animations: file name, and function that draws it."""
     for edit in show.edits:
         yield edit.name, partial(edit_film, studio, show, edit)
     for pair in show.journeys:

@@ -1,6 +1,4 @@
-"""Charts of the reports: matplotlib without a display, and without the version and date it would write into a
-PNG.
-"""
+"""Charts of the reports, by matplotlib: without a display, and without version and date in the PNG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,8 +65,8 @@ def auroc(table: pd.DataFrame, path: Path) -> None:
 
 
 def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
-    """PSNR inside the truly changed region, by attribute: of doing nothing, of the primary's edits, of the
-    truth rebuilt.
+    """PSNR inside the truly changed region, by attribute: without an edit, of the primary editor, of the
+    reconstructed truth.
 
     `table` is counterfactuals.csv. Edits that do not reach the level of flips are absent.
     """
@@ -93,9 +91,7 @@ def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
 
 
 def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Path) -> None:
-    """How common each of the attributes (A,) is in each split: `shares` holds (A,) in 0 to 1, NaN where
-    unknown.
-    """
+    """Rate of each attribute (A,) in each split: `shares` holds (A,) in 0 to 1, NaN where unknown."""
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))
     places = np.arange(len(attributes))
     thick = 0.8 / len(shares)

@@ -1,4 +1,4 @@
-"""What is to be drawn: the group `render` of params.yaml."""
+"""Params of the stage render."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Sheets: still pictures of many faces, with captions. uint8 (H, W, 3)."""
+"""Grids of faces with captions, uint8 (H, W, 3)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,7 +23,7 @@ DETAIL = "detail kept: x + D(z') - D(z)"
 def every(
     studio: Studio, show: Render, attributes: tuple[str, ...], components: np.ndarray
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    """Every sheet: the name of its file, and how to draw it. `components` (K, D) are steps of one sigma."""
+    """All sheets: file name, and function that draws it. `components` (K, D) are steps of one sigma."""
     directions = studio.directions
     yield "data_faces", partial(data_faces, studio, show)
     yield "reconstructions", partial(reconstructions, studio, show)
@@ -44,7 +44,7 @@ def every(
 
 
 def data_faces(studio: Studio, show: Render) -> np.ndarray:
-    """Training faces as they come."""
+    """Train faces, in order."""
     rows = studio.crops.rows("train")[: 4 * 2 * show.faces]
     return sheet(
         _in_rows(studio.crops.images[rows], 2 * show.faces), show.tile, title="Faces of the train split"
@@ -52,7 +52,7 @@ def data_faces(studio: Studio, show: Render) -> np.ndarray:
 
 
 def reconstructions(studio: Studio, show: Render) -> np.ndarray:
-    """Test faces drawn without any choice, above what the model makes of them."""
+    """Random test faces above their reconstructions."""
     rows = np.random.default_rng(studio.seed).permutation(studio.crops.rows("test"))[: 4 * show.faces]
     originals, rebuilt = (
         _in_rows(faces, 2 * show.faces)
@@ -80,8 +80,8 @@ def samples(studio: Studio, show: Render) -> np.ndarray:
 
 
 def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:
-    """Mean faces without and with each attribute, and what the attribute adds: of pixels, and decoded from
-    mean codes.
+    """Mean faces without and with each attribute and their difference: of pixels, and decoded from mean
+    codes.
     """
     train = studio.crops.rows("train")
     labels = studio.crops.labels[np.ix_(train, [studio.crops.attributes.index(name) for name in attributes])]
@@ -113,7 +113,9 @@ def features(
 
 
 def edited_features(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:
-    """The feature grid of the editor: faces x attributes, each face given the attribute, or freed of it."""
+    """The feature grid of the editor: faces x attributes; each attribute is added, or removed where the face
+    has it.
+    """
     rows = studio.cast("features", {}, show.faces)
     labels = studio.crops.labels[np.ix_(rows, [studio.crops.attributes.index(name) for name in attributes])]
     columns = []
@@ -159,9 +161,7 @@ def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
 
 
 def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
-    """Faces moved both ways along a principal component (D,) of the codes, which is nobody's attribute: what
-    it means is for the eye to say.
-    """
+    """Faces moved both ways along a principal component (D,) of the codes, which no label defines."""
     rows = studio.cast("components", {}, show.faces)
     return swept(studio, show, rows, (), np.tile(step, (len(rows), 1)), f"Principal component {number}")
 
@@ -169,8 +169,8 @@ def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np
 def swept(
     studio: Studio, show: Render, rows: np.ndarray, labels: Sequence[str], steps: np.ndarray, name: str
 ) -> np.ndarray:
-    """Faces (R,) at every strength, each along a line of its own whose step (R, D) is one sigma: from where
-    it is, or all from the mean code.
+    """Faces (R,) at every strength, each along its own step (R, D) of one sigma, counted from the face or
+    from the mean code.
     """
     codes = studio.codes[rows][:, None]  # (R, 1, D)
     moved = []

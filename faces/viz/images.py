@@ -1,4 +1,4 @@
-"""Drawing: sheets of faces with captions, and animations. The same arrays become the same bytes.
+"""Captioned grids of faces, animations, PNG and GIF files. The same arrays give the same bytes.
 
 Faces and finished pictures are uint8 (H, W, 3). Text is set in the font that Pillow carries (its letters are
 those of Western European Latin).
@@ -96,8 +96,8 @@ def film(panels: dict[str, np.ndarray], side: int, captions: Sequence[str]) -> n
 
 
 def difference(first: np.ndarray, second: np.ndarray, gain: float) -> np.ndarray:
-    """What `second` adds to `first`, both (..., H, W, 3) in 0 to 255: `gain` times as strong, on
-    grey. uint8.
+    """Difference of `second` and `first`, both (..., H, W, 3) in 0 to 255, amplified by `gain`, on grey;
+    uint8.
     """
     return np.clip(np.rint(128 + gain * (second.astype(np.float64) - first)), 0, 255).astype(np.uint8)
 
@@ -113,12 +113,10 @@ def write_png(path: Path, picture: np.ndarray) -> None:
 
 
 def write_gif(path: Path, frames: np.ndarray, order: Sequence[int], durations: Sequence[int]) -> None:
-    """An animation that runs for ever: `frames` (F, H, W, 3) shown in `order`, each for as many milliseconds
-    (a multiple of 10) as `durations` says.
+    """Endless GIF of `frames` (F, H, W, 3) in `order`, with `durations` in ms, multiples of 10.
 
     All frames share one palette (255 colours found by median cut, and the paper's) and are not dithered:
-    dither would crawl over what does not move. A frame equal to the one before it is joined to it: the
-    animation lasts as long.
+    dither would flicker. A frame equal to the one before is merged with it, their durations added.
     """
     palette = Image.fromarray(np.concatenate(frames[:, ::PALETTE_STEP, ::PALETTE_STEP])).quantize(
         255, Image.Quantize.MEDIANCUT

@@ -1,5 +1,5 @@
-"""Where pictures are made: the faces, their codes, the model and the directions together, and the few things
-that every picture does with them.
+"""Renderer of sheets and animations: faces, codes, model and editors, with the operations that every picture
+needs.
 """
 
 import zlib
@@ -66,7 +66,9 @@ class Studio:
         return np.stack(moved, axis=1)
 
     def edit(self, rows: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Faces (R,) moved by each of steps (S, D), or of their own (R, S, D): as `pictures` draws them."""
+        """Faces (R,) moved by each of the steps (S, D), or by steps (R, S, D) of their own; returns as
+        `pictures`.
+        """
         return self.pictures(rows, self.codes[rows][:, None] + steps)
 
     def pictures(self, rows: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,8 +92,8 @@ class Studio:
         )
 
     def between(self, pair: np.ndarray, positions: np.ndarray, way: str) -> tuple[np.ndarray, np.ndarray]:
-        """The way from one face to another (2,), at `positions` (T,): by the model, and with detail kept, (T,
-        H, W, 3) both.
+        """Interpolation between two faces (2,) at `positions` (T,): decoded, and with detail kept, both (T,
+        H, W, 3).
         """
         codes = self.codes[pair]
         decoded = self.decode(np.concatenate((codes, PATHS[way](*codes, positions, self.directions.mean))))
@@ -132,5 +134,5 @@ class Studio:
         return np.concatenate((one, self.cast(f"{name} second", second, 1, strangers_to=one)))
 
     def _unlike_the_mean(self, rows: np.ndarray) -> np.ndarray:
-        """(R,) casting.unlike, against the decoded mean code."""
+        """Distances (R,) of `selection.unlike`, from the decoded mean code."""
         return unlike(self.crops.images[rows], self.decode(self.directions.mean))

@@ -1,4 +1,4 @@
-"""Which faces appear in a picture: those with the labels asked for, and of a few such faces the most typical
+"""Selection of example faces: random ones with the labels asked for, of a few candidates the most typical
 one.
 
 A condition is an attribute's name, with "-" in front where the face must lack it: `-Male`, `Eyeglasses`. A
@@ -62,11 +62,9 @@ def cast(
 
 
 def unlike(faces: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """(R,) how little each of `faces` (R, H, W, 3) has of the `mean` face (H, W, 3): minus their covariance
-    over pixels.
+    """Negative covariance (R,) of `faces` (R, H, W, 3) with the `mean` face (H, W, 3), over pixels.
 
-    The least are frontal, centred and well lit: a face turned away does not vary with the mean face, and one
-    in the dark varies little.
+    Low for frontal, centred, well-lit faces.
     """
     pattern = mean.astype(np.float32) - mean.mean()
     return -np.tensordot(faces.astype(np.float32), pattern, axes=3) / pattern.size

@@ -1,14 +1,13 @@
-"""python -m ops.experiments.compare [REVISION ...]: runs side by side, on one page that needs no network and
-no other file.
+"""python -m ops.experiments.compare [REVISION ...]: compare runs on one self-contained page.
 
 in    params.yaml, reports/metrics.json, reports/grids, gifs and plots of each revision, from Git and from
       DVC's cache
 out   compare.html; with --md instead figures and params as Markdown on standard output, for a pull request or
       a job's summary
 
-A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace. The
-others are held against the first. What is the same in all of them is left out. Pictures are packed again, as
-WebP, so that the page can be mailed; they are to be looked at, not measured.
+A revision is whatever Git knows, an experiment's name, or `workspace`; without any, HEAD and workspace.
+Figures are compared with the first revision; equal ones are left out. Pictures are recompressed as WebP, to
+keep the page small.
 """
 
 import argparse
@@ -85,7 +84,7 @@ def overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) 
 
 
 def cell(key: str, ours: dict[str, Any], first: dict[str, Any]) -> Cell:
-    """The figure `key` of one revision, held against that of the first."""
+    """The figure `key` of one revision, compared with the first's."""
     value = ours.get(key)
     before = first.get(key)
     spread = interval(ours, key)

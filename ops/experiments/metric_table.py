@@ -1,8 +1,7 @@
-"""What each figure of reports/metrics.json says: which direction is better, and whether a model may serve
-that is worse in it.
+"""Table of metrics: meaning of each figure of reports/metrics.json, better direction, and whether it is
+critical.
 
-Said once, here, for all who compare: the gates of a retraining run, the pages and tables that put two runs
-side by side.
+The gates of a retraining run and all comparisons of runs use it.
 """
 
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ Better = Literal["higher", "lower"]
 class Metric:
     """All keys that match `pattern` (dots between levels, * within or across them).
 
-    `better` is None for a figure that describes and does not judge. A challenger that is worse in a critical
-    metric, by more than chance explains, is not promoted.
+    `better` is None for a figure that is only descriptive. A challenger that is worse in a critical metric,
+    by more than chance explains, is not promoted.
     """
 
     pattern: str
@@ -167,8 +166,8 @@ def flatten(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, floa
 
 
 def gain(key: str, before: float, after: float) -> float | None:
-    """By how much `after` is better, in the metric's own unit: negative where it is worse, None where the
-    metric does not judge.
+    """By how much `after` is better, in the metric's own unit: negative where it is worse, None for a
+    descriptive metric.
     """
     metric = of(key)
     if metric is None or metric.better is None:

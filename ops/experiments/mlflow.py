@@ -1,5 +1,4 @@
-"""python -m ops.experiments.mlflow --to URI [REVISION ...]: hand finished runs to an MLflow server. Nothing
-else of the project needs or knows it.
+"""python -m ops.experiments.mlflow --to URI [REVISION ...]: send finished runs to an MLflow server.
 
 in    params.yaml, reports/metrics.json, reports/plots/history.csv of each revision, from Git and from DVC's
       cache

@@ -26,7 +26,7 @@ FILLED_BY_DVC = (
 
 
 def mark(folder: Path) -> str:
-    """What tells a template made from the files in `folder` as they are now from an older one."""
+    """Mark in a template that identifies the versions of the files in `folder`."""
     sources = b"".join((folder / name).read_bytes() for name in ("template.html", npm.LOCK))
     return f"<!-- {hashlib.sha256(sources).hexdigest()} -->"
 

@@ -1,6 +1,4 @@
-"""What a revision of the project holds: its params, its figures and its pictures, read from Git and from
-DVC's cache without a checkout.
-"""
+"""Params, figures and pictures of a revision, read from Git and DVC's cache without a checkout."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -8,9 +8,9 @@ runs all systems or those named; KEY=VALUE changes a key of params.yaml for all 
 ops/experiments/systems.yaml says what each system changes in params.yaml. Every system runs as `dvc exp run`
 in a clone of its own, .systems/SOURCE/NAME, at the last commit: the working copy is not touched (`dvc exp run
 --temp` would do that too, but loses the checkpoints of a training that is cut off). The clones use this
-project's DVC cache, so faces, crops and judges are made once for all, and a second call repeats nothing: DVC
-finds every stage done. What was interrupted continues from its checkpoint. Finished experiments are fetched
-into this project, where `dvc exp show` compares them.
+project's DVC cache, so faces, crops and classifiers are made once for all, and a second call repeats nothing.
+What was interrupted continues from its checkpoint. Finished experiments are fetched into this project, where
+`dvc exp show` compares them.
 """
 
 import json
@@ -29,6 +29,7 @@ from pydantic import Field
 from faces.core.console import say, stop
 from faces.core.files import write_json
 from faces.core.params import Group, one_of, parse
+from faces.core.threads import usable_cores
 from faces.nn.device import pick_device
 from ops.params_file import Changes, written
 
@@ -127,7 +128,7 @@ def locked(clone: Path, stage: str, side: str, path: str) -> str:
 def device_name() -> str:
     """The GPU's name, or how many CPU cores there are."""
     device = pick_device()
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{usable_cores()} CPU cores"
 
 
 def train(clone: Path, name: str, changes: Changes) -> None:

@@ -3,9 +3,8 @@ and for each system a row of pictures.
 
     python -m ops.experiments.systems_page SOURCE PAGE.md     writes PAGE.md and the pictures PAGE/NAME.jpg
 
-Every system shows the same test faces, not chosen: what it keeps of them, new faces from the prior whose
-samples came nearest to real faces, and a smile that is put on faces without one. Figures are those of each
-experiment's reports/metrics.json.
+Every system shows the same random test faces: reconstructions, new faces from the prior with the lowest
+distance to real faces, and an added smile. Figures are those of each experiment's reports/metrics.json.
 """
 
 import json

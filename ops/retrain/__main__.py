@@ -1,8 +1,8 @@
-"""python -m ops.retrain: bring in new data, train a challenger, and let it serve only if it is proven no
-worse. Safe to start at any time, even twice at once.
+"""python -m ops.retrain: retraining job: take in new data, train a challenger, promote it only if it is no
+worse. Safe to start at any time, even twice.
 
-Configured by ops/retrain/retrain.yaml. What it remembers lies in its `home`; ops/retrain/ledger.py says what.
-Exit codes, for schedulers and monitoring:
+Configured by ops/retrain/retrain.yaml. Its state is in the folder `home` (ops/retrain/ledger.py). Exit codes,
+for schedulers and monitoring:
 
     0    promoted, or nothing new to judge
     10   HOLD: a person should look at the report; the champion serves on
@@ -142,7 +142,7 @@ class Job:
         return name
 
     def examine(self, clone: Path, snapshot: Snapshot | None) -> Verdict:
-        """Let champion and challenger sit the exam, and judge. Raises CommandFailed where a part that must
+        """Score champion and challenger on the exam, and decide. Raises CommandFailed where a part that must
         work does not.
         """
         champion = self.ledger.champion()
@@ -314,8 +314,8 @@ def work(settings: Settings, ledger: Ledger, project: Repository, force: bool, n
 
 
 def close(job: Job) -> int:
-    """Report, status, notification: each is tried whatever becomes of the others (on a full disk, none may be
-    possible but the last). Returns the exit code.
+    """Write report and status, and notify; each is tried even if the others fail, as on a full disk. Returns
+    the exit code.
     """
     word = job.outcome["verdict"]
     ledger = job.ledger

@@ -28,8 +28,8 @@ MINUTES = 600.0  # seconds that DVC's own small commands may take
 
 
 def key(project: Repository, revision: str, snapshot: Snapshot | None, judged_by: str) -> str:
-    """What a run would judge: the code and params at `revision`, the data, and `judged_by`. The same key
-    twice is nothing new.
+    """Key of a run: a hash of code and params at `revision`, the data, and `judged_by`. A known key is not
+    run again.
     """
     trees = [
         project.git("rev-parse", "--verify", "--quiet", f"{revision}:{path}")
@@ -46,9 +46,7 @@ def _has(project: Repository, revision: str, path: str) -> bool:
 
 
 def prepare(project: Repository, folder: Path, revision: str) -> Repository:
-    """The clone at `revision`, whatever state an earlier run left it in. Checkpoints of a training that was
-    cut off stay, so it goes on from there.
-    """
+    """Reset the clone to `revision`. Checkpoints of an interrupted training stay, so that it continues."""
     clone = Repository(folder, project.lock, project.author)
     try:
         if (folder / ".git").is_dir():
@@ -113,8 +111,8 @@ def bring_in(snapshot: Snapshot, source: Path, clone: Path, runner: Runner, push
 
 
 def commit(clone: Repository, parents: list[str], message: str) -> str:
-    """What was trained, as a commit on `parents`: code of the base, and params.yaml, dvc.lock, metrics and
-    snapshot as they are now.
+    """Commit the trained state on `parents`: code of the base, and current params.yaml, dvc.lock, metrics and
+    snapshot.
     """
     changed = [
         name

@@ -1,4 +1,4 @@
-"""python -m ops.retrain.drift CROPS MODEL NEW OUT: how new pictures differ from those before, in labels and
+"""python -m ops.retrain.drift CROPS MODEL NEW OUT: drift of new pictures against earlier ones, in labels and
 in the champion's codes.
 
 NEW is a JSON list of the names of the new pictures among CROPS, MODEL the champion. Writes OUT:

@@ -1,4 +1,4 @@
-"""The exam that champion and challenger both sit: the same frozen test faces, the same classifier, the same
+"""The exam: frozen test faces and classifier on which champion and challenger are both scored, by the same
 code.
 
     python -m ops.retrain.exam build CROPS CLASSIFIER TRAIN_FACES OUT   copy what the exam needs
@@ -110,8 +110,8 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
 
 
 def by_attribute(levels: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """levels.csv of one editor -> what its decoded edits cost, by attribute: what the gates compare on common
-    ground.
+    """Costs of an editor's decoded edits by attribute, from levels.csv; the gates compare them on common
+    attributes.
     """
     last = levels[(levels["level"] == levels["level"].max()) & (levels["classifier"] == 0)]
     last = last[(last["kind"] == "plain") & last["common"]]

@@ -1,5 +1,5 @@
-"""PROMOTE, HOLD or REJECT: each figure against its floor, and against the champion's within what chance
-explains. Never an average over metrics.
+"""Promotion gates: PROMOTE, HOLD or REJECT. Each figure is compared with its floor, and with the champion's
+within a tolerance; metrics are never averaged.
 
 REJECT    something is broken, a floor is missed, or a critical metric is worse by over `reject` tolerances
 HOLD      a critical metric is worse by more than one tolerance, or cannot be compared; or nothing is better
@@ -56,11 +56,11 @@ class Verdict:
 
 
 def tolerance(key: str, gates: Gates, noise: Mapping[str, float]) -> float | None:
-    """How far apart two equally good models may be: `factor` standard deviations of a difference, sqrt(2)
-    times the deviation of one run.
+    """Tolerance of a metric: `factor` standard deviations of the difference of two runs, sqrt(2) times that
+    of one run.
 
     noise maps keys to the standard deviation over seeds (ops.retrain.noise). Where a key was not measured,
-    the table of retrain.yaml; None where that is silent.
+    the table of retrain.yaml; None where there is no entry.
     """
     if key in noise:
         return max(gates.factor * math.sqrt(2) * noise[key], ROUNDING)
@@ -106,7 +106,7 @@ def compare(
 
 
 def unsound(sanity: Mapping[str, Any], gates: Gates) -> list[str]:
-    """What is broken about a model, from the figures of ops.retrain.sanity."""
+    """Faults of a model, from the figures of ops.retrain.sanity."""
     found = []
     if not sanity["weights_finite"]:
         found.append("weights are not finite")
@@ -181,7 +181,7 @@ def on_common_ground(
     """Both with their means of decoded edits (COSTS) over the attributes that both reach, where these are
     known.
 
-    A challenger that reaches one attribute more, a hard one, must not look worse for it.
+    A challenger that reaches one more, hard attribute is thus not at a disadvantage.
     """
     both = {
         key for key in champion.keys() & challenger.keys() if None not in (champion[key], challenger[key])
@@ -196,7 +196,7 @@ def on_common_ground(
 
 
 def known(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    """Flat figures; NaN and infinity are figures that could not be had, not numbers that compare as equal."""
+    """Flat figures; NaN and infinity become None."""
     flat = metric_table.flatten(dict(figures))
     return {
         key: value if isinstance(value, (int, float)) and math.isfinite(value) else None
@@ -209,7 +209,7 @@ def number(value: float | None) -> str:
 
 
 def told(figure: Figure) -> str:
-    """One figure in words."""
+    """A figure as text."""
     if figure.finding == "missing":
         return f"{figure.key}: the champion has {number(figure.champion)}, the challenger none"
     if figure.finding == "no tolerance":

@@ -1,5 +1,4 @@
-"""What the job remembers between runs, in one folder (`home` of retrain.yaml). Every file is written beside
-and renamed.
+"""State of the retraining job, in one folder (`home` of retrain.yaml). Files are written atomically.
 
 champion.json    who serves: export, id (what the website follows), version, revision, exam, snapshot, since,
                  previous
@@ -63,8 +62,8 @@ class Ledger:
         return folder
 
     def point(self, version: str, since: str) -> dict[str, Any]:
-        """Let the website serve `version`: the last step, one rename. What it replaces is `previous`. Returns
-        the pointer.
+        """Point the website at `version`, by one rename; the replaced one becomes `previous`. Returns the
+        pointer.
         """
         before = self.champion()
         release = json.loads((self.release(version) / "release.json").read_text(encoding="utf-8"))
@@ -90,8 +89,8 @@ class Ledger:
         self.note(judged=dict([*before.items(), (key, verdict)][-KEYS:]))
 
     def tidy(self, keep: int) -> None:
-        """Drop what a killed run left, and what is older than the last `keep` releases beside the champion;
-        never who serves or served before.
+        """Remove leftovers of killed runs, and releases beyond the last `keep`; never the champion or its
+        predecessor.
         """
         champion = self.champion() or {}
         needed = {champion.get("version"), champion.get("previous")}
@@ -126,7 +125,7 @@ def later(moment: str, hours: float) -> str:
 
 
 def settle(path: Path) -> None:
-    """Have the disk, not only the kernel, know a renamed file."""
+    """Sync a renamed file to disk."""
     for place in (path, path.parent):
         descriptor = os.open(place, os.O_RDONLY)
         try:

@@ -1,6 +1,4 @@
-"""One job at a time, by the kernel's own lock: it ends with its holders, however they end, so it can never be
-stale.
-"""
+"""Lock for one job at a time: a kernel lock, which ends with its holders and so is never stale."""
 
 import fcntl
 import os

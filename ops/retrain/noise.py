@@ -1,10 +1,9 @@
-"""python -m ops.retrain.noise: what chance alone does to each figure. Trains the champion anew with other
-seeds and writes the spread, which the gates go by.
+"""python -m ops.retrain.noise: standard deviation of each figure over training seeds, for the tolerances of
+the gates. Retrains the champion with other seeds.
 
 noise.json in the job's home: per metric the standard deviation over seeds, of the exam that champions and
-challengers sit. Where one number is estimated from few seeds, kindred ones help: the deviations of all keys
-of one pattern (ops/experiments/metric_table.py) are pooled, and a key gets the larger of its own and the
-pooled one.
+challengers sit. Since seeds are few, the deviations of all keys of one pattern
+(ops/experiments/metric_table.py) are pooled, and a key gets the larger of its own and the pooled one.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from ops.retrain.start import alone
 
 
 class NoExam(RuntimeError):
-    """There is nothing to compare on yet."""
+    """There is no exam yet."""
 
 
 def spread(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float]:

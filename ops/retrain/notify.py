@@ -1,6 +1,4 @@
-"""Tell people: a command that gets the event as JSON on its standard input, a webhook that it is posted to,
-or both.
-"""
+"""Notifications: a command that gets the event as JSON on standard input, a webhook, or both."""
 
 import json
 import subprocess
@@ -11,8 +9,8 @@ from ops.retrain.settings import Notify
 
 
 def notify(settings: Notify, event: dict[str, Any]) -> list[str]:
-    """Tell all who are to be told; returns what went wrong, one line each. Never raises: a message that was
-    not delivered changes no verdict.
+    """Send the notifications; returns failures, one line each. Never raises, since a failed message changes
+    no verdict.
     """
     content = json.dumps(event, sort_keys=True).encode()
     troubles = []

@@ -1,4 +1,4 @@
-"""Running other programs: guarded so that none outlives the job, logged, limited in time."""
+"""Child processes of the job: logged, limited in time, and ended with it."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ TAIL = 20_000  # bytes of a log in which its last words are looked for
 
 
 class CommandFailed(RuntimeError):
-    """A command ended badly. The message names it, its exit code and its own last word.
+    """A command failed. The message has the command, its exit code and its last error line.
 
     `code` is its exit code; `unfit` says that it, or a stage that it ran for DVC, found the challenger of no
     use (faces/core/console.py).

@@ -1,5 +1,4 @@
-"""From a verdict to a served model, in steps that can be cut off anywhere and done again: the pointer moves
-last.
+"""Promotion of a challenger, in steps that can be interrupted and repeated; the pointer moves last.
 
 The release is copied, complete and proven to work, before promotion.json says that it is to be served; from
 then on the next run finishes whatever is left. Steps: smoke test, DVC cache to its remote, branch, tags, Git
@@ -36,7 +35,7 @@ QUALITY = "reports/quality.json"  # what the website shows of a release
 
 
 class Abandoned(RuntimeError):
-    """A promotion cannot be carried out and was taken back; who served, serves. The message says why."""
+    """A promotion failed and was undone; the champion serves on. The message says why."""
 
 
 def identity(export: Path) -> str:
@@ -67,9 +66,7 @@ def smoke(ledger: Ledger, version: str, runner: Runner) -> None:
 def decide(
     ledger: Ledger, clone: Path, runner: Runner, entry: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Copy the release, prove it, and write down that it is to be served. Raises CommandFailed where it does
-    not work.
-    """
+    """Copy the release, test it, and record the decision. Raises CommandFailed where it does not work."""
     copy_release(ledger, clone, entry["version"], about)
     try:
         smoke(ledger, entry["version"], runner)

@@ -1,7 +1,7 @@
-"""python -m ops.retrain.rollback VERSION: let an earlier version serve again. Exit codes as of ops.retrain.
+"""python -m ops.retrain.rollback VERSION: serve an earlier version again. Exit codes as of ops.retrain.
 
-What is new since then stays judged: the next scheduled run does not promote the same challenger again, only
-one with newer code, params or data.
+The verdicts since then stay: the next run does not promote the same challenger again, only one with newer
+code, params or data.
 """
 
 import argparse

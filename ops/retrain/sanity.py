@@ -1,4 +1,4 @@
-"""python -m ops.retrain.sanity EXAM CROPS MODEL EXPORT OUT: is a trained model one at all?
+"""python -m ops.retrain.sanity EXAM CROPS MODEL EXPORT OUT: sanity checks of a trained model and its export.
 
 Writes OUT/samples.png, and OUT/sanity.json:
 

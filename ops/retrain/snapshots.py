@@ -1,10 +1,9 @@
-"""Data as it stood on a day: a growing folder of pictures, checked and frozen as one archive whose name says
-date and content.
+"""Snapshots of a growing folder of pictures: checked, and frozen as one archive named by date and content.
 
-What is refused stays out of the snapshot and stands in the report: a picture that cannot be read, one that is
-already there under another name, one whose content changed under its name, one without a row in labels.csv or
-the other way round. A labels.csv that is wrong stops everything. Splits follow from names
-(faces/sources/folder.py), so a picture never moves from one to another.
+Refused pictures are left out and reported: a picture that cannot be read, one that is already there under
+another name, one whose content changed under its name, one without a row in labels.csv or the other way
+round. A labels.csv that is wrong stops everything. Splits follow from names (faces/sources/folder.py), so a
+picture never moves from one to another.
 """
 
 import csv
@@ -26,7 +25,7 @@ from ops.retrain.ledger import rested
 
 
 class SnapshotError(RuntimeError):
-    """The folder cannot be taken over as it is. The message names file and row."""
+    """The folder cannot be used as it is. The message names file and row."""
 
 
 @dataclass(frozen=True)

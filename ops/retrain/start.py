@@ -1,4 +1,4 @@
-"""What every job on the served model starts with: the lock, and under it the ledger and the repository."""
+"""Start of every job on the served model: the lock, then the ledger and the repository."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def ledger_of(project: Path, settings: Settings) -> Ledger:
 
 @contextmanager
 def alone(project: Path, settings: Settings) -> Iterator[tuple[Ledger, Repository]]:
-    """For the length of the block no other job is at work on the repository at `project`. Raises Busy."""
+    """Context that keeps other jobs off the repository at `project`. Raises Busy."""
     ledger = ledger_of(project, settings)
     with exclusive(ledger.lock, settings.lock.wait) as lock:
         yield ledger, Repository(project.resolve(), lock, (settings.git.name, settings.git.email))

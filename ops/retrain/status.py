@@ -1,5 +1,5 @@
-"""python -m ops.retrain.status: who serves, since when, the last run and the last success, when the next is
-due. Exit codes as monitoring plugins have them:
+"""python -m ops.retrain.status: status of the retraining job: served version, last run and success, next due
+date. Exit codes are those of monitoring plugins:
 
 0    a proven model serves, and checks are in time
 1    the last run failed
@@ -21,7 +21,7 @@ from ops.retrain.start import ledger_of
 
 
 def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
-    """All that there is to say at `moment`; `code` is the exit code, `troubles` why it is not 0."""
+    """The status at `moment`; `code` is the exit code, `troubles` the reasons why it is not 0."""
     champion = ledger.champion()
     status = read_json(ledger.status) or {}
     troubles = []

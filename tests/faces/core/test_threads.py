@@ -115,3 +115,11 @@ def test_every_way_in_settles_threads_before_torch(package):
         check=True,
     )
     assert shown.stdout.split() == ["passive", "False"]
+
+
+def test_workers_are_as_many_as_said_or_as_there_are_cores(monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 3)
+    monkeypatch.delenv("FACES_WORKERS", raising=False)
+    assert threads.workers() == 3
+    monkeypatch.setenv("FACES_WORKERS", "5")
+    assert threads.workers() == 5

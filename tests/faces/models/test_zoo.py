@@ -186,10 +186,6 @@ def test_squared_error_in_nats(params):
     )
 
 
-def test_the_published_code_is_long(params):
-    assert params["models"]["face_generator_vae"]["code_length"] == 2048
-
-
 # dcae, pgae
 
 

@@ -21,8 +21,7 @@ from faces.sources.avatars import (
     NEEDS,
     REST,
     Rates,
-    attributes,
-    fetch,
+    Source,
     flip,
     intercept,
     sample,
@@ -106,7 +105,7 @@ def possible(labels, name):
 
 
 def test_every_attribute_is_described_and_has_a_rate():
-    assert attributes(configure()) == ATTRIBUTES
+    assert Source(configure()).attributes() == ATTRIBUTES
     assert len(ATTRIBUTES) == 20
     assert set(MEANINGS) == set(ATTRIBUTES)
     assert tuple(Rates.model_fields) == tuple(name for name in ATTRIBUTES if name != REST)
@@ -399,7 +398,7 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     for folder, workers in zip(folders, "12", strict=True):
         folder.mkdir()
         monkeypatch.setenv("FACES_WORKERS", workers)
-        fetch(config, 7, folder, lambda *progress: reports.append(progress))
+        Source(config).fetch(7, folder, lambda *progress: reports.append(progress))
     digests = [
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
         for folder in folders

@@ -113,7 +113,7 @@ def config(path="", mirrors=()):
 
 def fetch(settings, folder):
     folder.mkdir(parents=True)
-    celeba.fetch(settings, 0, folder, lambda done, total, unit: None)
+    celeba.Source(settings).fetch(0, folder, lambda done, total, unit: None)
     with zipfile.ZipFile(folder / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     return (
@@ -139,7 +139,7 @@ def assert_whole(table, pictures, identities=IDENTITIES, marks=MARKS):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_of_a_path(tmp_path, layout):
     path = lay(tmp_path / "set", LAYOUTS[layout])
-    assert celeba.attributes(config(path)) == celeba.OFFICIAL
+    assert celeba.Source(config(path)).attributes() == celeba.OFFICIAL
     table, pictures, about = fetch(config(path), tmp_path / "raw")
     no_identities = "identity_CelebA.txt" not in {place.name for place in path.rglob("*")}
     assert_whole(table, pictures, np.full(N, -1) if no_identities else IDENTITIES)
@@ -193,7 +193,7 @@ def test_a_smaller_set_with_other_attributes(tmp_path):
         "img_align_celeba.zip": ZIP,
     }
     path = lay(tmp_path / "set", files)
-    assert celeba.attributes(config(path)) == ("Smiling", "Hat")
+    assert celeba.Source(config(path)).attributes() == ("Smiling", "Hat")
     table, _, _ = fetch(config(path), tmp_path / "raw")
     np.testing.assert_array_equal(table[["Smiling", "Hat"]], LABELS[:, :2])
 
@@ -279,7 +279,7 @@ def test_config_is_strict():
         config(mirrors=["torrent"])
     with pytest.raises(ParamsError, match="not a known key"):
         parse(celeba.Config, {"path": "", "mirrors": [], "size": 3})
-    assert celeba.attributes(config()) == celeba.OFFICIAL and len(celeba.OFFICIAL) == 40
+    assert celeba.Source(config()).attributes() == celeba.OFFICIAL and len(celeba.OFFICIAL) == 40
     assert sum(celeba.SPLIT_SIZES.values()) == celeba.ROWS == 202_599
 
 
@@ -572,7 +572,7 @@ def test_celeba_hq_by_its_own_label_file(tmp_path):
     files = {"CelebAMask-HQ-attribute-anno.txt": OFFICIAL[ATTR]}
     files |= {f"CelebA-HQ-img/{name}": content for name, content in PICTURES.items()}
     settings = config(lay(tmp_path / "set", files))
-    assert celeba.attributes(settings) == celeba.OFFICIAL
+    assert celeba.Source(settings).attributes() == celeba.OFFICIAL
     table, _, about = fetch(settings, tmp_path / "raw")
     np.testing.assert_array_equal(table[list(celeba.OFFICIAL)], LABELS)
     assert about["rows_without_image"] == 0

@@ -41,7 +41,7 @@ def config(path, valid=0.1, test=0.1):
 
 def fetch(settings, out):
     out.mkdir()
-    folder.fetch(settings, 0, out, lambda done, total, unit: None)
+    folder.Source(settings).fetch(0, out, lambda done, total, unit: None)
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
     return (
@@ -70,7 +70,7 @@ def test_a_folder_with_everything(tmp_path, ending, mark):
         PICTURES | {"stray.png": picture(9, "PNG"), "notes.txt": b"x", ".hidden.jpg": b"x"},
     )
     settings = config(path)
-    assert folder.attributes(settings) == ("Smiling", "Hat", "Beard")
+    assert folder.Source(settings).attributes() == ("Smiling", "Hat", "Beard")
     table, pictures, about = fetch(settings, tmp_path / "raw")
     assert pictures == PICTURES  # byte for byte, whatever the format
     assert table["name"].tolist() == list(PICTURES)
@@ -161,7 +161,11 @@ def test_a_faulty_table_names_file_and_row(tmp_path, table, message):
 
 
 @pytest.mark.parametrize(
-    "reader", [folder.attributes, lambda settings: folder.fetch(settings, 0, None, None)]
+    "reader",
+    [
+        lambda settings: folder.Source(settings).attributes(),
+        lambda settings: folder.Source(settings).fetch(0, None, None),
+    ],
 )
 def test_a_faulty_path(tmp_path, reader):
     with pytest.raises(SourceError, match=r"sources.folder.path is empty"):
@@ -310,7 +314,7 @@ def test_two_tables_side_by_side_are_refused(tmp_path):
 )
 def test_attribute_names_are_made_safe_and_that_is_said(tmp_path, name, safe):
     settings = config(lay(tmp_path / "set", f"name,{name},Hat\na.jpg,1,0\nc.webp,0,1\n"))
-    assert folder.attributes(settings) == (safe, "Hat")
+    assert folder.Source(settings).attributes() == (safe, "Hat")
     read, _, about = fetch(settings, tmp_path / "raw")
     assert read[safe].tolist() == [1, -1] and about["attributes"] == [safe, "Hat"]
     assert len(about["assumed"]) == (safe != name)
@@ -318,4 +322,4 @@ def test_attribute_names_are_made_safe_and_that_is_said(tmp_path, name, safe):
 
 def test_two_names_that_become_one_are_kept_apart(tmp_path):
     settings = config(lay(tmp_path / "set", "name,hat/cap,hat_cap,Hat.Cap\na.jpg,1,0,1\nc.webp,0,1,1\n"))
-    assert folder.attributes(settings) == ("hat_cap", "hat_cap_2", "Hat_Cap_3")
+    assert folder.Source(settings).attributes() == ("hat_cap", "hat_cap_2", "Hat_Cap_3")

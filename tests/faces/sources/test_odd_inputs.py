@@ -120,7 +120,7 @@ def test_an_odd_name_is_a_name(tmp_path, name):
     (place / name).write_bytes(encoded("JPEG"))
     (place / "labels.csv").write_text(f'name,Hat\n"{name}",1\n', encoding="utf-8")
     (tmp_path / "raw").mkdir()
-    folder.fetch(config(f"{place}/"), 0, tmp_path / "raw", lambda *_: None)
+    folder.Source(config(f"{place}/")).fetch(0, tmp_path / "raw", lambda *_: None)
     assert annotations.read_labels(tmp_path / "raw/labels.csv")["name"].tolist() == [name]
     with zipfile.ZipFile(tmp_path / "raw/images.zip") as archive:
         assert archive.namelist() == [name]
@@ -148,7 +148,7 @@ def test_an_odd_table_is_refused_with_its_place(tmp_path, table, message):
     (tmp_path / "labels.csv").write_text(table)
     (tmp_path / "raw").mkdir()
     with pytest.raises(SourceError, match=message):
-        folder.fetch(config(tmp_path), 0, tmp_path / "raw", lambda *_: None)
+        folder.Source(config(tmp_path)).fetch(0, tmp_path / "raw", lambda *_: None)
 
 
 def test_odd_places(tmp_path):
@@ -161,7 +161,7 @@ def test_odd_places(tmp_path):
     (place / "labels.csv").write_text("name,Hat\nfolder.jpg/a.jpg,1\n")
     for file in ("labels.csv", "folder.jpg/a.jpg"):
         with pytest.raises(SourceError, match=r"found a single \.\w+ file; give the folder that it is in"):
-            folder.attributes(config(place / file))
+            folder.Source(config(place / file)).attributes()
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
         for file in ("labels.csv", "folder.jpg/a.jpg"):
             content = (place / file).read_bytes()
@@ -175,5 +175,5 @@ def test_odd_places(tmp_path):
     for path in (place, tmp_path / "set.tar", tmp_path / "set.exe"):
         out = tmp_path / f"raw {path.name}"
         out.mkdir()
-        folder.fetch(config(path), 0, out, lambda *_: None)
+        folder.Source(config(path)).fetch(0, out, lambda *_: None)
         assert annotations.read_labels(out / "labels.csv")["name"].tolist() == ["folder.jpg/a.jpg"]

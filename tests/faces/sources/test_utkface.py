@@ -35,7 +35,7 @@ def lay(place, names):
 
 def fetch(settings, out):
     out.mkdir()
-    utkface.fetch(settings, 0, out, lambda done, total, unit: None)
+    utkface.Source(settings).fetch(0, out, lambda done, total, unit: None)
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
     return (
@@ -82,7 +82,7 @@ def test_labels_of_a_folder(tmp_path):
             "notes.txt",
         ],
     )
-    assert utkface.attributes(config(path)) == (
+    assert utkface.Source(config(path)).attributes() == (
         "Male",
         "Young",
         "Old",
@@ -162,7 +162,10 @@ def test_rows_and_pictures_agree_whatever_the_order_in_the_archive(tmp_path):
 
 
 def test_faults(tmp_path):
-    for reader in (utkface.attributes, lambda settings: utkface.fetch(settings, 0, None, None)):
+    for reader in (
+        lambda settings: utkface.Source(settings).attributes(),
+        lambda settings: utkface.Source(settings).fetch(0, None, None),
+    ):
         with pytest.raises(SourceError, match=r"sources.utkface.path is empty"):
             reader(config(""))
         with pytest.raises(SourceError, match=r"gone does not exist"):

@@ -46,7 +46,7 @@ def test_a_snapshot_is_the_same_bytes_and_the_pipeline_reads_it(inbox, tmp_path)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
     config = source.Config(path=str(tmp_path / "one.zip"), licence="none", valid=0.1, test=0.2)
     (tmp_path / "raw").mkdir()
-    source.fetch(config, 1, tmp_path / "raw", lambda *_: None)
+    source.Source(config).fetch(1, tmp_path / "raw", lambda *_: None)
     with zipfile.ZipFile(tmp_path / "raw/images.zip") as archive:
         assert {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()} == set(
             snapshot.pictures.values()
