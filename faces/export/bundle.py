@@ -1,6 +1,6 @@
 """The export's description of itself, beside the networks. web/API.md is its specification.
 
-arrays.safetensors   directions, readouts of labels, moments and prior of the codes, the flow's linear map,
+arrays.safetensors   directions, readouts of labels, moments and prior of the codes, the flow's regression,
                      codes of the presets; float32
 bundle.json          geometry, editor, attributes, prior, presets, licence, hashes: what all of it is
 """

@@ -195,7 +195,7 @@ def train(
     loss on the `held` codes and labels.
 
     Returns step, mean train loss since the last report and held-out loss at each report; the first, before
-    any step, is that of the linear map alone.
+    any step, is that of the regression alone.
     """
     rest = rests(flow, codes, labels)
     held_rest = rests(flow, *held)

@@ -28,8 +28,8 @@ class Mixture:
     ) -> "Mixture":
         """By expectation maximisation, of codes (N, D), along the axes of `gaussian`.
 
-        `ridge` is added to the variances, in units of the codes' own variance along each axis: a component of
-        few faces would collapse onto them. There are at most as many components as codes.
+        `ridge` is added to the variances, in units of the codes' own variance along each axis, so that a
+        component of few faces does not collapse. There are at most as many components as codes.
         """
         fitted = GaussianMixture(
             min(components, len(codes)), reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed

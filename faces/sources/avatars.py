@@ -194,30 +194,7 @@ class Source(sources.Source):
         )
         table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
-        tested = np.flatnonzero(table["split"] == "test")
-        flips = []
-        flipped = []
-        others = []
-        pairs = Counter()
-        for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
-            for name in ATTRIBUTES:
-                if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
-                    new, also = pair
-                    pairs[name] += 1
-                    stem = f"{row + 1:06d}_{name}"
-                    (form, _), *more = avataaars.variants(truth, new, luck)
-                    of = (names[row], name, 1 if new[name] else -1, also)
-                    flips.append((f"{stem}.jpg", *of, 0, form))
-                    flipped.append((new, luck))
-                    if pairs[name] <= config.variants:
-                        others += [
-                            ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
-                            for number, (form, chance) in enumerate(more, 1)
-                        ]
-        flips += [line for line, _ in others]
-        flipped += [face for _, face in others]
-        flips = pd.DataFrame(flips, columns=["name", "of", "attribute", "value", "also", "variant", "form"])
-
+        flips, flipped = _counterfactuals(config, table, labels, chances)
         render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
         pictures = _reported(
             _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
@@ -304,6 +281,37 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
         return None
     (also,) = [attribute for attribute in changed if attribute != name] or [""]
     return new, also
+
+
+def _counterfactuals(
+    config: Config, table: pd.DataFrame, labels: pd.DataFrame, chances: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Face]]:
+    """counterfactuals.csv and the faces to draw: the pairs, and behind them their other variants."""
+    names = table["name"].tolist()
+    tested = np.flatnonzero(table["split"] == "test")
+    lines = []
+    faces = []
+    others = []
+    pairs = Counter()
+    for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
+        for name in ATTRIBUTES:
+            if pairs[name] < config.counterfactuals and (pair := flip(truth, name)):
+                new, also = pair
+                pairs[name] += 1
+                stem = f"{row + 1:06d}_{name}"
+                of = (names[row], name, 1 if new[name] else -1, also)
+                (form, _), *more = avataaars.variants(truth, new, luck)
+                lines.append((f"{stem}.jpg", *of, 0, form))
+                faces.append((new, luck))
+                if pairs[name] <= config.variants:
+                    others += [
+                        ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
+                        for number, (form, chance) in enumerate(more, 1)
+                    ]
+    lines += [line for line, _ in others]
+    faces += [face for _, face in others]
+    columns = ["name", "of", "attribute", "value", "also", "variant", "form"]
+    return pd.DataFrame(lines, columns=columns), faces
 
 
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
