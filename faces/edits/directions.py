@@ -18,8 +18,8 @@ A vector has its native length: from the mean without to the mean with, along it
 sigmas: 1.0 is one standard deviation of the train codes' projection on the direction, so one number means the
 same for every attribute and model. The boundary is where z . unit + intercept = 0.
 
-A slider moves a code along one direction. An edit of a face whose labels are known is a switch: what cannot
-stay goes (`edit`), and its sigma is that of the step that it takes.
+An edit of a face is a switch: what cannot stay goes (`edit`), and its sigma is that of the step that it
+takes.
 """
 
 from dataclasses import dataclass

@@ -420,7 +420,7 @@ def test_undo_redo_reset_and_double_click(visit, served):
     shows(page, strengths={"Smiling": 1, "Wearing_Hat": -1.5})
     page.get_by_role("button", name="Reset Smile").click()
     shows(page, strengths={"Wearing_Hat": -1.5})
-    page.locator("label", has_text="Hat").dblclick()
+    page.get_by_text("Hat", exact=True).dblclick()
     shows(page, strengths={})
     slide(page, "Smile", "Smiling", 1)
     page.keyboard.press("Control+z")

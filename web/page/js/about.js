@@ -29,7 +29,7 @@ export function about(body, bundle, backend) {
   const fitted =
     source === "flow"
       ? "the flow of codes, under labels that go together"
-      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model's own prior"}`;
+      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model’s own prior"}`;
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)
