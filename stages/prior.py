@@ -70,7 +70,7 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     model = checkpoints.load(weights)[0].to(device, memory_format=torch.channels_last)
     rng = np.random.default_rng(params.seed)
     train = np.sort(rng.permutation(crops.rows("train"))[: params.prior.fit])
-    valid = crops.rows("valid")
+    valid = np.flatnonzero(crops.table["split"] == "valid")  # an exam has none
     shown = valid[: params.samples]
     distance = distance_to(crops.images[shown], model, params, device) if len(shown) > 1 else None
     priors = Priors.fit(model, codes[train], codes[valid], params.prior, params.seed, device, distance)
