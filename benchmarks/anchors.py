@@ -119,7 +119,8 @@ class AntixkVanilla(Anchor):
         for inputs, outputs in zip(widths[::-1], (*widths[-2::-1], widths[0]), strict=True):
             up += block(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, 1), outputs)
         self.encoder = nn.Sequential(*down, nn.Flatten())
-        self.mean, self.logvar = nn.Linear(2048, self.code_length), nn.Linear(2048, self.code_length)
+        self.mean = nn.Linear(2048, self.code_length)
+        self.logvar = nn.Linear(2048, self.code_length)
         self.decoder = nn.Sequential(
             nn.Linear(self.code_length, 2048), Fold(512, 2), *up, nn.Conv2d(32, 3, 3, 1, 1), nn.Tanh()
         )
@@ -154,7 +155,8 @@ class PythaeResNet(Anchor):
             nn.Conv2d(128, 128, 3, 2, 1),
         ]
         self.encoder = nn.Sequential(*strided, Residual(), Residual(), nn.Flatten())
-        self.mean, self.logvar = nn.Linear(2048, self.code_length), nn.Linear(2048, self.code_length)
+        self.mean = nn.Linear(2048, self.code_length)
+        self.logvar = nn.Linear(2048, self.code_length)
         self.decoder = nn.Sequential(
             nn.Linear(self.code_length, 2048),
             Fold(128, 4),
@@ -235,7 +237,8 @@ def separation(
     """Held-out AUROC of mean differences and of logistic boundaries of the train codes, for each attribute
     whose test labels have both sides.
     """
-    test, (known, labels) = crops.rows("test"), vectors.train_faces(codes, mirrored, crops)
+    test = crops.rows("test")
+    known, labels = vectors.train_faces(codes, mirrored, crops)
     labels = np.tile(labels, (len(known) // len(labels), 1))
     moments = Moments.of(known, np.arange(len(known)), products=False)
     logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)

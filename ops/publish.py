@@ -28,14 +28,16 @@ FILES = {  # name in the folder -> where it comes from, what it is
     "model.json": ("data/model", "which network they belong to, and how faces are cut for it"),
     "encoder.onnx": ("data/export", "a face to its code, for use without torch"),
     "decoder.onnx": ("data/export", "a code to a face"),
-    "arrays.safetensors": ("data/export", "directions, moments and prior of the codes"),
-    "bundle.json": ("data/export", "attributes, geometry, hashes: how to use the three above"),
+    "velocity.onnx": ("data/export", "the flow of codes along which edits go"),
+    "arrays.safetensors": ("data/export", "directions, readouts of labels, moments and prior of the codes"),
+    "bundle.json": ("data/export", "attributes, geometry, hashes: how to use the files of the export"),
     "quality.json": ("reports", "the figures that the website shows"),
     "vectors.npz": ("data/vectors", "the direction of every attribute by every estimator"),
     "vectors.csv": ("data/vectors", "counts, lengths and held-out AUROC of each direction"),
     "metrics.json": ("reports", "every figure of the card and more"),
     "params.yaml": (".", "the params of the run"),
 }
+FLOW = "velocity.onnx"  # where the flow edits
 KIND = "facemorph"
 PLACES = {  # words of the card that are about our folders -> the same about this one
     'Path("data/model")': 'Path(".")',
@@ -49,8 +51,16 @@ class Refused(ValueError):
     """Publishing is refused. The message says why and what to do."""
 
 
-def card(text: str) -> str:
-    """The hub's README.md, from reports/model_card.md: with a link to the data's licence, and other paths."""
+def contents(root: Path) -> dict[str, tuple[str, str]]:
+    """FILES, as far as this model has them."""
+    flow = (root / FILES[FLOW][0] / FLOW).is_file()
+    return {name: about for name, about in FILES.items() if flow or name != FLOW}
+
+
+def card(text: str, files: dict[str, tuple[str, str]]) -> str:
+    """The hub's README.md, from reports/model_card.md: with a link to the data's licence, other paths, and
+    what the `files` are.
+    """
     opening, head, body = text.split("---\n", 2)
     if opening:
         raise Refused("reports/model_card.md does not begin with its YAML block; dvc repro report")
@@ -59,7 +69,7 @@ def card(text: str) -> str:
     about |= {"license_link": "DATA_LICENCE.md", "tags": [*about["tags"], "onnx"]}
     for ours, theirs in PLACES.items():
         body = body.replace(ours, theirs)
-    table = "\n".join(f"| `{name}` | {words} |" for name, (_, words) in FILES.items())
+    table = "\n".join(f"| `{name}` | {words} |" for name, (_, words) in files.items())
     front = yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=140)
     return f"---\n{front}---\n{body.rstrip()}\n\n## Files\n\n| file | content |\n|---|---|\n{table}\n"
 
@@ -102,8 +112,9 @@ def prepare(root: Path, out: Path, commit: str) -> None:
     """Write the folder from the outputs under `root`, in place of an earlier one. Raises Refused."""
     if out.exists() and not ours(out):
         raise Refused(f"{out} exists and was not written by this command; name another folder")
+    files = contents(root)
     needed = [
-        *(f"{place}/{name}" for name, (place, _) in FILES.items()),
+        *(f"{place}/{name}" for name, (place, _) in files.items()),
         "data/raw/source.json",
         "reports/model_card.md",
         "dvc.lock",
@@ -111,11 +122,10 @@ def prepare(root: Path, out: Path, commit: str) -> None:
     if missing := next((path for path in needed if not (root / path).is_file()), None):
         raise Refused(f"{missing} is missing; dvc repro")
     with new_folder(out) as folder:
-        for name, (place, _) in FILES.items():
+        for name, (place, _) in files.items():
             shutil.copyfile(root / place / name, folder / name)
-        (folder / "README.md").write_text(
-            card((root / "reports/model_card.md").read_text(encoding="utf-8")), encoding="utf-8"
-        )
+        text = (root / "reports/model_card.md").read_text(encoding="utf-8")
+        (folder / "README.md").write_text(card(text, files), encoding="utf-8")
         (folder / "DATA_LICENCE.md").write_text(
             licence(read_json(root / "data/raw/source.json")), encoding="utf-8"
         )

@@ -132,11 +132,11 @@ def direction_metrics(
 def classifier_metrics(classifier: Path, plots: Path) -> dict[str, Any]:
     """The first classifier's own figures; means are over the attributes that it can read."""
     table = pd.read_csv(classifier / "scores.csv")
-    write_csv(plots / "judge.csv", table)
+    write_csv(plots / "classifier.csv", table)
     first = table[(table["width"] == table["width"].iloc[0])]
     usable = first[first["usable"]]
     means = numbers(usable[["auroc", "balanced_accuracy", "calibration_error"]].mean())
-    return {"judge": {"attributes": len(usable), **means}}
+    return {"classifier": {"attributes": len(usable), **means}}
 
 
 def edit_metrics(params: Params, crops: Crops, scores: Scores, plots: Path) -> dict[str, Any]:
@@ -161,13 +161,13 @@ def edit_metrics(params: Params, crops: Crops, scores: Scores, plots: Path) -> d
     for number in numbered:
         of = {name: tables[name][tables[name]["classifier"] == number] for name in ("curves", "identity")}
         own = levels[levels["classifier"] == number]
-        group = "edits" if number == 0 else f"edits_judge_{number + 1}"
+        group = "edits" if number == 0 else f"edits_classifier_{number + 1}"
         rows = carried[carried["classifier"] == number]
         metrics[group] = summary.compare(own, rows, of["identity"], visible)
         if number == 0:
             draw_edits(changes, of["curves"], own, plots)
     if len(numbered) > 1:
-        metrics["judges_agree"] = summary.agreement(levels, carried)
+        metrics["classifiers_agree"] = summary.agreement(levels, carried)
     if visible:
         metrics |= truth_metrics(params, tables, common.get((0, "plain"), ()), plots)
     return metrics

@@ -4,8 +4,10 @@ in    data/crops/     images.npy, table.csv, geometry.json
       data/model/     the trained model
       data/latents/   latents.npy, moments.npz
       data/vectors/   vectors.npz, vectors.csv
+      data/flow/      the flow, its readouts of labels, and the labels that exclude one another
       data/raw/       source.json, and the size of a picture in images.zip
-out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md)
+out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md), and
+                      velocity.onnx where the flow edits
 """
 
 import io
@@ -31,6 +33,10 @@ from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
+from faces.flow.choice import Edits
+from faces.flow.editing import COUPLING
+from faces.flow.editor import FlowEditor
+from faces.flow.export import VELOCITY, export_velocity, regression_arrays
 from faces.latents.gaussian import LowRankGaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 
@@ -41,10 +47,9 @@ ARRAYS = "arrays.safetensors"
 
 
 class Export(Group):
-    prior: Literal["train", "model"]
+    prior: Literal["flow", "train", "model"]
     temperature: Annotated[float, Field(ge=0, le=2)]
     rank: Annotated[int, Field(ge=1)]
-    range: tuple[float, float]
     telling: Annotated[int, Field(ge=0)]
     telling_auroc: Annotated[float, Field(ge=0, le=1)]
     presets: Annotated[int, Field(ge=0)]
@@ -55,6 +60,7 @@ class Params(Group):
     export: Export
     detail: Detail
     primary: str = Field(alias="vectors.primary")
+    edits: Edits
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Run:
     codes: np.ndarray  # (N, D) memory map
     moments: dict[str, np.ndarray]
     directions: Directions
+    flow: FlowEditor
     measured: pd.DataFrame  # vectors.csv of the primary estimator
     frame: tuple[int, int]  # width and height of one of the data's pictures
     made_from: dict[str, str]
@@ -84,7 +91,14 @@ class Run:
 
     @classmethod
     def open(
-        cls, primary: str, crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path
+        cls,
+        primary: str,
+        crops_folder: Path,
+        weights: Path,
+        latents: Path,
+        vectors: Path,
+        flow: Path,
+        raw: Path,
     ) -> "Run":
         """Raises ValueError where a folder is not what its stage writes."""
         crops = Crops.open(crops_folder)
@@ -100,9 +114,10 @@ class Run:
             codes=open_npy(latents / "latents.npy"),
             moments=moments,
             directions=Directions.open(vectors, primary),
+            flow=FlowEditor.open(flow, torch.device("cpu")),
             measured=table[table["estimator"] == primary],
             frame=frame(raw, crops.table["name"].iloc[0]),
-            made_from=bundle.made_from(weights, vectors),
+            made_from=bundle.made_from(weights, vectors, flow),
         )
 
 
@@ -151,9 +166,7 @@ def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarr
     """The attributes' entries in the order to show, and their unit directions (A, D)."""
     directions = run.directions
     units = np.stack([directions.unit(name) for name in directions.attributes])
-    codes = run.codes[run.train]
-    ranges = bundle.standing(codes, run.moments["mean"], units, directions.sigma, *params.export.range)
-    entries = bundle.describe_attributes(directions, run.measured, ranges, run.source.get("meanings", {}))
+    entries = bundle.describe_attributes(directions, run.measured, run.source.get("meanings", {}))
     telling = bundle.choose_telling(entries, params.export.telling, params.export.telling_auroc)
     entries = [entry | {"telling": entry["name"] in telling} for entry in entries]
     rows = sorted(range(len(entries)), key=lambda row: bundle.order(entries[row]))
@@ -167,13 +180,21 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     onnx.networks(run.model, images, np.ascontiguousarray(run.codes[some]), folder)
     entries, units = attributes(params, run)
     covariance = spread(run, params.export.rank)
+    names = [*NETWORKS, ARRAYS]
     arrays = {
         "mean": run.moments["mean"],
         "std": run.moments["std"],
         "directions": units,
+        "readout_normals": run.flow.readouts.normals,
+        "readout_intercepts": run.flow.readouts.intercepts,
         "factor": covariance.factor,
         "residual": covariance.residual,
     }
+    if params.edits.primary == "flow":
+        labels = run.flow.arranged(run.crops.attributes, run.crops.labels[some])
+        export_velocity(run.flow.flow, run.codes[some], labels, folder)
+        arrays |= {f"flow_{name}": array for name, array in regression_arrays(run.flow.flow).items()}
+        names.append(VELOCITY)
     prior = covariance
     if params.export.prior == "model":
         prior = own_prior(run.model, params.seed, params.export.rank)
@@ -181,15 +202,35 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     faces, arrays["presets"] = presets(params, run, prior, folder)
     bundle.write_arrays(folder / ARRAYS, arrays)
     description = describe(params, run, entries, faces)
-    description["files"] = {name: bundle.digest(folder / name) for name in (*NETWORKS, ARRAYS)}
+    description["files"] = {name: bundle.digest(folder / name) for name in names}
     write_json(folder / "bundle.json", description)
     return description
+
+
+def describe_editor(kind: str, editor: FlowEditor) -> dict[str, Any]:
+    """The group `editor`: which one edits, "flow" or "directions", and what both read: labels and exclusions,
+    in the order of `editor`.
+    """
+    sign = {1: "", -1: "-"}
+    return {
+        "kind": kind,
+        "attributes": list(editor.attributes),
+        "steps": editor.steps,
+        "coupling": COUPLING,
+        "exclusive": [
+            [sign[int(pair[a])] + editor.attributes[a] for a in np.flatnonzero(pair)]
+            for pair in editor.exclusive
+        ],
+    }
 
 
 def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -> dict[str, Any]:
     """bundle.json, all but `files`."""
     landmarks = run.crops.table.iloc[run.train].reindex(columns=LANDMARKS).dropna().to_numpy()
     length = run.codes.shape[1]
+    source = params.export.prior
+    if source == "flow" and params.edits.primary != "flow":
+        source = "train"
     return {
         "format": bundle.FORMAT,
         "made_from": run.made_from,
@@ -200,10 +241,11 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
             "config": run.about["config"],
         },
         "geometry": bundle.describe_geometry(run.crops.geometry, run.frame, landmarks),
+        "editor": describe_editor(params.edits.primary, run.flow),
         "attributes": entries,
         "groups": [group for group in GROUPS if any(entry["group"] == group for entry in entries)],
         "detail": params.detail.model_dump(),
-        "prior": {"source": params.export.prior, "temperature": params.export.temperature},
+        "prior": {"source": source, "temperature": params.export.temperature},
         "presets": faces,
         "presets_from": "test" if run.show else "prior",
         "data": {
@@ -217,23 +259,24 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
 
 
 def run(
-    params: Params, crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path, out: Path
+    params: Params,
+    crops_folder: Path,
+    weights: Path,
+    latents: Path,
+    vectors: Path,
+    flow: Path,
+    raw: Path,
+    out: Path,
 ) -> dict[str, Any]:
     """Write the export `out`; what its bundle.json says. Raises ValueError."""
-    low, high = params.export.range
-    if not 0 <= low < high <= 1:
-        raise ValueError(
-            f"params.yaml: export.range = {[low, high]}; "
-            "two shares in ascending order are needed, such as [0.02, 0.98]"
-        )
-    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, raw)
+    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, flow, raw)
     with new_folder(out) as folder:
         return write(params, inputs, folder)
 
 
-def main(crops_folder: Path, weights: Path, latents: Path, vectors: Path, raw: Path, out: Path) -> None:
+def main(*paths: Path) -> None:
     try:
-        about = run(load(Params), crops_folder, weights, latents, vectors, raw, out)
+        about = run(load(Params), *paths)
     except ValueError as error:
         raise stop(error) from None
     telling = sum(entry["telling"] for entry in about["attributes"])

@@ -29,7 +29,7 @@ from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.network import Flow
 from faces.flow.readouts import fit_readouts
-from faces.flow.training import FlowSettings, linear_map, train
+from faces.flow.training import FlowSettings, interactions, linear_map, train
 from faces.nn.device import pick_device
 
 PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
@@ -92,21 +92,29 @@ def fit(
         given = np.concatenate([given, given])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
+        axes = min(settings.axes, own.shape[1], len(own) - 1)
         flow = Flow(
             own.shape[1],
-            min(settings.axes, own.shape[1], len(own) - 1),
+            axes,
             len(crops.attributes),
             settings.width,
             settings.blocks,
+            min(settings.leading, axes // 4),
         )
     seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
     linear_map(flow, own, given, seen, small_pictures(crops.images[rows[seen]]), settings.whitening)
+    train_codes = tensor(own, device)
+    train_labels = tensor(given, device)
+    held_codes = tensor(held, device)
+    held_labels = tensor(held_given, device)
+    flow.to(device)
+    interactions(flow, train_codes, train_labels, held_codes, held_labels)
     bar = Progress("flow", settings.steps, "steps")
     history = train(
-        flow.to(device),
-        tensor(own, device),
-        tensor(given, device),
-        (tensor(held, device), tensor(held_given, device)),
+        flow,
+        train_codes,
+        train_labels,
+        (held_codes, held_labels),
         settings,
         params.seed,
         lambda step, loss: bar.update(step, f"held-out loss {loss:.4f}"),

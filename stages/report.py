@@ -4,6 +4,7 @@ the other stages found.
 in    data/raw/       source.json
       data/model/     model.json, history.csv, the shapes in model.safetensors
       data/vectors/   vectors.csv, phi.csv
+      data/flow/      what flow.safetensors hashes to
       reports/        metrics.json, plots/, grids/, gifs/
 out   reports/index.html      one page without scripts; its pictures lie beside it in plots, grids and gifs
       reports/model_card.md   the same numbers in the format of Hugging Face's model cards
@@ -30,6 +31,7 @@ class Params(Group):
     seed: int
     primary: str = Field(alias="vectors.primary")
     images: int = Field(alias="train.images")
+    editor: str = Field(alias="edits.primary")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -59,6 +61,7 @@ def run(
     raw: Path,
     weights: Path,
     vectors: Path,
+    flow: Path,
     metrics: Path,
     plots: Path,
     grids: Path,
@@ -81,13 +84,19 @@ def run(
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
         **{
             name: read_table(plots / f"{name}.csv")
-            for name in ("judge", "levels", "identity", "priors", "missing")
+            for name in ("classifier", "levels", "identity", "priors", "missing")
         },
     )
     for path, text in ((page_file, page(evidence)), (card_file, card(evidence))):
         with new_file(path) as draft:
             draft.write_text(text, encoding="utf-8")
-    write_json(quality_file, bundle.quality(evidence.metrics, weights, vectors))
+    quality = bundle.quality(
+        evidence.metrics.get("reconstruction", {}),
+        read_table(plots / "counterfactuals.csv"),
+        params.primary if params.editor == "directions" else params.editor,
+        bundle.made_from(weights, vectors, flow),
+    )
+    write_json(quality_file, quality)
 
 
 def main(*paths: Path) -> None:

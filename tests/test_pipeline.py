@@ -130,7 +130,7 @@ def test_what_the_stages_leave(undisturbed):
     table = pd.read_csv(undisturbed / "data/crops/table.csv")
     assert len(images) == len(codes) == len(table) == 120
     metrics = json.loads((undisturbed / "reports/metrics.json").read_text())
-    assert {"reconstruction", "code", "auroc", "counterfactual", "judge", "edits", "generation"} <= set(
+    assert {"reconstruction", "code", "auroc", "counterfactual", "classifier", "edits", "generation"} <= set(
         metrics
     )
     assert 5 < metrics["reconstruction"]["psnr"] < 60

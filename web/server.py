@@ -13,7 +13,7 @@ import html
 import json
 import mimetypes
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,6 +57,7 @@ Id = Annotated[
     str | None,
     Field(max_length=64, description="id of the export that the code belongs to; absent: the current one"),
 ]
+Strength = Annotated[float, Field(ge=-5, le=5, description="changes of the label")]
 Sigmas = Annotated[float, Field(ge=-20, le=20)]
 Name = Annotated[str, Field(max_length=80)]
 
@@ -68,6 +69,9 @@ class Body(BaseModel):
 class SampleBody(Body):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    labels: Annotated[
+        dict[Name, Literal[-1, 1]], Field(max_length=1000, description="that the face is to have")
+    ] = {}
     model: Id = None
 
 
@@ -80,9 +84,20 @@ class CustomBody(Body):
 
 class Face(Body):
     code: Code
-    strengths: Annotated[dict[Name, Sigmas], Field(max_length=1000)] = {}
+    strengths: Annotated[dict[Name, Strength], Field(max_length=1000)] = {}
     locked: Annotated[list[Name], Field(max_length=1000)] = []
     custom: Annotated[list[CustomBody], Field(max_length=16)] = []
+
+    @property
+    def moved(self) -> bool:
+        """Whether a slider is."""
+        return any(self.strengths.values()) or any(one.strength for one in self.custom)
+
+    def scaled(self, share: float) -> "Face":
+        """With all sliders at a `share` of where they are."""
+        strengths = {name: share * strength for name, strength in self.strengths.items()}
+        custom = [one.model_copy(update={"strength": share * one.strength}) for one in self.custom]
+        return self.model_copy(update={"strengths": strengths, "custom": custom})
 
 
 class EditBody(Face):
@@ -112,7 +127,7 @@ class RenderBody(Body):
 
 class Sampled(BaseModel):
     code: str
-    standing: dict[str, float]
+    labels: dict[str, float]
     model: str
 
 
@@ -309,7 +324,13 @@ async def file(
     request: Request,
     site: Here,
     name: Literal[
-        "bundle.json", "quality.json", "arrays.safetensors", "encoder.onnx", "decoder.onnx", "yunet.onnx"
+        "bundle.json",
+        "quality.json",
+        "arrays.safetensors",
+        "encoder.onnx",
+        "decoder.onnx",
+        "velocity.onnx",
+        "yunet.onnx",
     ],
     model: Wanted = None,
 ) -> Response:
@@ -320,9 +341,11 @@ async def file(
     elif name == "quality.json":
         content = json.dumps(await asyncio.to_thread(site.shelf.quality, export)).encode("ascii")
         tag = hashlib.sha256(content).hexdigest()
-    else:
+    elif name in export.files:
         content = export.files[name]
         tag = export.hashes[name]
+    else:
+        raise HTTPException(404, f"{name}: this model has none")
     kind = "application/json" if name.endswith(".json") else "application/octet-stream"
     headers = {"etag": f'"{tag[:32]}"', "cache-control": "no-cache", "x-model": export.id}
     return unchanged(request, tag[:32]) or Response(content, media_type=kind, headers=headers)
@@ -331,8 +354,8 @@ async def file(
 @routes.post("/api/sample", responses=problems(408, 409, 413, 415, 422, 429))
 async def sample(body: SampleBody, site: Here) -> Sampled:
     export = site.export(body.model)
-    code = export.sample(body.seed, body.temperature)
-    return answer(export, {"code": pack(code), "standing": export.standing(code), "model": export.id})
+    code = await site.decoders.run(lambda: export.sample(body.seed, body.temperature, body.labels))
+    return answer(export, {"code": pack(code), "labels": export.labels(code), "model": export.id})
 
 
 @routes.post(
@@ -454,7 +477,12 @@ def edited(export: Export, face: Face) -> np.ndarray:
 def picture(export: Export, code: np.ndarray, kind: str) -> Response:
     """A code decoded, as bytes."""
     image = export.decode(code[None])[0]
-    headers = {"x-model": export.id, "x-size": str(export.size), "cache-control": "no-store"}
+    headers = {
+        "x-model": export.id,
+        "x-size": str(export.size),
+        "x-labels": ",".join(f"{label:.3f}" for label in export.labels(code).values()),
+        "cache-control": "no-store",
+    }
     if kind == "png":
         return Response(
             photos.png(levels(image), photos.MARK + export.id), media_type="image/png", headers=headers
@@ -472,14 +500,11 @@ def rendered(export: Export, body: RenderBody) -> Response:
         )
     if body.frames > FRAMES.get(body.kind, body.frames):
         raise BadValue(f"frames: {body.frames}; {body.kind} goes up to {FRAMES[body.kind]}")
-    first = edited(export, body.start)
-    last = edited(export, body.to)
-    way = straight if body.path == "straight" else export.morph
     times = [1.0] if body.kind == "png" else np.linspace(0, 1, body.frames)
     frames = [
         gif.enlarge(levels(image), body.scale)
-        for t in times
-        for image in export.decode(way(first, last, float(t))[None])
+        for code in walked(export, body, times)
+        for image in export.decode(code[None])
     ]
     note = photos.MARK + export.id
     headers = {"x-model": export.id, "cache-control": "no-store"}
@@ -487,6 +512,21 @@ def rendered(export: Export, body: RenderBody) -> Response:
         turn = frames[-2:0:-1] if body.bounce else []
         return Response(gif.gif(frames + turn, body.fps, note), media_type="image/gif", headers=headers)
     return Response(photos.png(gif.strip(frames), note), media_type="image/png", headers=headers)
+
+
+def walked(export: Export, body: RenderBody, times: Iterable[float]) -> Iterator[np.ndarray]:
+    """The codes at `times` on the way of a render: sliders that move where it is the edit of one face, else
+    from code to code.
+    """
+    if body.path == "straight" and body.start.code == body.to.code and not body.start.moved:
+        for t in times:
+            yield edited(export, body.to.scaled(float(t)))
+        return
+    first = edited(export, body.start)
+    last = edited(export, body.to)
+    way = straight if body.path == "straight" else export.morph
+    for t in times:
+        yield way(first, last, float(t))
 
 
 def read_points(text: str | None) -> np.ndarray | None:
@@ -511,7 +551,7 @@ def encoded(
     code = export.encode(found.crop)
     return {
         "code": pack(code),
-        "standing": export.standing(code),
+        "labels": export.labels(code),
         "model": export.id,
         "width": photo.width,
         "height": photo.height,

@@ -1,6 +1,6 @@
 """python -m web.site data/export OUT: write the website as a folder that any plain file server can serve.
 
-in    data/export/           bundle.json, arrays.safetensors, encoder.onnx, decoder.onnx, maybe quality.json
+in    data/export/           bundle.json, the files that it lists, maybe quality.json
       reports/quality.json   otherwise, if it is there; --quality names another file
 out   OUT/                   the page, ort/ (ONNX Runtime for the browser), export/ (the above, face detector)
 
@@ -19,7 +19,6 @@ from faces.core.files import new_folder, write_json
 from web import npm, ort
 
 PAGE = Path(__file__).parent / "page"
-EXPORT = ("bundle.json", "arrays.safetensors", "encoder.onnx", "decoder.onnx")
 ROOT = '<html lang="en">'
 
 
@@ -27,7 +26,8 @@ def build(export: Path, out: Path, quality_file: Path | None = None) -> None:
     """Write the site over an earlier one. Raises BadExport, FileExistsError, NoPackages, DetectorMissing."""
     if out.exists() and not (out / "export" / "bundle.json").is_file():
         raise FileExistsError(f"{out} exists and is no site written by this command; name another folder")
-    measured = quality(Export(export), export / "quality.json", *([quality_file] if quality_file else []))
+    checked = Export(export)
+    measured = quality(checked, export / "quality.json", *([quality_file] if quality_file else []))
     detector = detector_file()
     runtime = ort.fetch()
     page = (PAGE / "index.html").read_text(encoding="utf-8")
@@ -40,8 +40,8 @@ def build(export: Path, out: Path, quality_file: Path | None = None) -> None:
         )
         shutil.copytree(runtime, folder / "ort")
         (folder / "export").mkdir()
-        for name in EXPORT:
-            shutil.copy(export / name, folder / "export" / name)
+        for name, content in checked.files.items():
+            (folder / "export" / name).write_bytes(content)
         write_json(folder / "export" / "quality.json", measured)
         shutil.copy(detector, folder / "export" / "yunet.onnx")
 

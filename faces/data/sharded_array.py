@@ -90,7 +90,8 @@ class Writer:
         self.shape = shape
         self.dtype = np.dtype(dtype)
         self.length = length
-        self.count, self.file = 0, self._begin(path)
+        self.count = 0
+        self.file = self._begin(path)
 
     def __enter__(self) -> Self:
         return self

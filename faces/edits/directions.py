@@ -55,7 +55,8 @@ class Directions:
             known = np.isfinite(vectors).all(axis=1)
             names = tuple(str(name) for name, good in zip(file["attributes"], known, strict=True) if good)
             covariance = file["covariance"][index][np.ix_(known, known)]
-            exclusive = file["exclusive"][:, known]
+            whole = (file["exclusive"][:, ~known] == 0).all(1)
+            exclusive = file["exclusive"][whole][:, known]
             return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
 
     def native(self, attribute: str) -> np.ndarray:

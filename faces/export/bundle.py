@@ -1,7 +1,8 @@
 """The export's description of itself, beside the networks. web/API.md is its specification.
 
-arrays.safetensors   directions, moments and prior of the codes, codes of the presets; float32
-bundle.json          geometry, attributes, prior, presets, licence, hashes: what all of it is
+arrays.safetensors   directions, readouts of labels, moments and prior of the codes, the flow's regression,
+                     codes of the presets; float32
+bundle.json          geometry, editor, attributes, prior, presets, licence, hashes: what all of it is
 """
 
 import base64
@@ -20,14 +21,7 @@ from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
-FORMAT = 2
-
-
-def standing(
-    codes: np.ndarray, mean: np.ndarray, units: np.ndarray, sigma: np.ndarray, low: float, high: float
-) -> np.ndarray:
-    """Quantiles (A, 2) of codes (n, D) along each unit direction (A, D), in sigmas from `mean`."""
-    return np.quantile((codes - mean) @ units.T / sigma, (low, high), axis=0).T
+FORMAT = 3
 
 
 def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray:
@@ -55,23 +49,36 @@ def digest(path: Path) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def made_from(weights: Path, vectors: Path) -> dict[str, str]:
-    """SHA-256 of the model and the directions behind an export: which figures (quality.json) are about it."""
+def made_from(weights: Path, vectors: Path, flow: Path) -> dict[str, str]:
+    """SHA-256 of the model and the editors behind an export: which figures (quality.json) are about it."""
     return {
         "model": digest(weights / "model.safetensors")["sha256"],
         "vectors": digest(vectors / "vectors.npz")["sha256"],
+        "flow": digest(flow / "flow.safetensors")["sha256"],
     }
 
 
-def quality(metrics: Mapping[str, Any], weights: Path, vectors: Path) -> dict[str, Any]:
-    """quality.json, from metrics.json: what was measured of the model and its edits, and of which model.
+def quality(
+    reconstruction: Mapping[str, float | None],
+    counterfactuals: pd.DataFrame,
+    editor: str,
+    made_from: Mapping[str, str],
+) -> dict[str, Any]:
+    """quality.json: what was measured of the model `made_from` and of the edits that are served.
 
-    `error_reduction` is the share of the counterfactual error that an edit removes, by attribute.
+    `error_reduction` is the share of the counterfactual error that an edit removes, by attribute: of
+    `counterfactuals` (counterfactuals.csv) the rows of `editor`, "flow" or an estimator.
     """
+    found = {}
+    if len(counterfactuals):
+        own = (counterfactuals["estimator"] == editor) & (counterfactuals["kind"] == "plain")
+        rows = counterfactuals[own].set_index("attribute")["error_reduction"]
+        found = {name: number(value) for name, value in rows.items()}
     return {
-        "made_from": made_from(weights, vectors),
-        "reconstruction": metrics.get("reconstruction", {}),
-        "error_reduction": metrics.get("counterfactual", {}).get("error_reduction", {}),
+        "made_from": made_from,
+        "editor": editor,
+        "reconstruction": reconstruction,
+        "error_reduction": found,
     }
 
 
@@ -83,18 +90,15 @@ def png(image: np.ndarray) -> str:
 
 
 def describe_attributes(
-    directions: Directions, measured: pd.DataFrame, ranges: np.ndarray, meanings: Mapping[str, str]
+    directions: Directions, measured: pd.DataFrame, meanings: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """The entries of bundle.json in the order of `directions`, all but `telling`.
 
-    `measured` has the rows of vectors.csv of one estimator, `ranges` (A, 2) the quantiles of the train codes
-    along each direction in sigmas, `meanings` what the data say about their labels.
+    `measured` has the rows of vectors.csv of one estimator, `meanings` what the data say about their labels.
     """
     rows = measured.set_index("attribute")
     entries = []
-    for name, vector, sigma, (low, high) in zip(
-        directions.attributes, directions.vectors, directions.sigma, ranges, strict=True
-    ):
+    for name, vector in zip(directions.attributes, directions.vectors, strict=True):
         row = rows.loc[name]
         shown = describe(name)
         entries.append(
@@ -104,10 +108,7 @@ def describe_attributes(
                 "group": shown.group,
                 "meaning": meanings.get(name) or shown.meaning,
                 "judgemental": shown.judgemental,
-                "sigma": float(sigma),
                 "length": float(np.linalg.norm(vector)),
-                "range": [number(low), number(high)],
-                "reach": number(high - low),
                 **{key: number(row[key]) for key in ("auroc", "auroc_low", "auroc_high")},
                 **{key: int(row[key]) for key in ("positives", "negatives")},
             }
@@ -181,8 +182,8 @@ def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, trai
         "data": described + source["licence"],
         "limits": [
             f"A face is seen at {size} x {size} pixels; finer detail is the photograph's own or is lost.",
-            "A slider moves what its label went with in the training faces; "
-            "what is correlated there moves along unless it is locked.",
+            "A slider changes what its label stands for in the training faces and holds other labels still, "
+            "as far as the model has learnt to; what no label says may change with it.",
             "Faces unlike the training faces are encoded worse. "
             "Labels are the annotators' view, not facts about a person.",
             "Use photographs of yourself or of people who agreed, and say that a picture was edited.",

@@ -76,8 +76,10 @@ def predict(
         after = (number + 1) / steps
         first = COUPLING * first + (1 - COUPLING) * second + midpoint(slope, second, before, after)
         second = second - midpoint(slope, first, after, before)
-    told = amount * (flow.told(goal) - flow.told(begin))
-    edited = codes + told + (first - flow.rest(codes, labels)) @ flow.outward
+    x = flow.rest(codes, labels)
+    moved = first + flow.interactions(labels, first) - x - flow.interactions(labels, x)
+    moved = moved + amount * (flow.interactions(goal, first) - flow.interactions(begin, first))
+    edited = codes + amount * (flow.told(goal) - flow.told(begin)) + moved @ flow.outward
     still = (strength == 0) | (goal == begin).all(1)
     return torch.where(still[:, None], codes, edited)
 

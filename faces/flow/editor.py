@@ -1,6 +1,6 @@
 """data/flow: the flow of codes as an editor, and the readouts that tell the labels of a face without any.
 
-flow.safetensors       the linear map and the velocity's averaged weights (faces/flow/network.py)
+flow.safetensors       the regression and the velocity's averaged weights (faces/flow/network.py)
 flow.json              attributes, sizes, the integrator's steps, held-out losses without and with the
                        velocity
 readouts.safetensors   normals (A, D) and intercepts (A,) of calibrated log-odds (faces/flow/readouts.py)
@@ -48,7 +48,8 @@ class FlowEditor(Editor):
         try:
             about = json.loads((folder / "flow.json").read_text(encoding="utf-8"))
             attributes = tuple(about["attributes"])
-            flow = Flow(about["code_length"], about["axes"], len(attributes), about["width"], about["blocks"])
+            sizes = (about[name] for name in ("width", "blocks", "leading"))
+            flow = Flow(about["code_length"], about["axes"], len(attributes), *sizes)
             flow.load_state_dict(load_file(folder / "flow.safetensors"), strict=True)
             arrays = load_arrays(folder / "readouts.safetensors")
             exclusive = np.load(folder / "exclusive.npy", allow_pickle=False)
@@ -84,6 +85,7 @@ class FlowEditor(Editor):
             "axes": axes,
             "width": self.flow.network.enter.out_features,
             "blocks": len(self.flow.network.blocks),
+            "leading": self.flow.leading,
             "integration_steps": self.steps,
             "soft": self.soft,
         }

@@ -1,4 +1,4 @@
-"""The flow of codes for programs without torch: its velocity as ONNX, and the arrays of its linear map.
+"""The flow of codes for programs without torch: its velocity as ONNX, and the arrays of its regression.
 
 velocity.onnx   x (B, K), times (B,), labels (B, A) -> velocity (B, K), float32
 
@@ -52,9 +52,10 @@ def export_velocity(flow: Flow, codes: np.ndarray, labels: np.ndarray, folder: P
     check_parity(VELOCITY, session.run(None, values)[0], expected, np.sqrt(np.square(expected).mean()))
 
 
-def linear_arrays(flow: Flow) -> dict[str, np.ndarray]:
-    """The linear map around the velocity, float32: mean (D,), label_mean (A,), slopes (A, D), inward (K, D)
-    and outward (K, D) of faces/flow/network.py.
+def regression_arrays(flow: Flow) -> dict[str, np.ndarray]:
+    """The regression around the velocity (faces/flow/network.py), float32: mean (D,), label_mean (A,), slopes
+    (A, D), inward and outward (K, D), pair_mean (A (A - 1) / 2,), pairs (A (A - 1) / 2, K), interplay (A L,
+    K).
     """
-    names = ("mean", "label_mean", "slopes", "inward", "outward")
+    names = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay")
     return {name: getattr(flow, name).cpu().numpy() for name in names}

@@ -1,15 +1,19 @@
-"""The velocity network of a conditional flow of codes, and the linear map around it.
+"""The velocity network of a conditional flow of codes, and the regression around it.
 
-Codes z (D,) of faces with labels y (A,) are taken apart into what the labels say linearly, and the rest r
-(K,):
+Codes z (D,) of faces with labels y (A,) are taken apart into what the labels say of them by regression, and
+the rest x (K,), along the first K principal axes:
 
-    z = mean + B^T (y - y_mean) + Q^T r
+    r = P (z - mean - B^T y~),   y~ = y - y_mean
+    x = r - C^T (y~_i y~_j - mean, i < j) - E^T (y~ (x) l)
 
-B is the regression of the codes on all labels at once; r is uncorrelated over the train faces. The network
-models r given y by flow matching (Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023; Liu et
-al., "Flow Straight and Fast", ICLR 2023): on the straight path x_t = t r + (1 - t) e from noise e to a code's
-rest r, it learns the velocity r - e from x_t, t and y. Its last layer starts at zero, where the flow is that
-of a Gaussian r that no label tells anything of, and an edit is the regression's: z + B^T (y' - y).
+B says what each label does alone, C what pairs of labels do together, E what a label does to a face with
+leading coordinates l, the first L of r less the pairs' part: where a head is turned, a mouth lies elsewhere.
+E is zero on the leading coordinates, so that l is told by x as by r, and the way back is as short.
+
+The network models x given y by flow matching (Lipman et al., "Flow Matching for Generative Modeling", ICLR
+2023; Liu et al., "Flow Straight and Fast", ICLR 2023): on the straight path x_t = t x + (1 - t) e from noise
+e, it learns the velocity x - e from x_t, t and y. Its last layer starts at zero, where the flow is that of a
+Gaussian x that no label tells anything of, and an edit is the regression's.
 
 Long codes are described along their K first principal axes alone; what lies beyond them is never touched.
 """
@@ -88,24 +92,31 @@ def gaussian_velocity(t: Tensor, variance: Tensor) -> Tensor:
 
 
 class Flow(nn.Module):
-    """The linear map and the velocity of what it leaves. Everything an edit needs."""
+    """The regression and the velocity of what it leaves. Everything an edit needs."""
 
-    def __init__(self, code_length: int, axes: int, attributes: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, code_length: int, axes: int, attributes: int, width: int, blocks: int, leading: int
+    ) -> None:
         super().__init__()
+        self.leading = leading
         self.network = Velocity(axes, attributes, width, blocks)
-        self.register_buffer("mean", torch.zeros(code_length))
-        self.register_buffer("label_mean", torch.zeros(attributes))
-        self.register_buffer(
-            "slopes", torch.zeros(attributes, code_length)
-        )  # B, per unit of a label; a full change is 2
-        self.register_buffer(
-            "inward", torch.zeros(axes, code_length)
-        )  # P: r = P (z - mean - B^T (y - y_mean))
-        self.register_buffer("variance", torch.ones(axes))  # of r along each axis, over the train faces
-        self.register_buffer(
-            "visible", torch.ones(axes)
-        )  # root mean square change of the pictures per unit of r
-        self.register_buffer("outward", torch.zeros(axes, code_length))  # Q: P Q^T is the identity
+        first, second = torch.triu_indices(attributes, attributes, 1)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        shapes = {
+            "mean": (code_length,),
+            "label_mean": (attributes,),
+            "slopes": (attributes, code_length),  # B, per unit of a label; a full change is 2
+            "inward": (axes, code_length),  # P
+            "outward": (axes, code_length),  # Q: P Q^T is the identity
+            "pair_mean": (len(first),),  # of y~_i y~_j over the train faces
+            "pairs": (len(first), axes),  # C
+            "interplay": (attributes * leading, axes),  # E, by labels, then leading coordinates
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("variance", torch.ones(axes))  # of x along each axis, over the train faces
+        self.register_buffer("visible", torch.ones(axes))  # RMS change of the pictures per unit of x
 
     def velocity(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """dx/dt (..., K) of x (..., K) at times t (...) under labels (..., A)."""
@@ -113,13 +124,37 @@ class Flow(nn.Module):
         beyond = self.network(x / spread, t, labels).float()
         return gaussian_velocity(t, self.variance) * x + beyond * self.variance.sqrt() / spread
 
-    def told(self, labels: Tensor) -> Tensor:
-        """(B, D) what labels (B, A) say linearly of a code, beyond the mean.
+    def centred(self, labels: Tensor) -> Tensor:
+        """y~: labels (B, A) less their means. An unknown label, 0, says nothing."""
+        return torch.where(labels == 0, 0.0, labels - self.label_mean)
 
-        An unknown label, 0, says nothing.
-        """
-        return torch.where(labels == 0, 0.0, labels - self.label_mean) @ self.slopes
+    def told(self, labels: Tensor) -> Tensor:
+        """(B, D) what labels (B, A) say of a code each alone, beyond the mean."""
+        return self.centred(labels) @ self.slopes
+
+    def along_axes(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """r (B, K): codes (B, D) less what labels (B, A) say each alone, along the axes."""
+        return (codes - self.mean - self.told(labels)) @ self.inward.T
+
+    def together(self, labels: Tensor) -> Tensor:
+        """(B, K) what pairs of labels (B, A) say together."""
+        return self.products(labels) @ self.pairs
+
+    def products(self, labels: Tensor) -> Tensor:
+        """(B, A (A - 1) / 2) y~_i y~_j less their means, 0 where either label is unknown."""
+        y = self.centred(labels)
+        known = (labels[:, self.first] != 0) & (labels[:, self.second] != 0)
+        return torch.where(known, y[:, self.first] * y[:, self.second] - self.pair_mean, 0.0)
+
+    def with_leading(self, labels: Tensor, x: Tensor) -> Tensor:
+        """(B, A L) y~ times the leading coordinates of x (B, K)."""
+        return (self.centred(labels)[:, :, None] * x[:, None, : self.leading]).flatten(1)
+
+    def interactions(self, labels: Tensor, x: Tensor) -> Tensor:
+        """(B, K) what labels (B, A) say together, and of a face with the leading coordinates of x (B, K)."""
+        return self.together(labels) + self.with_leading(labels, x) @ self.interplay
 
     def rest(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) what the labels do not say linearly, along the axes, of unit variance."""
-        return (codes - self.mean - self.told(labels)) @ self.inward.T
+        """x (B, K): what no label says of codes (B, D) by regression."""
+        x = self.along_axes(codes, labels) - self.together(labels)
+        return x - self.with_leading(labels, x) @ self.interplay

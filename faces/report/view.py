@@ -122,7 +122,7 @@ class Evidence:
     metrics: dict[str, Any]  # metrics.json
     vectors: pd.DataFrame
     phi: pd.DataFrame
-    judge: pd.DataFrame
+    classifier: pd.DataFrame
     levels: pd.DataFrame
     identity: pd.DataFrame
     priors: pd.DataFrame
@@ -227,9 +227,9 @@ def same_person(evidence: Evidence, attribute: str) -> float | None:
     return float(rows["same_95"].iloc[0]) if len(rows) else None
 
 
-def judged(evidence: Evidence, attribute: str) -> dict[str, Any]:
+def classifier_figures(evidence: Evidence, attribute: str) -> dict[str, Any]:
     """The first classifier's own figures on an attribute; empty where there is no classifier."""
-    rows = evidence.judge
+    rows = evidence.classifier
     rows = (
         rows[(rows["width"] == rows["width"].iloc[0]) & (rows["attribute"] == attribute)]
         if len(rows)
@@ -272,7 +272,7 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
         found.append("Draws nothing itself: an edit can only move what goes with it.")
     if describe(name).judgemental and evidence.source["source"] != "avatars":
         found.append("An annotator's judgement of looks, not a fact about a person.")
-    if (classifier := judged(evidence, name)) and not classifier["usable"]:
+    if (classifier := classifier_figures(evidence, name)) and not classifier["usable"]:
         found.append(
             f"Not scored: the classifier itself reaches an AUROC of only {area(classifier['auroc'])} here, "
             "too low to score edits."
@@ -331,7 +331,7 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
             facts.append(
                 ("PSNR where the truth did not change, dB", both(plain, detail, "psnr_outside", digits))
             )
-    if classifier := judged(evidence, name):
+    if classifier := classifier_figures(evidence, name):
         facts.append(("AUROC of the classifier itself", area(classifier["auroc"])))
     meaning = evidence.source.get("meanings", {}).get(name, about.meaning)
     return {
@@ -531,7 +531,7 @@ def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
         return tables
     order = list(evidence.levels["estimator"].unique()) if len(evidence.levels) else []
     for group in sorted(
-        name for name in evidence.metrics if name == "edits" or name.startswith("edits_judge_")
+        name for name in evidence.metrics if name == "edits" or name.startswith("edits_classifier_")
     ):
         rows = [
             (estimator, kind, figures)
@@ -574,9 +574,9 @@ def compared(figures: dict[str, Any], key: str) -> str:
     return interval(figures[key], figures.get(f"{key}_low"), figures.get(f"{key}_high"), form)
 
 
-def judges_agree(evidence: Evidence) -> str:
+def classifiers_agree(evidence: Evidence) -> str:
     """A sentence on how far two classifiers say the same; empty where there is one."""
-    agree = evidence.metrics.get("judges_agree")
+    agree = evidence.metrics.get("classifiers_agree")
     if not agree or not known(agree["leakage"]):
         return ""
     order = (
@@ -707,7 +707,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "figures": figures,
         "missing": missing,
         "comparisons": comparisons(evidence),
-        "judges_agree": judges_agree(evidence),
+        "classifiers_agree": classifiers_agree(evidence),
         "distances": distances(evidence),
         "attributes": entries,
         "columns": {
@@ -740,8 +740,10 @@ def view(evidence: Evidence) -> dict[str, Any]:
         ),
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
-        "unjudged": [
-            entry["label"] for entry in entries if not judged(evidence, entry["name"]).get("usable", True)
+        "unread": [
+            entry["label"]
+            for entry in entries
+            if not classifier_figures(evidence, entry["name"]).get("usable", True)
         ],
         "settings": settings(evidence),
         "images_seen": evidence.images_seen,

@@ -233,7 +233,8 @@ def heads(revisions: list[Revision], albums: list[dict[str, bytes]], groups: Gro
 
 def page(revisions: list[Revision], albums: list[dict[str, bytes]]) -> str:
     """The whole page. `albums` holds the pictures of each revision by path."""
-    groups, (shown, same) = figures(revisions), galleries(albums)
+    groups = figures(revisions)
+    shown, same = galleries(albums)
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,

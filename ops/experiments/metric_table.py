@@ -146,8 +146,8 @@ METRICS = (
     Metric("generation.*.nearest_*", None, False, "distance to the nearest train code; far below 1: copies"),
     Metric("generation.*.sharpness", None, False, "Laplacian energy over that of real faces; 1 is right"),
     Metric("generation.*", "lower", False, "distance to real faces"),
-    Metric("judges_agree.*", None, False, "how far two classifiers say the same of edits"),
-    Metric("judge*", None, False, "how good the classifier is, not the model"),
+    Metric("classifiers_agree.*", None, False, "how far two classifiers say the same of edits"),
+    Metric("classifier.*", None, False, "how good the classifier is, not the model"),
 )
 
 

@@ -35,7 +35,7 @@ OWN = (
     "valid",
     "auroc",
     "auroc_by_estimator",
-    "judge",
+    "classifier",
 )  # groups of metrics.json that speak of the model's own data
 
 

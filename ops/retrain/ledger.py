@@ -6,7 +6,7 @@ status.json      the last run, the last success, when the next is due, what was 
 promotion.json   a promotion that has been decided and is not yet carried out whole; the next run finishes it
 noise.json       spread of each metric over seeds (ops.retrain.noise)
 releases/v0.0.1/ model/, vectors/, export/ and release.json of what was promoted
-exams/ID/        the frozen test split, and the judge
+exams/ID/        the frozen test split, and the classifier
 snapshots/       NAME.json: which pictures a snapshot holds, by content
 runs/TIME-PID/   report.json, report.md, log.txt, samples.png of each run that had something to do
 work/            the clone in which challengers are trained

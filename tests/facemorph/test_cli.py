@@ -166,9 +166,9 @@ def test_what_cannot_be_done_is_one_line_and_code_1(me, export, monkeypatch, cap
         (["edit", "me.jpg"], "-o/--out"),
         (
             ["edit", "me.jpg", "-s", "Smiling", "-o", "out.jpg"],
-            "'Smiling': write NAME=SIGMAS, such as Smiling=2",
+            "'Smiling': write NAME=STRENGTH, from -5 to 5, such as Smiling=1",
         ),
-        (["edit", "me.jpg", "-s", "Smiling=nan", "-o", "out.jpg"], "write NAME=SIGMAS"),
+        (["edit", "me.jpg", "-s", "Smiling=nan", "-o", "out.jpg"], "write NAME=STRENGTH"),
         (["gif", "me.jpg", "--frames", "65", "-o", "out.gif"], "a whole number from 2 to 64 is needed"),
     ],
 )

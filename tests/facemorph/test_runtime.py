@@ -1,5 +1,6 @@
 """The runtime: the arithmetic of web/API.md, faces cut out of photographs, and what is no export."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -8,12 +9,17 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from facemorph import align, photos
 from facemorph import export as runtime
 from facemorph.code_editors import BadValue, Custom, straight
 from facemorph.export import BadExport, Export
 from facemorph.finding import find
+from facemorph.labels import Labels
+from faces.edits.directions import Directions
+from faces.flow.choice import Edits, open_editor
 from faces.ingest import decode
 from faces.latents import gaussian
 from tests.conftest import ROOT
@@ -51,44 +57,171 @@ def test_the_runtime_needs_neither_torch_nor_a_web_framework():
     assert lines[1].split() == ["faces", "faces.latents", "faces.latents.gaussian"]
 
 
-def test_a_step_moves_its_own_standing_by_its_strength(export, code):
-    moved = export.edit(code, {"Smiling": 1.5}, [], [])
-    assert export.standing(moved)["Smiling"] - export.standing(code)["Smiling"] == pytest.approx(
-        1.5, abs=1e-3
-    )
-    np.testing.assert_array_equal(export.edit(code, {}, [], []), code)
-    back = export.edit(moved, {"Smiling": -1.5}, [], [])
-    np.testing.assert_allclose(back, code, atol=1e-5)
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    """The same faces, edited along straight lines."""
+    root = tmp_path_factory.mktemp("lines")
+    shutil.copytree(exports.shared(), root, dirs_exist_ok=True)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["edits"]["primary"] = "directions"
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    return Export(exports.export(root))
 
 
-def test_a_locked_attribute_stays_where_its_own_slider_put_it(export, code):
-    free = export.edit(code, {"Smiling": 2.0, "Eyeglasses": -1.0}, [], [])
-    locked = export.edit(code, {"Smiling": 2.0, "Eyeglasses": -1.0}, ["Eyeglasses", "Male"], [])
-    alone = export.edit(code, {"Eyeglasses": -1.0}, [], [])
-    u = {name: unit for name, unit in zip(export.names, export.units, strict=True)}
+def measured(root, primary):
+    """The editor that sheets and figures are of."""
+    directions = Directions.open(root / "data/vectors", "mean_difference")
+    return open_editor(Edits(primary=primary), directions, root / "data/flow", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("primary", ["flow", "directions"])
+def test_a_slider_is_the_switch_that_is_measured(export, lines, primary, rng):
+    """For faces whose labels are certain, at strengths of either sign: the edits of faces/edits/editor.py."""
+    editor = measured(exports.shared(), primary)
+    served = (export if primary == "flow" else lines).editor
+    codes = [export.sample(seed, 1.0) for seed in range(6)]
+    labels = np.sign(rng.normal(size=(6, 3))).astype(np.float32)
+    for code, row in zip(codes, labels, strict=True):
+        certain = CertainLabels(*vars(served.labels).values(), row)
+        ours = dataclasses.replace(served, labels=certain)
+        for name in editor.attributes:
+            for value in (1.0, -1.0, 0.4, -1.7):
+                flips = np.sign(value) != row[certain.names.index(name)]
+                way = np.sign(value) if flips else -np.sign(value)
+                amount = abs(value) if flips else -abs(value)
+                expected = editor.switch(name, code[None], row[None], np.array([way]), amount)[0]
+                assert np.abs(ours.edit(code, {name: value}) - expected).max() < 1e-4
+        both = np.array([[1.0, -1.0, 0.0]], np.float32)
+        wanted = np.where(both == row, 0, both)
+        expected = editor.edit(code[None], row[None], wanted, 0.8)[0]
+        found = ours.edit(code, dict(zip(certain.names, 0.8 * wanted[0].astype(float), strict=True)))
+        assert np.abs(found - expected).max() < 1e-4
+
+
+class CertainLabels(Labels):
+    """Labels that are given, not read."""
+
+    def __init__(self, names, normals, intercepts, exclusive, given):
+        super().__init__(names, normals, intercepts, exclusive)
+        object.__setattr__(self, "given", given.astype(np.float64))
+
+    def read(self, code):
+        return self.given
+
+
+PAIRS = Labels.of(
+    ["Bald", "Black", "Blond", "Long"],
+    np.zeros((4, 1)),
+    np.zeros(4),
+    [["Bald", "Black"], ["Bald", "Blond"], ["Black", "Blond"], ["Bald", "Long"]],
+)
+
+
+def moves(labels, changes, locked=()):
+    return PAIRS.move(np.array(labels, float), changes, locked)
+
+
+def test_what_a_slider_brings_takes_away_what_it_excludes():
+    """Black to blond; bald takes hair and its length away, a lock keeps the length; unknown stays unknown."""
+    asked = moves([-1, 1, -1, 1], {"Blond": 0.5})
+    assert asked.strength == 0.5
+    np.testing.assert_array_equal(asked.start, [-1, 1, -1, 1])
+    np.testing.assert_array_equal(asked.goal, [-1, -1, 1, 1])
+    np.testing.assert_array_equal(moves([-1, 1, -1, 1], {"Bald": 1}).goal, [1, -1, -1, -1])
+    np.testing.assert_array_equal(moves([-1, 1, -1, 1], {"Bald": 1}, ["Long"]).goal, [1, -1, -1, 1])
+    np.testing.assert_array_equal(moves([-1, 1, -1, 0], {"Bald": 1}).goal, [1, -1, -1, 0])
+
+
+def test_a_slider_to_what_a_face_has_exaggerates_the_switch_to_it():
+    """From the face that would be without to the face as it is."""
+    asked = moves([-1, 1, -1, 1], {"Bald": -2})
+    assert asked.strength == 2
+    np.testing.assert_array_equal(asked.goal, [-1, 1, -1, 1])
+    np.testing.assert_array_equal(asked.start, [1, -1, -1, -1])
+
+
+def test_sliders_of_several_strengths_share_the_strength_of_the_farthest():
+    asked = moves([-1, -1, -1, -1], {"Long": 1.0, "Black": 0.25})
+    assert asked.strength == 1
+    np.testing.assert_array_equal(asked.start, [-1, -1, -1, -1])
+    np.testing.assert_array_equal(asked.goal, [-1, -0.5, -1, 1])
+
+
+def test_a_move_is_continuous_in_sliders_and_labels(rng):
+    """A thousandth more of any slider or label changes what is asked for by no more than some thousandths."""
+    step = 1e-3
+    for _ in range(300):
+        labels = rng.uniform(-1, 1, 4)
+        values = dict(zip(PAIRS.names, rng.uniform(-2, 2, 4) * (rng.random(4) < 0.6), strict=True))
+        before = changed(labels, values)
+        a = rng.integers(4)
+        name = PAIRS.names[a]
+        nudged = labels.copy()
+        nudged[a] -= step * np.sign(nudged[a])
+        assert np.abs(changed(nudged, values) - before).max() < 20 * step
+        assert np.abs(changed(labels, values | {name: values[name] + step}) - before).max() < 20 * step
+
+
+def changed(labels, values):
+    asked = moves(labels, values)
+    return asked.strength * (asked.goal - asked.start)
+
+
+def test_without_sliders_the_code_comes_back_to_the_bit(export, lines, code):
+    own = Custom(np.eye(12)[0], 1.0, 0.0, True)
+    for one in (export, lines):
+        np.testing.assert_array_equal(one.edit(code, {}, [], []), code)
+        np.testing.assert_array_equal(one.edit(code, {"Smiling": 0.0}, ["Male"], [own]), code)
+
+
+def test_a_slider_moves_the_label_that_is_read(export, lines):
+    """Either way, whichever editor."""
+    for one in (export, lines):
+        for code in (one.sample(seed, 1.0) for seed in range(10)):
+            down, here, up = (one.editor.labels.read(one.edit(code, {"Eyeglasses": v})) for v in (-1, 0, 1))
+            a = one.editor.labels.names.index("Eyeglasses")
+            assert down[a] < here[a] < up[a]
+
+
+def test_a_locked_direction_stays_where_its_own_slider_put_it(lines, code):
+    free = lines.edit(code, {"Smiling": 1.0, "Eyeglasses": -1.0}, [], [])
+    locked = lines.edit(code, {"Smiling": 1.0, "Eyeglasses": -1.0}, ["Eyeglasses", "Male"], [])
+    alone = lines.edit(code, {"Eyeglasses": -1.0}, [], [])
+    u = dict(zip(lines.names, lines.editor.units, strict=True))
     assert abs((free - alone) @ u["Eyeglasses"]) > 1e-3  # they do interfere, so the lock has something to do
     assert abs((locked - alone) @ u["Eyeglasses"]) < 1e-5
     assert abs((locked - alone) @ u["Male"]) < 1e-5
-    assert (locked - code) @ u["Smiling"] > 0.5
 
 
-def test_custom_directions_take_part_as_attributes_do(export, code):
-    place = export.names.index("Smiling")
-    mine = Custom(export.units[place], float(export.sigma[place]), 1.5, False)
-    np.testing.assert_allclose(
-        export.edit(code, {}, ["Male"], [mine]), export.edit(code, {"Smiling": 1.5}, ["Male"], []), atol=1e-6
-    )
-    held = Custom(export.units[place], float(export.sigma[place]), 0.0, True)
-    moved = export.edit(code, {"Eyeglasses": 2.0}, [], [held])
-    assert abs((moved - code) @ export.units[place]) < 1e-5
+def test_custom_directions_are_added_and_locked_alike_by_both_editors(export, lines, code):
+    """Off the locked directions of attributes; what is locked itself holds all else off."""
+    for one in (export, lines):
+        units = dict(zip(one.names, one.editor.units, strict=True))
+        mine = Custom(units["Smiling"], 1.5, 2.0, False)
+        np.testing.assert_allclose(one.edit(code, {}, [], [mine]) - code, 3 * units["Smiling"], atol=1e-5)
+        assert abs((one.edit(code, {}, ["Male"], [mine]) - code) @ units["Male"]) < 1e-5
+        held = Custom(units["Smiling"], 1.0, 0.0, True)
+        twice = [held, held]
+        moved = one.edit(code, {"Eyeglasses": 2.0}, [], twice)
+        assert abs((moved - code) @ units["Smiling"]) < 1e-5
+        np.testing.assert_allclose(one.edit(code, {"Eyeglasses": 2.0}, [], [held]), moved, atol=1e-5)
 
 
-def test_a_direction_locked_twice_is_locked_once(export, code):
-    twin = Custom(export.units[0], 1.0, 0.0, True)
-    once = export.edit(code, {export.names[1]: 1.0}, [export.names[0]], [])
-    np.testing.assert_allclose(
-        export.edit(code, {export.names[1]: 1.0}, [export.names[0]], [twin]), once, atol=1e-6
-    )
+def test_the_noise_of_a_face_is_found_once(export):
+    code = export.sample(77, 1.0)
+    calls = []
+    velocities = export.editor.velocities
+
+    class Counted(type(export.editor)):
+        def velocities(self, *args):
+            calls.append(args)
+            return velocities(*args)
+
+    parts = [part.name for part in dataclasses.fields(export.editor) if part.init]
+    editor = Counted(**{name: getattr(export.editor, name) for name in parts})
+    for value in (0.5, 1.0, 1.5):
+        editor.edit(code, {"Smiling": value})
+    assert len(calls) == 16 + 3 * 16  # four solver steps of four velocities
 
 
 def test_unknown_names_and_overflow_are_refused(export, code):
@@ -130,6 +263,53 @@ def test_a_seed_is_one_face_wherever_it_is_drawn(export):
     np.testing.assert_array_equal(export.sample(3, 0.0), export.arrays["prior_mean"])
 
 
+@pytest.fixture(scope="module")
+def drawing():
+    """The export, its new faces drawn from the flow."""
+    export = Export(exports.shared() / "data/export")
+    export.about["prior"]["source"] = "flow"
+    return export
+
+
+class Straight:
+    """A velocity that leads every place to twice where it is: x moves by x / (1 + t)."""
+
+    def run(self, _, values):
+        return [values["x"] / (1 + values["times"][:, None])]
+
+
+def test_a_new_face_of_the_flow_is_its_noise_at_the_end_of_the_way(drawing):
+    """mean + B^T (y - y_mean) + 2 Q^T e, where labels say nothing together; an unknown one nothing at all."""
+    apart = {name: 0 * getattr(drawing.editor, name) for name in ("pairs", "interplay")}
+    editor = dataclasses.replace(drawing.editor, velocity=Straight(), **apart)
+    noise = gaussian.normals(3, len(editor.inward))
+    labels = np.array([1.0, -1.0, 0.0])
+    told = (labels - editor.label_mean)[:2] @ editor.slopes[:2]
+    expected = editor.mean + told + 2 * noise @ editor.outward
+    np.testing.assert_allclose(editor.sample(labels, noise), expected, atol=0.02)
+
+
+def test_faces_asked_for_by_their_labels_differ_from_those_of_the_seed_in_these(export, lines, drawing):
+    """On whichever prior; asked for nothing, they are those of the seed."""
+    for one in (export, lines, drawing):
+        a = one.editor.labels.names.index("Eyeglasses")
+        without, with_it = (
+            np.mean(
+                [one.editor.labels.read(one.sample(seed, 1.0, {"Eyeglasses": v}))[a] for seed in range(30)]
+            )
+            for v in (-1, 1)
+        )
+        assert without + 0.3 < with_it
+        np.testing.assert_array_equal(one.sample(5, 1.0, {}), one.sample(5, 1.0))
+        with pytest.raises(BadValue, match="'Nose' is not an attribute"):
+            one.sample(5, 1.0, {"Nose": 1})
+
+
+def test_of_two_labels_that_exclude_one_another_the_surer_stays():
+    np.testing.assert_array_equal(PAIRS.settled(np.array([-0.2, 0.9, 0.3, 0.0])), [-1, 1, -1, 0])
+    np.testing.assert_array_equal(PAIRS.settled(np.array([0.8, 0.1, 0.3, 0.9])), [-1, -1, 1, 1])
+
+
 def test_samples_spread_like_the_train_codes(export):
     drawn = np.stack([export.sample(seed, 1.0) for seed in range(2000)])
     np.testing.assert_allclose(drawn.std(0), export.arrays["std"], rtol=0.1)
@@ -167,10 +347,11 @@ def test_a_picture_that_is_a_frame_already_is_cut_as_in_training(export, rng):
         assert np.abs(moved.crop.astype(int) - exact).mean() > 3
 
 
-def test_standing_is_zero_at_the_mean_and_one_a_sigma_away(export):
-    assert set(export.standing(export.mean.astype(np.float32)).values()) <= {0.0, -0.0}
-    moved = export.mean + export.units[0] * export.sigma[0]
-    assert export.standing(moved)[export.names[0]] == pytest.approx(1, abs=1e-3)
+def test_labels_are_those_of_the_readouts(export):
+    code = export.sample(9, 1.0)
+    readouts = measured(exports.shared(), "flow").readouts
+    expected = dict(zip(readouts.attributes, readouts.labels(code[None])[0], strict=True))
+    assert export.labels(code) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.fixture
@@ -180,7 +361,7 @@ def place(tmp_path):
     return tmp_path / "export"
 
 
-@pytest.mark.parametrize("name", runtime.FILES)
+@pytest.mark.parametrize("name", (*runtime.FILES, runtime.VELOCITY))
 def test_a_file_that_is_not_the_listed_one_is_refused(place, name):
     content = bytearray((place / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -193,8 +374,8 @@ def test_what_is_not_an_export_is_refused(place, tmp_path):
     with pytest.raises(BadExport, match=r"bundle\.json is missing; run `dvc repro export`"):
         Export(tmp_path)
     about = json.loads((place / "bundle.json").read_text())
-    (place / "bundle.json").write_text(json.dumps({**about, "format": 99}))
-    with pytest.raises(BadExport, match="format 99"):
+    (place / "bundle.json").write_text(json.dumps({**about, "format": 2}))
+    with pytest.raises(BadExport, match="format 2, this version reads 3; run `dvc repro export`"):
         Export(place)
     (place / "bundle.json").write_text("[]")
     with pytest.raises(BadExport, match="not an export of this version"):

@@ -84,7 +84,7 @@ def test_scores_of_two_gaussians(rng):
     assert not classifier.attribute_scores(log_odds, labels, 0.0, 0.9, 10)["usable"]
 
 
-def test_one_side_only_is_not_judged():
+def test_one_side_only_is_not_scored():
     found = classifier.attribute_scores(np.arange(4.0), np.array([1, 1, 0, 1]), 0.0, 0.0, 10)
     assert found["auroc"] is None
     assert not found["usable"]
@@ -145,7 +145,7 @@ def run(tmp_path_factory):
     return place, said.getvalue()
 
 
-def test_noise_is_refused_and_what_can_be_seen_is_judged(run):
+def test_noise_is_refused_and_what_can_be_seen_is_scored(run):
     place, said = run
     ensemble = classifier.Ensemble.open(place / "data" / "classifier")
     assert ensemble.attributes == ("A", "Rare")

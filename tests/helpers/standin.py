@@ -157,9 +157,8 @@ def write_export(
     difference = np.stack([codes[has].mean(0) - codes[~has].mean(0) for has in labels.T])
     lengths = np.linalg.norm(difference, axis=1)
     directions = difference / lengths[:, None]
-    along = (codes - codes.mean(0)) @ directions.T
-    sigmas = along.std(0)
-    low, high = np.percentile(along / sigmas, [1, 99], axis=0)
+    readouts = difference / (lengths / 3)[:, None] ** 2  # -4.5 at one mean, 4.5 at the other
+    middles = np.stack([(codes[has].mean(0) + codes[~has].mean(0)) / 2 for has in labels.T])
     centred = codes - codes.mean(0)
     factor = np.linalg.cholesky(centred.T @ centred / len(codes) + 1e-6 * np.eye(length)).T
     nothing = np.zeros(length)
@@ -167,6 +166,8 @@ def write_export(
         "mean": codes.mean(0),
         "std": codes.std(0),
         "directions": directions,
+        "readout_normals": readouts,
+        "readout_intercepts": -(readouts * middles).sum(1),
         "factor": factor,
         "residual": nothing,
         "presets": codes[:presets],
@@ -187,10 +188,7 @@ def write_export(
             "meaning": "",
             "judgemental": judgemental,
             "telling": telling,
-            "sigma": float(sigmas[row]),
             "length": float(lengths[row]),
-            "range": [float(low[row]), float(high[row])],
-            "reach": float(high[row] - low[row]),
             "auroc": 0.97 - 0.03 * row,
             "auroc_low": 0.95 - 0.03 * row,
             "auroc_high": 0.98 - 0.03 * row,
@@ -199,8 +197,8 @@ def write_export(
         }
 
     bundle = {
-        "format": 2,
-        "made_from": {"model": "0" * 64, "vectors": "0" * 64},
+        "format": 3,
+        "made_from": {"model": "0" * 64, "vectors": "0" * 64, "flow": "0" * 64},
         "model": {"name": "components", "code_length": length, "size": size, "config": {}},
         "geometry": {
             "frame": [178, 218],
@@ -214,6 +212,13 @@ def write_export(
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             for name in ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
             if (data := (folder / name).read_bytes())
+        },
+        "editor": {
+            "kind": "directions",
+            "attributes": list(attributes),
+            "steps": 4,
+            "coupling": 0.9,
+            "exclusive": [],
         },
         "attributes": [described(row, name) for row, name in enumerate(attributes)],
         "groups": list(dict.fromkeys(group for _, group, _, _ in attributes.values())),

@@ -111,7 +111,7 @@ def test_the_folder_is_whole_and_its_sums_are_right(root, tmp_path):
 
 
 def test_the_card_fits_the_folder(root, tmp_path):
-    text = publish.card(CARD)
+    text = publish.card(CARD, publish.FILES)
     head = yaml.safe_load(text.split("---\n")[1])
     assert head == {
         "license": "other",

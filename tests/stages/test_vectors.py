@@ -91,7 +91,7 @@ def test_what_the_stage_leaves_behind(world, params, capsys):
 
 def test_mirror_images_count_beside_the_faces(world, params, tmp_path):
     """Codes of mirror images in which Male moves another number: the direction is midway; faces are counted
-    once, and judged unmirrored.
+    once, and tested unmirrored.
     """
     plain = pd.read_csv(
         world(estimators=["mean_difference"], primary="mean_difference") / "vectors.csv"

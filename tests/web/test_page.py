@@ -1,6 +1,7 @@
 """The page's arithmetic, run by Node.js and held against NumPy, Pillow, OpenCV and the server's own code."""
 
 import base64
+import dataclasses
 import io
 import json
 import shutil
@@ -14,9 +15,11 @@ import skimage.data
 import torch
 from PIL import Image
 
+from facemorph.export import Export
+from facemorph.labels import Labels
 from faces.edits import detail
 from tests.conftest import ROOT
-from tests.helpers import standin
+from tests.helpers import exports, standin
 from web import npm
 
 JS = ROOT / "web" / "page" / "js"
@@ -137,7 +140,7 @@ def test_no_line_is_longer_than_110_columns():
 
 
 def test_both_backends_compute_alike(export, rng):
-    """Samples, edits with locks and sliders of one's own, morphs, spreads and standings: what
+    """Samples, edits with locks and sliders of one's own, morphs, spreads and labels: what
     facemorph/export.py computes, to float32 rounding.
     """
     engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
@@ -161,11 +164,11 @@ def test_both_backends_compute_alike(export, rng):
         return {
           samples: [0, 7, 4294967295].map((seed) => bundle.sample(seed)),
           cold: bundle.sample(7, 0),
-          edited: edit(custom.slice(0, 1)),
-          lockedOwn: edit(custom),
+          edited: await edit(custom.slice(0, 1)),
+          lockedOwn: await edit(custom),
           arcs: [0, 0.3, 1].map((t) => arc(a, b, bundle.values.mean, t)),
           spread: bundle.spread(input.unit),
-          standing: Object.fromEntries(bundle.standing(a)),
+          labels: Object.fromEntries(bundle.labels(a)),
         };
         """,
         {"bundle.js": "Bundle", "vectors.js": "arc"},
@@ -192,8 +195,126 @@ def test_both_backends_compute_alike(export, rng):
     assert page["spread"] == pytest.approx(
         np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6
     )
-    standing = server.standing(codes[0])
-    assert page["standing"] == pytest.approx(standing, abs=6e-5)  # which the server rounds to four places
+    assert page["labels"] == pytest.approx(server.labels(codes[0]), abs=6e-5)  # there of four places
+
+
+def test_both_backends_follow_a_flow_alike(rng):
+    """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with a velocity that both can
+    compute: tanh(W [x, t, labels]).
+    """
+    export = Export(exports.shared() / "data/export")
+    names = export.names
+    about = json.loads((export.folder / "bundle.json").read_text())
+    about["editor"]["exclusive"] = [["Smiling", "Eyeglasses"], ["Male", "-Eyeglasses"]]
+    pairs = Labels.of(
+        about["editor"]["attributes"],
+        export.editor.labels.normals,
+        export.editor.labels.intercepts,
+        about["editor"]["exclusive"],
+    )
+    axes = len(export.editor.inward)
+    weights = rng.normal(size=(axes, axes + 4)).astype(np.float32) / 3
+
+    class Velocity:
+        def run(self, _, values):
+            rows = np.concatenate([values["x"], values["times"][:, None], values["labels"]], 1)
+            return [np.tanh(rows @ weights.T)]
+
+    editor = dataclasses.replace(export.editor, labels=pairs, velocity=Velocity())
+    codes = np.stack([export.sample(seed, 1.0) for seed in range(50)])
+    states = [
+        {
+            "face": number % 50,
+            "strengths": {name: rng.uniform(-2, 2) for name in names if rng.random() < 0.7},
+            "locked": [name for name in names if rng.random() < 0.2],
+        }
+        for number in range(200)
+    ]
+    found = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        const arrays = Object.fromEntries(ARRAYS.map((name) => [name, bundle.values[`flow_${name}`]]));
+        const axes = arrays.inward.length / bundle.length;
+        const velocity = async (x, times, labels) => {
+          const out = new Float32Array(x.length);
+          times.forEach((time, row) => {
+            const place = x.subarray(row * axes, (row + 1) * axes);
+            const all = [...place, time, ...labels.subarray(3 * row, 3 * row + 3)];
+            for (let k = 0; k < axes; k++) {
+              out[row * axes + k] = Math.tanh(
+                all.reduce((sum, value, i) => sum + value * input.weights[k * all.length + i], 0),
+              );
+            }
+          });
+          return out;
+        };
+        const flow = new Flow(arrays, bundle.editor, velocity);
+        const gain = (...asked) => flow.gain(...asked);
+        const edited = [];
+        for (const { face, strengths, locked } of input.states) {
+          const code = input.codes.slice(face * bundle.length, (face + 1) * bundle.length);
+          edited.push(await bundle.edited({ code, strengths, locked, custom: [] }, gain));
+        }
+        return edited;
+        """,
+        {"bundle.js": "Bundle", "flow.js": "ARRAYS, Flow"},
+        json=json.dumps(about),
+        arrays=np.frombuffer((export.folder / "arrays.safetensors").read_bytes(), np.uint8),
+        weights=weights,
+        codes=codes,
+        states=states,
+    )
+    for state, code in zip(states, found, strict=True):
+        expected = editor.edit(codes[state["face"]], state["strengths"], state["locked"])
+        np.testing.assert_allclose(code, expected, atol=1e-4)
+
+
+def test_labels_are_asked_for_in_words(export):
+    """As sliders are called, in any case, with "no" before; said again as they are called."""
+    texts = ["Hat, no  smile", "glasses,not male", "black hair, without a hat", "", "wings"]
+    found = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        return input.texts.map((text) => {
+          try {
+            const wanted = bundle.wanted(text.replace(/ +/g, " "));
+            return [wanted, bundle.worded(wanted)];
+          } catch (error) {
+            return error.message;
+          }
+        });
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        texts=texts,
+    )
+    assert found == [
+        [{"Wearing_Hat": 1, "Smiling": -1}, "hat, no smile"],
+        [{"Eyeglasses": 1, "Male": -1}, "glasses, no male"],
+        [{"Black_Hair": 1, "Wearing_Hat": -1}, "black hair, no hat"],
+        [{}, ""],
+        "No slider is called “wings”: write it as they do, such as “glasses”.",
+    ]
+
+
+def test_the_model_sees_what_it_is_sure_of(export):
+    """Judgements are left out, and what goes without saying beside something surer."""
+    about = json.loads((export / "bundle.json").read_text())
+    about["editor"]["exclusive"] = [["Black_Hair", "Wearing_Hat"], ["Long_Hair", "-Smiling"]]
+    labels = {name: -0.9 for name in standin.ATTRIBUTES}
+    labels |= {"Black_Hair": 0.6, "Wearing_Hat": 0.8, "Male": 0.9, "Eyeglasses": 0.2}
+    said = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        return bundle.sees(new Map(Object.entries(input.labels)));
+        """,
+        {"bundle.js": "Bundle"},
+        json=json.dumps(about),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        labels=labels,
+    )
+    assert said == "hat, no smile, no mouth open"
 
 
 def test_a_lock_keeps_what_it_locks(rng):
@@ -777,10 +898,10 @@ def test_the_latest_request_wins():
 def test_a_link_comes_back_and_says_what_it_leaves_out():
     bundle = {
         "attributes": [
-            {"name": "Smiling", "range": [-2, 2], "reach": 4.37},
-            {"name": "Male", "range": [-1, 1], "reach": 2},
+            {"name": "Smiling", "reach": 2},
+            {"name": "Male", "reach": 2},
         ],
-        "mark": "abcdef",
+        "mark": "3.abcdef",
     }
     result = node(
         """
@@ -798,7 +919,9 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
           links: [plain, own, photo].map((state) => toHash(state, input.bundle)),
           left: [plain, own, photo].map(leftOut),
           back: read(toHash(own, input.bundle)),
-          foreign: read("#seed=1&model=abcdee").foreign,
+          asked: read("#seed=3&of=Smiling,-Male,Nose").base,
+          foreign: read("#seed=1&model=3.abcdee").foreign,
+          older: read("#seed=1&Smiling=1.2&model=abcdef"),
           empty: read(""),
           hostile: read(
             "#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3"
@@ -809,8 +932,8 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
         {"share.js": "toHash, fromHash, leftOut"},
         bundle=bundle,
     )
-    link = "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25&model=abcdef"
-    assert result["links"] == [link, link, "#Smiling=1.2&lock=Male&model=abcdef"]
+    link = "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25&model=3.abcdef"
+    assert result["links"] == [link, link, "#Smiling=1.2&lock=Male&model=3.abcdef"]
     assert result["left"] == [[], ["sliders of your own"], ["the photograph", "the morph to a photograph"]]
     assert result["back"] == {
         "base": {"kind": "seed", "seed": 42},
@@ -819,15 +942,19 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
         "strengths": {"Smiling": 1.2},
         "locked": ["Male"],
         "foreign": False,
+        "older": False,
     }
+    assert result["asked"] == {"kind": "seed", "seed": 3, "labels": {"Smiling": 1, "Male": -1}}
     assert result["foreign"] is True
+    assert result["older"]["older"] is True and result["older"]["strengths"] == {}
     assert result["hostile"] == {
         "base": None,
         "other": {"kind": "preset", "index": 3},
         "mix": 0,
-        "strengths": {"Smiling": 4.35},
+        "strengths": {"Smiling": 2},
         "locked": ["Smiling"],
         "foreign": False,
+        "older": False,
     }
     assert result["empty"] == {
         "base": None,
@@ -836,6 +963,7 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
         "strengths": {},
         "locked": [],
         "foreign": False,
+        "older": False,
     }
 
 

@@ -90,7 +90,7 @@ def test_how_fresh_the_model_is(client, export):
 def test_a_seed_gives_its_face(client, export):
     body = client.post("/api/sample", json={"seed": 7, "temperature": 0.5}).json()
     np.testing.assert_array_equal(unpack(body["code"]), export.sample(7, 0.5))
-    assert body["standing"] == export.standing(export.sample(7, 0.5)) and body["model"] == export.id
+    assert body["labels"] == export.labels(export.sample(7, 0.5)) and body["model"] == export.id
     np.testing.assert_array_equal(
         unpack(client.post("/api/sample", json={"seed": 7}).json()["code"]), export.sample(7, 0.8)
     )
@@ -111,15 +111,30 @@ def test_an_edit_is_decoded_in_three_forms(client, export, code):
     assert raw.headers["x-size"] == str(export.size) and raw.headers["cache-control"] == "no-store"
 
 
+def test_a_face_is_asked_for_by_its_labels(client, export):
+    asked = {"seed": 7, "labels": {"Smiling": 1, "Eyeglasses": -1}}
+    body = client.post("/api/sample", json=asked).json()
+    np.testing.assert_array_equal(unpack(body["code"]), export.sample(7, None, asked["labels"]))
+    for labels, word in (({"Nose": 1}, "'Nose' is not an attribute"), ({"Smiling": 0.5}, "labels.Smiling")):
+        assert word in refusal(client.post("/api/sample", json={"seed": 7, "labels": labels}), 422, "invalid")
+
+
 def test_a_persons_own_direction(client, export, code):
-    own = {"direction": server.pack(3 * export.units[0]), "sigma": float(export.sigma[0]), "strength": 1.0}
+    """Made length one, and added in its own sigmas."""
+    own = {"direction": server.pack(3 * export.editor.units[0]), "sigma": 1.5, "strength": 2.0}
     mine = client.post("/api/edit", json={"code": code, "custom": [own]})
-    named = client.post("/api/edit", json={"code": code, "strengths": {export.names[0]: 1.0}})
-    assert (
-        np.abs(
-            np.frombuffer(mine.content, np.uint8).astype(int) - np.frombuffer(named.content, np.uint8)
-        ).max()
-        <= 1
+    there = unpack(code) + 3 * export.editor.units[0].astype(np.float32)
+    plain = client.post("/api/edit", json={"code": server.pack(there)})
+    found, expected = (np.frombuffer(one.content, np.uint8).astype(int) for one in (mine, plain))
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_an_edit_says_what_the_model_then_sees(client, export, code):
+    """So that the page can show what else moved."""
+    answer = client.post("/api/edit", json={"code": code, "strengths": {"Smiling": 1.0}})
+    labels = export.labels(export.edit(unpack(code), {"Smiling": 1.0}))
+    assert [float(part) for part in answer.headers["x-labels"].split(",")] == pytest.approx(
+        list(labels.values()), abs=1e-3
     )
 
 
@@ -156,6 +171,14 @@ def test_an_animation_a_strip_and_a_still(client, export, code):
     )
     edited = client.post("/api/edit", json=request["to"]).content
     assert still.tobytes() == edited
+    half = {"code": code, "strengths": {"Smiling": 1.0}}
+    odd = Image.open(
+        io.BytesIO(
+            client.post("/api/render", json={**request, "kind": "strip", "frames": 3, "scale": 1}).content
+        )
+    )
+    middle = odd.crop((export.size, 0, 2 * export.size, export.size))
+    assert middle.tobytes() == client.post("/api/edit", json=half).content  # the slider's own way
     assert "frames" in refusal(
         client.post("/api/render", json={**request, "kind": "strip", "frames": 17}), 422, "invalid"
     )
@@ -239,7 +262,7 @@ def test_no_face_is_not_an_error(client):
         ({"code": server.pack(np.full(12, np.inf))}, "code: holds NaN"),
         ({"code": server.pack(np.full(12, 3e38) * np.resize([1, -1], 12))}, "code"),
         ({"code": 5}, "code"),
-        ({"strengths": {"Smiling": 21}}, "strengths.Smiling"),
+        ({"strengths": {"Smiling": 5.1}}, "strengths.Smiling"),
         ({"strengths": {"Nose": 1}}, "'Nose' is not an attribute"),
         ({"strengths": {"\ud800": 1}}, ""),
         ({"strengths": []}, "strengths"),
@@ -469,7 +492,7 @@ def test_health_and_version(client, export):
     assert client.get("/api/health").json() == client.get("/healthz").json()
     assert client.get("/version").json() == {
         "version": "0.1.0",
-        "format": 2,
+        "format": 3,
         "model": export.id,
         "previous": None,
     }

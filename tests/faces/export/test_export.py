@@ -3,12 +3,14 @@ the truth.
 """
 
 import base64
+import dataclasses
 import io
 import json
 import shutil
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -16,12 +18,15 @@ from safetensors.numpy import load_file
 
 from faces import checkpoints, models
 from faces.data.crops import Geometry
+from faces.edits.directions import Directions
 from faces.export import bundle
 from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
+from faces.flow.editor import FlowEditor
 from faces.latents import gaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 from faces.nn.device import to_device
+from stages.export import describe_editor
 from tests.helpers import exports
 
 
@@ -61,12 +66,14 @@ def test_both_networks_equal_torch(root, batch):
 
 def test_the_same_inputs_give_the_same_bytes(root):
     again = exports.export(root, "data/again")
-    for name in ("encoder.onnx", "decoder.onnx", "arrays.safetensors", "bundle.json"):
+    names = [path.name for path in again.iterdir()]
+    assert sorted(names) == sorted(path.name for path in (root / "data/export").iterdir()) and len(names) == 5
+    for name in names:
         assert (again / name).read_bytes() == (root / "data/export" / name).read_bytes(), name
 
 
 def test_the_networks_tell_nothing_of_the_machine(root):
-    for name in ("encoder.onnx", "decoder.onnx"):
+    for name in ("encoder.onnx", "decoder.onnx", "velocity.onnx"):
         content = (root / "data/export" / name).read_bytes()
         for trace in (b"/faces/", b"stack_trace", b".py", b"pytorch", b"pkg.torch"):
             assert trace not in content, (name, trace)
@@ -87,17 +94,49 @@ def test_the_bundle_lists_its_files_truly(root, about):
     )
 
 
-def test_directions_and_ranges_are_those_of_the_train_codes(root, about):
-    codes = np.load(root / "data/latents/latents.npy")[:160].astype(np.float64)
+def test_directions_are_stored_at_length_one(root, about):
     units = array(root, "directions")
     np.testing.assert_allclose(np.linalg.norm(units, axis=1), 1, atol=1e-6)
+    directions = Directions.open(root / "data/vectors", "mean_difference")
     for unit, entry in zip(units, about["attributes"], strict=True):
-        places = (codes - codes.mean(0)) @ unit
-        assert entry["sigma"] == pytest.approx(places.std(), rel=1e-4)
-        np.testing.assert_allclose(
-            entry["range"], np.quantile(places / places.std(), (0.02, 0.98)), atol=2e-3
-        )
-        assert entry["reach"] == pytest.approx(entry["range"][1] - entry["range"][0], abs=2e-4)
+        np.testing.assert_allclose(unit * entry["length"], directions.native(entry["name"]), atol=1e-5)
+
+
+def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path):
+    """What the flow reads and excludes is there for both editors, its networks where it edits."""
+    editor = FlowEditor.open(root / "data/flow", torch.device("cpu"))
+    assert about["editor"] == {
+        "kind": "flow",
+        "attributes": list(editor.attributes),
+        "steps": 4,
+        "coupling": 0.9,
+        "exclusive": [],
+    }
+    np.testing.assert_array_equal(array(root, "readout_normals"), editor.readouts.normals)
+    np.testing.assert_array_equal(array(root, "flow_slopes"), editor.flow.slopes.numpy())
+    pair = dataclasses.replace(editor, exclusive=np.array([[1, 0, -1]], np.int8))
+    first, _, third = editor.attributes
+    assert describe_editor("flow", pair)["exclusive"] == [[first, f"-{third}"]]
+    shutil.copytree(root, tmp_path / "project")
+    params = tmp_path / "project/params.yaml"
+    params.write_text(params.read_text().replace("primary: flow", "primary: directions"))
+    folder = exports.export(tmp_path / "project")
+    lines = json.loads((folder / "bundle.json").read_text())
+    assert lines["editor"] == about["editor"] | {"kind": "directions"}
+    assert "velocity.onnx" not in lines["files"] and not (folder / "velocity.onnx").exists()
+    assert not any(name.startswith("flow_") for name in load_file(folder / "arrays.safetensors"))
+
+
+def test_quality_is_of_the_editor_that_is_served(root):
+    """Of the rows of counterfactuals.csv those of the decoded edits of one editor."""
+    found = bundle.quality(exports.RECONSTRUCTION, exports.COUNTERFACTUALS, "partial", {"model": "a"})
+    assert found == {
+        "made_from": {"model": "a"},
+        "editor": "partial",
+        "reconstruction": exports.RECONSTRUCTION,
+        "error_reduction": {"Smiling": 0.25},
+    }
+    assert bundle.quality({}, pd.DataFrame(), "flow", {})["error_reduction"] == {}
 
 
 def test_the_stored_spread_is_the_covariance(root, about):
@@ -205,16 +244,6 @@ def test_a_flow_and_a_gan_are_exported_as_well(root, params, tmp_path, name, sma
     assert drawn.shape == (2, 32, 32, 3)
     if name == "glow":
         np.testing.assert_allclose(drawn, images[4:6], atol=0.1)
-
-
-def test_a_range_the_wrong_way_round_is_refused(root, tmp_path):
-    shutil.copytree(root, tmp_path / "project")
-    params = tmp_path / "project/params.yaml"
-    params.write_text(params.read_text().replace("- 0.02\n  - 0.98", "- 0.98\n  - 0.02"))
-    before = (tmp_path / "project/data/export/bundle.json").read_bytes()
-    with pytest.raises(SystemExit, match=r"export\.range = \[0\.98, 0\.02\]"):
-        exports.export(tmp_path / "project")
-    assert (tmp_path / "project/data/export/bundle.json").read_bytes() == before
 
 
 def test_a_square_crop_has_the_square_for_a_frame():

@@ -205,16 +205,16 @@ def test_a_classifiers_stages_are_its_own_layers(tmp_path):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_a_classifier_is_trained_on_the_data_and_is_never_the_judge(
+def test_a_classifier_is_trained_on_the_data_and_is_not_the_scoring_one(
     tmp_path, monkeypatch, params, rng, capsys
 ):
-    """Its file fits; without a file there is a way out; the judge's own, of another width, does not fit."""
+    """Its file fits, that of the scoring classifier does not; without a file there is a way out."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"python -m ops\.train_features data/crops FOLDER"):
         perceptual.load("classifier", "", CPU)
-    judge = AttributeClassifier(32, 1, params["classifier"]["widths"][0], 8)
+    scoring = AttributeClassifier(32, 1, params["classifier"]["widths"][0], 8)
     with pytest.raises(WeightsError, match="not the weights of classifier"):
-        perceptual.load("classifier", named_by_hash(tmp_path, "judge", judge.state_dict()), CPU)
+        perceptual.load("classifier", named_by_hash(tmp_path, "scoring", scoring.state_dict()), CPU)
     crops = tmp_path / "crops"
     crops.mkdir()
     labels = np.tile([1, -1], 20)

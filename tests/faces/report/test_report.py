@@ -133,7 +133,7 @@ def full() -> Evidence:
                 "Bald": [0.1, 0.2, 1],
             }
         ),
-        judge=pd.DataFrame(
+        classifier=pd.DataFrame(
             {
                 "width": 16,
                 "attribute": ["Smiling", "Male", "Bald"],
@@ -173,9 +173,9 @@ def full() -> Evidence:
 
 @pytest.fixture
 def bare(full) -> Evidence:
-    """A run without counterfactuals, judge, samples and pictures."""
+    """A run without counterfactuals, classifier, samples and pictures."""
     metrics = {key: full.metrics[key] for key in ("code", "auroc", "reconstruction")}
-    tables = dict.fromkeys(("phi", "judge", "levels", "identity", "priors"), EMPTY)
+    tables = dict.fromkeys(("phi", "classifier", "levels", "identity", "priors"), EMPTY)
     return replace(full, metrics=metrics, pictures={}, **tables)
 
 
@@ -241,9 +241,9 @@ def test_without_a_truth_all_attributes_count(full):
         assert "84.2%" in Reader(page(full)).text
 
 
-def test_two_judges_are_compared_where_there_are_two(full):
+def test_two_classifiers_are_compared_where_there_are_two(full):
     assert "Two classifiers" not in page(full)
-    metrics = full.metrics | {"judges_agree": {"strength": 0.9, "leakage": 0.876, "order": 0.8333}}
+    metrics = full.metrics | {"classifiers_agree": {"strength": 0.9, "leakage": 0.876, "order": 0.8333}}
     found = "rank correlation of 0.88 and put 83.3% of the pairs of estimators in the same order"
     assert found in page(replace(full, metrics=metrics)) and found in card(replace(full, metrics=metrics))
 
@@ -316,7 +316,7 @@ def test_caveats(full):
     assert shown["Bald"]["caveats"] == ["Left out: fewer than 20 train faces on one side."]
 
 
-def test_an_edit_that_never_gets_there_is_told_from_one_that_is_not_judged(full):
+def test_an_edit_that_never_gets_there_is_told_from_one_that_is_not_measured(full):
     never = replace(full, levels=pd.DataFrame([level("Smiling", "plain", np.inf, np.nan, np.nan)]))
     shown = {entry["name"]: entry for entry in view.attributes(never)}
     assert shown["Smiling"]["strength"] == "not reached"
@@ -439,9 +439,16 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
         {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, weights / "model.safetensors"
     )
     (tables / "vectors.npz").write_bytes(b"directions")  # only its checksum is read
+    flow = tmp_path / "flow"
+    flow.mkdir()
+    (flow / "flow.safetensors").write_bytes(b"flow")
+    edits = {"estimator": ["partial", "flow"], "kind": "plain", "attribute": "Smiling"}
+    pd.DataFrame(edits | {"error_reduction": [0.25, 0.4321]}).to_csv(
+        reports / "plots/counterfactuals.csv", index=False
+    )
     full.vectors.to_csv(tables / "vectors.csv", index=False)
     full.phi.to_csv(tables / "phi.csv", index=False)
-    for name in ("judge", "levels", "identity", "priors"):
+    for name in ("classifier", "levels", "identity", "priors"):
         getattr(full, name).to_csv(reports / "plots" / f"{name}.csv", index=False)
     for path in full.pictures:
         Image.new("RGB", (12, 8)).save(reports / path)
@@ -452,6 +459,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
             raw,
             weights,
             tables,
+            flow,
             reports / "metrics.json",
             *(reports / name for name in ("plots", "grids", "gifs")),
             *out,
@@ -461,6 +469,8 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     quality = json.loads(written[0][2])
     assert quality["error_reduction"] == {"Smiling": 0.4321}
     assert quality["reconstruction"] == full.metrics["reconstruction"]
+    assert quality["editor"] == "flow"
+    assert quality["made_from"]["flow"] == hashlib.sha256(b"flow").hexdigest()
     assert quality["made_from"]["vectors"] == hashlib.sha256(b"directions").hexdigest()
     read = Reader(written[0][0].decode())
     assert "17 numbers" in read.text and "87.7%" in read.text

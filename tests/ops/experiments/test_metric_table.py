@@ -22,7 +22,7 @@ def test_every_figure_is_known():
         ("reconstruction.psnr", 29.0, 29.5, 0.5),
         ("auroc.Smiling", 0.9, 0.8, -0.1),
         ("edits.partial.plain.leakage", 0.2, 0.15, 0.05),
-        ("edits_judge_2.partial.plain.leakage", 0.2, 0.25, -0.05),
+        ("edits_classifier_2.partial.plain.leakage", 0.2, 0.25, -0.05),
         ("edits.random.plain.leakage", 0.2, 0.1, None),
         ("edits.partial.plain.strength", 3.0, 2.0, None),
         ("edits.oracle.plain.leakage", 0.2, 0.1, None),

@@ -25,7 +25,11 @@ function section(title, ...children) {
 
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
-  const fitted = bundle.prior.source === "train" ? "the training faces" : bundle.prior.source;
+  const { source } = bundle.prior;
+  const fitted =
+    source === "flow"
+      ? "the flow of codes, under labels that go together"
+      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model's own prior"}`;
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)
@@ -71,7 +75,13 @@ export function about(body, bundle, backend) {
         ["System", model.name],
         ["Face", `${model.size} × ${model.size} pixels, a code of ${model.code_length} numbers`],
         ["Reconstruction", measured.length ? `${measured.join(", ")}, on test faces` : ""],
-        ["Random faces", `drawn from a Gaussian fitted to ${fitted}, temperature ${prior.temperature}`],
+        [
+          "Edits",
+          bundle.editor.kind === "flow"
+            ? "by a flow of codes: the same face with another label"
+            : "along straight lines of the code space",
+        ],
+        ["Random faces", `drawn from ${fitted}, temperature ${prior.temperature}`],
         [
           "Runs",
           backend === "local"
@@ -102,7 +112,7 @@ export function about(body, bundle, backend) {
       element("p", {
         textContent:
           "A slider follows what the data have in common, not what a person would be: " +
-          "other things may change with it. Lock what should stay.",
+          "other things may change with it, and other sliders show by a ring how far.",
       }),
     ),
     section(
@@ -110,9 +120,9 @@ export function about(body, bundle, backend) {
       element("p", {
         className: "note",
         textContent:
-          "AUROC: how well the slider’s axis tells held-out faces with the attribute from those without; " +
-          "0.5 is chance, 1 is always. Error removed: the share of the difference to the true edited " +
-          "picture that an edit takes away, where the data know it.",
+          "AUROC: how well a direction of the codes tells held-out faces with the attribute from those " +
+          "without; 0.5 is chance, 1 is always. Error removed: the share of the difference to the true " +
+          "edited picture that the edits of these sliders take away, where the data know it.",
       }),
       scroll,
     ),

@@ -2,7 +2,6 @@
 
 import { about } from "./about.js";
 import { Replaced } from "./backend-http.js";
-import { sliderSteps } from "./bundle.js";
 import { Compare } from "./compare.js";
 import { $, element, enable, labelled, openDialog, placeMessages, say, toast } from "./dom.js";
 import { HistoryStrip } from "./history-strip.js";
@@ -20,7 +19,8 @@ import { Stage } from "./stage.js";
 import { listenForTabs } from "./tabs.js";
 
 const MERGE = 1000; // milliseconds within which moves of one slider are one step of undo
-const SURPRISES = 3; // sliders that are moved at once
+const SURPRISES = 3; // sliders that are moved at once,
+const [LEAST_SURPRISE, MOST_SURPRISE] = [0.7, 1.2]; // changes of the label by which
 const RANDOM_SEEDS = 100000; // random faces have short numbers, which people can read out
 
 /** Scroll a list sideways, and nothing else, until `item` is in view. */
@@ -35,7 +35,8 @@ function inView(item) {
 export class App {
   #dragFrom = null; // the state before a drag, while one lasts
   #last = { name: "", at: 0 }; // the slider of the last step, and when
-  #standingOf = ""; // the face whose bands are shown
+  #labelsOf = ""; // the face whose labels are shown
+  #labels = null; // Map of what the model sees in it
 
   constructor(backend) {
     const { bundle } = backend;
@@ -92,7 +93,8 @@ export class App {
   }
 
   nameOf(base) {
-    if (base.kind === "seed") return `Random face ${base.seed}`;
+    const asked = this.session.bundle.worded(base.labels);
+    if (base.kind === "seed") return `Random face ${base.seed}${asked && ` (${asked})`}`;
     return base.kind === "preset" ? this.session.bundle.presets[base.index].label : "Photograph";
   }
 
@@ -153,6 +155,7 @@ export class App {
     }
     delete frame.dataset.stale;
     this.historyStrip.shown(state);
+    this.sliders.moved(state, this.#labels, this.session.seen(state));
     frame.dataset.shown = JSON.stringify([state.base, state.mix, state.strengths, state.locked]);
   }
 
@@ -181,10 +184,11 @@ export class App {
     if (!edited && this.stage.splitting) this.compare.split(false);
     enable("reset-all", edited || state.locked.length > 0);
     this.sliders.update(state, null);
-    this.#bands();
+    this.#look();
     this.photoInput.refresh();
     this.morph.refresh();
-    $("seed").value = state.base.kind === "seed" ? state.base.seed : "";
+    const { kind, seed, labels } = state.base;
+    $("seed").value = this.session.bundle.worded(labels) || (kind === "seed" ? seed : "");
     $("presets")
       .querySelectorAll("button")
       .forEach((button, index) => {
@@ -212,13 +216,18 @@ export class App {
     history.replaceState(beside, "", toHash(this.state, this.session.bundle));
   }
 
-  async #bands() {
+  /** Show what the model sees in the face that sliders start from, and where they turn it. */
+  async #look() {
     const { state } = this;
+    const { bundle } = this.session;
     const key = JSON.stringify([state.base, state.other, state.mix, state.own]);
-    if (key === this.#standingOf) return;
-    this.#standingOf = key;
-    const standing = this.session.bundle.standing(await this.session.start(state));
-    if (key === this.#standingOf) this.sliders.update(this.state, standing);
+    if (key === this.#labelsOf) return;
+    this.#labelsOf = key;
+    const labels = bundle.labels(await this.session.start(state));
+    if (key !== this.#labelsOf) return;
+    this.#labels = labels;
+    this.sliders.update(this.state, labels);
+    $("sees").textContent = `The model sees: ${bundle.sees(labels) || "nothing that it has a word for"}.`;
   }
 
   /* Changing */
@@ -267,38 +276,31 @@ export class App {
     say("All sliders are at zero.");
   }
 
-  /** Move up to three of the first sliders, which are not kept, to anywhere where faces lie. */
+  /** Turn up to three of the first sliders that are not kept, each by about a change of its label. */
   async surprise() {
     const { state, session } = this;
-    const standing = session.bundle.standing(await session.start(state));
+    const labels = session.bundle.labels(await session.start(state));
     const free = session.bundle.attributes.filter(
       ({ name, telling }) => telling && !state.locked.includes(name),
     );
     const chosen = free.toSorted(() => Math.random() - 0.5).slice(0, SURPRISES);
-    const strengths = chosen.map(({ name, reach, range: [low, high] }) => {
-      const { step, end } = sliderSteps(reach);
-      const at = standing.get(name);
-      const half = (high - low) / 2;
-      // In the half where it is not
-      const goal = (at < low + half ? low + half : low) + Math.random() * half - at;
-      const steps = Math.round(Math.min(end, Math.max(-end, goal)) / step);
-      return [name, Number((steps * step).toFixed(2))];
+    const strengths = chosen.map(({ name }) => {
+      const size = LEAST_SURPRISE + Math.random() * (MOST_SURPRISE - LEAST_SURPRISE);
+      return [name, Number((labels.get(name) > 0 ? -size : size).toFixed(1))];
     });
     if (this.state !== state) return;
-    this.commit({ ...state, strengths: Object.fromEntries(strengths.filter(([, value]) => value)) });
+    this.commit({ ...state, strengths: Object.fromEntries(strengths) });
     say(strengths.map(([name, value]) => `${this.labelOf(name)} ${signed(value)}`).join(", "));
   }
 
-  /** Show what a slider does: the first of them, from here to where faces end, played once or more. */
+  /** Show what a slider does: the first of them, by a change of its label, played once or more. */
   async example() {
     const { state, session } = this;
     const { attributes } = session.bundle;
-    const { name, range, reach } = attributes.find(({ telling }) => telling) ?? attributes[0];
-    const at = session.bundle.standing(await session.start(state)).get(name);
-    const goal = at < (range[0] + range[1]) / 2 ? range[1] - at : range[0] - at;
-    const { end } = sliderSteps(reach);
+    const { name } = attributes.find(({ telling }) => telling) ?? attributes[0];
+    const has = session.bundle.labels(await session.start(state)).get(name) > 0;
     if (this.state !== state) return;
-    this.commit(withStrength(state, name, Number(Math.min(end, Math.max(-end, goal)).toFixed(1))));
+    this.commit(withStrength(state, name, has ? -1 : 1));
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.player.play();
     say(`${this.labelOf(name)} ${signed(this.state.strengths[name] ?? 0)}. Undo takes it back.`);
   }
@@ -324,7 +326,10 @@ export class App {
     const link = fromHash(hash, bundle);
     const known = (base) => (base?.kind === "preset" && base.index >= bundle.presets.length ? null : base);
     const other = known(link.other);
-    if (link.foreign) toast("This link was made with another model: its face and its sliders differ here.");
+    if (link.older)
+      toast("This link is of an older model, whose sliders counted otherwise: they are left at zero.");
+    else if (link.foreign)
+      toast("This link was made with another model: its face and its sliders differ here.");
     return {
       base: known(link.base) ?? this.state.base ?? bundle.first,
       other,
@@ -384,9 +389,24 @@ export class App {
     openDialog($("about"));
   }
 
+  /** A random face, with the labels that stand in the field of seeds as words. */
+  #random() {
+    this.#seed(/^[\d\s]*$/.test($("seed").value) ? String(this.random().seed) : $("seed").value.trim());
+  }
+
+  /** The face of a seed, or a random one of the labels that `text` asks for. */
   #seed(text) {
-    if (/^\d+$/.test(text) && Number(text) <= MAX_SEED) this.face({ kind: "seed", seed: Number(text) });
-    else toast(`A seed is a whole number from 0 to ${MAX_SEED}.`);
+    if (/^\d+$/.test(text)) {
+      if (Number(text) <= MAX_SEED) this.face({ kind: "seed", seed: Number(text) });
+      else toast(`A seed is a whole number from 0 to ${MAX_SEED}.`);
+      return;
+    }
+    try {
+      const labels = this.session.bundle.wanted(text);
+      this.face({ ...this.random(), ...(Object.keys(labels).length && { labels }) });
+    } catch (error) {
+      toast(error.message);
+    }
   }
 
   #listen() {
@@ -396,7 +416,7 @@ export class App {
     on("reset-all", () => this.resetAll());
     on("about-open", () => this.openAbout());
     on("keys-open", () => openDialog($("keys")));
-    on("random", () => this.face(this.random()));
+    on("random", () => this.#random());
     on(
       "seed-form",
       (event) => {
@@ -433,7 +453,7 @@ export class App {
     listenForTabs(() => this.morph.refresh());
     listenForShortcuts(
       [
-        ["r", "Random face", () => this.face(this.random())],
+        ["r", "Random face", () => this.#random()],
         ["u", "Use a photograph", () => $("upload").click()],
         ["c", "Hold to see the original", () => this.compare.hold()],
         ["w", "Before and after, side by side", () => $("split").click()],

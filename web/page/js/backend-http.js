@@ -1,9 +1,10 @@
 /**
  * The backend that asks the server. A backend answers
- *   sample(seed) -> code (D)
+ *   sample(seed, labels {name: 1 or -1} that it is to have) -> code (D)
  *   encode(photo, {face, points}) -> {code, faces, face, aligned, points, matrix [a, b, x0, y0],
  *     crop (RGB picture), notices}
- *   render(edit, fine) -> S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too
+ *   render(edit, fine) -> {pixels: S * S * 3 numbers in [0, 255]: whole ones, or with `fine` fractions too,
+ *     labels: Map of what the model sees in it}
  *   prepare() -> whether the page can do without the server from now on
  * and throws an Error whose message is a sentence for a person.
  */
@@ -57,8 +58,8 @@ export class HttpBackend {
     return false;
   }
 
-  async sample(seed) {
-    const answer = await (await ask("api/sample", { seed, model: this.bundle.id })).json();
+  async sample(seed, labels = {}) {
+    const answer = await (await ask("api/sample", { seed, labels, model: this.bundle.id })).json();
     return fromBase64(answer.code, this.bundle.length);
   }
 
@@ -100,9 +101,11 @@ export class HttpBackend {
     };
     const answer = await ask(`api/edit?as=${fine ? "fine" : "raw"}`, request);
     const bytes = await answer.arrayBuffer();
-    return fine
+    const pixels = fine
       ? Float32Array.from(new Uint16Array(bytes), (value) => value / 256)
       : new Uint8ClampedArray(bytes);
+    const seen = answer.headers.get("X-Labels").split(",").map(Number);
+    return { pixels, labels: new Map(this.bundle.attributes.map(({ name }, i) => [name, seen[i]])) };
   }
 
   close() {}

@@ -4,6 +4,7 @@
  */
 
 import { Bundle } from "./bundle.js";
+import { ARRAYS } from "./flow.js";
 
 const PROGRAMS = ["js/worker.js", "ort/ort.wasm.min.js", "ort/ort-wasm-simd-threaded.js"];
 
@@ -31,7 +32,10 @@ export class LocalBackend {
   static async open(progress) {
     const bundle = await Bundle.open("export/bundle.json", "export/arrays.safetensors");
     const backend = new LocalBackend(bundle, progress);
-    await backend.#ask("open", { files: bundle.files, geometry: bundle.geometry, length: bundle.length });
+    const { files, geometry, length, editor, values } = bundle;
+    const part = (name) => [name, values[`flow_${name}`]];
+    const flow = editor.kind === "flow" && Object.fromEntries(ARRAYS.map(part));
+    await backend.#ask("open", { files, geometry, length, editor, flow });
     return backend;
   }
 
@@ -66,17 +70,25 @@ export class LocalBackend {
     return true;
   }
 
-  async sample(seed) {
-    return this.bundle.sample(seed);
+  #gain = (code, labels, asked) => this.#ask("gain", { code, labels, asked });
+
+  sample(seed, labels = {}) {
+    return this.bundle.face(seed, labels, this.#gain, (given, noise) => this.#ask("draw", { given, noise }));
   }
 
   async encode(photo, { face = null, points = null } = {}) {
     return this.#ask("encode", { picture: await photo.load(), face, points });
   }
 
+  /** Promise of the code after an edit. */
+  edited(edit) {
+    return this.bundle.edited(edit, this.#gain);
+  }
+
   async render(edit, fine) {
-    const pixels = await this.#ask("decode", { code: this.bundle.edited(edit) });
-    return fine ? pixels : new Uint8ClampedArray(pixels);
+    const code = await this.edited(edit);
+    const pixels = await this.#ask("decode", { code });
+    return { pixels: fine ? pixels : new Uint8ClampedArray(pixels), labels: this.bundle.labels(code) };
   }
 
   close() {

@@ -1,6 +1,7 @@
 /** The export folder, read: what the model is, its attributes, and the arrays behind them (web/API.md). */
 
-import { dot, edited, normals } from "./vectors.js";
+import { move, pairsOf, read, settled } from "./labels.js";
+import { dot, edited, normals, orthonormal, plus, projectOff } from "./vectors.js";
 
 /** An answer of the server, or a sentence for a person. */
 export async function get(url) {
@@ -14,8 +15,14 @@ export async function get(url) {
   return answer;
 }
 
-const STEP = 0.05; // sigmas
-const UPPER = 0.75; // of a slider's range: a face beyond it is called by the slider's label
+export const FORMAT = 3;
+const STEP = 0.05; // of a slider
+const REACH = 2; // changes of the label to which a slider goes, either way
+const LACKS = 3; // of the first sliders that a face is said to lack, at most
+const SEEN = 0.5; // label from which on the model is said to see something
+
+/** An attribute's absence in words: "no glasses", and of "no beard" "beard". */
+const without = (label) => (label.startsWith("no ") ? label.slice(3) : `no ${label}`);
 
 /** A step of a slider, and where it ends: at `reach`, on a whole step. */
 export const sliderSteps = (reach) => ({
@@ -41,11 +48,12 @@ export class Bundle {
    * nothing was measured. Throws on another format.
    */
   constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {} } = {}) {
-    if (description.format !== 2)
-      throw new Error(`This page reads exports of format 2, this one is ${description.format}.`);
+    if (description.format !== FORMAT)
+      throw new Error(`This page reads exports of format ${FORMAT}, this one is ${description.format}.`);
     Object.assign(this, description, { quality: reconstruction });
     this.attributes = description.attributes.map((one) => ({
       ...one,
+      reach: REACH,
       error_reduction: removed[one.name] ?? null,
     }));
     this.length = description.model.code_length;
@@ -71,50 +79,87 @@ export class Bundle {
   }
 
   /**
-   * What a link says of the model that it was made with: it changes with whatever changes faces or sliders.
+   * What a link says of the model that it was made with: the format, and what changes with faces or sliders.
    */
   get mark() {
     const drawing = Object.entries(this.files).filter(([name]) => name !== "encoder.onnx");
     const names = drawing.map(([name]) => name).sort();
-    return names.map((name) => this.files[name].sha256.slice(0, 6)).join("");
+    const hashes = names.map((name) => this.files[name].sha256.slice(0, 6));
+    return [`${FORMAT}.`, ...hashes].join("");
   }
 
-  /**
-   * The base to start from: the preset with most room for the first sliders, either way; else a random face.
-   */
+  /** The base to start from: the preset that the model sees most clearly; else a random face. */
   get first() {
-    const telling = this.attributes.filter((attribute) => attribute.telling);
-    const lean = (index) => {
-      const standing = this.standing(this.row("presets", index));
-      const leans = telling.map(
-        ({ name, range: [low, high] }) => (2 * standing.get(name) - low - high) / (high - low),
-      );
-      return leans.reduce((sum, value) => sum + value ** 2, 0);
-    };
-    const indices = this.presets.map((_, index) => index);
-    if (!indices.length) return { kind: "seed", seed: 1 };
-    return {
-      kind: "preset",
-      index: indices.reduce((best, index) => (lean(index) < lean(best) ? index : best), 0),
-    };
+    const clear = this.presets.map((_, index) =>
+      [...this.labels(this.row("presets", index)).values()].reduce((sum, label) => sum + Math.abs(label), 0),
+    );
+    if (!clear.length) return { kind: "seed", seed: 1 };
+    return { kind: "preset", index: clear.indexOf(Math.max(...clear)) };
   }
 
-  /**
-   * What most sets a preset apart, in labels: of the first sliders, those on which it stands near the upper
-   * end.
-   */
+  /** What most sets a preset apart, in labels: of the first sliders, those whose label the model sees. */
   looks(index) {
-    const standing = this.standing(this.row("presets", index));
-    const telling = this.attributes.filter(({ telling: first, judgemental }) => first && !judgemental);
-    return telling
-      .map(({ name, label, range: [low, high] }) => ({
-        label,
-        place: (standing.get(name) - low) / (high - low),
-      }))
-      .filter(({ place }) => place > UPPER)
-      .toSorted((a, b) => b.place - a.place)
+    const labels = this.labels(this.row("presets", index));
+    return this.attributes
+      .filter(({ name, telling, judgemental }) => telling && !judgemental && labels.get(name) > SEEN)
+      .toSorted((a, b) => labels.get(b.name) - labels.get(a.name))
       .slice(0, 3)
       .map(({ label }) => label);
+  }
+
+  /**
+   * What the model sees in a face with these labels, in words: what it has, and which of the first sliders it
+   * lacks. Judgements of looks are left out, and what goes without saying beside something surer.
+   */
+  sees(labels) {
+    const sure = (name) => (name.startsWith("-") ? -labels.get(name.slice(1)) : labels.get(name));
+    const ruledOut = (name) =>
+      this.editor.exclusive.some(
+        (pair) => pair.includes(name) && pair.some((other) => sure(other) > Math.max(SEEN, sure(name))),
+      );
+    const fair = this.attributes.filter(({ judgemental, name }) => !judgemental && !ruledOut(name));
+    const has = fair.filter(({ name }) => labels.get(name) > SEEN).map(({ label }) => label.toLowerCase());
+    const lacks = fair
+      .filter(({ name, telling }) => telling && labels.get(name) < -SEEN)
+      .slice(0, LACKS)
+      .map(({ label }) => without(label.toLowerCase()));
+    const words = [...has, ...lacks];
+    return words.toSorted((a, b) => a.startsWith("no ") - b.startsWith("no ")).join(", ");
+  }
+
+  /** Labels that a person asks for, {name: 1 or -1}, in words; "" for none. */
+  worded(wanted = {}) {
+    return Object.entries(wanted)
+      .map(([name, sign]) => {
+        const label = this.byName.get(name).label.toLowerCase();
+        return sign > 0 ? label : without(label);
+      })
+      .join(", ");
+  }
+
+  /**
+   * Labels {name: 1 or -1} from words by commas, "bald, glasses, no smile". Throws where one is no
+   * attribute's.
+   */
+  wanted(text) {
+    const known = new Map();
+    for (const { name, label } of this.attributes)
+      for (const words of [name.replaceAll("_", " ").toLowerCase(), label.toLowerCase()]) {
+        known.set(without(words), [name, -1]);
+        known.set(words, [name, 1]);
+      }
+    const asked = text
+      .toLowerCase()
+      .split(",")
+      .map((part) => part.trim());
+    return Object.fromEntries(
+      asked.filter(Boolean).map((words) => {
+        const found = known.get(words) ?? known.get(words.replace(/^(not?|without) (an? )?/, "no "));
+        if (!found)
+          throw new Error(`No slider is called “${words}”: write it as they do, such as “glasses”.`);
+        return found;
+      }),
+    );
   }
 
   /** Row i of an array of rows of length D. */
@@ -126,17 +171,24 @@ export class Bundle {
     return this.values[name].length / this.length;
   }
 
-  /**
-   * Where a code stands on each attribute, in sigmas from the mean of the train faces: Map of name -> number.
-   */
-  standing(code) {
-    const { mean } = this.values;
-    return new Map(
-      [...this.byName.values()].map(({ name, unit, sigma }) => [
-        name,
-        (dot(code, unit) - dot(mean, unit)) / sigma,
-      ]),
-    );
+  /** The label of each attribute that the model reads off a code: Map of name -> 1 with to -1 without. */
+  labels(code) {
+    const labels = this.#read(code);
+    return new Map(this.editor.attributes.map((name, a) => [name, labels[a]]));
+  }
+
+  #read(code) {
+    const rows = this.editor.attributes.map((_, a) => this.row("readout_normals", a));
+    return read(code, rows, this.values.readout_intercepts);
+  }
+
+  /** {labels (A) of an edit's code, what its sliders ask of them (labels.js)}. */
+  #asked({ code, strengths, locked }) {
+    const { attributes, exclusive } = this.editor;
+    const labels = this.#read(code);
+    const values = attributes.map((name) => strengths[name] ?? 0);
+    const free = attributes.map((name) => !locked.includes(name));
+    return { labels, asked: move(labels, values, free, pairsOf(exclusive, attributes)) };
   }
 
   /** Standard deviation of the train codes along a unit direction. */
@@ -148,7 +200,31 @@ export class Bundle {
     return Math.sqrt(power);
   }
 
-  /** The code of a seed, drawn from the prior. */
+  /**
+   * Promise of the code of a seed that has the labels `wanted`, {name: 1 or -1}. gain: as of `edited`; draw:
+   * (labels, noise) -> Promise of a code of the flow, where that is the prior.
+   */
+  async face(seed, wanted, gain, draw) {
+    const { attributes, exclusive } = this.editor;
+    const code = this.sample(seed);
+    const labels = this.#read(code);
+    if (this.prior.source !== "flow") {
+      const missing = Object.entries(wanted).filter(([name, sign]) => this.labels(code).get(name) * sign < 0);
+      return this.edited({ code, strengths: Object.fromEntries(missing), locked: [], custom: [] }, gain);
+    }
+    const pairs = pairsOf(exclusive, attributes);
+    const values = attributes.map((name) => wanted[name] ?? 0);
+    const free = attributes.map(() => true);
+    const { goal } = move(settled(labels, pairs), values, free, pairs);
+    const drawn = this.rows("prior_factor") + this.length;
+    const noise = normals(seed, drawn + this.rows("flow_inward")).subarray(drawn);
+    return draw(
+      goal,
+      noise.map((value) => this.prior.temperature * value),
+    );
+  }
+
+  /** The code of a seed, drawn from the Gaussian prior. */
   sample(seed, temperature = this.prior.temperature) {
     const rank = this.rows("prior_factor");
     const { prior_mean: mean, prior_residual: residual } = this.values;
@@ -162,22 +238,29 @@ export class Bundle {
   }
 
   /**
-   * The code after an edit: {code, strengths: {name: sigmas}, locked: [names], custom: [{direction: unit (D),
-   * sigma, strength, locked}]}.
+   * Promise of the code after an edit: {code, strengths: {name: changes of the label}, locked: [names],
+   * custom: [{direction: unit (D), sigma, strength, locked}]}. gain: (code, labels, asked) -> Promise of what
+   * the code gains by the flow, where that edits.
    */
-  edited({ code, strengths, locked, custom }) {
-    const own = this.attributes.map(({ name }) => {
-      const { unit, sigma } = this.byName.get(name);
-      return { unit, size: (strengths[name] ?? 0) * sigma, locked: locked.includes(name) };
-    });
+  async edited(edit, gain) {
+    const { code, strengths, locked, custom } = edit;
+    if (![...Object.values(strengths), ...custom.map(({ strength }) => strength)].some(Boolean)) return code;
+    const { labels, asked } = this.#asked(edit);
     const made = custom.map((slider) => ({
       unit: slider.direction,
       size: slider.strength * slider.sigma,
       locked: slider.locked,
     }));
-    return edited(
-      code,
-      [...own, ...made].filter((step) => step.size || step.locked),
-    );
+    const flows = this.editor.kind === "flow";
+    const own = this.attributes.map(({ name, length }) => {
+      const a = this.editor.attributes.indexOf(name);
+      const half = flows ? 0 : (asked.strength * (asked.goal[a] - asked.start[a])) / 2;
+      return { unit: this.byName.get(name).unit, size: half * length, locked: locked.includes(name) };
+    });
+    const steps = [...own, ...made].filter((step) => step.size || step.locked);
+    if (!flows || asked.still) return edited(code, steps);
+    const gained = await gain(code, labels, asked);
+    const kept = orthonormal(made.filter((step) => step.locked).map((step) => step.unit));
+    return edited(plus(code, projectOff(gained, kept)), steps);
   }
 }

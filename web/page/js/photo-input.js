@@ -50,7 +50,10 @@ export class PhotoInput {
   async encode(photo, choice) {
     const { backend } = this.app.session;
     const encoded = await backend.encode(photo, choice);
-    const drawn = await backend.render({ code: encoded.code, strengths: {}, locked: [], custom: [] }, false);
+    const { pixels: drawn } = await backend.render(
+      { code: encoded.code, strengths: {}, locked: [], custom: [] },
+      false,
+    );
     const rough = unlike(encoded.crop, drawn, backend.bundle.quality.psnr);
     return { ...encoded, drawn, notices: rough ? [...encoded.notices, "unlike"] : encoded.notices };
   }

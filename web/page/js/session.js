@@ -1,10 +1,12 @@
 /**
  * What is being edited. A state is plain and small:
  *
- *   base      {kind: "seed", seed} | {kind: "preset", index} | {kind: "photo", id}
+ *   base      {kind: "seed", seed, and labels asked for where there are any} | {kind: "preset", index} |
+ *             {kind: "photo", id}
  *   other     the same, or null: the face to morph towards
  *   mix       0 (base) to 1 (other)
- *   strengths {name: sigmas}, zeros left out; a slider of one's own is named "own:<number>"
+ *   strengths {name: changes of the label}, zeros left out; a slider of one's own is named "own:<number>" and
+ *             counts in sigmas
  *   locked    names whose attribute stays where its own slider puts it
  *   own       names of the sliders of one's own that are in the panel
  *
@@ -85,6 +87,7 @@ export class Session {
   #photos = new Map(); // id -> {photo, encoded}
   #nextPhoto = 1;
   #pictures = new Map(); // key of a state -> Promise of its picture; the last few
+  #seen = new Map(); // key of a state -> Map of labels that the model sees in it; the last few
   #weight = {}; // what counts of a change from one picture to another: {from, end, weight}, of the last
   own = new Map(); // "own:<number>" -> slider
 
@@ -132,9 +135,9 @@ export class Session {
   code(base) {
     if (base.kind === "photo") return Promise.resolve(this.photoOf(base).encoded.code);
     if (base.kind === "preset") return Promise.resolve(this.bundle.row("presets", base.index));
-    const key = String(base.seed);
+    const key = JSON.stringify([base.seed, base.labels]);
     if (!this.#codes.has(key)) {
-      const code = this.backend.sample(base.seed);
+      const code = this.backend.sample(base.seed, base.labels);
       code.catch(() => this.#codes.delete(key));
       this.#codes.set(key, code);
     }
@@ -170,7 +173,17 @@ export class Session {
 
   /** Promise of the model's picture of a state: S * S * 3 numbers. */
   async render(state, fine = false) {
-    return this.backend.render(await this.edit(state), fine);
+    const { pixels, labels } = await this.backend.render(await this.edit(state), fine);
+    const key = JSON.stringify(state);
+    this.#seen.delete(key);
+    this.#seen.set(key, labels); // the newest last
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.keys().next().value);
+    return pixels;
+  }
+
+  /** What the model sees in a state that was drawn lately: Map of name -> label; undefined in another. */
+  seen(state) {
+    return this.#seen.get(JSON.stringify(state));
   }
 
   /** Promise of render(state, true); the last few are remembered. */
@@ -189,13 +202,14 @@ export class Session {
     return this.#remembered({ ...START, base });
   }
 
-  /** `state` with all sliders moved on in proportion, until the first is at its end. */
+  /**
+   * `state` with all sliders moved on in proportion, until the first has changed its label, or one of a
+   * person's own is at its end.
+   */
   #atTheEnd(state) {
     const moved = Object.entries(state.strengths);
-    const share = Math.max(
-      0,
-      ...moved.map(([name, strength]) => Math.abs(strength) / this.slider(name).reach),
-    );
+    const whole = (name) => this.own.get(name)?.reach ?? 1;
+    const share = Math.max(0, ...moved.map(([name, strength]) => Math.abs(strength) / whole(name)));
     if (share === 0 || share >= 1) return state;
     const far = moved.map(([name, strength]) => [name, Number((strength / share).toFixed(3))]);
     return { ...state, strengths: Object.fromEntries(far) };
@@ -207,7 +221,7 @@ export class Session {
    * one.
    *
    * Sliders add what they change of the face D(zt) that they start from, where they change it at all: that is
-   * judged with the sliders at their end (faces/edits/detail.py), so that the first step of a slider moves
+   * judged with the change complete (faces/edits/detail.py), so that the first step of a slider moves
    * the picture. A morph of share t adds D(zt) - (1 - t) D(z0) - t D(z1), and lets t of the photograph give
    * way to the other face itself, so that with t = 1 that one is there, whole.
    */

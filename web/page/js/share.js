@@ -1,11 +1,11 @@
 /**
- * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders and
- * locks; never a photograph or its code.
+ * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders,
+ * locks, and the labels that a random face was asked for; never a photograph or its code.
  *
- *   #seed=42&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=0a1b2c3d4e5f
+ *   #seed=42&of=Bald,-Male&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=3.0a1b2c3d4e5f
  */
 
-import { sliderSteps } from "./bundle.js";
+import { FORMAT, sliderSteps } from "./bundle.js";
 
 export const MAX_SEED = 4294967295;
 
@@ -34,6 +34,8 @@ export function toHash({ base, other, mix, strengths, locked }, { attributes, ma
     query.set("with", nameOf(other));
     query.set("mix", String(Number(mix.toFixed(2))));
   }
+  const asked = Object.entries(base.labels ?? {}).map(([name, sign]) => (sign > 0 ? name : `-${name}`));
+  if (asked.length) query.set("of", asked.join(","));
   query.set("model", mark);
   return `#${query}`.replaceAll("%2C", ",");
 }
@@ -50,26 +52,36 @@ export function leftOut({ base, other, mix, strengths, locked }) {
 
 /**
  * What a link says, checked: {base or null, other or null, mix, strengths, locked, foreign: whether it names
- * another model}; what it cannot mean is left out, strengths are clamped to where a slider ends.
+ * another model, older: and one of an older format}; what it cannot mean is left out, strengths are clamped
+ * to where a slider ends.
  */
 export function fromHash(hash, { attributes, mark }) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
+  const model = query.get("model");
+  const older = model !== null && !model.startsWith(`${FORMAT}.`);
   const ends = new Map(attributes.map(({ name, reach }) => [name, sliderSteps(reach).end]));
   const strengths = {};
   for (const [key, value] of query) {
     const strength = Number(value);
-    if (ends.has(key) && value !== "" && Number.isFinite(strength)) {
+    if (!older && ends.has(key) && value !== "" && Number.isFinite(strength)) {
       const end = ends.get(key);
       strengths[key] = Math.min(end, Math.max(-end, strength));
     }
   }
   const mix = Number(query.get("mix"));
+  const base = source(query.get("seed") ?? "");
+  const asked = (query.get("of") ?? "").split(",").filter((name) => ends.has(name.replace(/^-/, "")));
+  if (base?.kind === "seed" && asked.length)
+    base.labels = Object.fromEntries(
+      asked.map((name) => [name.replace(/^-/, ""), name.startsWith("-") ? -1 : 1]),
+    );
   return {
-    base: source(query.get("seed") ?? ""),
+    base,
     other: source(query.get("with") ?? ""),
     mix: Number.isFinite(mix) ? Math.min(1, Math.max(0, mix)) : 0,
     strengths,
     locked: (query.get("lock") ?? "").split(",").filter((attribute) => ends.has(attribute)),
-    foreign: query.has("model") && query.get("model") !== mark,
+    foreign: model !== null && model !== mark,
+    older,
   };
 }

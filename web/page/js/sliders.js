@@ -7,6 +7,7 @@ import { sliderSteps } from "./bundle.js";
 import { element, icon, labelled } from "./dom.js";
 import { draggable, onStep } from "./drag.js";
 
+const NOTABLE = 0.1; // changes of a label that are shown where another slider brought them
 const WEAK = 0.7; // a direction that tells held-out faces apart no better than this is called faint
 
 export const signed = (value) => (value ? `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : "0");
@@ -29,12 +30,12 @@ export function paint(track, input) {
 
 /** One slider: its name, its value as a number to type, lock, reset, and the track. */
 class Row {
-  /** slider: {label, meaning, group, reach, auroc_low}; actions as of Sliders. */
-  constructor(name, { label, meaning, group, reach, auroc_low: sure }, actions) {
+  /** slider: {label, meaning, group, reach, auroc_low, unit of its strength}; actions as of Sliders. */
+  constructor(name, { label, meaning, group, reach, auroc_low: sure, unit = "" }, actions) {
     const { step, end } = sliderSteps(reach);
     const id = `slider-${name.replaceAll(/[^\w-]/g, "-")}`;
     const limit = end.toFixed(2);
-    Object.assign(this, { name, label, actions });
+    Object.assign(this, { name, label, actions, unit });
     this.words = [label, name.replaceAll("_", " "), meaning, group].join(" ").toLowerCase();
     this.input = element("input", {
       type: "range",
@@ -44,20 +45,21 @@ class Row {
       step: String(step),
       value: "0",
     });
-    this.input.setAttribute("aria-describedby", "slider-help");
+    if (!unit) this.input.setAttribute("aria-describedby", "slider-help");
     this.field = element("input", {
       className: "value",
       inputMode: "decimal",
       autocomplete: "off",
       value: "0",
     });
-    this.field.setAttribute("aria-label", `${label}, in sigmas`);
+    this.field.setAttribute("aria-label", `${label}, ${unit || "in changes of the label"}`);
     this.lock = element("button", { type: "button" });
     this.reset = labelled(
       element("button", { type: "button", disabled: true }, icon("reset")),
       `Reset ${label}`,
     );
-    this.track = element("div", { className: "track" }, element("span", { className: "zero" }), this.input);
+    const marks = ["zero", "also"].map((className) => element("span", { className }));
+    this.track = element("div", { className: "track" }, ...marks, this.input);
     const title = element("label", { htmlFor: id, textContent: label });
     if (meaning) title.title = meaning[0].toUpperCase() + meaning.slice(1);
     if (sure !== null && sure < WEAK) {
@@ -104,7 +106,7 @@ class Row {
   update(value, locked) {
     const { input, field, lock, element: row } = this;
     if (Number(input.value) !== value) input.value = String(value);
-    input.setAttribute("aria-valuetext", `${signed(value)} sigma${locked ? ", kept" : ""}`);
+    input.setAttribute("aria-valuetext", `${signed(value)}${locked ? ", kept" : ""}`);
     if (document.activeElement !== field || Number(typed(field.value)) !== value) field.value = signed(value);
     row.classList.toggle("moved", value !== 0);
     if (row.classList.contains("locked") !== locked || !lock.hasAttribute("aria-pressed")) {
@@ -119,12 +121,22 @@ class Row {
     paint(this.track, input);
   }
 
-  /** Mark where faces lie, from `low` to `high` in sigmas of this slider. */
-  band(low, high) {
+  #share(value) {
     const limit = Number(this.input.max);
-    const share = (edge) => `${(100 * (Math.min(limit, Math.max(-limit, edge)) + limit)) / (2 * limit)}%`;
-    this.track.style.setProperty("--band-from", share(low));
-    this.track.style.setProperty("--band-to", share(high));
+    return (Math.min(limit, Math.max(-limit, value)) + limit) / (2 * limit);
+  }
+
+  /** Mark the side to which the slider turns the label (1 with to -1 without) of the face. */
+  band(label) {
+    this.track.style.setProperty("--band-from", `${100 * this.#share(-(1 + label) / 2)}%`);
+    this.track.style.setProperty("--band-to", `${100 * this.#share((1 - label) / 2)}%`);
+  }
+
+  /** Mark where other sliders took the label: `change` changes of it; by little is not shown. */
+  also(change) {
+    const shown = Math.abs(change) >= NOTABLE;
+    this.track.style.setProperty("--also", this.#share(change));
+    this.track.classList.toggle("carried", shown);
   }
 }
 
@@ -181,7 +193,14 @@ export class Sliders {
 
   #addOwn(name) {
     const { label, text, reach } = this.session.own.get(name);
-    const row = this.#row(name, { label, meaning: text, group: "your own", reach, auroc_low: null });
+    const row = this.#row(name, {
+      label,
+      meaning: text,
+      group: "your own",
+      reach,
+      auroc_low: null,
+      unit: "in sigmas",
+    });
     const save = element("button", { type: "button", textContent: "Save as a file" });
     const remove = element("button", { type: "button", textContent: "Remove" });
     save.setAttribute("aria-label", `Save ${label} as a file`);
@@ -204,20 +223,26 @@ export class Sliders {
     this.own.section.hidden = names.length === 0;
   }
 
-  /** Show a state. standing: Map of name -> sigmas, or null to leave the bands as they are. */
-  update(state, standing) {
+  /** Show a state. labels: Map of what the model sees in the face; null leaves the bands as they are. */
+  update(state, labels) {
     this.#matchOwn(state.own);
     for (const [name, row] of this.#rows) {
       row.update(state.strengths[name] ?? 0, state.locked.includes(name));
-      const attribute = this.session.bundle.byName.get(name);
-      if (!standing || !attribute) continue;
-      const [low, high] = attribute.range;
-      row.band(low - standing.get(name), high - standing.get(name));
+      if (labels?.has(name)) row.band(labels.get(name));
     }
     for (const { count, names } of this.#groups) {
       const moved = names.filter((name) => state.strengths[name]).length;
       count.textContent = moved ? `${moved} moved` : String(names.length);
       count.classList.toggle("moved", moved > 0);
+    }
+  }
+
+  /** Show what a state brought along: Maps of labels `before` and `after`, undefined where nothing moved. */
+  moved(state, before, after) {
+    for (const [name, row] of this.#rows) {
+      const own = Boolean(state.strengths[name]);
+      const change = after?.has(name) && before && !own ? (after.get(name) - before.get(name)) / 2 : 0;
+      row.also(change);
     }
   }
 

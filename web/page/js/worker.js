@@ -11,6 +11,7 @@ import {
   ordered,
   threePoints,
 } from "./align.js";
+import { Flow } from "./flow.js";
 import { INPUT } from "./yunet.js";
 
 const RUNTIME = "ort-wasm-simd-threaded";
@@ -20,6 +21,7 @@ const at = (path) => new URL(`../${path}`, import.meta.url).href;
 let geometry = null;
 let length = 0;
 let decoder = null;
+let flow = null; // where it edits
 const files = new Map(); // path -> promise of its bytes
 const networks = new Map(); // path -> promise of a session
 let turn = Promise.resolve(); // of the task before: the networks run one at a time
@@ -61,6 +63,18 @@ function once(made, path, make) {
 const bytes = (path) => once(files, path, () => read(path, () => {}));
 const network = (path) => once(networks, path, async () => session(await bytes(path)));
 
+/** velocity.onnx as flow.js calls it. */
+const velocityOf = (network) => async (x, times, labels) => {
+  const count = times.length;
+  const rows = (values) => new ort.Tensor("float32", values, [count, values.length / count]);
+  const found = await network.run({
+    x: rows(x),
+    times: new ort.Tensor("float32", times, [count]),
+    labels: rows(labels),
+  });
+  return found.velocity.data;
+};
+
 /**
  * The index of the face to use: the one asked for, else the largest; null where there is none, or the picture
  * is a frame as in training already.
@@ -76,23 +90,25 @@ function choose({ width, height }, faces, face) {
 }
 
 const tasks = {
-  async open({ files, geometry: cut, length: numbers }) {
+  async open({ files, geometry: cut, length: numbers, editor, flow: arrays }) {
     geometry = cut;
     length = numbers;
-    const total = RUNTIME_BYTES + files["decoder.onnx"].bytes;
+    const total = RUNTIME_BYTES + files["decoder.onnx"].bytes + (arrays ? files["velocity.onnx"].bytes : 0);
     let sum = 0;
     const received = (bytes) => {
       sum += bytes;
       postMessage({ share: Math.min(1, sum / total) });
     };
-    const [runtime, model] = await Promise.all([
+    const [runtime, model, walk] = await Promise.all([
       read(`ort/${RUNTIME}.wasm`, received),
       read("export/decoder.onnx", received),
+      arrays ? read("export/velocity.onnx", received) : null,
     ]);
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmPaths = { mjs: at(`ort/${RUNTIME}.js`), wasm: at(`ort/${RUNTIME}.wasm`) };
     ort.env.wasm.wasmBinary = runtime;
     decoder = await session(model);
+    if (walk) flow = new Flow(arrays, editor, velocityOf(await session(walk)));
   },
 
   /** Fetch what a photograph will need, so that from here on the page needs no server. */
@@ -103,6 +119,16 @@ const tasks = {
   async decode({ code }) {
     const { images } = await decoder.run({ codes: new ort.Tensor("float32", code, [1, length]) });
     return images.data;
+  },
+
+  /** What a code gains by the flow (flow.js). */
+  async gain({ code, labels, asked }) {
+    return flow.gain(code, labels, asked);
+  },
+
+  /** The code of a new face (flow.js). */
+  async draw({ given, noise }) {
+    return flow.sample(given, noise);
   },
 
   async encode({ picture, face, points }) {

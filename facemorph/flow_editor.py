@@ -1,0 +1,172 @@
+"""The editor that follows a flow of codes: counterfactuals by abduction, action and prediction.
+
+The same as faces/flow/editing.py, which says how and why, of one code at a time, with the velocity as ONNX.
+The way to the noise is walked once for each face; a slider that moves repeats the way back alone.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import onnxruntime
+
+from facemorph.code_editors import CodeEditor, Custom, finite, orthonormal, project_off
+from facemorph.labels import Move
+
+FACES = 64  # whose noise is remembered
+
+Slope = Callable[[np.ndarray, float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class FlowEditor(CodeEditor):
+    """Edits along a flow. Its regression is faces/flow/network.py's: with y~ = y - label_mean, 0 if unknown,
+
+    r = P (z - mean - B^T y~),   x = r - C^T (y~_i y~_j - pair_mean, i < j) - E^T (y~ (x) leading x)
+    """
+
+    velocity: onnxruntime.InferenceSession
+    mean: np.ndarray  # (D,)
+    label_mean: np.ndarray  # (A,)
+    slopes: np.ndarray  # (A, D) B
+    inward: np.ndarray  # (K, D) P
+    outward: np.ndarray  # (K, D) Q
+    pair_mean: np.ndarray  # (A (A - 1) / 2,)
+    pairs: np.ndarray  # (A (A - 1) / 2, K) C
+    interplay: np.ndarray  # (A L, K) E
+    steps: int  # of the solver, each way
+    coupling: float  # share of itself that its first state keeps at a step
+    noise_of: Callable[[bytes], np.ndarray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        def noise(content: bytes) -> np.ndarray:
+            code = np.frombuffer(content, np.float32)
+            return self.abduct(code, self.labels.read(code))
+
+        object.__setattr__(self, "noise_of", lru_cache(FACES)(noise))
+
+    def move(
+        self,
+        code: np.ndarray,
+        changes: Mapping[str, float],
+        locked: Collection[str],
+        custom: Sequence[Custom],
+    ) -> np.ndarray:
+        labels = self.labels.read(code)
+        asked = self.labels.move(labels, changes, locked)
+        gained = np.zeros(len(code))
+        if not asked.still:
+            gained = self.predict(code, self.noise_of(code.tobytes()), labels, asked)
+        kept = [one.direction for one in custom if one.locked]
+        held = [unit for name, unit in zip(self.names, self.units, strict=True) if name in locked]
+        own = {locked: np.zeros(len(code)) for locked in (True, False)}
+        for one in custom:
+            own[one.locked] += one.strength * one.sigma * one.direction
+        free = project_off(own[False], orthonormal([*held, *kept]))
+        return code + own[True] + project_off(gained, orthonormal(kept)) + free
+
+    def rest(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """x (K,): what no label says of a code by regression, along the flow's axes."""
+        known = labels != 0
+        along = self.inward @ (code - self.mean - self.centred(labels, known) @ self.slopes)
+        x = along - self.together(labels, known)
+        return x - self.with_leading(labels, known, x)
+
+    def abduct(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(2, K) the noise, both states of the solver, from which a code (D,) with labels (A,) comes."""
+        conditions = labels[None].astype(np.float32)
+
+        def slope(x: np.ndarray, time: float) -> np.ndarray:
+            return self.velocities(x, time, conditions)[0]
+
+        first = self.rest(code, labels)
+        second = first
+        for number in range(self.steps - 1, -1, -1):
+            begin = number / self.steps
+            end = (number + 1) / self.steps
+            second = second + midpoint(slope, first, end, begin)
+            gained = (1 - self.coupling) * second + midpoint(slope, second, begin, end)
+            first = (first - gained) / self.coupling
+        return np.stack([first, second])
+
+    def predict(self, code: np.ndarray, noise: np.ndarray, labels: np.ndarray, asked: Move) -> np.ndarray:
+        """(D,) what a code (D,) with labels (A,) gains, from its noise (2, K)."""
+        plain = (asked.start == labels).all()
+        ends = [labels, asked.goal] if plain else [labels, asked.goal, asked.start]
+        conditions = np.stack(ends).astype(np.float32)
+
+        def slope(x: np.ndarray, time: float) -> np.ndarray:
+            found = self.velocities(x, time, conditions)
+            return found[0] + asked.strength * (found[1] - found[0 if plain else 2])
+
+        known = labels != 0
+        asked_for = known | (asked.goal != asked.start)
+        x = self.rest(code, labels)
+        end = self.walked(noise, slope)
+        own = end + self.interactions(labels, known, end) - x - self.interactions(labels, known, x)
+        goal, start = (self.interactions(ends, asked_for, end) for ends in (asked.goal, asked.start))
+        told = asked.strength * (asked.goal - asked.start) @ self.slopes
+        return told + (own + asked.strength * (goal - start)) @ self.outward
+
+    def sample(self, labels: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """The code float32 (D,) of a new face with labels (A,), from standard normal noise (K,)."""
+        conditions = labels[None].astype(np.float32)
+
+        def slope(x: np.ndarray, time: float) -> np.ndarray:
+            return self.velocities(x, time, conditions)[0]
+
+        known = labels != 0
+        end = self.walked(np.stack([noise, noise]), slope)
+        along = end + self.interactions(labels, known, end)
+        code = self.mean + self.centred(labels, known) @ self.slopes + along @ self.outward
+        return finite(code.astype(np.float32))
+
+    def walked(self, noise: np.ndarray, slope: Slope) -> np.ndarray:
+        """Where noise (2, K) arrives along `slope`: (K,)."""
+        first, second = noise
+        for number in range(self.steps):
+            begin = number / self.steps
+            end = (number + 1) / self.steps
+            gained = midpoint(slope, second, begin, end)
+            first = self.coupling * first + (1 - self.coupling) * second + gained
+            second = second - midpoint(slope, first, end, begin)
+        return first
+
+    def centred(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """y~ (A,): labels less their means, 0 where they are not `known` (A,)."""
+        return np.where(known, labels - self.label_mean, 0.0)
+
+    def together(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(K,) what pairs of labels say together."""
+        y = self.centred(labels, known)
+        first, second = np.triu_indices(len(labels), 1)
+        products = np.where(known[first] & known[second], y[first] * y[second] - self.pair_mean, 0.0)
+        return products @ self.pairs
+
+    def with_leading(self, labels: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(K,) what labels say of a face with the leading coordinates of x (K,)."""
+        leading = x[: len(self.interplay) // len(labels)]
+        return np.outer(self.centred(labels, known), leading).ravel() @ self.interplay
+
+    def interactions(self, labels: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(K,) both."""
+        return self.together(labels, known) + self.with_leading(labels, known, x)
+
+    def velocities(self, x: np.ndarray, time: float, conditions: np.ndarray) -> np.ndarray:
+        """(B, K) velocity at x (K,) under each of the labels (B, A)."""
+        rows = len(conditions)
+        values = {
+            "x": np.tile(x.astype(np.float32), (rows, 1)),
+            "times": np.full(rows, time, np.float32),
+            "labels": conditions,
+        }
+        return self.velocity.run(None, values)[0].astype(np.float64)
+
+
+def midpoint(slope: Slope, x: np.ndarray, time: float, end: float) -> np.ndarray:
+    """What x (K,) gains from `time` to `end` by one step of the midpoint rule, backwards where `end` is
+    earlier.
+    """
+    step = end - time
+    return step * slope(x + step / 2 * slope(x, time), time + step / 2)

@@ -1,0 +1,178 @@
+/**
+ * Edits along a flow of codes (facemorph/flow_editor.py): a code goes to noise under its own labels, and
+ * comes back under others. Arithmetic is float64; the velocity is a network.
+ */
+
+import { dot } from "./vectors.js";
+
+/** Of arrays.safetensors, with flow_ before them. */
+export const ARRAYS = [
+  "mean",
+  "label_mean",
+  "slopes",
+  "inward",
+  "outward",
+  "pair_mean",
+  "pairs",
+  "interplay",
+];
+const FACES = 8; // whose noise is remembered
+
+/** a + scale * b (K). */
+const plus = (a, b, scale) => a.map((value, i) => value + scale * b[i]);
+
+/** What x (K) gains from `time` to `end` by one step of the midpoint rule; backwards if `end` is earlier. */
+async function midpoint(slope, x, time, end) {
+  const step = end - time;
+  const half = plus(x, await slope(x, time), step / 2);
+  return (await slope(half, time + step / 2)).map((value) => step * value);
+}
+
+/** Sum of the rows (D each) of `matrix`, each times its weight. */
+function combined(weights, matrix, length) {
+  const out = new Float64Array(length);
+  weights.forEach((weight, row) => {
+    for (let i = 0; i < length; i++) out[i] += weight * matrix[row * length + i];
+  });
+  return out;
+}
+
+export class Flow {
+  #noises = []; // {code, noise} of the last faces, the newest first
+
+  /**
+   * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D), pair_mean (A (A - 1) / 2),
+   * pairs (A (A - 1) / 2 * K), interplay (A * L * K); velocity: (x (B * K), times (B), labels (B * A)), all
+   * Float32Array -> Promise of (B * K).
+   */
+  constructor(arrays, { steps, coupling }, velocity) {
+    Object.assign(this, arrays, { steps, coupling, velocity });
+    this.length = arrays.mean.length;
+    this.axes = arrays.inward.length / this.length;
+    this.leading = arrays.interplay.length / (this.axes * arrays.label_mean.length);
+  }
+
+  /** Promise of velocities at x (K) under each of the `conditions` (each A). */
+  async #velocities(x, time, conditions) {
+    const count = conditions.length;
+    const places = new Float32Array(count * x.length);
+    const labels = new Float32Array(count * conditions[0].length);
+    conditions.forEach((condition, row) => {
+      places.set(x, row * x.length);
+      labels.set(condition, row * condition.length);
+    });
+    const found = await this.velocity(places, new Float32Array(count).fill(time), labels);
+    return conditions.map((_, row) =>
+      Float64Array.from(found.subarray(row * x.length, (row + 1) * x.length)),
+    );
+  }
+
+  /** Labels less their means, 0 where they are not `known` (A). */
+  #centred(labels, known) {
+    return labels.map((label, a) => (known[a] ? label - this.label_mean[a] : 0));
+  }
+
+  /** What pairs of labels say together, along the flow's axes (K). */
+  #together(labels, known) {
+    const y = this.#centred(labels, known);
+    const products = [];
+    for (let i = 0; i < y.length; i++)
+      for (let j = i + 1; j < y.length; j++)
+        products.push(known[i] && known[j] ? y[i] * y[j] - this.pair_mean[products.length] : 0);
+    return combined(products, this.pairs, this.axes);
+  }
+
+  /** What labels say of a face with the leading coordinates of x (K). */
+  #withLeading(labels, known, x) {
+    const leading = Array.from(x.subarray(0, this.leading));
+    const products = Array.from(this.#centred(labels, known)).flatMap((y) => leading.map((l) => y * l));
+    return combined(products, this.interplay, this.axes);
+  }
+
+  /** Both. */
+  #interactions(labels, known, x) {
+    return plus(this.#together(labels, known), this.#withLeading(labels, known, x), 1);
+  }
+
+  /** What no label says of a code by regression, along the flow's axes (K). */
+  #rest(code, labels) {
+    const known = labels.map((label) => label !== 0);
+    const linear = combined(this.#centred(labels, known), this.slopes, this.length);
+    const beyond = Float64Array.from(code, (value, i) => value - this.mean[i] - linear[i]);
+    const row = (k) => this.inward.subarray(k * this.length, (k + 1) * this.length);
+    const along = Float64Array.from({ length: this.axes }, (_, k) => dot(row(k), beyond));
+    const x = plus(along, this.#together(labels, known), -1);
+    return plus(x, this.#withLeading(labels, known, x), -1);
+  }
+
+  /** Promise of the noise, both states of the solver, from which a code with these labels comes. */
+  async #abducted(code, labels) {
+    const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
+    let first = this.#rest(code, labels);
+    let second = first;
+    for (let number = this.steps - 1; number >= 0; number--) {
+      const [begin, end] = [number / this.steps, (number + 1) / this.steps];
+      second = plus(second, await midpoint(slope, first, end, begin), 1);
+      const gained = await midpoint(slope, second, begin, end);
+      const part = 1 - this.coupling;
+      first = first.map((value, i) => (value - (part * second[i] + gained[i])) / this.coupling);
+    }
+    return [first, second];
+  }
+
+  /** Promise of a code's noise; that of the last few is remembered. */
+  async #noise(code, labels) {
+    const known = this.#noises.find((one) => one.code.every((value, i) => value === code[i]));
+    const noise = known?.noise ?? (await this.#abducted(code, labels));
+    const others = this.#noises.filter((one) => one !== known);
+    this.#noises = [{ code, noise }, ...others].slice(0, FACES);
+    return noise;
+  }
+
+  /** Promise of where noise, both states of the solver, arrives along `slope` (K). */
+  async #walked([first, second], slope) {
+    let [a, b] = [first, second];
+    for (let number = 0; number < this.steps; number++) {
+      const [begin, end] = [number / this.steps, (number + 1) / this.steps];
+      const gained = await midpoint(slope, b, begin, end);
+      const other = b;
+      a = a.map((value, i) => this.coupling * value + (1 - this.coupling) * other[i] + gained[i]);
+      b = plus(b, await midpoint(slope, a, end, begin), -1);
+    }
+    return a;
+  }
+
+  /** Promise of the code of a new face with these labels (A), from standard normal noise (K). */
+  async sample(labels, noise) {
+    const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
+    const known = labels.map((label) => label !== 0);
+    const end = await this.#walked([noise, noise], slope);
+    const along = combined(plus(end, this.#interactions(labels, known, end), 1), this.outward, this.length);
+    const told = combined(this.#centred(labels, known), this.slopes, this.length);
+    return Float32Array.from(this.mean, (value, i) => value + told[i] + along[i]);
+  }
+
+  /** Promise of what a code (D) with labels (A) gains by a move (labels.js). */
+  async gain(code, labels, { start, goal, strength }) {
+    const plain = start.every((label, a) => label === labels[a]);
+    const conditions = plain ? [labels, goal] : [labels, goal, start];
+    const slope = async (x, time) => {
+      const found = await this.#velocities(x, time, conditions);
+      const from = found[plain ? 0 : 2];
+      return found[0].map((value, i) => value + strength * (found[1][i] - from[i]));
+    };
+    const end = await this.#walked(await this.#noise(code, labels), slope);
+    const x = this.#rest(code, labels);
+    const known = labels.map((label) => label !== 0);
+    const asked = known.map((is, a) => is || goal[a] !== start[a]);
+    const own = plus(
+      plus(end, this.#interactions(labels, known, end), 1),
+      plus(x, this.#interactions(labels, known, x), 1),
+      -1,
+    );
+    const turn = plus(this.#interactions(goal, asked, end), this.#interactions(start, asked, end), -1);
+    const change = goal.map((label, a) => strength * (label - start[a]));
+    const told = combined(change, this.slopes, this.length);
+    return plus(told, combined(plus(own, turn, strength), this.outward, this.length), 1);
+  }
+}
