@@ -155,7 +155,7 @@ def merge(folder: Path, shards: list[slice], arrays: dict[str, np.ndarray]) -> N
 
 
 def remaining(folder: Path, shards: list[slice]) -> list[slice]:
-    """Those of `shards` that nobody has encoded yet."""
+    """The `shards` that are not encoded yet."""
     left = [rows for rows in shards if not path_of(folder, rows).is_file()]
     if len(left) < len(shards):
         say(f"encode: continuing, {len(shards) - len(left)} of {len(shards)} shards are there")

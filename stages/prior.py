@@ -23,6 +23,7 @@ from faces.core.batches import batches
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy
 from faces.core.params import Group, load
+from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
 from faces.latents.priors import Distance, Draw, Priors, Settings
 from faces.metrics.frechet import kernel, polynomial
@@ -70,7 +71,7 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     model = checkpoints.load(weights)[0].to(device, memory_format=torch.channels_last)
     rng = np.random.default_rng(params.seed)
     train = np.sort(rng.permutation(crops.rows("train"))[: params.prior.fit])
-    valid = crops.rows("valid")
+    valid = np.flatnonzero(crops.splits == SPLITS.index("valid"))  # an exam has none
     shown = valid[: params.samples]
     distance = distance_to(crops.images[shown], model, params, device) if len(shown) > 1 else None
     priors = Priors.fit(model, codes[train], codes[valid], params.prior, params.seed, device, distance)

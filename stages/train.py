@@ -7,8 +7,8 @@ An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an 
 made of the params, the data and the code, so a checkpoint is never continued under other conditions.
 Everything random in step k is drawn from (seed, k): there is no random state to save.
 
-Several processes (faces/nn/distributed.py) share each batch and step alike; rank 0 alone prepares, measures
-and writes. A checkpoint knows nothing of their number, so any number continues it.
+Several processes (faces/nn/distributed.py) share each batch and take the same steps; only rank 0 prepares,
+measures and writes. Checkpoints do not depend on their number, so any number continues a run.
 """
 
 import copy
@@ -192,7 +192,7 @@ def advance(run: Run) -> None:
 
 
 def begin(params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path) -> Run:
-    """The run that `checkpoint` holds, or a prepared one before its first step; alike on all ranks."""
+    """The run that `checkpoint` holds, or a prepared one before its first step; the same on all ranks."""
     run = Run(params, config, crops, device)
     if distributed.rank() == 0:
         if checkpoint.is_file():

@@ -91,7 +91,7 @@ def attribute_names(layout: Layout) -> tuple[str, ...]:
 
 
 def read_table(layout: Layout, images: Files) -> tuple[pd.DataFrame, dict[str, int]]:
-    """One row per labelled picture, ready for faces.data.annotations.write_labels, and how many pictures have
+    """One row per labelled picture, ready for faces.ingest.writer.write_labels, and how many pictures have
     no row, how many rows no picture.
 
     `name` is the picture's name in `images`; of nested copies, the one nearest to the top is taken. A row

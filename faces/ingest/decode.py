@@ -234,7 +234,7 @@ def _to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """Gray values of 16 or 32 bits as uint8. Floats are shares of white, or 0 to 255. Raises BadPicture where
-    the scale cannot be told.
+    the scale is unknown.
     """
     if not np.isfinite(values).all():
         raise BadPicture("unreadable: pixels that are no numbers (NaN or infinity)")

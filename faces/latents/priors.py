@@ -5,8 +5,8 @@ prior.safetensors   the Gaussian (mean, factor, residual), the mixture (weights,
 prior.json          best: the prior whose faces are nearest to those of the valid split; distances: how far
                     each prior's are; guidance and temperature, as fitted with
 
-A model's codes seldom fill the prior that it was trained with (Ghosh et al., ICLR 2020): faces drawn from
-what they do fill look better. `standard` is the model's own prior.
+A model's codes seldom match the prior that it was trained with; samples from a density fitted to them look
+better (Ghosh et al., ICLR 2020). `standard` is the model's own prior.
 """
 
 import json
@@ -71,9 +71,10 @@ class Priors:
         device: torch.device,
         distance: Distance | None = None,
     ) -> "Priors":
-        """Every prior, fitted to train codes (N, D). The `held` ones (M, D), of the valid split, end the
-        diffusion model's training in time. The best is that of the least `distance`; without one, the
-        Gaussian.
+        """Fit every prior to train codes (N, D); `held` codes (M, D) of the valid split stop the diffusion
+        model's training early.
+
+        The best prior is the one of the least `distance`; the Gaussian where there is none.
         """
         gaussian = gaussian_of_codes(codes, settings.axes, seed)
         mixture = Mixture.fit(gaussian, codes, settings.components, settings.ridge, seed)

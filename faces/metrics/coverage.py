@@ -43,7 +43,7 @@ def _radii(within: np.ndarray, neighbours: int) -> np.ndarray:
 
 
 def variance_ratio(samples: np.ndarray, train: np.ndarray) -> float:
-    """Total variance of codes (n, D) over that of train codes (m, D): below 1 they are too much alike."""
+    """Total variance of codes (n, D) over that of train codes (m, D): below 1 they vary too little."""
     return float(samples.var(0, dtype=np.float64).sum() / max(train.var(0, dtype=np.float64).sum(), 1e-30))
 
 

@@ -146,7 +146,7 @@ def find_sheet(files: Files) -> Sheet:
 
 
 def read_table(sheet: Sheet, valid: float, test: float) -> pd.DataFrame:
-    """The rows as faces.data.annotations.write_labels wants them. Raises RawError naming the row."""
+    """The rows for faces.ingest.writer.write_labels. Raises RawError naming the row."""
     table = sheet.table
     if not table.rows:
         raise RawError(f"{sheet.place}: no rows")

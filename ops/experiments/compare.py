@@ -207,7 +207,7 @@ def caption(path: str) -> str:
 
 
 def style() -> str:
-    """The report's style sheet, so that both pages look alike. Raises ValueError where there is none."""
+    """The report's style sheet, for the same look. Raises ValueError where there is none."""
     _, opened, rest = REPORT.read_text(encoding="utf-8").partition("<style>")
     sheet, closed, _ = rest.partition("</style>")
     if not (opened and closed):

@@ -26,7 +26,7 @@ class Metric:
     meaning: str
 
 
-# The first pattern that matches a key speaks for it.
+# The first pattern that matches a key counts.
 METRICS = (
     Metric("reconstruction.psnr", "higher", True, "reconstructed test faces, dB"),
     Metric("reconstruction.psnr_*", "higher", False, "test faces after so many rounds through the model, dB"),

@@ -45,9 +45,7 @@ def fill(template: str, libraries: list[str]) -> str:
 
 
 def write(folder: Path = VEGA) -> Path:
-    """The template for `dvc plots`, made anew where it is missing or older than what it is made of. Raises
-    NoPackages.
-    """
+    """The template for `dvc plots`, rewritten where it is missing or outdated. Raises NoPackages."""
     out = folder / "plots.html"
     if out.is_file() and out.read_text(encoding="utf-8").endswith(mark(folder)):
         return out

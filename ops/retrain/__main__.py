@@ -280,7 +280,7 @@ class Job:
 
 
 def work(settings: Settings, ledger: Ledger, project: Repository, force: bool, new_exam: bool) -> int:
-    """One run from start to end, under the lock; whatever happens, people are told and the champion serves
+    """One run from start to end, under the lock. In any case notifications are sent and the champion serves
     on. Returns the exit code.
     """
     start = time.monotonic()

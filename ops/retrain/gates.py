@@ -140,7 +140,7 @@ def judge(
     noise: Mapping[str, float],
     new_data: bool,
 ) -> Verdict:
-    """The verdict on the nested figures of both; champion is None where nobody serves yet."""
+    """The verdict on the nested figures of both; champion is None where no model serves yet."""
     theirs, ours = on_common_ground(known(champion or {}), known(challenger))
     keys = [*ours, *(key for key in (*theirs, *gates.floors) if key not in ours)]
     figures = tuple(compare(key, theirs.get(key), ours.get(key), gates, noise) for key in dict.fromkeys(keys))

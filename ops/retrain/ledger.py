@@ -43,7 +43,7 @@ class Ledger:
         self.work = home / "work"
 
     def champion(self) -> dict[str, Any] | None:
-        """What champion.json says; None where nobody serves yet."""
+        """Content of champion.json; None where no model serves yet."""
         return read_json(self.pointer)
 
     def release(self, version: str) -> Path:
