@@ -66,13 +66,17 @@ def check(values: dict[str, Any]) -> tuple[str, ...]:
     return offered
 
 
+def run(values: dict[str, Any], out: Path) -> None:
+    """Write what the chosen source offers, if every key of `values` is good. Raises as `check` does."""
+    offered = check(values)
+    write_json(out, {"source": values["data"]["source"], "attributes": list(offered)})
+
+
 def main(file: Path, inputs: Path, out: Path) -> None:
-    values = params.read(file)
     try:
-        offered = check(values)
+        run(params.read(file), out)
     except (params.ParamsError, sources.SourceError) as error:
         raise stop(error) from None
-    write_json(out, {"source": values["data"]["source"], "attributes": list(offered)})
 
 
 if __name__ == "__main__":

@@ -149,18 +149,11 @@ def jobs_of(table: pd.DataFrame) -> list[Job]:
     return list(zip(table["name"].tolist(), marks, strict=True))
 
 
-def main(source: Path, out: Path) -> None:
-    try:
-        params = load(Params)
-        crop_faces(params.crop, source, out)
-    except (ValueError, alignment.align.DetectorMissing) as error:
-        raise stop(error) from None
-
-
-def crop_faces(crop: Crop, source: Path, out: Path) -> None:
+def run(params: Params, source: Path, out: Path) -> None:
     """Read `source`, write `out`. Raises RawError where more than `crop.max_rejects` images are refused, or
     all of them.
     """
+    crop = params.crop
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
     labels = annotations.read_labels(source / "labels.csv")
     check_archive(source / "images.zip")
@@ -264,6 +257,13 @@ def write_sheet(folder: Path) -> None:
     for place, face in enumerate(images[places]):
         sheet.paste(Image.fromarray(face), (place % columns * side, place // columns * side))
     sheet.save(folder / "sheet.png", compress_level=6)
+
+
+def main(source: Path, out: Path) -> None:
+    try:
+        run(load(Params), source, out)
+    except (ValueError, alignment.align.DetectorMissing) as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

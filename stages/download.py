@@ -28,8 +28,8 @@ class Params(Group):
     sources: dict[str, Any]
 
 
-def main(checked: Path, inputs: Path, out: Path) -> None:
-    params = load(Params)
+def run(params: Params, out: Path) -> None:
+    """Fetch the faces of the source into `out`. Raises ParamsError, SourceError, RawError."""
     bar: Progress | None = None
 
     def report(done: int, total: int, unit: str) -> None:
@@ -41,12 +41,9 @@ def main(checked: Path, inputs: Path, out: Path) -> None:
             bar = Progress("download", total, unit)
         bar.update(done)
 
-    try:
-        source = sources.build(params.data.source, params.sources)
-        with new_folder(out) as folder:
-            source.fetch(params.seed, folder, report)
-    except (ParamsError, sources.SourceError, RawError) as error:
-        raise stop(error) from None
+    source = sources.build(params.data.source, params.sources)
+    with new_folder(out) as folder:
+        source.fetch(params.seed, folder, report)
     for line in remarks(json.loads((out / "source.json").read_text(encoding="utf-8"))):
         say(f"download: {line}")
     say(f"download: {params.data.source} is in {out}")
@@ -61,6 +58,14 @@ def remarks(about: dict[str, Any]) -> list[str]:
     if spare := about.get("images_without_row"):
         lines.append(f"{spare} pictures have no row and are left out")
     return lines
+
+
+def main(checked: Path, inputs: Path, out: Path) -> None:
+    """As dvc.yaml calls it; the first two are there to be waited for."""
+    try:
+        run(load(Params), out)
+    except (ParamsError, sources.SourceError, RawError) as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

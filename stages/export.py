@@ -165,7 +165,8 @@ def presets(
 def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarray]:
     """The attributes' entries in the order to show, and their unit directions (A, D)."""
     directions = run.directions
-    units = np.stack([directions.unit(name) for name in directions.attributes])
+    units = np.array([directions.unit(name) for name in directions.attributes], np.float64)
+    units = units.reshape(-1, run.codes.shape[1])  # of data without a single direction too
     entries = bundle.describe_attributes(directions, run.measured, run.source.get("meanings", {}))
     telling = bundle.choose_telling(entries, params.export.telling, params.export.telling_auroc)
     entries = [entry | {"telling": entry["name"] in telling} for entry in entries]

@@ -140,16 +140,13 @@ def tensor(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.asarray(array, np.float32)).to(device)
 
 
-def main(crops_folder: Path, latents: Path, out: Path) -> None:
-    try:
-        params = load(Params)
-        crops = Crops.open(crops_folder)
-        codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
-        path = latents / "mirrored.npy"
-        mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
-        editor, table, history = fit(params, crops, codes, mirrored, pick_device())
-    except ValueError as error:
-        raise stop(error) from None
+def run(params: Params, crops_folder: Path, latents: Path, out: Path) -> None:
+    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    crops = Crops.open(crops_folder)
+    codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
+    path = latents / "mirrored.npy"
+    mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+    editor, table, history = fit(params, crops, codes, mirrored, pick_device())
     losses = [row["held_out"] for row in history]
     with new_folder(out) as folder:
         editor.save(folder, {"held_out_linear": round(losses[0], 6), "held_out": round(min(losses), 6)})
@@ -163,6 +160,13 @@ def main(crops_folder: Path, latents: Path, out: Path) -> None:
             f"flow: too few labelled faces to read {', '.join(unread)} off codes; "
             "without a label they stay unknown"
         )
+
+
+def main(crops_folder: Path, latents: Path, out: Path) -> None:
+    try:
+        run(load(Params), crops_folder, latents, out)
+    except ValueError as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

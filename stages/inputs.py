@@ -29,14 +29,18 @@ class Params(params.Group):
     sources: dict[str, Any]
 
 
-def main(out: Path) -> None:
-    try:
-        found = params.load(Params)
-        source = sources.build(found.data.source, found.sources)
-    except params.ParamsError as error:
-        raise stop(error) from None
+def run(found: Params, out: Path) -> None:
+    """Write the fingerprints of what the source reads. Raises ParamsError."""
+    source = sources.build(found.data.source, found.sources)
     inputs = [fingerprints.of(path) for path in source.paths()]
     write_json(out, {"source": found.data.source, "inputs": inputs})
+
+
+def main(out: Path) -> None:
+    try:
+        run(params.load(Params), out)
+    except params.ParamsError as error:
+        raise stop(error) from None
 
 
 if __name__ == "__main__":

@@ -283,10 +283,12 @@ def deconfounded(differences: np.ndarray, statistics: LabelStatistics, ridge: fl
 
 def _agreements(problem: Problem, choices: list[np.ndarray]) -> list[float]:
     """Mean cosine of each choice (A, D) with the valid split's own unridged directions, over the attributes
-    that it has on both sides.
+    that it has on both sides; without one, 0 for each.
     """
     labels = problem.valid_labels
     usable = (labels == 1).any(0) & (labels == -1).any(0)
+    if not usable.any():
+        return [0.0] * len(choices)
     labels = labels[:, usable]
     held_out = deconfounded(differences(problem.valid_codes, labels), LabelStatistics.of(labels), 0.0)
     return [float(cosines(choice[usable], held_out).mean()) for choice in choices]

@@ -154,8 +154,9 @@ def write_raw(folder, members: dict[str, bytes], names: list[str]) -> None:
     writer.write_labels(folder / "labels.csv", table)
 
 
-def make_crop(max_rejects: int, rows: int = 1000) -> crop.Crop:
-    return crop.Crop(box=CELEBA.box, size=64, filter="lanczos", max_rejects=max_rejects, rows=rows)
+def make_crop(max_rejects: int, rows: int = 1000, **changes) -> crop.Params:
+    settings = {"box": CELEBA.box, "size": 64, "filter": "lanczos", "max_rejects": max_rejects, "rows": rows}
+    return crop.Params(crop=settings | changes)
 
 
 def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
@@ -170,7 +171,7 @@ def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
     members["5.jpg"] = b""
     members["nobody.jpg"] = members["1.jpg"]
     write_raw(tmp_path / "raw", members, [*(f"{n}.jpg" for n in range(9)), "absent.jpg"])
-    crop.crop_faces(make_crop(10), tmp_path / "raw", tmp_path / "crops")
+    crop.run(make_crop(10), tmp_path / "raw", tmp_path / "crops")
     crops = Crops.open(tmp_path / "crops")
     assert crops.table["name"].tolist() == [f"{n}.jpg" for n in (0, 1, 3, 4, 6, 7, 8)]
     np.testing.assert_allclose(crops.images.mean((1, 2, 3)), [20 * n for n in (0, 1, 3, 4, 6, 7, 8)], atol=1)
@@ -192,7 +193,7 @@ def test_faces_in_several_files_are_the_same_faces(tmp_path, monkeypatch):
     write_raw(tmp_path / "raw", members, [f"{n}.jpg" for n in range(9)])
     monkeypatch.setattr(crop, "CHUNK", 4)
     for rows in (1000, 3):
-        crop.crop_faces(make_crop(10, rows), tmp_path / "raw", tmp_path / str(rows))
+        crop.run(make_crop(10, rows), tmp_path / "raw", tmp_path / str(rows))
     names = ["images.npy", "images.1.npy", "images.2.npy"]
     assert [len(np.load(tmp_path / "3" / name)) for name in names] == [3, 3, 1]
     one, several = (Crops.open(tmp_path / str(rows)) for rows in (1000, 3))
@@ -210,7 +211,7 @@ def test_too_many_rejects_stop_the_run_and_leave_nothing(tmp_path):
     with pytest.raises(
         annotations.RawError, match=r"more than crop.max_rejects = 2 images .* the first: 0.jpg: unreadable"
     ):
-        crop.crop_faces(make_crop(2), tmp_path / "raw", tmp_path / "crops")
+        crop.run(make_crop(2), tmp_path / "raw", tmp_path / "crops")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -219,7 +220,7 @@ def test_a_truncated_archive_is_an_error_not_a_set_of_rejects(tmp_path):
     archive = tmp_path / "raw" / "images.zip"
     archive.write_bytes(archive.read_bytes()[:-40])
     with pytest.raises(annotations.RawError, match=r"images.zip.*dvc repro -f download"):
-        crop.crop_faces(make_crop(2), tmp_path / "raw", tmp_path / "crops")
+        crop.run(make_crop(2), tmp_path / "raw", tmp_path / "crops")
 
 
 def test_duplicate_names_are_refused(tmp_path):
@@ -233,7 +234,7 @@ def test_twice_the_same_bytes_whatever_the_processes(tmp_path, monkeypatch):
     for workers in ("1", "3"):
         monkeypatch.setenv("FACES_WORKERS", workers)
         monkeypatch.setattr(crop, "CHUNK", 7)
-        crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / workers)
+        crop.run(make_crop(0), tmp_path / "raw", tmp_path / workers)
     for name in ("images.npy", "table.csv", "rejects.csv", "geometry.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
@@ -470,8 +471,8 @@ def test_pictures_of_celebas_shape_are_cut_by_its_box_whatever_their_size(tmp_pa
     for name, images, box in (("a", [small] * 6, [15, 35, 163, 183]), ("b", [large] * 6, "auto")):
         members = {f"{n}.jpg": jpeg(image, subsampling=0) for n, image in enumerate(images)}
         write_raw(tmp_path / name, members, list(members))
-        settings = make_crop(0).model_copy(update={"box": "auto"})
-        crop.crop_faces(settings, tmp_path / name, tmp_path / f"crops {name}")
+        settings = make_crop(0, box="auto")
+        crop.run(settings, tmp_path / name, tmp_path / f"crops {name}")
         crops = Crops.open(tmp_path / f"crops {name}")
         assert json.loads((tmp_path / f"crops {name}/geometry.json").read_text())["box"] == box
         assert abs(crops.images[0].astype(int) - expected)[2:-2, 2:-2].mean() < 1.5
@@ -492,8 +493,8 @@ def test_faces_elsewhere_are_aligned_by_eyes_and_mouth(tmp_path, astronaut, turn
         f"{n}.jpg": jpeg(astronaut.rotate(turn, Image.Resampling.BICUBIC, expand=True)) for n in range(3)
     }
     write_raw(tmp_path / "raw", members, list(members))
-    settings = make_crop(0).model_copy(update={"box": "auto"})
-    crop.crop_faces(settings, tmp_path / "raw", tmp_path / "crops")
+    settings = make_crop(0, box="auto")
+    crop.run(settings, tmp_path / "raw", tmp_path / "crops")
     found = Crops.open(tmp_path / "crops").images[0].astype(int)
     geometry = alignment.Geometry(box="auto", size=64, filter="lanczos")
     expected = alignment.by_points(np.asarray(astronaut), EYES, geometry).astype(int)
@@ -513,7 +514,7 @@ def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, a
         *(EYES[2] - (12, 0)),
         *(EYES[2] + (12, 0)),
     ]
-    settings = make_crop(0).model_copy(update={"box": "auto"})
+    settings = make_crop(0, box="auto")
     geometry = alignment.Geometry(box="auto", size=64, filter="lanczos")
     for shift, used in ((0, True), (150, False)):  # the second belong to other pictures
         moved = table.copy()
@@ -522,7 +523,7 @@ def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, a
         plan = crop.sampled_plan(tmp_path / "raw/images.zip", crop.jobs_of(moved), geometry)
         assert (plan.route, plan.by_table) == ("points", used)
     table.to_csv(tmp_path / "raw/labels.csv", index=False)
-    crop.crop_faces(settings, tmp_path / "raw", tmp_path / "crops")
+    crop.run(settings, tmp_path / "raw", tmp_path / "crops")
     expected = alignment.by_points(np.asarray(astronaut), EYES, geometry).astype(int)
     assert abs(Crops.open(tmp_path / "crops").images[0].astype(int) - expected).mean() < 2
 
@@ -535,7 +536,7 @@ def test_a_fixed_box_that_misses_the_faces_stops_with_the_way_out(tmp_path, astr
         match=r"crop.box = \[15, 35, 163, 183\] misses the face in 4 of 4 pictures "
         r".*0.jpg, 512x512.*set crop.box: auto",
     ):
-        crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
+        crop.run(make_crop(0), tmp_path / "raw", tmp_path / "crops")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -544,7 +545,7 @@ def test_photographs_without_a_face_among_faces_are_refused(tmp_path, astronaut)
         "4.jpg": jpeg(Image.new("RGB", (300, 300), "gray"))
     }
     write_raw(tmp_path / "raw", members, list(members))
-    crop.crop_faces(make_crop(1).model_copy(update={"box": "auto"}), tmp_path / "raw", tmp_path / "crops")
+    crop.run(make_crop(1, box="auto"), tmp_path / "raw", tmp_path / "crops")
     assert pd.read_csv(tmp_path / "crops/rejects.csv").to_dict("records") == [
         {"name": "4.jpg", "reason": "no face found"}
     ]
@@ -553,7 +554,7 @@ def test_photographs_without_a_face_among_faces_are_refused(tmp_path, astronaut)
 def test_drawings_that_no_detector_knows_are_cut_at_their_middle(tmp_path, capsys):
     members = {f"{n}.jpg": jpeg(ruler(200, 200)) for n in range(6)}
     write_raw(tmp_path / "raw", members, list(members))
-    crop.crop_faces(make_crop(0).model_copy(update={"box": "auto"}), tmp_path / "raw", tmp_path / "crops")
+    crop.run(make_crop(0, box="auto"), tmp_path / "raw", tmp_path / "crops")
     assert "0 of 6 pictures looked at show a face" in capsys.readouterr().err
     left, top, right, bottom = framed((200, 200))
     found = Crops.open(tmp_path / "crops").images[0].astype(float)
@@ -567,13 +568,13 @@ def test_no_usable_picture_at_all_stops_the_run(tmp_path):
     with pytest.raises(
         annotations.RawError, match=r"none of the 6 images .* undersized: 100x100.*crop.box: auto"
     ):
-        crop.crop_faces(make_crop(10), tmp_path / "raw", tmp_path / "crops")
+        crop.run(make_crop(10), tmp_path / "raw", tmp_path / "crops")
 
 
 def test_the_sheet_shows_faces_of_the_whole_set(tmp_path):
     members = {f"{n:03d}.jpg": jpeg(Image.new("RGB", (178, 218), (2 * n, 2 * n, 2 * n))) for n in range(100)}
     write_raw(tmp_path / "raw", members, list(members))
-    crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
+    crop.run(make_crop(0), tmp_path / "raw", tmp_path / "crops")
     sheet = np.asarray(Image.open(tmp_path / "crops/sheet.png"))
     assert sheet.shape == (6 * 64, 12 * 64, 3)
     assert sheet[0, 0, 0] <= 2 and sheet[-1, -1, 0] >= 196
@@ -586,7 +587,7 @@ def test_labels_that_teach_nothing_are_said_before_training(tmp_path, capsys):
     table["human"] = 1
     table["Hat"] = np.where(table["split"] == "test", -1, table["Smiling"])
     table.to_csv(tmp_path / "raw/labels.csv", index=False)
-    crop.crop_faces(make_crop(0), tmp_path / "raw", tmp_path / "crops")
+    crop.run(make_crop(0), tmp_path / "raw", tmp_path / "crops")
     said = capsys.readouterr().err
     assert "human: the same for every face" in said
     assert "Hat: the same for all 3 faces of the test split" in said

@@ -1,17 +1,20 @@
 """Data on which nothing can be scored: stages go on, figures are null, and the reasons are written down."""
 
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from facemorph.export import Export
 from faces import checkpoints, models
 from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
-from stages import classifier, encode, evaluate, prior, score, vectors
+from stages import classifier, encode, evaluate, export, flow, prior, score, vectors
 from tests.test_pipeline import SMALL
 
 NAMES = ("grins", "capped")
@@ -67,6 +70,19 @@ def project(tmp_path, monkeypatch, params, rng):
         evaluate.run(
             of(evaluate), crops, model, latents, directions, judges, scores, tmp_path / "metrics.json", plots
         )
+        raw = tmp_path / "raw"
+        raw.mkdir()
+        source = {"source": "own", "licence": "ours", "redistributable": True, "counts": {"images": count}}
+        (raw / "source.json").write_text(json.dumps(source))
+        with zipfile.ZipFile(raw / "images.zip", "w") as archive:
+            archive.writestr("0.jpg", writer.encode_jpeg(Image.new("RGB", (32, 32)), 90))
+        flow.run(of(flow), crops, latents, tmp_path / "flow")
+        made = export.run(
+            of(export), crops, model, latents, directions, tmp_path / "flow", raw, tmp_path / "export"
+        )
+        opened = Export(tmp_path / "export")
+        assert len(opened.names) == len(made["attributes"])
+        opened.decode(opened.edit(opened.sample(1), dict.fromkeys(opened.names, 1.0))[None])
         metrics = json.loads((tmp_path / "metrics.json").read_text())
         return metrics, pd.read_csv(plots / "missing.csv").set_index("group")["reason"].to_dict()
 
