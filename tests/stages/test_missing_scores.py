@@ -109,3 +109,11 @@ def test_fewer_faces_than_score_needs(project):
     assert metrics["generation"] == {}
     assert metrics["auroc"]["mean"] is not None
     assert set(reasons) == {"edits", "counterfactual", "generation"}
+
+
+def test_nine_pictures(project):
+    """There is little to measure on, and still an export to edit with."""
+    sides = np.resize([1, -1], 9)
+    metrics, reasons = project(9, 1, [sides, sides])
+    assert metrics["generation"] == {}
+    assert "edits" in reasons
