@@ -9,6 +9,7 @@ distance to real faces, and an added smile. Figures are those of each experiment
 
 import json
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from stages import score
 
 FACES = 6  # columns of a block, two rows each
 TILE = 56  # pixels a side
+WIDTH = 110  # columns of the page's text
 SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
 ATTRIBUTE = "Smiling"
 QUALITY = 88  # of the JPEG files
@@ -192,7 +194,7 @@ def command(name: str, changes: Changes) -> str:
 
 def section(entry: Entry, picture_of: Path) -> str:
     """What the page says of one system."""
-    lacks = f"\n\n{entry.system.lacks}" if entry.system.lacks else ""
+    lacks = f"\n\n{wrapped(entry.system.lacks)}" if entry.system.lacks else ""
     return (
         f"### {entry.name}\n\n{entry.system.paper}\n\n![{entry.name}]({picture_of.as_posix()}){lacks}\n\n"
         f"```sh\n{command(entry.name, entry.system.params)}\n"
@@ -210,29 +212,29 @@ def page(entries: list[Entry], absent: list[str], folder: str) -> str:
     )
     missing = f"\nNot finished, and so without figures: {', '.join(absent)}.\n" if absent else ""
     devices = ", ".join(sorted({entry.device for entry in entries}))
-    return f"""# The systems, side by side
+    origin = f"""\
+        Written by `make systems` (ops/experiments/systems.py, ops/experiments/systems_page.py) from figures
+        and models of one experiment each, on one set of faces: {described}. Each system ran at its own
+        settings on the budget that ops/experiments/systems.yaml gives it for two CPU cores: ten minutes or
+        so (benchmarks/pace.py tells), not the days of the papers."""
+    meaning = f"""\
+        Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare
+        between sizes. FD: Frechet distance on EfficientNet-Lite1's features, extrapolated to sets without
+        end, between pictures and real test faces, of this set and these sizes only; samples are from the
+        model's own prior, the best prior is one of that and four fitted to the train codes. AUROC: held
+        out, mean over the attributes, of mean differences and of logistic boundaries. Edits are those of
+        `partial`, as the classifier reads them: the share of attributes for which some strength flips 80%
+        of the faces, and what then changes in attributes that have nothing to do with the edited one, in
+        standard deviations. Core seconds are of the training alone, on shared cores: an upper bound.
+        Trained on: {devices}."""
+    sections = "\n".join(section(entry, Path(folder) / f"{entry.name}.jpg") for entry in entries)
+    head = f"# The systems, side by side\n\n{wrapped(origin)}\n\n{table}\n"
+    return f"{head}{missing}\n{wrapped(meaning)}\n\n{sections}"
 
-Written by `make systems` (ops/experiments/systems.py, ops/experiments/systems_page.py) from figures and \
-models of one experiment each, on one set of faces: {described}.
-Each system ran at its own settings on the budget that ops/experiments/systems.yaml gives it for two CPU \
-cores: ten minutes or so (benchmarks/pace.py tells), not
-the days of the papers.
 
-{table}
-{missing}
-Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare between \
-sizes. FD: Frechet distance on
-EfficientNet-Lite0's features between 500 pictures and 500 real test faces, of this set and these sizes \
-only; samples are from the model's own prior, the
-best prior is one of that and four fitted to the train codes. AUROC: held out, mean over the attributes, of \
-mean differences and of logistic boundaries.
-Edits are those of `partial`, as the classifier reads them: the share of attributes for which some strength \
-flips 80% of the faces, and what then changes in
-attributes that have nothing to do with the edited one, in standard deviations. Core seconds are of the \
-training alone, on shared cores: an upper bound.
-Trained on: {devices}.
-
-{chr(10).join(section(entry, Path(folder) / f"{entry.name}.jpg") for entry in entries)}"""
+def wrapped(text: str) -> str:
+    """One paragraph of Markdown."""
+    return textwrap.fill(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def main(source: str, target: str) -> None:
