@@ -1,4 +1,5 @@
 # make run      the environment, then the whole pipeline
+# make quick    the environment, then the pipeline at the size of presets/quick.yaml, a first look
 # make test     the environment, then ruff and pytest
 # make serve    the website over data/export, on http://127.0.0.1:8000
 # make site     the website as a folder for any file server, in site/
@@ -17,11 +18,15 @@ PAGE = $(if $(filter avatars,$(SOURCE)),docs/systems.md,.systems/$(SOURCE)/syste
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help run test serve site compare plots systems doctor lock
+.PHONY: help run quick test serve site compare plots systems doctor lock
 help:
 	@grep -E '^# ' Makefile
 
 run: $(READY)
+	dvc repro
+
+quick: $(READY)
+	python -m ops.preset quick
 	dvc repro
 
 test: $(READY)
