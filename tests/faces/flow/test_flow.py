@@ -1,5 +1,6 @@
 """The flow of codes in worlds whose counterfactuals are known, and the contract that both editors keep."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,13 +110,14 @@ def test_a_gaussian_is_carried_to_its_variance():
 
 
 def test_without_training_an_edit_is_the_regressions(gaussian):
-    """To a twentieth of a deviation, which pairs of labels that do nothing together may seem to do."""
+    """Without what pairs of labels and poses seem to do, that of the labels alone."""
     codes, labels = gaussian
     editor = fitted(codes, labels, steps=0)
+    editor.flow.pairs.zero_()
+    editor.flow.interplay.zero_()
     wanted = np.tile([1, 0], (50, 1))
     expected = codes[:50] + (1 - labels[:50, :1]) / 2 * mean_difference(codes, labels)[0]
-    found = editor.edit(codes[:50], labels[:50], wanted, 1.0)
-    assert np.sqrt(np.square((found - expected) / codes.std(0)).mean()) < 0.05
+    np.testing.assert_allclose(editor.edit(codes[:50], labels[:50], wanted, 1.0), expected, atol=1e-4)
 
 
 def test_on_linear_gaussian_codes_the_flow_stays_the_regression(gaussian, gaussian_editor):
@@ -129,7 +131,8 @@ def test_on_linear_gaussian_codes_the_flow_stays_the_regression(gaussian, gaussi
 
 def test_what_labels_do_together_and_with_a_pose_is_known_before_training(rng):
     """Planted: a pair of labels does something that neither does alone, and a label moves a face by as much
-    as its pose says. The regression knows both; straight edits are off by them.
+    as its pose says. The regression knows both, less what its ridge may give up (ENOUGH); straight edits are
+    off by them.
     """
     labels = np.where(rng.random((8000, 2)) < 0.5, 1, -1)
     pose = rng.standard_normal((8000, 1))
@@ -223,12 +226,16 @@ def test_an_edit_to_the_labels_that_a_face_has_changes_nothing(world):
 
 
 def test_there_and_back_is_the_identity(world):
-    """To a hundredth of a deviation, root mean square, at 8 steps; exact to rounding for lines."""
-    there = world.editor.edit(world.codes, world.labels, -world.labels, 1.0)
-    back = world.editor.edit(there, -world.labels, world.labels, 1.0)
+    """To a thousandth of a deviation, root mean square, at 32 steps of the solver; exact to rounding for
+    lines.
+    """
+    editor = (
+        dataclasses.replace(world.editor, steps=32) if isinstance(world.editor, FlowEditor) else world.editor
+    )
+    there = editor.edit(world.codes, world.labels, -world.labels, 1.0)
+    back = editor.edit(there, -world.labels, world.labels, 1.0)
     assert np.abs(there - world.codes).max() > 0.5
-    bound = 1e-2 if isinstance(world.editor, FlowEditor) else 1e-4
-    assert np.sqrt(np.square((back - world.codes) / world.codes.std(0)).mean()) < bound
+    assert np.sqrt(np.square((back - world.codes) / world.codes.std(0)).mean()) < 1e-3
 
 
 @pytest.mark.parametrize("steps", [2, 4, 8])
