@@ -25,6 +25,7 @@ from faces.scoring.counterfactuals import Counterfactuals
 from faces.viz.images import below, beside, sheet, words
 
 ATTRIBUTES = ("Smiling", "Eyeglasses", "Wearing_Hat", "Bald", "Bangs", "No_Beard", "Blond_Hair", "Black_Hair")
+SIDE = 64  # pixels a face
 ROWS = ("face", "drawn by the model", "line", "flow", "truth")
 
 
@@ -40,7 +41,6 @@ def block(
     model: torch.nn.Module,
     editors: tuple[LinearEditor, FlowEditor],
     count: int,
-    side: int,
 ) -> np.ndarray:
     """The rows of one attribute, uint8 (h, w, 3)."""
     chosen = pairs.of(attribute, count)
@@ -55,7 +55,7 @@ def block(
     with torch.no_grad():
         drawn = [to_uint8(model.decode(torch.from_numpy(each))) for each in (z, *edited)]
     faces = np.stack([crops.images[rows], *drawn, pairs.images[chosen]])
-    return sheet(faces, side, rows=ROWS, title=words(attribute))
+    return sheet(faces, SIDE, rows=ROWS, title=words(attribute))
 
 
 def main() -> None:
@@ -64,7 +64,6 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--attributes", nargs="+", default=ATTRIBUTES)
     parser.add_argument("--faces", type=int, default=6)
-    parser.add_argument("--side", type=int, default=64)
     asked = parser.parse_args()
     crops = Crops.open(asked.data / "crops")
     pairs = Counterfactuals.open(asked.data / "crops", crops.table["name"])
@@ -77,8 +76,7 @@ def main() -> None:
         FlowEditor.open(asked.data / "flow", torch.device("cpu")),
     )
     sheets = [
-        block(name, crops, pairs, codes, model.eval(), editors, asked.faces, asked.side)
-        for name in asked.attributes
+        block(name, crops, pairs, codes, model.eval(), editors, asked.faces) for name in asked.attributes
     ]
     lines = [beside(*sheets[start : start + 2]) for start in range(0, len(sheets), 2)]
     Image.fromarray(below(*lines)).save(asked.out, quality=88)
