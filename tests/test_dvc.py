@@ -204,10 +204,16 @@ def test_every_key_of_params_is_read(params):
 
 
 def test_every_key_of_params_has_a_comment():
-    """A leaf, or the group above it in one line, says its meaning or unit in the same line."""
+    """A leaf says its meaning or unit in its line; a list of records says it in the list's own line."""
     bare = []
+    record = None  # indent of the fields of the record that the line is in
     for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
-        if re.match(r"^\s*[\w]+: +[^#\s]", line) and "#" not in line:
+        indent = len(line) - len(line.lstrip())
+        if re.match(r"^\s*- \w+:", line):
+            record = indent + 2
+        elif indent != record:
+            record = None
+        if record is None and re.match(r"^\s*\w+: +[^#\s]", line) and "#" not in line:
             bare.append(line)
     assert not bare
 
