@@ -16,8 +16,8 @@ from safetensors.numpy import load
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
 from facemorph.flow_editor import FlowEditor
+from facemorph.gaussian import LowRankGaussian, normals
 from facemorph.labels import Labels
-from faces.latents.gaussian import LowRankGaussian, normals
 
 FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")

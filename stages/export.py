@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 
+from facemorph.gaussian import LowRankGaussian
 from faces import checkpoints
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, read_json, write_json
@@ -37,7 +38,6 @@ from faces.flow.choice import Edits
 from faces.flow.editing import COUPLING
 from faces.flow.editor import FlowEditor
 from faces.flow.export import VELOCITY, export_velocity, regression_arrays
-from faces.latents.gaussian import LowRankGaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 
 SAMPLE = 8192  # codes from which a covariance is taken where it is not known

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from facemorph.gaussian import LowRankGaussian
 from faces.latents.codes import Codes, blocks
-from faces.latents.gaussian import LowRankGaussian
 from faces.latents.moments import LARGEST_COVARIANCE, Moments
 
 SPARE = 10  # directions carried beyond those asked for (Halko et al. 2011, section 1.3)

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
+from facemorph import gaussian
 from faces import checkpoints, models
 from faces.data.crops import Geometry
 from faces.edits.directions import Directions
@@ -23,7 +24,6 @@ from faces.export import bundle
 from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
 from faces.flow.editor import FlowEditor
-from faces.latents import gaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 from faces.nn.device import to_device
 from stages.export import describe_editor

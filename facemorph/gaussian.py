@@ -1,6 +1,6 @@
 """Low-rank Gaussian of codes: the simplest prior, from which the website samples new faces.
 
-Depends on NumPy only, since the runtime uses it too.
+The pipeline and the runtime draw with the same code. Depends on NumPy only.
 """
 
 from dataclasses import dataclass
