@@ -63,7 +63,7 @@ def settings(primary: str) -> dict[str, Any]:
     """The values of params.yaml, with `primary` as the one estimator."""
     values = read(Path(FILE))
     values["vectors"] |= {"primary": primary, "estimators": [primary]}
-    values["score"]["estimators"] = [primary]
+    values["score"] |= {"estimators": [primary], "decoded_alone": []}
     values["prior"]["diffusion"] = (
         0  # no gate goes by it, and an exam has no valid faces to stop its training
     )
