@@ -198,6 +198,34 @@ def test_both_backends_compute_alike(export, rng):
     assert page["labels"] == pytest.approx(server.labels(codes[0]), abs=6e-5)  # there of four places
 
 
+def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
+    """Where the prior is the best one: many seeds, at two temperatures."""
+    engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
+    server = engine.Export(export)
+    server.about["prior"]["source"] = "best"
+    server.arrays["drawn"] = rng.normal(size=(37, server.length)).astype(np.float32)
+    seeds = [0, 1, 2, 7, 2**31, 2**32 - 1, *rng.integers(0, 2**32, 40).tolist()]
+    page = node(
+        """
+        const about = JSON.parse(input.json);
+        about.prior.source = "best";
+        const bundle = new Bundle(about, input.arrays.buffer);
+        bundle.values.drawn = input.drawn;
+        bundle.rows = () => 37;
+        bundle.row = (_, i) => input.drawn.subarray(i * bundle.length, (i + 1) * bundle.length);
+        return input.seeds.flatMap((seed) => [bundle.sample(seed), bundle.sample(seed, 0.5)]);
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        drawn=server.arrays["drawn"].reshape(-1),
+        seeds=seeds,
+    )
+    expected = [server.sample(seed, temperature) for seed in seeds for temperature in (None, 0.5)]
+    np.testing.assert_allclose(page, expected, atol=1e-6)
+    assert len({tuple(code) for code in page[::2]}) > 20
+
+
 def test_both_backends_follow_a_flow_alike(rng):
     """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with a velocity that both can
     compute: tanh(W [x, t, labels]).
