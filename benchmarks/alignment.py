@@ -54,7 +54,7 @@ def route_eyes(pixels: np.ndarray) -> np.ndarray | None:
 
 
 def mean_eyes(face: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """Eyes (2, 2) of an upright face in CelebA's frame, the mean of single looks; None where too few see it."""
+    """Eyes (2, 2) of an upright face in CelebA's frame, the mean of single looks; None: seen too seldom."""
     found = []
     for number in range(READINGS):
         scale = rng.uniform(1.3, 2.6)

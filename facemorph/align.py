@@ -33,8 +33,8 @@ MOST = 32  # faces reported
 TILE = 320  # side, in pixels, of the upright face that is looked at again
 UPRIGHT = np.array([[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]])  # places of its eyes and mouth
 MIRRORED = [1, 0, 2, 4, 3]  # the five points of a mirrored face
-# Rounds in which it is looked at again, each from where the last saw it. The views of a round lie in the four
-# quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
+# Rounds in which it is looked at again, each from where the last saw it, twice over. The views of a round lie
+# in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
 VIEWS = (
     ((0.95, 4, False), (0.8, -4, True), (0.65, -4, False), (0.55, 4, True)),
     ((0.9, -3, True), (0.75, 3, False), (0.6, 5, True), (0.5, -5, False)),
@@ -105,7 +105,7 @@ class Detector:
         self.local = threading.local()
 
     def find(self, pixels: np.ndarray) -> list[Face]:
-        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first, in whichever quarter turn they are upright.
+        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first, in any quarter turn of it.
 
         A photograph may lie on its side or head without an EXIF tag that says so. The detector sees such a
         face with a low score and wrong points, or not at all; a much surer face in another turn is preferred.
@@ -166,18 +166,19 @@ class Detector:
         return rows[np.isfinite(rows).all(1)].astype(np.float64)
 
     def look_again(self, pixels: np.ndarray, face: Face) -> Face:
-        """`face` with its points refined: their mean over upright views of several sizes and small turns, half
-        of them mirrored. The first round only brings it upright.
+        """`face` with its points refined: the mean over upright views of several sizes and small turns.
 
-        Raises ValueError where its points are one spot.
+        The last three rounds count, so that where it began does not. Raises ValueError where its points are
+        one spot.
         """
-        counted: list[np.ndarray] = []
-        for number, views in enumerate(VIEWS):
+        rounds: list[list[np.ndarray]] = []
+        for views in VIEWS * 2:
             seen = self.points_in(pixels, face, views)
             if not seen:
                 break
-            counted = seen if number < 2 else counted + seen
-            face = replace(face, points=np.mean(counted, axis=0))
+            rounds.append(seen)
+            points = [five for some in rounds[-len(VIEWS) :] for five in some]
+            face = replace(face, points=np.mean(points, axis=0))
         return face
 
     def points_in(self, pixels: np.ndarray, face: Face, views: Sequence[View]) -> list[np.ndarray]:
