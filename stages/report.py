@@ -84,7 +84,7 @@ def run(
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
         **{
             name: read_table(plots / f"{name}.csv")
-            for name in ("classifier", "levels", "identity", "priors", "missing")
+            for name in ("classifier", "levels", "identity", "priors", "missing", "guarantee", "refusals")
         },
     )
     for path, text in ((page_file, page(evidence)), (card_file, card(evidence))):
@@ -95,6 +95,7 @@ def run(
         read_table(plots / "counterfactuals.csv"),
         params.primary if params.editor == "directions" else params.editor,
         bundle.made_from(weights, vectors, flow),
+        evidence.metrics.get("guarantee", {}),
     )
     write_json(quality_file, quality)
 
