@@ -84,7 +84,7 @@ def run(
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
         **{
             name: read_table(plots / f"{name}.csv")
-            for name in ("classifier", "levels", "identity", "priors", "missing", "guarantee", "refusals")
+            for name in ("classifier", "levels", "identity", "priors", "missing")
         },
     )
     for path, text in ((page_file, page(evidence)), (card_file, card(evidence))):

@@ -23,7 +23,7 @@ from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
 FORMAT = 3
-GUARANTEE = ("level", "excess", "truth", "ranges")  # of metrics.json, for quality.json
+GUARANTEE = ("level", "excess", "truth", "promised", "ranges")  # of metrics.json, for quality.json
 
 
 def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray:

@@ -29,13 +29,13 @@ def failures_allowed(count: int, alpha: float) -> int:
 
 
 def lower_end(margins: np.ndarray, level: float) -> int:
-    """The place of the least strength at which `level` of the faces hold what is asked, else of the one at
-    which most do.
+    """The place of the least strength at which only half of those fail that may, which leaves the others to
+    the upper end; else of the strength at which the fewest do.
 
-    margins (F, S), above 0 where a face holds it; strengths rise along S.
+    margins (F, S), above 0 where a face holds what is asked; strengths rise along S.
     """
     shares = (margins > 0).mean(0)
-    enough = np.flatnonzero(shares >= level)
+    enough = np.flatnonzero(shares >= (1 + level) / 2)
     return int(enough[0] if len(enough) else np.argmax(shares))
 
 
