@@ -18,6 +18,7 @@ from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, a
 from facemorph.flow_editor import FlowEditor
 from facemorph.gaussian import LowRankGaussian, normals, place
 from facemorph.labels import Labels
+from facemorph.likeness import Likeness, statistics
 
 FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
@@ -50,6 +51,7 @@ class Export:
             self.names = tuple(attribute["name"] for attribute in self.about["attributes"])
             self.mean = self.arrays["mean"].astype(np.float64)
             self.prior = LowRankGaussian(*(self.arrays[f"prior_{part}"] for part in PRIOR))
+            self.likeness = self.open_likeness()
             self.editor = self.open_editor()
             self.encoder = session(self.files["encoder.onnx"])
             self.decoder = session(self.files["decoder.onnx"])
@@ -93,6 +95,29 @@ class Export:
         regression = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
         velocity = session(self.files[VELOCITY])
         return FlowEditor(self.names, units, labels, velocity, *regression, about["steps"], about["coupling"])
+
+    def open_likeness(self) -> Likeness | None:
+        """What tells how like the training faces a picture is; None where too few faces could say."""
+        about = self.about.get("likeness")
+        if about is None:
+            return None
+        mean, precision = (np.array(about[name]) for name in ("mean", "precision"))
+        scores = self.arrays["likeness_scores"].astype(np.float64)
+        return Likeness(mean, precision, scores, about["refuse"], about["gradual"])
+
+    def p_value(self, face: np.ndarray, code: np.ndarray) -> float | None:
+        """How like the training faces a face uint8 (S, S, 3) with its code is: the share of such faces that
+        are at least as strange. None where that is not known.
+        """
+        if self.likeness is None:
+            return None
+        gaussian = LowRankGaussian(*(self.arrays[part].astype(np.float64) for part in PRIOR))
+        found = statistics(gaussian, face[None], code[None], self.decode(code[None]))
+        return float(self.likeness.p_values(found)[0])
+
+    def refuses(self, p: float | None) -> bool:
+        """Whether a picture with this p-value is too unlike the faces that the model knows."""
+        return p is not None and self.likeness is not None and self.likeness.refused(p)
 
     def labels(self, code: np.ndarray) -> dict[str, float]:
         """The label of each attribute as the model reads it off a code: 1 with, -1 without, 0 unknown."""
@@ -204,13 +229,15 @@ def open_export(place: Path) -> Export:
 def quality(export: Export, *paths: Path) -> dict[str, Any]:
     """The measured quality of an export: the first of `paths` that is about the same model and directions.
 
-    {"reconstruction": {"psnr": ...}, "error_reduction": {attribute: ...}} of quality.json; {} where none is.
+    {"reconstruction": {"psnr": ...}, "error_reduction": {attribute: ...}, "guarantee": {...}} of
+    quality.json; {} where none is.
     """
     for path in paths:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             if found["made_from"] == export.about["made_from"]:
-                return {name: found[name] for name in ("reconstruction", "error_reduction")}
+                named = {name: found[name] for name in ("reconstruction", "error_reduction")}
+                return named | {"guarantee": found.get("guarantee", {})}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return {}

@@ -25,6 +25,7 @@ from PIL import Image
 from pydantic import Field
 
 from facemorph.gaussian import LowRankGaussian
+from facemorph.likeness import Likeness, statistics
 from faces import checkpoints
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, read_json, write_json
@@ -33,16 +34,17 @@ from faces.data.annotations import LANDMARKS, SPLITS
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
+from faces.edits.likeness import FACES, Calibration
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
 from faces.flow.choice import Edits
 from faces.flow.editing import COUPLING
 from faces.flow.editor import FlowEditor
 from faces.flow.export import VELOCITY, export_velocity, regression_arrays
-from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
+from faces.latents.pca import gaussian_of_moments, gaussian_of_train
 from faces.latents.priors import Priors
 
-SAMPLE = 8192  # codes from which a covariance is taken where it is not known
+SAMPLE = 8192  # draws from which the covariance of the model's own prior is taken
 PARITY = 8  # images and codes on which the networks are compared with torch
 NETWORKS = ("encoder.onnx", "decoder.onnx")
 ARRAYS = "arrays.safetensors"
@@ -61,6 +63,7 @@ class Export(Group):
 class Params(Group):
     seed: int
     export: Export
+    likeness: Calibration
     detail: Detail
     primary: str = Field(alias="vectors.primary")
     edits: Edits
@@ -134,13 +137,6 @@ def frame(raw: Path, name: str) -> tuple[int, int]:
             return picture.size
 
 
-def spread(run: Run, rank: int) -> LowRankGaussian:
-    """The train codes as a Gaussian: from their covariance where it was kept, else from some of the codes."""
-    if "covariance" in run.moments:
-        return gaussian_of_moments(run.moments["mean"], run.moments["covariance"], rank)
-    return gaussian_of_codes(run.codes[run.train[: SAMPLE // 4]], rank, 0)
-
-
 @torch.no_grad()
 def own_prior(model: torch.nn.Module, seed: int, rank: int) -> LowRankGaussian:
     """The model's own prior as a Gaussian, from draws."""
@@ -185,13 +181,23 @@ def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarr
     return [entries[row] for row in rows], units[rows]
 
 
+def likeness(params: Params, run: Run, codes: LowRankGaussian, folder: Path) -> Likeness | None:
+    """What tells how like the training faces a picture is, from valid faces; None where there are too few."""
+    rows = run.crops.rows("valid")[:FACES]
+    if not len(rows):
+        return None
+    drawn = onnx.run(folder / "decoder.onnx", run.codes[rows])
+    found = statistics(codes, run.crops.images[rows], run.codes[rows], drawn)
+    return Likeness.of(found, params.likeness.refuse, params.likeness.gradual)
+
+
 def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     """Fill `folder`; what bundle.json says. Raises ExportError where networks and model differ."""
     some = np.resize(run.crops.rows("test"), PARITY)
     images = np.ascontiguousarray(run.crops.images[some])
     onnx.networks(run.model, images, np.ascontiguousarray(run.codes[some]), folder)
     entries, units = attributes(params, run)
-    covariance = spread(run, params.export.rank)
+    covariance = gaussian_of_train(run.moments, run.codes, run.train, params.export.rank)
     names = [*NETWORKS, ARRAYS]
     arrays = {
         "mean": run.moments["mean"],
@@ -217,8 +223,12 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
         seeds = range(1, params.export.presets + 1)
         faces = np.array([prior.sample(seed, params.export.temperature) for seed in seeds])
     starts, arrays["presets"] = presets(params, run, faces, folder)
-    bundle.write_arrays(folder / ARRAYS, arrays)
     description = describe(params, run, entries, starts)
+    like = likeness(params, run, covariance, folder)
+    if like is not None:
+        arrays["likeness_scores"] = like.scores
+        description["likeness"] = bundle.describe_likeness(like)
+    bundle.write_arrays(folder / ARRAYS, arrays)
     description["files"] = {name: bundle.digest(folder / name) for name in names}
     write_json(folder / "bundle.json", description)
     return description

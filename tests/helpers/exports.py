@@ -52,6 +52,7 @@ PARAMS = {
     },
     "edits": {"primary": "flow"},
     "detail": {"noise": 0.12, "reach": 1},
+    "likeness": {"refuse": 0.01, "gradual": 0.1},
     "export": {
         "prior": "train",
         "drawn": 16,
@@ -193,7 +194,7 @@ def export(root: Path, out: str = "data/export") -> Path:
 def write_quality(root: Path, path: Path) -> None:
     """quality.json of these figures, as stage `report` writes it."""
     made_from = bundle.made_from(*(root / "data" / name for name in ("model", "vectors", "flow")))
-    write_json(path, bundle.quality(RECONSTRUCTION, COUNTERFACTUALS, "flow", made_from))
+    write_json(path, bundle.quality(RECONSTRUCTION, COUNTERFACTUALS, "flow", made_from, {}))
 
 
 @functools.cache

@@ -131,14 +131,14 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
 
 def test_quality_is_of_the_editor_that_is_served(root):
     """Of the rows of counterfactuals.csv those of the decoded edits of one editor."""
-    found = bundle.quality(exports.RECONSTRUCTION, exports.COUNTERFACTUALS, "partial", {"model": "a"})
+    found = bundle.quality(exports.RECONSTRUCTION, exports.COUNTERFACTUALS, "partial", {"model": "a"}, {})
     assert found == {
         "made_from": {"model": "a"},
         "editor": "partial",
         "reconstruction": exports.RECONSTRUCTION,
         "error_reduction": {"Smiling": 0.25},
     }
-    assert bundle.quality({}, pd.DataFrame(), "flow", {})["error_reduction"] == {}
+    assert bundle.quality({}, pd.DataFrame(), "flow", {}, {})["error_reduction"] == {}
 
 
 def test_the_stored_spread_is_the_covariance(root, about):

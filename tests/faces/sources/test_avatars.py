@@ -79,6 +79,7 @@ def configure(**changes):
         "quality": 92,
         "counterfactuals": 4,
         "variants": 2,
+        "calibration": 3,
         "nuisance": POSED,
         "rates": RATES,
     }
