@@ -5,6 +5,7 @@ in    data/crops/     table.csv
       data/latents/   latents.npy
       data/vectors/   vectors.npz, vectors.csv
       data/classifier/, data/scores/   what the classifier's test and the scoring of edits and samples found
+      data/guarantee/ ranges of the sliders, and how far they hold
 out   reports/metrics.json   small nested numbers, the same keys on every run over the same source
       reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG;
                              missing.csv says why a group of metrics is empty or null
@@ -23,7 +24,7 @@ from faces.core.files import new_folder, open_npy, read_json, write_csv, write_j
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
-from faces.evaluation import disentanglement, summary
+from faces.evaluation import disentanglement, guarantee, summary
 from faces.metrics import confounding
 from faces.metrics.auroc import roc_curve
 from faces.metrics.changes import Changes
@@ -209,6 +210,18 @@ def sample_metrics(scores: Scores, size: int, plots: Path) -> dict[str, Any]:
     return {"generation": summary.generation(priors)}
 
 
+def guarantee_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
+    """Ranges with a guarantee, and refusals; nothing without the `folder` of stage `guarantee`."""
+    if folder is None:
+        return {}
+    found = guarantee.Guarantees.open(folder)
+    write_csv(plots / "guarantee.csv", found.table)
+    write_csv(plots / "refusals.csv", found.refusals)
+    if len(found.ranges):
+        charts.guarantee(found.table, found.about["level"], plots / "guarantee.png")
+    return {"guarantee": guarantee.metrics(found)}
+
+
 def disentangled(
     crops: Crops, codes: np.ndarray, settings: disentanglement.Settings, seed: int
 ) -> dict[str, float | None]:
@@ -253,6 +266,7 @@ def run(
     vectors: Path,
     classifier: Path,
     scores_folder: Path,
+    guarantee_folder: Path | None,
     metrics_file: Path,
     plots: Path,
 ) -> None:
@@ -270,6 +284,7 @@ def run(
             **classifier_metrics(classifier, folder),
             **edit_metrics(params, crops, scores, folder),
             **sample_metrics(scores, crops.geometry.size, folder),
+            **guarantee_metrics(guarantee_folder, folder),
         }
         write_csv(folder / "missing.csv", missing(scores, metrics))
     write_json(metrics_file, metrics)

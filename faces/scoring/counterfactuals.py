@@ -7,6 +7,8 @@ data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was d
                                  true: variant (0 of a pair; the others follow behind all pairs), form (what
                                  the source calls the drawing: which glasses), and
                                  second and second_value where another attribute is flipped too
+
+These are of test faces. calibration.npy and calibration.csv are the same of valid faces, without variants.
 """
 
 from dataclasses import dataclass, field
@@ -77,11 +79,14 @@ class Counterfactuals:
     joint: Joint | None = None
 
     @classmethod
-    def open(cls, folder: Path, names: pd.Series) -> "Counterfactuals | None":
-        """The pairs beside the crops whose table has these `names`; None where the data source draws none."""
-        if not (folder / "counterfactuals.csv").is_file():
+    def open(cls, folder: Path, names: pd.Series, stem: str = "counterfactuals") -> "Counterfactuals | None":
+        """The pairs beside the crops whose table has these `names`; None where the data source draws none.
+
+        `stem` of their two files: "counterfactuals", or "calibration".
+        """
+        if not (folder / f"{stem}.csv").is_file():
             return None
-        table = pd.read_csv(folder / "counterfactuals.csv", keep_default_na=False)
+        table = pd.read_csv(folder / f"{stem}.csv", keep_default_na=False)
         if "variant" not in table:  # of a source that draws one truth
             table = table.assign(variant=0, form="")
         if "second" not in table:  # of a source that flips one attribute at a time
@@ -97,7 +102,7 @@ class Counterfactuals:
         rows = pairs["of"].map(row_of)
         joint = table[~single]
         return cls(
-            open_parts(folder / "counterfactuals.npy"),
+            open_parts(folder / f"{stem}.npy"),
             rows.to_numpy(np.int64),
             pairs["attribute"].to_numpy(str),
             pairs["value"].to_numpy(np.int64),

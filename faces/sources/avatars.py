@@ -18,6 +18,9 @@ Beside the raw layout this source leaves, where the test split has faces and `co
                           to change with it, empty for most: a hair colour takes the place of another, a bald
                           head has none), variant, form (of what is drawn anew, as the style calls it)
 
+and where `calibration` is not 0, calibration.zip and calibration.csv, the same of the valid split, as many
+pairs of either new label as there are faces for, up to `calibration`, with no variants.
+
 A counterfactual leaves open which glasses, which hat, which beard. Variant 0 is as the face's own chances
 draw it. Behind all of these come, for the first `variants` pairs of each attribute, the other faces that are
 as true, numbered from 1 (faces/ingest/avataaars.py, `variants`). Last come pairs in which both
@@ -162,6 +165,9 @@ class Config(Group):
     variants: Annotated[int, Field(ge=0)]  # of these, the pairs whose other true faces are drawn too
     both: Annotated[int, Field(ge=0)]  # pairs of each row of `together`
     together: tuple[tuple[Visible, Visible], ...]  # attributes that are flipped at once
+    calibration: Annotated[
+        int, Field(ge=0)
+    ]  # pairs of each attribute and new label: the first valid faces on which it can be flipped
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
@@ -208,14 +214,19 @@ class Source(sources.Source):
 
         flips, flipped = _counterfactuals(config, table, labels, chances)
         render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
-        pictures = _reported(
-            _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
-        )
-        members = zip([*names, *flips["name"]], pictures, strict=True)
-        writer.write_images(folder / "images.zip", islice(members, config.count))
-        if len(flips):
-            writer.write_images(folder / "counterfactuals.zip", members)
-            flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
+        drawn = {
+            "counterfactuals": (flips, flipped),
+            "calibration": _calibration(config, table, labels, chances),
+        }
+        faces = chain(_faces(labels, chances), *(some for _, some in drawn.values()))
+        total = config.count + sum(len(pairs) for pairs, _ in drawn.values())
+        pictures = _reported(_in_order(render, faces), total, report)
+        writer.write_images(folder / "images.zip", zip(names, islice(pictures, config.count), strict=True))
+        for name, (pairs, _) in drawn.items():
+            if len(pairs):
+                members = zip(pairs["name"], islice(pictures, len(pairs)), strict=True)
+                writer.write_images(folder / f"{name}.zip", members)
+                pairs.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
         writer.write_labels(folder / "labels.csv", table)
         writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
@@ -345,6 +356,26 @@ def _counterfactuals(
     faces += [face for _, face in (*others, *joint)]
     columns = ["name", "of", "attribute", "value", "also", "variant", "form", "second", "second_value"]
     return pd.DataFrame(lines, columns=columns), faces
+
+
+def _calibration(
+    config: Config, table: pd.DataFrame, labels: pd.DataFrame, chances: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Face]]:
+    """calibration.csv and the faces to draw: pairs of the valid split, as many of either way."""
+    names = table["name"].tolist()
+    valid = np.flatnonzero(table["split"] == "valid")
+    lines = []
+    faces = []
+    pairs = Counter()
+    for row, (truth, luck) in zip(valid, _faces(labels.iloc[valid], chances.iloc[valid]), strict=True):
+        for name in ATTRIBUTES:
+            value = -1 if truth[name] else 1
+            if pairs[name, value] < config.calibration and (pair := flip(truth, name)):
+                new, also = pair
+                pairs[name, value] += 1
+                lines.append((f"{row + 1:06d}_{name}.jpg", names[row], name, value, also))
+                faces.append((new, luck))
+    return pd.DataFrame(lines, columns=["name", "of", "attribute", "value", "also"]), faces
 
 
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def configure(**changes):
         "variants": 2,
         "both": 3,
         "together": TOGETHER,
+        "calibration": 3,
         "nuisance": POSED,
         "rates": RATES,
     }
