@@ -68,7 +68,8 @@ def project(tmp_path, monkeypatch, params, rng):
         score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)
         plots = tmp_path / "plots"
         evaluate.run(
-            of(evaluate), crops, model, latents, directions, judges, scores, tmp_path / "metrics.json", plots
+            *(of(evaluate), crops, model, latents, directions, judges, scores, None),
+            *(tmp_path / "metrics.json", plots),
         )
         raw = tmp_path / "raw"
         raw.mkdir()
