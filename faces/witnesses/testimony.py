@@ -130,7 +130,8 @@ def rank_correlation(
         return float(np.corrcoef(first, second)[0, 1]) if first.std() and second.std() else np.nan
 
     found = [spearman(rng.integers(len(a), size=len(a))) for _ in range(times)]
-    return spearman(np.arange(len(a))), *np.nanquantile(found, [0.025, 0.975])
+    bounds = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
+    return spearman(np.arange(len(a))), float(bounds[0]), float(bounds[1])
 
 
 def agreement_rows(
