@@ -38,6 +38,7 @@ SCORES = (
     "curves",
     "levels",
     "counterfactuals",
+    "joint",
     "truth_cosine",
     "identity",
     "priors",
@@ -189,11 +190,12 @@ def truth_metrics(
     params: Params, tables: dict[str, pd.DataFrame], common: tuple[str, ...], plots: Path
 ) -> dict[str, Any]:
     """Edits against true counterfactuals."""
-    for name in ("counterfactuals", "truth_cosine"):
+    for name in ("counterfactuals", "joint", "truth_cosine"):
         write_csv(plots / f"{name}.csv", tables[name])
     charts.counterfactuals(tables["counterfactuals"], params.primary, plots / "counterfactuals.png")
     return {
         "counterfactual": summary.counterfactual(tables["counterfactuals"], params.primary),
+        "counterfactual_joint": summary.joint(tables["joint"]),
         "truth_cosine": summary.truth_cosine(tables["truth_cosine"], common, params.primary),
     }
 
