@@ -846,7 +846,7 @@ def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
     data = node(
         "return markPng(input.bytes, input.origin);",
-        {"png.js": "markPng"},
+        {"marks.js": "markPng"},
         bytes=np.frombuffer(buffer.getvalue(), np.uint8),
         origin=origin,
     )
@@ -858,7 +858,7 @@ def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     assert f"digitalsourcetype/{source}" in image.text["XML:com.adobe.xmp"]
     Image.open(io.BytesIO(data.tobytes())).verify()  # the checksums of all chunks
     assert node(
-        "return crc32(input.bytes);", {"png.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)
+        "return crc32(input.bytes);", {"marks.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)
     ) == zlib.crc32(b"IEND")
 
 
