@@ -296,3 +296,30 @@ def generation(priors: pd.DataFrame) -> dict[str, Mapping[str, float]]:
             name: round(float(value), 4) for name, value in values.items() if np.isfinite(value)
         }
     return found
+
+
+def witness(
+    about: dict[str, Any], edits: pd.DataFrame, agreement: pd.DataFrame, sets: pd.DataFrame
+) -> dict[str, Any]:
+    """data/witness -> figures: the scale of identity; by editor and kind, means over the attributes that all
+    editors of the kind reach; what each measure and the classifier agree on; distances of sets.
+    """
+    found: dict[str, Any] = {"identity": {name: figure(value) for name, value in about["identity"].items()}}
+    compared: dict[str, Any] = {}
+    for kind, rows in edits.groupby("kind", sort=False):
+        reached = [set(group["attribute"]) for _, group in rows.groupby("estimator")]
+        common = set.intersection(*reached)
+        for editor, ours in rows[rows["attribute"].isin(common)].groupby("estimator", sort=False):
+            compared.setdefault(str(editor), {})[str(kind)] = {
+                "attributes": len(common),
+                **{name: figure(ours[name].mean()) for name in ("leakage", "identity", "same_person")},
+            }
+    found["edits"] = compared
+    alike: dict[str, Any] = {}
+    for row in agreement.itertuples():
+        bounds = {"faces": row.faces, "correlation": row.correlation, "low": row.low, "high": row.high}
+        where = alike.setdefault(f"{row.measure}_{row.attribute}", {})
+        where[row.where.replace(" ", "_")] = {name: figure(value) for name, value in bounds.items()}
+    found["agreement"] = alike
+    found["sets"] = generation(sets)
+    return found

@@ -163,11 +163,11 @@ class Config(Group):
         int, Field(ge=0)
     ]  # pairs of each attribute: the first test faces on which it can be flipped
     variants: Annotated[int, Field(ge=0)]  # of these, the pairs whose other true faces are drawn too
-    both: Annotated[int, Field(ge=0)]  # pairs of each row of `together`
-    together: tuple[tuple[Visible, Visible], ...]  # attributes that are flipped at once
     calibration: Annotated[
         int, Field(ge=0)
     ]  # pairs of each attribute and new label: the first valid faces on which it can be flipped
+    both: Annotated[int, Field(ge=0)]  # pairs of each row of `together`
+    together: tuple[tuple[Visible, Visible], ...]  # attributes that are flipped at once
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation

@@ -98,7 +98,7 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
         )
         evaluate.run(
             params(evaluate.Params),
-            *(crops, model, latents, vectors, classifier, scores, None, metrics_file, place / "plots"),
+            *(crops, model, latents, vectors, classifier, scores, None, None, metrics_file, place / "plots"),
         )
         metrics = read_json(metrics_file)
         levels = pd.read_csv(place / "plots/levels.csv")

@@ -81,9 +81,9 @@ def configure(**changes):
         "quality": 92,
         "counterfactuals": 4,
         "variants": 2,
+        "calibration": 3,
         "both": 3,
         "together": TOGETHER,
-        "calibration": 3,
         "nuisance": POSED,
         "rates": RATES,
     }
