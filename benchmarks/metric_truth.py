@@ -132,13 +132,14 @@ class Run:
         constants = constants.join(table.set_index(where)["auroc"])
         return cls(crops, codes, pairs, context, editors, constants)
 
-    def cells(self) -> Iterator[tuple[str, str]]:
-        """Editor and attribute of each cell."""
-        for attribute in self.context.attributes:
-            if len(self.pairs.of(attribute)) >= self.context.params.min_faces:
-                for name, editor in self.editors.items():
-                    if attribute in editor.attributes:
-                        yield name, attribute
+    def cells(self, most: int | None) -> Iterator[tuple[str, str]]:
+        """Editor and attribute of each cell: of the first `most` attributes that have pairs; None: of all."""
+        least = self.context.params.min_faces
+        paired = [name for name in self.context.attributes if len(self.pairs.of(name)) >= least]
+        for attribute in paired[:most]:
+            for name, editor in self.editors.items():
+                if attribute in editor.attributes:
+                    yield name, attribute
 
 
 def measured(run: Run, name: str, attribute: str, faces: int) -> list[dict[str, float]]:
@@ -211,10 +212,10 @@ def nearest_error(truths: Truths, images: torch.Tensor) -> float:
     return float(np.minimum.reduceat(errors, truths.starts).mean())
 
 
-def finished(run: Run, folder: Path, faces: int) -> pd.DataFrame:
+def finished(run: Run, folder: Path, faces: int, most: int | None) -> pd.DataFrame:
     """All cells of one run, measured or read from where they were measured before."""
     lines = []
-    jobs = list(run.cells())
+    jobs = list(run.cells(most))
     for number, (name, attribute) in enumerate(jobs, 1):
         path = folder / f"{name}_{attribute}_{faces}.json"
         if not path.is_file():
@@ -301,6 +302,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("runs", nargs="+", metavar="NAME=DATA")
     parser.add_argument("--faces", type=int, default=32)
+    parser.add_argument("--attributes", type=int, help="of the first so many alone")
     asked = parser.parse_args()
     params = load(Params)
     tables = []
@@ -308,7 +310,7 @@ def main() -> None:
         name, _, data = word.partition("=")
         state = asked.out / name
         opened = Run.open(Path(data), params, state)
-        tables.append(finished(opened, state, asked.faces).assign(run=name))
+        tables.append(finished(opened, state, asked.faces, asked.attributes).assign(run=name))
     cells = pd.concat(tables, ignore_index=True)
     found = pd.concat(
         [

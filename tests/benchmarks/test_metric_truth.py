@@ -56,7 +56,7 @@ def test_cells_are_measured_once(rng, tmp_path, monkeypatch):
     asked = []
 
     class Run:
-        def cells(self):
+        def cells(self, most):
             yield from (("line", "Smiling"), ("flow", "Smiling"))
 
     def measured(run, name, attribute, faces):
@@ -64,10 +64,10 @@ def test_cells_are_measured_once(rng, tmp_path, monkeypatch):
         return [{"editor": name, "attribute": attribute, "strength": 1.0, "error": 0.1}]
 
     monkeypatch.setattr(metric_truth, "measured", measured)
-    first = metric_truth.finished(Run(), tmp_path, 8)
-    again = metric_truth.finished(Run(), tmp_path, 8)
+    first = metric_truth.finished(Run(), tmp_path, 8, None)
+    again = metric_truth.finished(Run(), tmp_path, 8, None)
     pd.testing.assert_frame_equal(first, again)
     assert asked == [("line", "Smiling", 8), ("flow", "Smiling", 8)]
-    metric_truth.finished(Run(), tmp_path, 16)
+    metric_truth.finished(Run(), tmp_path, 16, None)
     assert len(asked) == 4
     assert not np.isnan(first["error"]).any()
