@@ -16,7 +16,7 @@ from safetensors.numpy import load
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
 from facemorph.flow_editor import FlowEditor
-from facemorph.gaussian import LowRankGaussian, normals
+from facemorph.gaussian import LowRankGaussian, normals, place
 from facemorph.labels import Labels
 from facemorph.likeness import Likeness, statistics
 
@@ -149,7 +149,7 @@ class Export:
         self.editor.check(wanted)
         if temperature is None:
             temperature = self.about["prior"]["temperature"]
-        code = self.prior.sample(seed, temperature).astype(np.float32)
+        code = self.drawn(seed, temperature)
         seen = self.editor.labels.read(code)
         if isinstance(self.editor, FlowEditor) and self.about["prior"]["source"] == "flow":
             given = self.editor.labels.move(self.editor.labels.settled(seen), wanted, ()).goal
@@ -158,6 +158,14 @@ class Export:
             return self.editor.sample(given, temperature * noise)
         sees = dict(zip(self.editor.labels.names, seen, strict=True))
         return self.edit(code, {name: value for name, value in wanted.items() if sees[name] * value < 0})
+
+    def drawn(self, seed: int, temperature: float) -> np.ndarray:
+        """The code of a seed: one of those that came with the export, or of the Gaussian prior."""
+        if self.about["prior"]["source"] != "best":
+            return self.prior.sample(seed, temperature).astype(np.float32)
+        codes = self.arrays["drawn"]
+        away = codes[place(seed, len(codes))] - self.mean
+        return (self.mean + temperature * away).astype(np.float32)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:

@@ -532,8 +532,8 @@ def guarantee_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[st
     all_of_them = found["coverage"]["all"]
     sentence = (
         "Ways of a slider, adding or removing, that have a range of strengths in which "
-        f"{percent(found['level'])} of faces like these are flipped with no other attribute changed by more than "
-        f"{digits(found['excess'])} of a label"
+        f"{percent(found['level'])} of faces like these are flipped with no other attribute changed by more "
+        f"than {digits(found['excess'])} of a label"
     )
     if known(all_of_them["held"]):
         sentence += (

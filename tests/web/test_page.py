@@ -15,9 +15,12 @@ import skimage.data
 import torch
 from PIL import Image
 
-from facemorph.export import Export
+from facemorph.export import PRIOR, Export
+from facemorph.gaussian import LowRankGaussian
 from facemorph.labels import Labels
+from facemorph.likeness import Likeness, statistics
 from faces.edits import detail
+from faces.export import bundle
 from tests.conftest import ROOT
 from tests.helpers import exports, standin
 from web import npm
@@ -198,6 +201,34 @@ def test_both_backends_compute_alike(export, rng):
     assert page["labels"] == pytest.approx(server.labels(codes[0]), abs=6e-5)  # there of four places
 
 
+def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
+    """Where the prior is the best one: many seeds, at two temperatures."""
+    engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
+    server = engine.Export(export)
+    server.about["prior"]["source"] = "best"
+    server.arrays["drawn"] = rng.normal(size=(37, server.length)).astype(np.float32)
+    seeds = [0, 1, 2, 7, 2**31, 2**32 - 1, *rng.integers(0, 2**32, 40).tolist()]
+    page = node(
+        """
+        const about = JSON.parse(input.json);
+        about.prior.source = "best";
+        const bundle = new Bundle(about, input.arrays.buffer);
+        bundle.values.drawn = input.drawn;
+        bundle.rows = () => 37;
+        bundle.row = (_, i) => input.drawn.subarray(i * bundle.length, (i + 1) * bundle.length);
+        return input.seeds.flatMap((seed) => [bundle.sample(seed), bundle.sample(seed, 0.5)]);
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        drawn=server.arrays["drawn"].reshape(-1),
+        seeds=seeds,
+    )
+    expected = [server.sample(seed, temperature) for seed in seeds for temperature in (None, 0.5)]
+    np.testing.assert_allclose(page, expected, atol=1e-6)
+    assert len({tuple(code) for code in page[::2]}) > 20
+
+
 def test_both_backends_follow_a_flow_alike(rng):
     """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with a velocity that both can
     compute: tanh(W [x, t, labels]).
@@ -267,6 +298,48 @@ def test_both_backends_follow_a_flow_alike(rng):
     for state, code in zip(states, found, strict=True):
         expected = editor.edit(codes[state["face"]], state["strengths"], state["locked"])
         np.testing.assert_allclose(code, expected, atol=1e-4)
+
+
+def test_the_page_tells_a_strange_picture_as_the_server_does(rng):
+    """p-values of pictures near to the data and far from them, and the ranges that are left."""
+    export = Export(exports.shared() / "data/export")
+    about = json.loads((export.folder / "bundle.json").read_text())
+    gaussian = LowRankGaussian(*(export.arrays[part].astype(np.float64) for part in PRIOR))
+    crops = np.load(exports.shared() / "data/crops/images.npy")[160:220]
+    crops = np.concatenate([crops, 255 - crops[:3], rng.integers(0, 256, (3, *crops.shape[1:]), np.uint8)])
+    codes = np.stack([export.encode(crop) for crop in crops])
+    drawn = export.decode(codes)
+    found = statistics(gaussian, crops, codes, drawn)
+    like = Likeness.of(found[:60], 0.05, 0.2)
+    about["likeness"] = bundle.describe_likeness(like)
+    asked = [0, 1, 30, 59, 60, 62, 63, 65]
+    page = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer, {
+          guarantee: { level: 0.9, promised: 1, ranges: {
+            Smiling: { add: { low: 0.6, high: 1.4 }, remove: { low: null, high: null } },
+          } },
+        });
+        bundle.values.likeness_scores = input.scores;
+        const side = bundle.size;
+        return {
+          found: input.faces.map(({ crop, drawn, code }) =>
+            bundle.pValue({ data: crop, channels: 3, width: side, height: side }, drawn, code)),
+          ranges: [null, 1, 0.125, 0.05].map((p) => bundle.promised("Smiling", -0.9, p)),
+          none: [bundle.promised("Smiling", 0.9, 1), bundle.promised("Male", -1, 1)],
+        };
+        """,
+        {"bundle.js": "Bundle"},
+        json=json.dumps(about),
+        arrays=np.frombuffer((export.folder / "arrays.safetensors").read_bytes(), np.uint8),
+        scores=like.scores,
+        faces=[{"crop": crops[i], "drawn": drawn[i], "code": codes[i]} for i in asked],
+    )
+    assert page["found"] == pytest.approx(like.p_values(found)[asked].tolist())
+    assert max(page["found"][-2:]) < 0.05 < page["found"][2]
+    assert page["ranges"][0] == page["ranges"][1] == [0.6, 1.4] and page["ranges"][3] is None
+    assert page["ranges"][2] == pytest.approx([0.8, 1.2])
+    assert page["none"] == [None, None]
 
 
 def test_labels_are_asked_for_in_words(export):

@@ -26,10 +26,12 @@ function section(title, ...children) {
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
   const { source } = bundle.prior;
-  const fitted =
-    source === "flow"
-      ? "the flow of codes, under labels that go together"
-      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model’s own prior"}`;
+  const fitted = {
+    best: "the best of the fitted priors",
+    flow: "the flow of codes, under labels that go together",
+    train: "a Gaussian fitted to the training faces",
+    model: "a Gaussian fitted to the model’s own prior",
+  }[source];
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)

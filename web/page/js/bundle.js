@@ -2,7 +2,7 @@
 
 import { move, pairsOf, read, settled } from "./labels.js";
 import { pValue, shrunk, statistics } from "./likeness.js";
-import { dot, edited, normals, orthonormal, plus, projectOff } from "./vectors.js";
+import { dot, edited, normals, orthonormal, place, plus, projectOff } from "./vectors.js";
 
 /** An answer of the server, or a sentence for a person. */
 export async function get(url) {
@@ -246,8 +246,12 @@ export class Bundle {
     );
   }
 
-  /** The code of a seed, drawn from the Gaussian prior. */
+  /** The code of a seed: one of those that came with the export, or of the Gaussian prior. */
   sample(seed, temperature = this.prior.temperature) {
+    if (this.prior.source === "best") {
+      const face = this.row("drawn", place(seed, this.rows("drawn")));
+      return Float32Array.from(this.values.mean, (value, i) => value + temperature * (face[i] - value));
+    }
     const rank = this.rows("prior_factor");
     const { prior_mean: mean, prior_residual: residual } = this.values;
     const e = normals(seed, rank + this.length);
