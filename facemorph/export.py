@@ -3,6 +3,7 @@
 Codes are float32 (D,), pictures uint8 (S, S, 3) unless a docstring says otherwise.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -26,6 +27,11 @@ VELOCITY = "velocity.onnx"  # where the editor is a flow
 # Its arrays, with flow_ before them
 FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay")
 PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ before them of another prior
+
+# PNG of one transparent pixel
+NOTHING = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 class BadExport(ValueError):
@@ -118,6 +124,17 @@ class Export:
     def refuses(self, p: float | None) -> bool:
         """Whether a picture with this p-value is too unlike the faces that the model knows."""
         return p is not None and self.likeness is not None and self.likeness.refused(p)
+
+    @property
+    def first_picture(self) -> bytes:
+        """PNG of the preset that the page begins with: the one whose code lies nearest to the mean of the
+        train codes, in standard deviations. Without presets a picture of nothing.
+        """
+        presets = self.about["presets"]
+        if not presets:
+            return NOTHING
+        far = (((self.arrays["presets"] - self.arrays["mean"]) / self.arrays["std"]) ** 2).sum(1)
+        return base64.b64decode(presets[int(far.argmin())]["picture"].split(",")[1])
 
     def labels(self, code: np.ndarray) -> dict[str, float]:
         """The label of each attribute as the model reads it off a code: 1 with, -1 without, 0 unknown."""

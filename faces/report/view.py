@@ -66,6 +66,13 @@ COMPARED = {  # metric of an editor's edits -> its heading, and its form: share,
     "psnr_outside": ("PSNR of the rest, dB", "number"),
     "reversibility": ("PSNR after taking it back, dB", "number"),
 }
+WITNESSED = (
+    "Smiling",
+    "Mouth_Slightly_Open",
+    "Eyes_Closed",
+    "Narrow_Eyes",
+    "Arched_Eyebrows",
+)  # attributes that the witness can read too
 NETWORKS = {
     "lite1": "Lite1",
     "lite0": "Lite0",
@@ -533,7 +540,7 @@ def guarantee_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[st
     sentence = (
         "Ways of a slider, adding or removing, that have a range of strengths in which "
         f"{percent(found['level'])} of faces like these are flipped with no other attribute changed by more "
-        f"than {found["excess"]:g} of a label"
+        f"than {found['excess']:g} of a label"
     )
     if known(all_of_them["held"]):
         sentence += (
@@ -637,6 +644,80 @@ def compared(figures: dict[str, Any], key: str) -> str:
     if not known(figures.get(key)):
         return ABSENT
     return interval(figures[key], figures.get(f"{key}_low"), figures.get(f"{key}_high"), form)
+
+
+def witnesses(evidence: Evidence) -> list[dict[str, Any]]:
+    """Tables of what networks from elsewhere saw of edits and of sets of faces; none where none was asked."""
+    found = evidence.metrics.get("witness")
+    if not found:
+        return []
+    threshold = digits(found["identity"]["threshold"] / found["identity"]["unit"])
+    edits = {
+        "caption": (
+            "The same edits in the eyes of networks that nobody here trained (face-api), on the attributes "
+            "that all their editors reach. Leakage is the mean size of the change of what is not the "
+            "attribute's own: pose, eyes, brows, mouth. Distance from the person: 1 as far as another one. "
+            f"Same person: nearer than 99% of the pairs of two people, {threshold} on this scale"
+        ),
+        "head": ["Editor", "Kind of edit", "Attributes", "Leakage, SD", "Distance", "Same person"],
+        "rows": [
+            [
+                EDITORS.get(editor, words(editor)),
+                KINDS.get(kind, kind),
+                str(figures["attributes"]),
+                digits(figures["leakage"]),
+                digits(figures["identity"]),
+                percent(figures["same_person"]),
+            ]
+            for editor, kinds in found["edits"].items()
+            for kind, figures in kinds.items()
+        ],
+    }
+    agreement = {
+        "caption": (
+            "Rank correlation of these networks and the classifier over unedited test faces, with the 95% "
+            "interval: two readings of one thing that know nothing of each other"
+        ),
+        "head": ["Measure", "Attribute", "Faces", "Rank correlation"],
+        "rows": [
+            [
+                words(name.partition("_" + attribute)[0]),
+                describe(attribute).label,
+                f"{figures['faces']['faces']:.0f}",
+                interval(*(figures["faces"][key] for key in ("correlation", "low", "high"))),
+            ]
+            for name, figures in found["agreement"].items()
+            for attribute in WITNESSED
+            if name.endswith("_" + attribute)
+        ],
+    }
+    sets = {
+        "caption": (
+            "Sets of faces against real test faces by the identity network's features, with 95% intervals; "
+            "less is better"
+        ),
+        "head": ["Set of faces", "Faces", "KID x 1,000", "FD x 1,000, extrapolated"],
+        "rows": [
+            [
+                SETS[name],
+                f"{figures['faces']:,.0f}",
+                *(
+                    interval(
+                        *(
+                            1000 * figures[f"{key}_identity{end}"]
+                            if f"{key}_identity{end}" in figures
+                            else None
+                            for end in ("", "_low", "_high")
+                        )
+                    )
+                    for key in ("kernel", "frechet_inf")
+                ),
+            ]
+            for name, figures in found["sets"].items()
+            if name in SETS
+        ],
+    }
+    return [table for table in (edits, agreement, sets) if table["rows"]]
 
 
 def classifiers_agree(evidence: Evidence) -> str:
@@ -773,6 +854,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "missing": missing,
         "comparisons": comparisons(evidence),
         "classifiers_agree": classifiers_agree(evidence),
+        "witnesses": witnesses(evidence),
         "distances": distances(evidence),
         "promised": promised(evidence),
         "attributes": entries,

@@ -23,7 +23,8 @@ pairs of either new label as there are faces for, up to `calibration`, with no v
 
 A counterfactual leaves open which glasses, which hat, which beard. Variant 0 is as the face's own chances
 draw it. Behind all of these come, for the first `variants` pairs of each attribute, the other faces that are
-as true, numbered from 1 (faces/ingest/avataaars.py, `variants`).
+as true, numbered from 1 (faces/ingest/avataaars.py, `variants`). Last come pairs in which both
+attributes of a row of `together` are flipped.
 """
 
 import multiprocessing
@@ -105,6 +106,7 @@ MEANINGS = {
     "Eyes_Closed": "both eyes closed (not a CelebA attribute)",
 }
 
+Visible = Literal[tuple(name for name in ATTRIBUTES if name not in HIDDEN)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/ingest/avataaars.py draws them
@@ -164,10 +166,20 @@ class Config(Group):
     calibration: Annotated[
         int, Field(ge=0)
     ]  # pairs of each attribute and new label: the first valid faces on which it can be flipped
+    both: Annotated[int, Field(ge=0)]  # pairs of each row of `together`
+    together: tuple[tuple[Visible, Visible], ...]  # attributes that are flipped at once
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
     correlations: tuple[Correlation, ...]
+
+    @field_validator("together")
+    @classmethod
+    def _names_two(cls, together: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for first, second in together:
+            if first == second:
+                raise ValueError(f"[{first}, {second}] is one attribute; name two")
+        return together
 
     @field_validator("test")
     @classmethod
@@ -294,15 +306,30 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
     return new, also
 
 
+def flip_both(labels: dict[str, bool], first: str, second: str) -> dict[str, bool] | None:
+    """The labels of the same face with both attributes flipped, one after the other in the order that is
+    possible (a hat comes off before hair beneath it changes colour); None where neither is.
+    """
+    for one, other in ((first, second), (second, first)):
+        if (halfway := flip(labels, one)) and (pair := flip(halfway[0], other)):
+            new, _ = pair
+            if new[one] != labels[one]:
+                return new
+    return None
+
+
 def _counterfactuals(
     config: Config, table: pd.DataFrame, labels: pd.DataFrame, chances: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[Face]]:
-    """counterfactuals.csv and the faces to draw: the pairs, and behind them their other variants."""
+    """counterfactuals.csv and the faces to draw: the pairs, behind them their other variants, and last the
+    pairs of two attributes.
+    """
     names = table["name"].tolist()
     tested = np.flatnonzero(table["split"] == "test")
     lines = []
     faces = []
     others = []
+    joint = []
     pairs = Counter()
     for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
         for name in ATTRIBUTES:
@@ -312,16 +339,22 @@ def _counterfactuals(
                 stem = f"{row + 1:06d}_{name}"
                 of = (names[row], name, 1 if new[name] else -1, also)
                 (form, _), *more = avataaars.variants(truth, new, luck)
-                lines.append((f"{stem}.jpg", *of, 0, form))
+                lines.append((f"{stem}.jpg", *of, 0, form, "", 0))
                 faces.append((new, luck))
                 if pairs[name] <= config.variants:
                     others += [
-                        ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
+                        ((f"{stem}_{number}.jpg", *of, number, form, "", 0), (new, chance))
                         for number, (form, chance) in enumerate(more, 1)
                     ]
-    lines += [line for line, _ in others]
-    faces += [face for _, face in others]
-    columns = ["name", "of", "attribute", "value", "also", "variant", "form"]
+        for first, second in config.together:
+            if pairs[first, second] < config.both and (new := flip_both(truth, first, second)):
+                pairs[first, second] += 1
+                name = f"{row + 1:06d}_{first}_and_{second}.jpg"
+                of = (names[row], first, 1 if new[first] else -1, "")
+                joint.append(((name, *of, 0, "", second, 1 if new[second] else -1), (new, luck)))
+    lines += [line for line, _ in (*others, *joint)]
+    faces += [face for _, face in (*others, *joint)]
+    columns = ["name", "of", "attribute", "value", "also", "variant", "form", "second", "second_value"]
     return pd.DataFrame(lines, columns=columns), faces
 
 
@@ -346,6 +379,7 @@ def _calibration(
 
 
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
+    singles = flips[(flips["variant"] == 0) & (flips["second"] == "")]
     return {
         "source": "avatars",
         "description": (
@@ -358,7 +392,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
         "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],
         "meanings": MEANINGS,
-        "counterfactuals": dict(Counter(flips.loc[flips["variant"] == 0, "attribute"])),
+        "counterfactuals": dict(Counter(singles["attribute"])),
     }
 
 
