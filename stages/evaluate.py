@@ -5,6 +5,7 @@ in    data/crops/     table.csv
       data/latents/   latents.npy
       data/vectors/   vectors.npz, vectors.csv
       data/classifier/, data/scores/   what the classifier's test and the scoring of edits and samples found
+      data/guarantee/ ranges of the sliders, and how far they hold
       data/witness/   what networks from elsewhere saw, where they were asked
 out   reports/metrics.json   small nested numbers, the same keys on every run over the same source
       reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG;
@@ -24,7 +25,7 @@ from faces.core.files import new_folder, open_npy, read_json, write_csv, write_j
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
-from faces.evaluation import disentanglement, summary
+from faces.evaluation import disentanglement, guarantee, summary
 from faces.metrics import confounding
 from faces.metrics.auroc import roc_curve
 from faces.metrics.changes import Changes
@@ -37,6 +38,7 @@ SCORES = (
     "curves",
     "levels",
     "counterfactuals",
+    "joint",
     "truth_cosine",
     "identity",
     "priors",
@@ -188,11 +190,12 @@ def truth_metrics(
     params: Params, tables: dict[str, pd.DataFrame], common: tuple[str, ...], plots: Path
 ) -> dict[str, Any]:
     """Edits against true counterfactuals."""
-    for name in ("counterfactuals", "truth_cosine"):
+    for name in ("counterfactuals", "joint", "truth_cosine"):
         write_csv(plots / f"{name}.csv", tables[name])
     charts.counterfactuals(tables["counterfactuals"], params.primary, plots / "counterfactuals.png")
     return {
         "counterfactual": summary.counterfactual(tables["counterfactuals"], params.primary),
+        "counterfactual_joint": summary.joint(tables["joint"]),
         "truth_cosine": summary.truth_cosine(tables["truth_cosine"], common, params.primary),
     }
 
@@ -207,6 +210,18 @@ def sample_metrics(scores: Scores, size: int, plots: Path) -> dict[str, Any]:
     rows = [name.replace("_", " ") for name in scores.faces]
     write_png(plots / "new_faces.png", sheet(np.stack(list(scores.faces.values())), size, rows=rows))
     return {"generation": summary.generation(priors)}
+
+
+def guarantee_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
+    """Ranges with a guarantee, and refusals; nothing without the `folder` of stage `guarantee`."""
+    if folder is None:
+        return {}
+    found = guarantee.Guarantees.open(folder)
+    write_csv(plots / "guarantee.csv", found.table)
+    write_csv(plots / "refusals.csv", found.refusals)
+    if len(found.ranges):
+        charts.guarantee(found.table, found.about["level"], plots / "guarantee.png")
+    return {"guarantee": guarantee.metrics(found)}
 
 
 def witness_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
@@ -263,6 +278,7 @@ def run(
     vectors: Path,
     classifier: Path,
     scores_folder: Path,
+    guarantee_folder: Path | None,
     witness: Path | None,
     metrics_file: Path,
     plots: Path,
@@ -283,6 +299,7 @@ def run(
             **classifier_metrics(classifier, folder),
             **edit_metrics(params, crops, scores, folder),
             **sample_metrics(scores, crops.geometry.size, folder),
+            **guarantee_metrics(guarantee_folder, folder),
             **witness_metrics(witness, folder),
         }
         write_csv(folder / "missing.csv", missing(scores, metrics))

@@ -32,6 +32,8 @@ MEANS = (
 TRUTH_COLUMNS = MEANS[MEANS.index("error_reduction") :]
 PLACES = np.linspace(0, 0.9, 10)  # shares of flipped faces at which costs are drawn
 
+PICTURES = ("nothing", "rebuilt")  # rows beside the editors: the original, and the truth through the model
+
 Common = dict[tuple[int, str], tuple[str, ...]]  # by classifier and kind
 
 
@@ -202,6 +204,30 @@ def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
             columns = [name for name in TRUTH_COLUMNS if name != "psnr_outside"]
             means |= {f"{name}_{title}": figure(rows[name].mean()) for name in columns}
     return found | {"mean": means}
+
+
+def joint(table: pd.DataFrame) -> dict[str, Any]:
+    """joint.csv -> editor -> figures of each two attributes that are edited at once, and their mean.
+
+    Means are over the pairs of attributes that all editors reach; one that reaches fewer than half as many as
+    the best, such as a random direction, is not counted, and has no mean.
+    """
+    figures = ("flips", "error_reduction", "psnr_outside")
+    named = table.assign(two=table["first"] + "_and_" + table["second"])
+    reached = {name: set(rows["two"]) for name, rows in named.groupby("estimator", sort=False)}
+    most = max(map(len, (found for name, found in reached.items() if name not in PICTURES)), default=0)
+    counted = [found for found in reached.values() if 2 * len(found) >= max(most, 1)]
+    common = set.intersection(*counted) if counted else set()
+    found: dict[str, Any] = {}
+    for name, rows in named.groupby("estimator", sort=False):
+        shared = rows[rows["two"].isin(common)]
+        whole = common <= reached[name]
+        means = {key: figure(shared[key].mean() if whole else np.nan) for key in figures}
+        found[name] = {
+            "mean": {"attribute_pairs": len(common)} | means,
+            **{row.two: {key: figure(getattr(row, key)) for key in figures} for row in rows.itertuples()},
+        }
+    return found
 
 
 def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | None]:

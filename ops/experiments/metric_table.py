@@ -61,6 +61,26 @@ METRICS = (
     ),
     Metric("counterfactual.mean.*_nothing", None, False, "how far the truth is from the original"),
     Metric("counterfactual.mean.*", "higher", False, "agreement with the truth, mean over attributes"),
+    Metric(
+        "counterfactual_joint.*.attribute_pairs", None, False, "pairs of attributes that the means are over"
+    ),
+    *(
+        Metric(f"counterfactual_joint.{name}.*", None, False, meaning)
+        for name, meaning in (
+            ("nothing", "how far the truth of two changes is from the original"),
+            ("rebuilt", "the truth of two changes through the model"),
+            ("random", "a control: what no direction does"),
+            ("oracle", "what the best directions do, taken from the truth"),
+        )
+    ),
+    Metric("counterfactual_joint.*.flips", "higher", False, "share of faces on which both labels flip"),
+    Metric(
+        "counterfactual_joint.*.error_reduction",
+        "higher",
+        False,
+        "share of the error against the true picture with two attributes flipped that the edit removes",
+    ),
+    Metric("counterfactual_joint.*.psnr_outside", "higher", False, "dB where that truth did not change"),
     Metric("truth_cosine.mean.attributes", None, False, "attributes behind the mean"),
     Metric("truth_cosine.mean.ceiling", None, False, "what the true direction itself would score"),
     Metric("truth_cosine.mean.random", None, False, "a control: what no direction scores"),

@@ -70,7 +70,7 @@ def project(tmp_path, monkeypatch, params, rng):
         witness.run(of(witness), *inputs, tmp_path / "witness")
         plots = tmp_path / "plots"
         evaluate.run(
-            *(of(evaluate), crops, model, latents, directions, judges, scores, tmp_path / "witness"),
+            *(of(evaluate), crops, model, latents, directions, judges, scores, None, tmp_path / "witness"),
             *(tmp_path / "metrics.json", plots),
         )
         raw = tmp_path / "raw"
@@ -81,7 +81,15 @@ def project(tmp_path, monkeypatch, params, rng):
             archive.writestr("0.jpg", writer.encode_jpeg(Image.new("RGB", (32, 32)), 90))
         flow.run(of(flow), crops, latents, tmp_path / "flow")
         made = export.run(
-            of(export), crops, model, latents, directions, tmp_path / "flow", raw, tmp_path / "export"
+            of(export),
+            crops,
+            model,
+            latents,
+            directions,
+            tmp_path / "flow",
+            tmp_path / "prior",
+            raw,
+            tmp_path / "export",
         )
         opened = Export(tmp_path / "export")
         assert len(opened.names) == len(made["attributes"])
