@@ -282,7 +282,7 @@ def test_what_witnesses_saw_has_tables_of_its_own(full):
     assert "0.550 on this scale" in text and "87.5%" in text and "0.123" in text
     assert "Mouth width" in text and "0.610 (0.520 to 0.690)" in text
     assert "12.3 (10.0 to 14.6)" in text and "200" in text
-    assert "| Mouth width | Smiling | 500 | 0.610 (0.520 to 0.690) |" in card(seen)
+    assert "| Mouth width | Smile | 500 | 0.610 (0.520 to 0.690) |" in card(seen)
 
 
 def test_page_says_the_numbers(full):
