@@ -8,6 +8,8 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import functools
+import gzip
 import hashlib
 import html
 import json
@@ -25,9 +27,10 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from facemorph import __version__, align, gif, photos
 from facemorph.code_editors import BadValue, Custom, straight
@@ -49,6 +52,9 @@ FRAMES = {"gif": 64, "strip": 16}
 
 for kind, ending in (("text/javascript", ".mjs"), ("text/javascript", ".js"), ("application/wasm", ".wasm")):
     mimetypes.add_type(kind, ending)
+KINDS = {".json": "application/json", ".png": "image/png"}  # of an export's files
+SHRINKS = (".css", ".html", ".js", ".json", ".svg", ".wasm", ".webmanifest")  # by compression
+GZIPPED = {"content-encoding": "gzip", "vary": "accept-encoding"}
 mimetypes.add_type("application/octet-stream", ".onnx")
 mimetypes.add_type("application/manifest+json", ".webmanifest")
 
@@ -146,7 +152,8 @@ class Encoded(Sampled):
     points: list[list[float]]
     matrix: list[list[float]]
     crop: str
-    notices: list[Literal["small", "turned", "several", "none"]]
+    notices: list[Literal["small", "turned", "several", "none", "unlike"]]
+    likeness: float | None
 
 
 class Health(BaseModel):
@@ -281,7 +288,7 @@ def create(shelf: Shelf, page: Path, hosts: tuple[str, ...] = ()) -> Guard:
     )
     app.state.site = site
     app.include_router(routes)
-    app.router.routes.append(Page("/", StaticFiles(directory=page, html=True)))
+    app.router.routes.append(Page("/", Files(directory=page, html=True)))
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return Guard(app, hosts, photos.MAX_BYTES)
@@ -316,7 +323,12 @@ async def status(site: Here) -> News:
 async def about(request: Request, site: Here, model: Wanted = None) -> Response:
     export = site.export(model)
     headers = {"etag": f'"{export.id}"', "cache-control": "no-cache", "x-model": export.id}
-    return unchanged(request, export.id) or JSONResponse({**export.about, "id": export.id}, headers=headers)
+    answer = JSONResponse({**export.about, "id": export.id}, headers=headers)
+    if takes_gzip(request.scope):
+        answer = Response(
+            gzip.compress(answer.body), media_type="application/json", headers=headers | GZIPPED
+        )
+    return unchanged(request, export.id) or answer
 
 
 @routes.get("/export/{name}", response_class=Response, responses=problems(304, 404, 409, 422))
@@ -326,6 +338,7 @@ async def file(
     name: Literal[
         "bundle.json",
         "quality.json",
+        "first.png",
         "arrays.safetensors",
         "encoder.onnx",
         "decoder.onnx",
@@ -341,13 +354,19 @@ async def file(
     elif name == "quality.json":
         content = json.dumps(await asyncio.to_thread(site.shelf.quality, export)).encode("ascii")
         tag = hashlib.sha256(content).hexdigest()
+    elif name == "first.png":
+        content = export.first_picture
+        tag = export.id
     elif name in export.files:
         content = export.files[name]
         tag = export.hashes[name]
     else:
         raise HTTPException(404, f"{name}: this model has none")
-    kind = "application/json" if name.endswith(".json") else "application/octet-stream"
+    kind = KINDS.get(Path(name).suffix, "application/octet-stream")
     headers = {"etag": f'"{tag[:32]}"', "cache-control": "no-cache", "x-model": export.id}
+    if kind == KINDS[".json"] and takes_gzip(request.scope):
+        content = gzip.compress(content)
+        headers |= GZIPPED
     return unchanged(request, tag[:32]) or Response(content, media_type=kind, headers=headers)
 
 
@@ -433,6 +452,29 @@ class Page(Mount):
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         return (Match.NONE, {}) if scope["path"].startswith(("/api/", "/export/")) else super().matches(scope)
+
+
+@functools.lru_cache(maxsize=256)
+def gzipped(path: str, changed: int) -> bytes:
+    """The file at `path`, compressed; `changed`: when it was, in nanoseconds."""
+    return gzip.compress(Path(path).read_bytes())
+
+
+def takes_gzip(scope: Any) -> bool:
+    return "gzip" in Headers(scope=scope).get("accept-encoding", "")
+
+
+class Files(StaticFiles):
+    """Files of a folder, those that shrink sent compressed; each is compressed once."""
+
+    def file_response(self, full_path: Any, stat_result: Any, scope: Any, status_code: int = 200) -> Response:
+        plain = super().file_response(full_path, stat_result, scope, status_code)
+        shrinks = Path(full_path).suffix in SHRINKS
+        if not shrinks or not takes_gzip(scope) or isinstance(plain, NotModifiedResponse):
+            return plain
+        headers = {name: value for name, value in plain.headers.items() if name != "content-length"}
+        content = gzipped(str(full_path), stat_result.st_mtime_ns)
+        return Response(content, status_code, headers | GZIPPED)
 
 
 async def watch(shelf: Shelf) -> None:
@@ -549,6 +591,8 @@ def encoded(
     photo = photos.read(content)
     found = find(export.geometry, detector, photo, face, points)
     code = export.encode(found.crop)
+    p = export.p_value(found.crop, code)
+    unlike = ("unlike",) if export.refuses(p) else ()
     return {
         "code": pack(code),
         "labels": export.labels(code),
@@ -556,6 +600,8 @@ def encoded(
         "width": photo.width,
         "height": photo.height,
         **described(found),
+        "notices": (*found.notices, *unlike),
+        "likeness": p,
     }
 
 
@@ -571,7 +617,6 @@ def described(found: Found) -> dict[str, Any]:
         "points": rounded(found.points),
         "matrix": found.matrix.tolist(),
         "crop": "data:image/png;base64," + base64.b64encode(photos.png(found.crop)).decode("ascii"),
-        "notices": found.notices,
     }
 
 

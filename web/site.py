@@ -43,6 +43,7 @@ def build(export: Path, out: Path, quality_file: Path | None = None) -> None:
         for name, content in checked.files.items():
             (folder / "export" / name).write_bytes(content)
         write_json(folder / "export" / "quality.json", measured)
+        (folder / "export" / "first.png").write_bytes(checked.first_picture)
         shutil.copy(detector, folder / "export" / "yunet.onnx")
 
 

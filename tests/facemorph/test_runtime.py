@@ -263,6 +263,18 @@ def test_a_seed_is_one_face_wherever_it_is_drawn(export):
     np.testing.assert_array_equal(export.sample(3, 0.0), export.arrays["prior_mean"])
 
 
+def test_a_seed_picks_one_of_the_faces_that_came_along():
+    """All are picked, about equally often; the temperature scales the way from the mean."""
+    export = Export(exports.shared() / "data/export")
+    export.about["prior"]["source"] = "best"
+    export.arrays["drawn"] = np.random.default_rng(0).normal(size=(8, export.length)).astype(np.float32)
+    counts = np.bincount([gaussian.place(seed, 8) for seed in range(4000)], minlength=8)
+    assert counts.min() > 400 and counts.max() < 600
+    code = export.sample(5, 1.0)
+    np.testing.assert_allclose(code, export.arrays["drawn"][gaussian.place(5, 8)], atol=1e-6)
+    np.testing.assert_allclose(export.sample(5, 0.5), (code + export.mean) / 2, atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def drawing():
     """The export, its new faces drawn from the flow."""

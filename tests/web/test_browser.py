@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -54,6 +55,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 # a photograph, to a model of drawn faces
 UNLIKE = "This face is unlike those the model learnt from: edits will be rough."
@@ -88,8 +91,9 @@ class Model:
 
     @property
     def first(self) -> int:
-        """The preset to start with: the one that is seen most clearly."""
-        return int(np.abs(self.labels(self.array("presets"))).sum(1).argmax())
+        """The preset to start with: the one nearest to the mean of the codes."""
+        far = ((self.array("presets") - self.array("mean")) / self.array("std")) ** 2
+        return int(far.sum(1).argmin())
 
     def labels(self, codes: np.ndarray) -> np.ndarray:
         """(N, A) what the model sees in codes (N, D)."""
@@ -230,7 +234,13 @@ def visit(browser):
 
     def open_page(url: str, viewport: dict = DESKTOP, broken: bool = False, **options) -> Page:
         context = browser.new_context(
-            viewport=viewport, accept_downloads=True, reduced_motion="reduce", **options
+            **{
+                "viewport": viewport,
+                "accept_downloads": True,
+                "reduced_motion": "reduce",
+                "service_workers": "block",
+                **options,
+            }
         )
         contexts.append(context)
         page = context.new_page()
@@ -844,15 +854,17 @@ def test_axe_finds_nothing_serious(visit, served, astronaut, viewport, scheme):
     page = visit(served, viewport, color_scheme=scheme)
     upload(page, astronaut)
     slide(page, "Smile", "Smiling", 1)
-    for summary in page.locator("details > summary").all():
-        summary.click()
+    page.click("#pin")
+    for summary in page.query_selector_all("details:not([open]) > summary"):
+        if summary.is_visible():
+            summary.click()
     page.get_by_role("button", name="Keep Glasses as it is", exact=True).click()
     assert serious(page) == []
     page.click("#split")
     for tab in ("Morph", "Make a slider"):
         page.get_by_role("tab", name=tab).click()
         assert serious(page, "main") == []
-    for button in ("#align-open", "#save", "#about-open", "#keys-open"):
+    for button in ("#align-open", "#save", "#about-open", "#keys-open", "#camera-open"):
         page.click(button)
         assert serious(page, "dialog[open]") == []
         page.keyboard.press("Escape")
@@ -894,6 +906,11 @@ def test_about_says_what_the_bundle_says(visit, static, model):
     page = visit(static)
     page.get_by_role("button", name="About this model").click()
     body = page.locator("#about-body")
+    short = body.locator("> p")
+    expect(short).to_contain_text("pixels from 150 of them.")
+    expect(short).to_contain_text("Photographs stay on this computer")
+    assert short.inner_text().count(". ") == 4, "five sentences"
+    body.get_by_text("Figures, data and limits").click()
     for text in (
         model.bundle["notes"]["model"],
         model.bundle["notes"]["limits"][0],
@@ -1380,3 +1397,219 @@ def test_without_sliders_a_photograph_stays_as_it_is(visit, flowing, astronaut):
     slide(page, "Glasses", "Eyeglasses", 1)
     slide(page, "Glasses", "Eyeglasses", 0)
     assert (pixels(page) == pixels(page, "before")).all()
+
+
+# An example, other ways in, other ways out
+
+
+def test_an_example_moves_until_a_person_does(visit, served):
+    """Opened by its name alone, the page moves a slider, says which, and makes no step of it; a key ends it;
+    with a link, or where less motion is wanted, there is none.
+    """
+    page = visit(served, reduced_motion="no-preference")
+    until(
+        page, "[...document.querySelectorAll('#sliders input[type=range]')].some((one) => one.value !== '0')"
+    )
+    expect(page.locator("#tag-demo")).not_to_be_empty()
+    expect(page.locator("#undo")).to_be_disabled()
+    page.keyboard.press("Shift")
+    expect(page.locator("#tag-demo")).to_be_hidden()
+    until(
+        page, "[...document.querySelectorAll('#sliders input[type=range]')].every((one) => one.value === '0')"
+    )
+    for other in (visit(served + "#seed=3", reduced_motion="no-preference"), visit(served)):
+        other.wait_for_timeout(500)
+        expect(other.locator("#tag-demo")).to_be_hidden()
+
+
+def test_at_rest_a_preset_is_its_own_picture(visit, served, model):
+    """And not what the model draws of it; where a slider moves, the model's change is in it."""
+    page = visit(served)
+    own = model.bundle["presets"][model.first]["picture"]
+    picture = Image.open(io.BytesIO(base64.b64decode(own.split(",")[1]))).convert("RGB")
+    wanted = np.asarray(picture.resize((256, 256), Image.Resampling.LANCZOS))
+    assert np.abs(pixels(page).astype(int) - wanted).max() <= 1
+    slide(page, "Hat", "Wearing_Hat", 1)
+    assert not near(pixels(page), wanted, 2)
+    assert near(pixels(page, "before"), wanted, 0.1)
+
+
+def test_what_else_changed_is_said(visit, flowing):
+    """In words, with figures on demand; sliders that oppose one another say so."""
+    page = visit(flowing[0] + "#seed=4")
+    expect(page.locator("#also")).to_be_hidden()
+    label = page.locator("#sliders .row label").first.inner_text()
+    slider(page, label).fill("2")
+    expect(page.locator("#also-words")).to_contain_text(re.compile("^Also changed: .*(more|less)"))
+    expect(page.locator("#also-figures")).to_be_hidden()
+    page.click("#also-words")
+    expect(page.locator("#also-figures")).to_contain_text(re.compile(r"[+\N{MINUS SIGN}]\d\.\d\d"))
+
+
+def test_a_picture_from_the_camera(visit, static):
+    """Asked for in words, taken in the browser, and let go at the end."""
+    page = visit(static)
+    page.click("#camera-open")
+    expect(page.locator("#camera-text")).to_contain_text("stays on this computer")
+    page.click("#camera-on")
+    page.click("#camera-take")
+    expect(page.locator("#photo-bar")).to_be_visible(timeout=30000)
+    shows(page, base={"kind": "photo", "id": 1})
+    assert page.evaluate("document.getElementById('camera-view').srcObject") is None
+
+
+def test_a_camera_that_is_refused_says_what_to_do(visit, static):
+    page = visit(static)
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+    )
+    page.click("#camera-open")
+    page.click("#camera-on")
+    expect(page.locator("#camera-text")).to_contain_text("allow it in the address bar")
+
+
+def test_closer_into_a_photograph(visit, static, astronaut):
+    """Four times closer shows the photograph's own pixels, before and after; it moves by dragging."""
+    page = visit(static)
+    expect(page.locator("#zoom")).to_be_hidden()
+    upload(page, astronaut)
+    page.get_by_text("Whole photo", exact=True).click()
+    until(page, "document.getElementById('after').width === 960")
+    for _ in range(3):
+        page.click("#zoom-in")
+    until(page, "document.getElementById('after').width < 400")
+    side = round(1000 / 1.5**3)
+    middle = np.asarray(Image.open(astronaut).convert("RGB"))
+    top = round(500 - side / 2)
+    wanted = middle[top : top + side, top : top + side]
+    shown = pixels(page)
+    assert abs(shown.shape[0] - side) <= 1
+    assert near(shown[2:-2, 2:-2], wanted[2 : shown.shape[0] - 2, 2 : shown.shape[1] - 2], 6)
+    box = page.locator("#frame").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 200, steps=3)
+    page.mouse.up()
+    give_up = monotonic() + 10
+    while near(pixels(page), shown, 0.5):
+        assert monotonic() < give_up
+    page.get_by_text("Close", exact=True).click()
+    expect(page.locator("#frame")).not_to_have_class(re.compile("zoomed"))
+
+
+@pytest.fixture(scope="module")
+def couple(tmp_path_factory) -> Path:
+    """The astronaut twice, side by side."""
+    one = skimage.data.astronaut()[:, 40:440]
+    path = tmp_path_factory.mktemp("couple") / "couple.png"
+    Image.fromarray(np.concatenate([one, one[:, ::-1]], axis=1)).save(path)
+    return path
+
+
+def test_several_faces_one_after_another(visit, static, couple):
+    """The edit of the first stays in the picture when the second is chosen, and undo leads back."""
+    page = visit(static)
+    upload(page, couple)
+    page.get_by_text("Whole photo", exact=True).click()
+    expect(page.locator("#faces label")).to_have_count(2)
+    slide(page, "Hat", "Wearing_Hat", 2)
+    edited = pixels(page)
+    unedited = pixels(page, "before")
+    halves = (np.s_[:, : edited.shape[1] // 2], np.s_[:, edited.shape[1] // 2 :])
+    (first,) = [i for i, half in enumerate(halves) if not near(edited[half], unedited[half], 0.01)]
+    page.locator("#faces label").nth(1 - first).click()
+    shows(page, base={"kind": "photo", "id": 2}, strengths={})
+    assert near(pixels(page), edited, 1)
+    slide(page, "Hat", "Wearing_Hat", 2)
+    both = pixels(page)
+    assert near(both[halves[first]], edited[halves[first]], 1)
+    assert not near(both[halves[1 - first]], edited[halves[1 - first]], 1)
+    page.click("#undo")
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1}, strengths={"Wearing_Hat": 2})
+
+
+def test_a_batch_of_photographs(visit, static, astronaut, couple, tmp_path):
+    """The same sliders on each, at full size, as an archive; what is no picture is named and left out."""
+    (tmp_path / "notes.jpg").write_text("no picture")
+    page = visit(static)
+    page.click("#save")
+    expect(page.locator("#save-batch")).to_be_disabled()
+    page.keyboard.press("Escape")
+    slide(page, "Hat", "Wearing_Hat", 2)
+    page.click("#save")
+    with page.expect_download(timeout=60000) as download:
+        page.set_input_files("#batch-files", [astronaut, tmp_path / "notes.jpg", couple])
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["01-astronaut.jpg", "03-couple.jpg"]
+        pictures = [Image.open(io.BytesIO(archive.read(name))) for name in archive.namelist()]
+    assert [picture.size for picture in pictures] == [(1000, 1000), (800, 512)]
+    assert b"compositeWithTrainedAlgorithmicMedia" in pictures[0].info["xmp"]
+    assert not near(np.asarray(pictures[0]), np.asarray(Image.open(astronaut)), 2)
+    expect(page.locator(".toast")).to_contain_text("notes.jpg is not a picture")
+
+
+def test_a_saved_face_opens_again(visit, static):
+    """From PNG and JPEG, dropped into a fresh page: face and sliders are there."""
+    page = visit(static + "#seed=5")
+    slide(page, "Hat", "Wearing_Hat", 1.5)
+    for kind in ("png", "jpeg"):
+        name, data = saved(page, kind)
+        fresh = visit(static)
+        fresh.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
+        shows(fresh, base={"kind": "seed", "seed": 5}, strengths={"Wearing_Hat": 1.5})
+        assert near(pixels(fresh), pixels(page), 0.01)
+
+
+def test_a_video_is_recorded_and_marked(visit, static):
+    page = visit(static + "#seed=5")
+    slide(page, "Hat", "Wearing_Hat", 2)
+    name, data = saved(page, "video")
+    assert name in ("facemorph-face-5.webm", "facemorph-face-5.mp4")
+    assert len(data) > 5000 and b"trainedAlgorithmicMedia" in data
+    # what was recorded plays, for about the time that it should
+    length = page.evaluate(
+        """async (data) => {
+            const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+            const context = document.createElement("video");
+            context.muted = true;
+            const stream = URL.createObjectURL(new Blob([bytes]));
+            context.src = stream;
+            await new Promise((resolve) => { context.oncanplay = resolve; context.onerror = resolve; });
+            return [context.videoWidth, context.error && context.error.message];
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    assert length == [512, None]
+
+
+def test_pinned_versions_and_the_contact_sheet(visit, served, model):
+    page = visit(served)
+    slide(page, "Hat", "Wearing_Hat", 1)
+    page.click("#pin")
+    page.click("#reset-all")
+    page.click("#ends-box summary")
+    expect(page.locator("#ends button")).to_have_count(
+        sum(not attribute["judgemental"] for attribute in model.bundle["attributes"])
+    )
+    page.locator("#pins button").click()
+    shows(page, strengths={"Wearing_Hat": 1})
+    expect(page.locator("#pin")).to_have_attribute("aria-pressed", "true")
+    page.locator("#ends button").first.click()
+    assert len(state(page)["strengths"]) >= 1
+    page.locator("#pins button").click()
+    page.click("#pin")
+    expect(page.locator("#pins-box")).to_be_hidden()
+
+
+def test_the_page_opens_without_a_network(visit, static):
+    """Once the model is here, kept by the export's version; reloaded offline, a seed is the same face."""
+    page = visit(static + "#seed=9", service_workers="allow", broken=True)
+    until(page, "document.getElementById('frame').hasAttribute('data-kept')")
+    before = pixels(page)
+    page.context.set_offline(True)
+    page.reload()
+    ready(page)
+    assert near(pixels(page), before, 0.01)
+    names = page.evaluate("caches.keys()")
+    assert len(names) == 1 and names[0] == "facemorph " + urlsplit(page.url).fragment.split("model=")[1]

@@ -4,8 +4,10 @@ import base64
 import dataclasses
 import io
 import json
+import re
 import shutil
 import subprocess
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -123,6 +125,17 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_page_names_its_modules():
+    """All that the page itself loads are in its head, so that they load side by side; the rest are those of
+    workers, which keeper.js names.
+    """
+    page = (JS.parent / "index.html").read_text("utf-8")
+    named = set(re.findall(r'href="js/([\w-]+\.js)"', page)) | set(re.findall(r'src="js/([\w-]+\.js)"', page))
+    workers = set(re.findall(r'"([\w-]+\.js)"', (JS / "keeper.js").read_text("utf-8").split("RUNTIME")[0]))
+    assert named.isdisjoint(workers)
+    assert named | workers == {path.name for path in JS.glob("*.js")}
+
+
 def test_no_line_is_longer_than_110_columns():
     """What the formatter does not break: comments and texts."""
     files = [*JS.glob("*.js"), JS.parent / "style.css"]
@@ -196,6 +209,34 @@ def test_both_backends_compute_alike(export, rng):
         np.sqrt(((factor @ unit) ** 2).sum() + ((residual * unit) ** 2).sum()), rel=1e-6
     )
     assert page["labels"] == pytest.approx(server.labels(codes[0]), abs=6e-5)  # there of four places
+
+
+def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
+    """Where the prior is the best one: many seeds, at two temperatures."""
+    engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
+    server = engine.Export(export)
+    server.about["prior"]["source"] = "best"
+    server.arrays["drawn"] = rng.normal(size=(37, server.length)).astype(np.float32)
+    seeds = [0, 1, 2, 7, 2**31, 2**32 - 1, *rng.integers(0, 2**32, 40).tolist()]
+    page = node(
+        """
+        const about = JSON.parse(input.json);
+        about.prior.source = "best";
+        const bundle = new Bundle(about, input.arrays.buffer);
+        bundle.values.drawn = input.drawn;
+        bundle.rows = () => 37;
+        bundle.row = (_, i) => input.drawn.subarray(i * bundle.length, (i + 1) * bundle.length);
+        return input.seeds.flatMap((seed) => [bundle.sample(seed), bundle.sample(seed, 0.5)]);
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        drawn=server.arrays["drawn"].reshape(-1),
+        seeds=seeds,
+    )
+    expected = [server.sample(seed, temperature) for seed in seeds for temperature in (None, 0.5)]
+    np.testing.assert_allclose(page, expected, atol=1e-6)
+    assert len({tuple(code) for code in page[::2]}) > 20
 
 
 def test_both_backends_follow_a_flow_alike(rng):
@@ -315,6 +356,74 @@ def test_the_model_sees_what_it_is_sure_of(export):
         labels=labels,
     )
     assert said == "hat, no smile, no mouth open"
+
+
+def test_what_else_moved_is_said_in_words(export):
+    """The largest three, judgements and the moved slider left out; opposed are two sliders that claim what an
+    exclusion forbids; quality is one of three words.
+    """
+    about = json.loads((export / "bundle.json").read_text())
+    about["editor"]["exclusive"] = [["Black_Hair", "Wearing_Hat"], ["Long_Hair", "-Smiling"]]
+    about["attributes"][0]["label"] = "No beard"
+    name = about["attributes"][0]["name"]
+    before = {one["name"]: 0.0 for one in about["attributes"]}
+    after = before | {"Black_Hair": -1.0, "Wearing_Hat": 0.6, "Male": 2.0, "Eyeglasses": 2.0, name: -1.6}
+    changed, opposed, words, given = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        const maps = [input.before, input.after].map((labels) => new Map(Object.entries(labels)));
+        return [
+            bundle.alsoChanged(...maps, ["Eyeglasses"]).map(({ words }) => words),
+            input.strengths.map((strengths) => bundle.opposed(strengths)),
+            [0.95, 0.8, 0.5, null].map(qualityOf),
+            [bundle.given(input.name, -1), bundle.given("Black_Hair", -1), bundle.given("Black_Hair", 1)],
+        ];
+        """,
+        {"bundle.js": "Bundle, qualityOf"},
+        json=json.dumps(about),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        before=before,
+        after=after,
+        name=name,
+        strengths=[
+            {"Black_Hair": 1, "Wearing_Hat": 0.2},
+            {"Long_Hair": 1, "Smiling": -1},
+            {"Long_Hair": 1, "Smiling": 1},
+        ],
+    )
+    assert changed == ["much more beard", "less black hair", "more hat"]
+    assert opposed == [[["Black_Hair", "Wearing_Hat"]], [["Long_Hair", "Smiling"]], []]
+    assert words == ["clear", "fair", "faint", ""]
+    assert given == ["beard", "less black hair", "black hair"]
+
+
+def test_the_example_gives_what_a_face_lacks():
+    """Of each group of the first sliders the surest that the face lacks; "no beard" is taken away."""
+    attributes = [
+        {
+            "name": name,
+            "label": label,
+            "group": group,
+            "auroc_low": sure,
+            "telling": True,
+            "judgemental": False,
+        }
+        for name, label, group, sure in (
+            ("Smiling", "Smile", "Expression", 0.9),
+            ("Open", "Open mouth", "Expression", 0.8),
+            ("No_Beard", "No beard", "Facial hair", 0.9),
+            ("Black", "Black hair", "Hair", 0.7),
+            ("Blond", "Blond hair", "Hair", 0.95),
+        )
+    ]
+    labels = {"Smiling": 0.9, "Open": -0.9, "No_Beard": 0.9, "Black": -1, "Blond": -0.2}
+    shown = node(
+        "return examples(input.bundle, new Map(Object.entries(input.labels)));",
+        {"demo.js": "examples"},
+        bundle={"attributes": attributes, "groups": ["Expression", "Hair", "Facial hair"]},
+        labels=labels,
+    )
+    assert shown == [["Open", 1], ["Blond", 1], ["No_Beard", -1]]
 
 
 def test_a_lock_keeps_what_it_locks(rng):
@@ -776,6 +885,66 @@ def test_a_photograph_keeps_its_detail(rng):
     assert np.abs(added[100:300, 100]).max() <= 1  # no seam
 
 
+def test_there_is_no_seam_in_a_photograph_of_2000_pixels(rng):
+    """The strongest change there is, white for black over the whole crop: nothing beyond the crop, and from
+    pixel to pixel it grows by no more than two levels.
+    """
+    photo = np.full((2000, 2000, 4), 20, np.uint8)
+    scale = 64 / 1000  # the crop is the square from 500 to 1500
+    matrix = [scale, 0, scale * (0.5 - 500) - 0.5, scale * (0.5 - 500) - 0.5]
+    changed = node(
+        """
+        const part = { picture: input.photo, toModel: input.matrix };
+        const change = new Float32Array(64 * 64 * 3).fill(235);
+        return withChange(part, { change, share: 0 }, null, 64).data;
+        """,
+        {"paint.js": "withChange"},
+        photo=picture(photo),
+        matrix=matrix,
+    )
+    red = changed.reshape(photo.shape)[..., 0].astype(int)
+    assert red[1000, 1000] == 255
+    inside = np.zeros_like(red, bool)
+    inside[500:1500, 500:1500] = True
+    assert (red[~inside] == 20).all()
+    assert max(np.abs(np.diff(red, axis=axis)).max() for axis in (0, 1)) <= 3
+
+
+def test_a_grey_photograph_stays_grey(rng):
+    """Yellow hair in a grey photograph is lighter hair; in one with colour it is yellow."""
+    grey = np.repeat(rng.integers(60, 160, (64, 64, 1), dtype=np.uint8), 4, axis=2)
+    coloured = grey.copy()
+    coloured[..., 0] += 40
+    out = node(
+        """
+        const change = Float32Array.from({ length: 64 * 64 * 3 }, (_, i) => [60, 40, 0][i % 3]);
+        return [input.grey, input.coloured].map((picture) =>
+            withChange({ picture, toModel: [1, 0, 0, 0] }, { change, share: 0 }, null, 64).data);
+        """,
+        {"paint.js": "withChange"},
+        grey=picture(grey),
+        coloured=picture(coloured),
+    )
+    stays, turns = (np.asarray(data).reshape(64, 64, 4)[..., :3].astype(int) for data in out)
+    assert np.ptp(stays, axis=2).max() <= 1
+    assert stays[32, 32, 0] - grey[32, 32, 0] == pytest.approx(0.299 * 60 + 0.587 * 40, abs=1)
+    assert turns[32, 32, 0] - coloured[32, 32, 0] == 60 and turns[32, 32, 2] == coloured[32, 32, 2]
+
+
+def test_a_part_is_enlarged_about_a_point():
+    """Twice in the middle, and at the edge, which it does not leave."""
+    found = node(
+        "return [[2, 0.5, 0.5], [4, 0, 1], [1, 0.2, 0.9]].map((zoom) => zoomed([100, 50, 800, 400], zoom));",
+        {"stage.js": "zoomed"},
+    )
+    assert found == [[300, 150, 400, 200], [100, 350, 200, 100], [100, 50, 800, 400]]
+
+
+def test_larger_models_are_enlarged_less():
+    """The pixels to compute stay those of 128 x 128 enlarged four times."""
+    assert node("return [64, 128, 256, 512].map(timesOf);", {"detail.js": "timesOf"}) == [4, 4, 2, 1]
+
+
 # Files
 
 
@@ -844,7 +1013,7 @@ def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
     data = node(
         "return markPng(input.bytes, input.origin);",
-        {"png.js": "markPng"},
+        {"marks.js": "markPng"},
         bytes=np.frombuffer(buffer.getvalue(), np.uint8),
         origin=origin,
     )
@@ -856,8 +1025,66 @@ def test_a_png_carries_its_mark_and_keeps_its_pixels(origin, source):
     assert f"digitalsourcetype/{source}" in image.text["XML:com.adobe.xmp"]
     Image.open(io.BytesIO(data.tobytes())).verify()  # the checksums of all chunks
     assert node(
-        "return crc32(input.bytes);", {"png.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)
+        "return crc32(input.bytes);", {"marks.js": "crc32"}, bytes=np.frombuffer(b"IEND", np.uint8)
     ) == zlib.crc32(b"IEND")
+
+
+def test_a_jpeg_carries_its_mark_and_opens_its_state():
+    """Pillow reads comment and XMP, the pixels stay; the link comes back from JPEG and PNG, none from a
+    photograph's.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    files = {}
+    for kind in ("JPEG", "PNG"):
+        Image.fromarray(pixels).save(buffer := io.BytesIO(), kind)
+        files[kind.lower()] = np.frombuffer(buffer.getvalue(), np.uint8)
+    link = "#seed=5&Smiling=1.2&model=3.0a"
+    jpeg, *links = node(
+        """
+        const jpeg = markJpeg(input.jpeg, "sample", input.link);
+        const files = [jpeg, markPng(input.png, "sample", input.link), markPng(input.png, "photo")];
+        return [jpeg, ...(await Promise.all(files.map((bytes) => readState(new Blob([bytes])))))];
+        """,
+        {"marks.js": "markJpeg, markPng, readState"},
+        **files,
+        link=link,
+    )
+    image = Image.open(io.BytesIO(jpeg.tobytes()))
+    assert (np.asarray(image) == np.asarray(Image.open(io.BytesIO(files["jpeg"].tobytes())))).all()
+    assert b"generative model" in image.info["comment"]
+    assert b"digitalsourcetype/trainedAlgorithmicMedia" in image.info["xmp"]
+    assert links == [link, link, None]
+
+
+def test_videos_carry_their_mark():
+    """MP4: a last box "uuid" of its stated length; WebM: tags after the last cluster, by EBML's lengths."""
+    mp4, webm = node(
+        "return [markMp4(input.bytes, 'photo'), markWebm(input.bytes, 'photo')];",
+        {"marks.js": "markMp4, markWebm"},
+        bytes=np.frombuffer(b"video", np.uint8),
+    )
+    box = mp4.tobytes()[5:]
+    assert int.from_bytes(box[:4], "big") == len(box)
+    assert box[4:8] == b"uuid" and b"compositeWithTrainedAlgorithmicMedia" in box
+    tags = webm.tobytes()[5:]
+    assert tags[:5] == bytes.fromhex("1254c36701") and int.from_bytes(tags[5:12], "big") == len(tags) - 12
+    assert tags[12:15] == bytes.fromhex("737301") and int.from_bytes(tags[15:22], "big") == len(tags) - 22
+    assert b"generative model" in tags
+
+
+def test_an_archive_opens():
+    data = node(
+        "return new Uint8Array(await zip(input.files).arrayBuffer());",
+        {"zip.js": "zip"},
+        files=[
+            {"name": "01-Zoë.jpg", "bytes": np.arange(5, dtype=np.uint8)},
+            {"name": "02.jpg", "bytes": np.zeros(0, np.uint8)},
+        ],
+    )
+    with zipfile.ZipFile(io.BytesIO(data.tobytes())) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["01-Zoë.jpg", "02.jpg"]
+        assert archive.read("01-Zoë.jpg") == bytes(range(5))
 
 
 # Requests, links, history

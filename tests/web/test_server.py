@@ -443,6 +443,30 @@ def test_files_have_their_kind_and_a_tag(client, export):
         assert client.get(path).status_code in (404, 422)
 
 
+def test_text_is_sent_compressed(client, export):
+    """Where a browser takes it; what networks and pictures hold does not shrink."""
+    plain = client.get("/", headers={"accept-encoding": "identity"})
+    small = client.get("/", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip" and small.headers["vary"] == "accept-encoding"
+    assert small.content == plain.content
+    for path in ("/api/model", "/export/bundle.json"):
+        answer = client.get(path, headers={"accept-encoding": "gzip"})
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.json().items() >= export.about.items()
+    assert "content-encoding" not in client.get("/export/decoder.onnx").headers
+
+
+def test_the_first_picture_is_there_before_the_page_runs(client, export):
+    """The preset nearest to the mean of the codes."""
+    answer = client.get("/export/first.png")
+    arrays = export.arrays
+    far = np.square((arrays["presets"] - arrays["mean"]) / arrays["std"]).sum(1)
+    picture = export.about["presets"][int(far.argmin())]["picture"]
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == base64.b64decode(picture.split(",")[1])
+
+
 def test_wrong_paths_and_methods(client):
     refusal(client.get("/nothing"), 404, "not_found")
     refusal(client.get("/api/nothing"), 404, "not_found")

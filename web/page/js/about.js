@@ -1,6 +1,7 @@
 /** The panel that says what model this is. */
 
 import { GUESSED } from "./align-dialog.js";
+import { qualityOf } from "./bundle.js";
 import { element } from "./dom.js";
 
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
@@ -23,13 +24,34 @@ function section(title, ...children) {
   return element("section", {}, element("h3", { textContent: title }), ...children);
 }
 
+/** What the model is and is not, in five sentences. */
+function inShort({ model, data, attributes }, backend) {
+  const count = (word) => attributes.filter((one) => qualityOf(one.auroc_low) === word).length;
+  const { size } = model;
+  return [
+    `This model learnt to draw faces of ${size} × ${size} pixels from ` +
+      `${data.faces.train.toLocaleString("en")} of them.`,
+    "A slider asks for the same face with one thing changed, " +
+      "and what changes besides is said above the sliders.",
+    `Of its ${attributes.length} sliders the model knows ${count("clear")} well (clear), ` +
+      `${count("fair")} fairly well (fair) and ${count("faint")} hardly (faint).`,
+    "A label is what a person or a program called a picture, never what somebody is, " +
+      "and a face unlike those it learnt from comes out rough.",
+    backend === "local"
+      ? "Photographs stay on this computer, since the model runs here."
+      : "A photograph is sent to this server, which turns it into numbers and stores neither.",
+  ].join(" ");
+}
+
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
   const { source } = bundle.prior;
-  const fitted =
-    source === "flow"
-      ? "the flow of codes, under labels that go together"
-      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model’s own prior"}`;
+  const fitted = {
+    best: "the best of the fitted priors",
+    flow: "the flow of codes, under labels that go together",
+    train: "a Gaussian fitted to the training faces",
+    model: "a Gaussian fitted to the model’s own prior",
+  }[source];
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)
@@ -67,7 +89,9 @@ export function about(body, bundle, backend) {
   scroll.setAttribute("role", "region");
   scroll.setAttribute("aria-label", "Measured quality of each attribute");
 
-  body.replaceChildren(
+  const figures = element("details", { className: "figures" });
+  figures.append(
+    element("summary", { textContent: "Figures, data and limits" }),
     section(
       "The model",
       element("p", { textContent: notes.model }),
@@ -142,4 +166,5 @@ export function about(body, bundle, backend) {
       }),
     ),
   );
+  body.replaceChildren(element("p", { textContent: inShort(bundle, backend) }), figures);
 }

@@ -5,8 +5,9 @@
 
 import { apply, invert, similarity } from "./align.js";
 import { element, openDialog } from "./dom.js";
+import { enlarged } from "./paint.js";
 import { canvasOf, rgba } from "./photo.js";
-import { enlarged, viewWindow } from "./stage.js";
+import { viewWindow } from "./stage.js";
 
 /** What is to be said of a model whose training pictures do not tell where eyes and mouth lie. */
 export const GUESSED =

@@ -3,11 +3,16 @@
 import { about } from "./about.js";
 import { Replaced } from "./backend-http.js";
 import { Compare } from "./compare.js";
+import { Demo } from "./demo.js";
 import { $, element, enable, labelled, openDialog, placeMessages, say, toast } from "./dom.js";
+import { Ends } from "./ends.js";
 import { HistoryStrip } from "./history-strip.js";
+import { keepHere } from "./keeper.js";
 import { Morph } from "./morph.js";
 import { OwnSliders } from "./own-sliders.js";
+import { Painter } from "./painter.js";
 import { PhotoInput } from "./photo-input.js";
+import { Pins } from "./pins.js";
 import { Player } from "./player.js";
 import { latestWins } from "./queue.js";
 import { SaveDialog } from "./save-dialog.js";
@@ -17,10 +22,12 @@ import { listenForShortcuts } from "./shortcuts.js";
 import { Sliders, signed } from "./sliders.js";
 import { Stage } from "./stage.js";
 import { listenForTabs } from "./tabs.js";
+import { Zoom } from "./zoom.js";
 
 const MERGE = 1000; // milliseconds within which moves of one slider are one step of undo
 const SURPRISES = 3; // sliders that are moved at once,
 const [LEAST_SURPRISE, MOST_SURPRISE] = [0.7, 1.2]; // changes of the label by which
+const PER_PIXEL = 6.5; // pixels of the page at which a pixel of the model is shown at most
 const RANDOM_SEEDS = 100000; // random faces have short numbers, which people can read out
 
 /** Scroll a list sideways, and nothing else, until `item` is in view. */
@@ -36,12 +43,14 @@ export class App {
   #dragFrom = null; // the state before a drag, while one lasts
   #last = { name: "", at: 0 }; // the slider of the last step, and when
   #labelsOf = ""; // the face whose labels are shown
+  #fresh = false; // whether the page was opened by nothing but its name
   #labels = null; // Map of what the model sees in it
 
   constructor(backend) {
     const { bundle } = backend;
     this.session = new Session(backend);
     this.history = new History(START);
+    this.painter = new Painter();
     this.stage = new Stage(
       {
         frame: $("frame"),
@@ -53,6 +62,7 @@ export class App {
         tagAfter: $("tag-after"),
       },
       bundle.size,
+      this.painter,
     );
     this.sliders = new Sliders($("sliders"), this.session, {
       input: (name, value) => this.preview(withStrength(this.state, name, value)),
@@ -79,6 +89,12 @@ export class App {
     this.player = new Player(this);
     this.saveDialog = new SaveDialog(this);
     this.historyStrip = new HistoryStrip(this);
+    this.pins = new Pins(this);
+    this.ends = new Ends(this);
+    this.zoom = new Zoom(this);
+    this.demo = new Demo(this);
+    const deserved = Math.round(bundle.size * PER_PIXEL);
+    document.querySelector(".stage").style.setProperty("--deserved", `${deserved}px`);
     this.listPresets($("presets"), (base) => this.face(base));
     this.#listen();
     for (const part of document.querySelectorAll("[inert]")) part.inert = false;
@@ -115,6 +131,7 @@ export class App {
       photo: held.photo,
       toModel: held.encoded.matrix,
       view: this.photoInput.view,
+      zoom: this.zoom.value,
     };
   }
 
@@ -122,13 +139,9 @@ export class App {
   async drawn(state) {
     const { session, stage } = this;
     const shot = this.shot(state);
-    if (!shot || shot.view === "model") {
-      const [plain, pixels] = await Promise.all([session.plain(state), session.render(state)]);
-      return () => stage.show({ plain, pixels });
-    }
-    const changed = await session.change(state);
-    await stage.prepare(shot, changed);
-    return () => stage.showChange(changed);
+    if (!shot || shot.view === "model")
+      return stage.face(...(await Promise.all([session.rest(state), session.face(state)])));
+    return stage.photograph(shot, await session.change(state));
   }
 
   draw() {
@@ -149,14 +162,29 @@ export class App {
     const { frame } = this.stage;
     if (frame.dataset.loading) {
       delete frame.dataset.loading;
-      for (const id of ["share", "save"]) $(id).disabled = false;
+      for (const id of ["share", "save", "pin"]) $(id).disabled = false;
       say("Ready.");
       this.#prepare();
+      if (this.#fresh) this.demo.run();
     }
     delete frame.dataset.stale;
     this.historyStrip.shown(state);
     this.sliders.moved(state, this.#labels, this.session.seen(state));
+    this.#also(state, this.session.seen(state));
     frame.dataset.shown = JSON.stringify([state.base, state.mix, state.strengths, state.locked]);
+  }
+
+  /** Put into words what a state brought along besides what its sliders ask for. */
+  #also({ strengths }, after) {
+    const { bundle } = this.session;
+    const found =
+      after && this.#labels ? bundle.alsoChanged(this.#labels, after, Object.keys(strengths)) : [];
+    $("also").hidden = found.length === 0;
+    $("also-words").textContent = `Also changed: ${found.map(({ words }) => words).join(", ")}`;
+    $("also-figures").textContent = found
+      .map(({ name, change }) => `${this.labelOf(name)} ${signed(change)}`)
+      .join(", ")
+      .concat(", in changes of the label, as the model reads it off the face.");
   }
 
   /** The picture could not be drawn: say so over the old one, until it is. */
@@ -172,6 +200,7 @@ export class App {
   async #prepare() {
     const alone = await this.session.backend.prepare().catch(() => false);
     this.stage.frame.toggleAttribute("data-alone", alone);
+    if (alone) this.stage.frame.toggleAttribute("data-kept", await keepHere(this.session.bundle));
   }
 
   /** Bring everything but the picture in line with the state. */
@@ -198,7 +227,10 @@ export class App {
       });
     this.stage.describe(this.describe(state));
     this.historyStrip.refresh();
-    this.session.keep(this.history.all.states, state);
+    this.pins.refresh();
+    this.ends.refresh();
+    this.zoom.refresh();
+    this.session.keep([...this.history.all.states, ...this.pins.states], state);
     this.ownSliders.store(state);
     this.#address();
   }
@@ -223,6 +255,7 @@ export class App {
     const key = JSON.stringify([state.base, state.other, state.mix, state.own]);
     if (key === this.#labelsOf) return;
     this.#labelsOf = key;
+    this.#labels = null;
     const labels = bundle.labels(await this.session.start(state));
     if (key !== this.#labelsOf) return;
     this.#labels = labels;
@@ -351,6 +384,7 @@ export class App {
     if (beside?.photo)
       toast("A photograph does not outlast a reload: choose it again. The sliders are kept.");
     this.history = new History(state);
+    this.#fresh = !beside && !location.hash;
     this.refresh();
     this.draw();
   }
@@ -458,6 +492,7 @@ export class App {
         ["c", "Hold to see the original", () => this.compare.hold()],
         ["w", "Before and after, side by side", () => $("split").click()],
         ["p", "Play the edit, or stop", () => $("play").click()],
+        ["b", "Pin this version", () => $("pin").click()],
         ["z", "Undo", () => this.step("undo")],
         ["Z", "Redo", () => this.step("redo")],
         ["v", "Surprise me: move a few sliders", () => this.surprise()],

@@ -39,6 +39,7 @@ const openBackend = (name) =>
 
 function showPlace(name, both) {
   $("place").hidden = !both;
+  $("frame").dataset.place = name;
   $("place-local").checked = name === "local";
   $("privacy").textContent =
     name === "local"

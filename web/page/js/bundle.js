@@ -1,7 +1,8 @@
 /** The export folder, read: what the model is, its attributes, and the arrays behind them (web/API.md). */
 
 import { move, pairsOf, read, settled } from "./labels.js";
-import { dot, edited, normals, orthonormal, plus, projectOff } from "./vectors.js";
+import { pValue, shrunk, statistics } from "./likeness.js";
+import { dot, edited, normals, orthonormal, place, plus, projectOff } from "./vectors.js";
 
 /** An answer of the server, or a sentence for a person. */
 export async function get(url) {
@@ -19,10 +20,26 @@ export const FORMAT = 3;
 const STEP = 0.05; // of a slider
 const REACH = 2; // changes of the label to which a slider goes, either way
 const LACKS = 3; // of the first sliders that a face is said to lack, at most
+export const NOTABLE = 0.1; // changes of a label that are shown where another slider brought them
+const MOST_NAMED = 3; // such changes that are put into words
+const SIZES = [
+  [0.6, "much "],
+  [0.25, ""],
+  [0, "a little "],
+]; // least change of a label, and how it is called
+const SURE = 0.9; // lower end of a direction's AUROC from which a slider is called clear,
+const FAIR = 0.7; // and from which fair; below it is faint
 const SEEN = 0.5; // label from which on the model is said to see something
 
 /** An attribute's absence in words: "no glasses", and of "no beard" "beard". */
 const without = (label) => (label.startsWith("no ") ? label.slice(3) : `no ${label}`);
+
+/** A slider's quality in a word, by the lower end of its direction's AUROC; "" where that is not known. */
+export function qualityOf(sure) {
+  if (sure === null || sure === undefined) return "";
+  if (sure >= SURE) return "clear";
+  return sure >= FAIR ? "fair" : "faint";
+}
 
 /** A step of a slider, and where it ends: at `reach`, on a whole step. */
 export const sliderSteps = (reach) => ({
@@ -47,10 +64,10 @@ export class Bundle {
    * description: bundle.json; bytes: ArrayBuffer of arrays.safetensors; third: quality.json, {} where
    * nothing was measured. Throws on another format.
    */
-  constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {} } = {}) {
+  constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {}, guarantee = {} } = {}) {
     if (description.format !== FORMAT)
       throw new Error(`This page reads exports of format ${FORMAT}, this one is ${description.format}.`);
-    Object.assign(this, description, { quality: reconstruction });
+    Object.assign(this, description, { quality: reconstruction, guarantee });
     this.attributes = description.attributes.map((one) => ({
       ...one,
       reach: REACH,
@@ -79,6 +96,27 @@ export class Bundle {
   }
 
   /**
+   * How like the training faces a picture is: the share of such faces that are at least as strange; null where
+   * too few could say. crop (picture), drawn (S * S * 3 numbers), code.
+   */
+  pValue(crop, drawn, code) {
+    if (!this.likeness) return null;
+    return pValue(statistics(crop, drawn, code, this.values), this.likeness, this.values.likeness_scores);
+  }
+
+  /**
+   * The strengths [from, to] of an attribute's slider that are promised of a face with this label of it, 1
+   * with to -1 without, and this p-value, null for a face as the data's; null where nothing is promised.
+   */
+  promised(name, label, p) {
+    const range = this.guarantee.ranges?.[name]?.[label > 0 ? "remove" : "add"];
+    if (typeof range?.low !== "number") return null;
+    const [low, high] = shrunk([range.low, range.high], this.likeness ? p : null, this.likeness) ?? [];
+    if (low === undefined) return null;
+    return label > 0 ? [-high, -low] : [low, high];
+  }
+
+  /**
    * What a link says of the model that it was made with: the format, and what changes with faces or sliders.
    */
   get mark() {
@@ -88,13 +126,17 @@ export class Bundle {
     return [`${FORMAT}.`, ...hashes].join("");
   }
 
-  /** The base to start from: the preset that the model sees most clearly; else a random face. */
+  /**
+   * The base to start from: the preset most like the training faces, whose code lies nearest to their mean in
+   * standard deviations, since that is what the model draws and edits best; else a random face.
+   */
   get first() {
-    const clear = this.presets.map((_, index) =>
-      [...this.labels(this.row("presets", index)).values()].reduce((sum, label) => sum + Math.abs(label), 0),
+    const { mean, std } = this.values;
+    const far = this.presets.map((_, index) =>
+      this.row("presets", index).reduce((sum, value, i) => sum + ((value - mean[i]) / std[i]) ** 2, 0),
     );
-    if (!clear.length) return { kind: "seed", seed: 1 };
-    return { kind: "preset", index: clear.indexOf(Math.max(...clear)) };
+    if (!far.length) return { kind: "seed", seed: 1 };
+    return { kind: "preset", index: far.indexOf(Math.min(...far)) };
   }
 
   /** What most sets a preset apart, in labels: of the first sliders, those whose label the model sees. */
@@ -127,14 +169,61 @@ export class Bundle {
     return words.toSorted((a, b) => a.startsWith("no ") - b.startsWith("no ")).join(", ");
   }
 
+  /** An attribute, or with sign < 0 its absence, in words. */
+  word(name, sign) {
+    const label = this.byName.get(name).label.toLowerCase();
+    return sign > 0 ? label : without(label);
+  }
+
   /** Labels that a person asks for, {name: 1 or -1}, in words; "" for none. */
   worded(wanted = {}) {
     return Object.entries(wanted)
-      .map(([name, sign]) => {
-        const label = this.byName.get(name).label.toLowerCase();
-        return sign > 0 ? label : without(label);
-      })
+      .map(([name, sign]) => this.word(name, sign))
       .join(", ");
+  }
+
+  /**
+   * What changed between labels `before` and `after` besides the sliders that moved: the largest three,
+   * judgements of looks left out, [{name, change of the label, words}].
+   */
+  alsoChanged(before, after, moved) {
+    return this.attributes
+      .filter(({ name, judgemental }) => !judgemental && !moved.includes(name))
+      .map(({ name }) => ({ name, change: (after.get(name) - before.get(name)) / 2 }))
+      .filter(({ change }) => Math.abs(change) >= NOTABLE)
+      .toSorted((a, b) => Math.abs(b.change) - Math.abs(a.change))
+      .slice(0, MOST_NAMED)
+      .map(({ name, change }) => ({ name, change, words: this.#changeInWords(name, change) }));
+  }
+
+  #changeInWords(name, change) {
+    const size = SIZES.find(([least]) => Math.abs(change) >= least)[1];
+    const [noun, more] = this.#noun(name, change);
+    return `${size}${more ? "more" : "less"} ${noun}`;
+  }
+
+  /** What an attribute names, without a "no" before it, and whether a change of its label gives it. */
+  #noun(name, change) {
+    const label = this.byName.get(name).label.toLowerCase();
+    return label.startsWith("no ") ? [without(label), change < 0] : [label, change > 0];
+  }
+
+  /** What a slider gives or takes where it goes to `sign`, in words: "beard", "less smile". */
+  given(name, sign) {
+    const [noun, more] = this.#noun(name, sign);
+    return more ? noun : `less ${noun}`;
+  }
+
+  /** Pairs of sliders that claim what cannot be together, as they are set: [[name, name]]. */
+  opposed(strengths) {
+    const claims = (end) => {
+      const away = end.startsWith("-");
+      const strength = strengths[away ? end.slice(1) : end] ?? 0;
+      return away ? strength < 0 : strength > 0;
+    };
+    return this.editor.exclusive
+      .filter((pair) => pair.every(claims))
+      .map((pair) => pair.map((end) => end.replace(/^-/, "")));
   }
 
   /**
@@ -224,8 +313,12 @@ export class Bundle {
     );
   }
 
-  /** The code of a seed, drawn from the Gaussian prior. */
+  /** The code of a seed: one of those that came with the export, or of the Gaussian prior. */
   sample(seed, temperature = this.prior.temperature) {
+    if (this.prior.source === "best") {
+      const face = this.row("drawn", place(seed, this.rows("drawn")));
+      return Float32Array.from(this.values.mean, (value, i) => value + temperature * (face[i] - value));
+    }
     const rank = this.rows("prior_factor");
     const { prior_mean: mean, prior_residual: residual } = this.values;
     const e = normals(seed, rank + this.length);

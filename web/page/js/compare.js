@@ -12,7 +12,9 @@ export class Compare {
       event.preventDefault();
       this.hold();
     });
-    stage.after.addEventListener("pointerdown", () => this.hold());
+    stage.after.addEventListener("pointerdown", () => {
+      if (!stage.frame.classList.contains("zoomed")) this.hold(); // there a pointer moves the picture
+    });
     for (const event of ["pointerup", "pointercancel", "keyup", "blur"]) {
       window.addEventListener(event, () => stage.hold(false));
     }

@@ -10,11 +10,36 @@
 
 import { apply, invert } from "./align.js";
 
-// Samples of the difference per model pixel: above this, bilinear reading is smooth to the eye
-const ENLARGE = 4;
+const ENLARGE = 4; // samples per model pixel: above this, bilinear reading is smooth to the eye
+const SIDE = 512; // samples a side that are enough, however many pixels the model has
+const GREY = 3; // levels between the channels of a picture without colour, on average
+const LOOKED_AT = 4096; // pixels of a picture, to tell
+const LUMA = [0.299, 0.587, 0.114];
 // The difference counts in full up to this share of the way from the crop's middle to its edge, and fades to
 // nothing at the edge
 const SOLID = 0.7;
+
+/** Samples per model pixel for a model of size x size pixels. */
+export const timesOf = (size) => Math.max(1, Math.min(ENLARGE, Math.floor(SIDE / size)));
+
+/** Whether a picture (RGBA) has no colour. */
+export function isGrey({ data }) {
+  const step = 4 * Math.max(1, Math.floor(data.length / 4 / LOOKED_AT));
+  let sum = 0;
+  let count = 0;
+  for (let i = 0; i < data.length; i += step) {
+    sum += Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]);
+    count += 1;
+  }
+  return sum / count < GREY;
+}
+
+/** A change (S, S, 3) without its colour. */
+export const greyed = (change) =>
+  change.map((_, i) => {
+    const pixel = i - (i % 3);
+    return LUMA[0] * change[pixel] + LUMA[1] * change[pixel + 1] + LUMA[2] * change[pixel + 2];
+  });
 
 /** Weights of the cubic B-spline: the smoothest of the cubic filters, without overshoot. */
 function spline(t) {
@@ -27,11 +52,11 @@ function spline(t) {
   ];
 }
 
-function enlargeRows(values, rows, columns, channels) {
-  const wide = columns * ENLARGE;
+function enlargeRows(values, rows, columns, channels, times) {
+  const wide = columns * times;
   const out = new Float32Array(rows * wide * channels);
   for (let x = 0; x < wide; x++) {
-    const at = (x + 0.5) / ENLARGE - 0.5;
+    const at = (x + 0.5) / times - 0.5;
     const left = Math.floor(at);
     const weights = spline(at - left);
     const taps = [-1, 0, 1, 2].map((i) => Math.min(columns - 1, Math.max(0, left + i)) * channels);
@@ -107,12 +132,13 @@ export function weighed(before, after, weight = null) {
 
 /**
  * A change (size, size, 3), enlarged smoothly and faded to zero towards the edges: {field: Float32Array
- * (side, side, 3), side} with side = ENLARGE * size.
+ * (side, side, 3), side} with side = timesOf(size) * size.
  */
 export function enlargedChange(difference, size) {
-  const wide = transpose(enlargeRows(difference, size, size, 3), size, size * ENLARGE, 3);
-  const side = size * ENLARGE;
-  const field = transpose(enlargeRows(wide, side, size, 3), side, side, 3);
+  const times = timesOf(size);
+  const side = size * times;
+  const wide = transpose(enlargeRows(difference, size, size, 3, times), size, side, 3);
+  const field = transpose(enlargeRows(wide, side, size, 3, times), side, side, 3);
   const across = (i) => (2 * i + 1) / side - 1;
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {
@@ -162,7 +188,7 @@ export function addChange(photo, { field, side }, toModel, size, towards = null)
   const bottom = Math.min(photo.height - 1, Math.ceil(Math.max(...ys)));
   const [a, b, x0, y0] = toModel;
   const back = towards && invert(towards.toModel);
-  const enlarged = (value) => (value + 0.5) * ENLARGE - 0.5;
+  const enlarged = (value) => ((value + 0.5) * side) / size - 0.5;
   const across = (value) => (2 * value + 1) / size - 1;
   for (let y = top; y <= bottom; y++) {
     for (let x = left; x <= right; x++) {

@@ -1,6 +1,7 @@
 /** The steps so far as small pictures, each of which leads back to its state. */
 
 import { $, element, labelled } from "./dom.js";
+import { smallCopy } from "./stage.js";
 
 const SIDE = 56; // pixels of a picture
 const MOST = 30; // steps that are shown
@@ -17,11 +18,7 @@ export class HistoryStrip {
     const { states } = this.app.history.all;
     if (!states.includes(state)) return; // on the way of a drag
     const { after } = this.app.stage;
-    const side = Math.min(after.width, after.height);
-    const canvas = element("canvas", { width: SIDE, height: SIDE });
-    const corner = [(after.width - side) / 2, (after.height - side) / 2];
-    canvas.getContext("2d").drawImage(after, ...corner, side, side, 0, 0, SIDE, SIDE);
-    this.#pictures.set(state, canvas);
+    this.#pictures.set(state, smallCopy(after, SIDE));
     for (const old of this.#pictures.keys()) if (!states.includes(old)) this.#pictures.delete(old);
     this.refresh();
   }

@@ -4,7 +4,6 @@ import { $, enable, fail, say } from "./dom.js";
 import { draggable } from "./drag.js";
 import { rgba } from "./photo.js";
 import { paint } from "./sliders.js";
-import { enlarged } from "./stage.js";
 
 const DETAIL = 2; // canvas pixels per model pixel of the two small pictures
 
@@ -74,8 +73,8 @@ export class Morph {
     if (!base) {
       context.clearRect(0, 0, canvas.width, canvas.height);
     } else {
-      const { session } = this.app;
-      const picture = enlarged(await session.plain({ base }), session.bundle.size, DETAIL);
+      const { session, painter } = this.app;
+      const picture = await painter.enlarged(await session.rest({ base }), session.bundle.size, DETAIL);
       canvas.width = picture.width;
       canvas.height = picture.height;
       context.putImageData(rgba(picture), 0, 0);

@@ -1,7 +1,10 @@
 /** Photographs: brought by button, drop or paste, encoded, and shown as a person chooses. */
 
+import { threePoints } from "./align.js";
 import { AlignDialog } from "./align-dialog.js";
-import { $, fail, say, toast } from "./dom.js";
+import { Camera } from "./camera.js";
+import { $, element, fail, say, toast } from "./dom.js";
+import { readState } from "./marks.js";
 import { Photo, rgba, unlike } from "./photo.js";
 
 // What is said of a photograph at once; the dialog says more.
@@ -10,9 +13,10 @@ const NOTICES = {
   several: "Several faces were found, the largest was taken. “How it was aligned” lets you choose.",
   small: "The face is small: the model sees little of it.",
   turned: "The face is turned to a side; the model knows faces from the front best.",
-  unlike: "This face is unlike those the model learnt from: edits will be rough.",
+  unlike:
+    "This picture is too unlike the faces that the model knows: it cannot be edited well, and nothing is promised.",
 };
-const INSTEAD = "The faces below show what this model does well.";
+const INSTEAD = "Start from one of the faces below, or bring a picture like them.";
 
 const said = ({ notices }) => Object.keys(NOTICES).filter((name) => notices.includes(name));
 
@@ -26,12 +30,14 @@ export class PhotoInput {
       use: (photo, encoded) => app.commit({ ...app.state, base: app.session.addPhoto(photo, encoded) }),
       fail,
     });
+    this.camera = new Camera((file) => this.bring(file, (base) => app.face(base)));
     this.#button("upload", "file", (base) => app.face(base));
     this.#button("morph-upload", "morph-file", (base) => app.morph.towards(base));
     $("align-open").addEventListener("click", () => this.openAlign());
     for (const radio of document.querySelectorAll('input[name="view"]')) {
       radio.addEventListener("change", () => {
         this.view = radio.value;
+        app.zoom.reset();
         app.draw();
       });
     }
@@ -54,8 +60,14 @@ export class PhotoInput {
       { code: encoded.code, strengths: {}, locked: [], custom: [] },
       false,
     );
-    const rough = unlike(encoded.crop, drawn, backend.bundle.quality.psnr);
-    return { ...encoded, drawn, notices: rough ? [...encoded.notices, "unlike"] : encoded.notices };
+    const { bundle } = backend;
+    const likeness = bundle.pValue(encoded.crop, drawn, encoded.code);
+    const refused =
+      likeness === null
+        ? unlike(encoded.crop, drawn, bundle.quality.psnr)
+        : likeness <= bundle.likeness.refuse;
+    const others = encoded.notices.filter((name) => name !== "unlike");
+    return { ...encoded, drawn, likeness, notices: refused ? [...others, "unlike"] : others };
   }
 
   /** Read a file and hand its base to `then`. */
@@ -65,6 +77,13 @@ export class PhotoInput {
     stage.frame.setAttribute("aria-busy", "true");
     say("Reading the photograph.");
     try {
+      const saved = await readState(file);
+      if (saved) {
+        this.app.commit(this.app.follow(saved));
+        toast("A face saved here: opened again, with its sliders.");
+        stage.frame.removeAttribute("aria-busy");
+        return;
+      }
       const photo = await Photo.read(file);
       const encoded = await this.encode(photo, {});
       then(session.addPhoto(photo, encoded));
@@ -81,8 +100,10 @@ export class PhotoInput {
     const { session, state } = this.app;
     const held = session.photoOf(state.base);
     $("photo-bar").hidden = !held;
+    document.querySelector(".stage").toggleAttribute("data-photo", Boolean(held));
     $("photo-note").hidden = true;
     if (!held) return;
+    this.#listFaces(held.encoded);
     const notices = said(held.encoded);
     const sentences = notices.map((name) => NOTICES[name]);
     if (notices.includes("unlike")) sentences.push(INSTEAD);
@@ -92,6 +113,59 @@ export class PhotoInput {
     $("crop").width = crop.width;
     $("crop").height = crop.height;
     $("crop").getContext("2d").putImageData(rgba(crop), 0, 0);
+  }
+
+  /** Offer the faces of a photograph, where there are several, from left to right. */
+  #listFaces({ faces, face }) {
+    const list = $("faces");
+    list.hidden = faces.length < 2;
+    const order = faces.map((_, index) => index).toSorted((a, b) => faces[a].box[0] - faces[b].box[0]);
+    const choices = order.map((index, i) => {
+      const radio = element("input", { type: "radio", name: "face", checked: index === face });
+      radio.addEventListener("change", () => this.another(index));
+      return element("label", {}, radio, element("span", { textContent: `Face ${i + 1}` }));
+    });
+    list.replaceChildren(list.querySelector("legend"), ...choices);
+  }
+
+  /**
+   * Go on with another face of the same photograph, by its index; what was changed of this one stays in the
+   * picture, which becomes the photograph.
+   */
+  async another(index) {
+    const { app } = this;
+    const { state, session, stage } = app;
+    const { photo, encoded } = session.photoOf(state.base);
+    stage.frame.setAttribute("aria-busy", "true");
+    try {
+      const edited = Object.keys(state.strengths).length > 0 || (state.other && state.mix > 0);
+      const whole = edited ? await this.#baked(state, photo) : photo;
+      const again = await this.#sameFace(whole, encoded.faces[index], index);
+      if (app.state !== state) return;
+      const base = session.addPhoto(whole, { ...again, faces: encoded.faces, face: index });
+      app.commit({ ...state, base, other: null, mix: 0, strengths: {} });
+      say("Another face of the photograph. What you changed before stays.");
+    } catch (error) {
+      fail(error);
+      this.refresh();
+    } finally {
+      stage.frame.removeAttribute("aria-busy");
+    }
+  }
+
+  /** Promise of the photograph with the change of a state in it, as a photograph. */
+  async #baked(state, { file }) {
+    const blob = await this.app.saveDialog.saver.photograph(state);
+    return Photo.read(new File([blob], file.name, { type: blob.type }));
+  }
+
+  /** Promise of the encoding of a face where it was before, though an edit may change what is found. */
+  async #sameFace(photo, { box: [left, top, width, height], points }, index) {
+    const found = await this.encode(photo, { face: index }).catch(() => null);
+    const box = found?.faces[index]?.box;
+    const middle = box && [box[0] + box[2] / 2 - left, box[1] + box[3] / 2 - top];
+    const there = middle && middle[0] > 0 && middle[0] < width && middle[1] > 0 && middle[1] < height;
+    return there ? found : this.encode(photo, { points: threePoints(points) });
   }
 
   async openAlign() {

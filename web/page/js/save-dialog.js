@@ -1,10 +1,11 @@
 /** The dialog Save, and the link to copy. */
 
 import { $, fail, openDialog, say, toast } from "./dom.js";
-import { download, Saver } from "./save.js";
+import { download, Saver, videoKind } from "./save.js";
 import { leftOut } from "./share.js";
 
-const ENDINGS = { png: ".png", gif: ".gif", strip: "-strip.png" };
+const ENDINGS = { png: ".png", jpeg: ".jpg", gif: ".gif", video: videoKind()?.[1], strip: "-strip.png" };
+const MOVING = ["gif", "video", "strip"]; // of an edit
 
 const nameOfFile = (base) => {
   if (base.kind === "photo") return "photo";
@@ -14,7 +15,7 @@ const nameOfFile = (base) => {
 export class SaveDialog {
   constructor(app) {
     this.app = app;
-    this.saver = new Saver(app.session, (state) => app.shot(state));
+    this.saver = new Saver(app.session, (state) => app.shot(state), app.painter);
     this.dialog = $("saver");
     this.buttons = [...this.dialog.querySelectorAll(".choice")];
     $("save").addEventListener("click", () => this.open());
@@ -22,6 +23,12 @@ export class SaveDialog {
     for (const kind of Object.keys(ENDINGS)) {
       $(`save-${kind}`).addEventListener("click", () => this.save(kind));
     }
+    $("save-video").hidden = !videoKind();
+    $("save-batch").addEventListener("click", () => $("batch-files").click());
+    $("batch-files").addEventListener("change", () => {
+      this.batch([...$("batch-files").files]);
+      $("batch-files").value = "";
+    });
   }
 
   open() {
@@ -32,21 +39,48 @@ export class SaveDialog {
       shot && shot.view !== "model"
         ? `PNG, ${width} × ${height}: the photograph with the change in it`
         : "PNG, 512 × 512";
-    for (const id of ["save-gif", "save-strip"]) $(id).disabled = $("play").disabled;
+    for (const kind of MOVING) $(`save-${kind}`).disabled = $("play").disabled;
+    $("save-batch").disabled = Object.keys(this.app.state.strengths).length === 0;
+    const form = videoKind()?.[1] === ".mp4" ? "MP4" : "WebM";
+    $("save-video-text").textContent = `${form}: the same, smoother, in three seconds`;
     openDialog(this.dialog);
   }
 
   async save(kind) {
     const { state } = this.app;
+    await this.#making(async (progress) => {
+      const blob = await this.saver[kind](state, progress);
+      download(blob, `facemorph-${nameOfFile(state.base)}${ENDINGS[kind]}`);
+    });
+  }
+
+  /** The sliders on other photographs; closing the dialog ends it. */
+  async batch(files) {
+    if (!files.length) return;
+    const { app, dialog, saver } = this;
+    const missed = [];
+    await this.#making(async (progress) => {
+      const archive = await saver.batch(app.state, files, (photo) => app.photoInput.encode(photo, {}), {
+        progress,
+        goesOn: () => dialog.open,
+        failed: (error) => missed.push(error.message),
+      });
+      app.refresh(); // which lets the photographs go
+      if (archive) download(archive, "facemorph-photographs.zip");
+    });
+    if (missed.length) toast(`Left out: ${missed.join(" ")}`);
+  }
+
+  /** Make a file, with a bar that shows how far: make: (progress) -> Promise. */
+  async #making(make) {
     const bar = $("save-progress");
     bar.hidden = false;
     bar.removeAttribute("value");
     for (const button of this.buttons) button.disabled = true;
     try {
-      const blob = await this.saver[kind](state, (share) => {
+      await make((share) => {
         bar.value = share;
       });
-      download(blob, `facemorph-${nameOfFile(state.base)}${ENDINGS[kind]}`);
       this.dialog.close();
       say("Saved.");
     } catch (error) {

@@ -15,6 +15,7 @@
  */
 
 import { weighed, weights } from "./detail.js";
+import { pixelsOf } from "./photo.js";
 import { arc } from "./vectors.js";
 
 const REMEMBERED = 6; // pictures
@@ -89,6 +90,7 @@ export class Session {
   #pictures = new Map(); // key of a state -> Promise of its picture; the last few
   #seen = new Map(); // key of a state -> Map of labels that the model sees in it; the last few
   #weight = {}; // what counts of a change from one picture to another: {from, end, weight}, of the last
+  #originals = new Map(); // number of a preset -> Promise of its own picture
   own = new Map(); // "own:<number>" -> slider
 
   constructor(backend) {
@@ -215,32 +217,91 @@ export class Session {
     return { ...state, strengths: Object.fromEntries(far) };
   }
 
+  /** Promise of the picture that a preset was made from, S * S * 3; null for a face that the model drew. */
+  #original(base) {
+    if (base?.kind !== "preset") return Promise.resolve(null);
+    if (!this.#originals.has(base.index)) this.#originals.set(base.index, this.#opened(base.index));
+    return this.#originals.get(base.index);
+  }
+
+  async #opened(index) {
+    const { presets, size } = this.bundle;
+    const { data, width, height, channels } = await pixelsOf(presets[index].picture);
+    if (width !== size || height !== size) return null;
+    return Float32Array.from(
+      { length: size * size * 3 },
+      (_, i) => data[Math.floor(i / 3) * channels + (i % 3)],
+    );
+  }
+
+  /** Promise of what the model leaves out of a preset's own picture, S * S * 3; null for another face. */
+  async #residual(base) {
+    const [own, drawn] = await Promise.all([this.#original(base), base && this.plain({ base })]);
+    return own?.map((value, i) => value - drawn[i]) ?? null;
+  }
+
+  /** Promise of the picture of a state's base as it is shown at rest: a preset's own, else the model's. */
+  async rest({ base }) {
+    return (await this.#original(base)) ?? this.plain({ base });
+  }
+
+  /**
+   * Promise of the picture of a state without a photograph, S * S * 3: what the model draws, and where no
+   * slider changes it, what the model leaves out of a preset's own picture, so that at rest that is shown.
+   */
+  async face(state) {
+    const share = state.other ? state.mix : 0;
+    const [own, others] = await Promise.all([
+      share < 1 ? this.#residual(state.base) : null,
+      share > 0 ? this.#residual(state.other) : null,
+    ]);
+    if (!own && !others) return this.render(state);
+    const { to, weight } = await this.#moved(state);
+    return to.map((value, i) => {
+      const left = (1 - share) * (own?.[i] ?? 0) + share * (others?.[i] ?? 0);
+      return value + (1 - weight[Math.floor(i / 3)]) * left;
+    });
+  }
+
+  /**
+   * Promise of what sliders do to the face that they start from: {from, to: its pictures before and after,
+   * weight (S, S): where they change it, judged with the change complete (faces/edits/detail.py), so that the
+   * first step of a slider moves the picture}.
+   */
+  async #moved(state) {
+    const { size, detail } = this.bundle;
+    const morphs = state.other && state.mix > 0;
+    const start = morphs ? this.#remembered({ ...state, strengths: {}, locked: [] }) : this.plain(state);
+    const moves = Object.keys(state.strengths).length > 0;
+    const [from, to, end] = await Promise.all([
+      start,
+      moves ? this.render(state, true) : start,
+      moves ? this.#remembered(this.#atTheEnd(state)) : start,
+    ]);
+    if (this.#weight.from !== from || this.#weight.end !== end) {
+      const weight = end === from ? new Float32Array(size * size) : weights(from, end, size, detail);
+      this.#weight = { from, end, weight };
+    }
+    return { from, to, weight: this.#weight.weight };
+  }
+
   /**
    * Promise of what a state changes in its photograph: {change (S, S, 3), share, other}, where `other` is the
    * face that a morph goes to, {drawn: the model's picture, held: the photograph or null}, or null without
    * one.
    *
-   * Sliders add what they change of the face D(zt) that they start from, where they change it at all: that is
-   * judged with the change complete (faces/edits/detail.py), so that the first step of a slider moves
-   * the picture. A morph of share t adds D(zt) - (1 - t) D(z0) - t D(z1), and lets t of the photograph give
-   * way to the other face itself, so that with t = 1 that one is there, whole.
+   * Sliders add what they change of the face D(zt) that they start from, where they change it at all. A morph
+   * of share t adds D(zt) - (1 - t) D(z0) - t D(z1), and lets t of the photograph give way to the other face
+   * itself, so that with t = 1 that one is there, whole.
    */
   async change(state) {
-    const { size, detail } = this.bundle;
     const share = state.other ? state.mix : 0;
-    const start = share > 0 ? this.#remembered({ ...state, strengths: {}, locked: [] }) : this.plain(state);
-    const moves = Object.keys(state.strengths).length > 0;
-    const [plain, from, to, end, drawn] = await Promise.all([
+    const [plain, { from, to, weight }, drawn] = await Promise.all([
       this.plain(state),
-      start,
-      moves ? this.render(state, true) : start,
-      moves ? this.#remembered(this.#atTheEnd(state)) : start,
+      this.#moved(state),
       share > 0 ? this.plain({ base: state.other }) : null,
     ]);
-    if (this.#weight.from !== from || this.#weight.end !== end) {
-      this.#weight = { from, end, weight: weights(from, end, size, detail) };
-    }
-    const change = weighed(from, to, this.#weight.weight);
+    const change = weighed(from, to, weight);
     if (share === 0) return { change, share, other: null };
     for (let i = 0; i < change.length; i++) change[i] += from[i] - (1 - share) * plain[i] - share * drawn[i];
     return { change, share, other: { drawn, held: this.photoOf(state.other) } };

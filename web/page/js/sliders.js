@@ -3,12 +3,15 @@
  * own on top.
  */
 
-import { sliderSteps } from "./bundle.js";
-import { element, icon, labelled } from "./dom.js";
+import { NOTABLE, qualityOf, sliderSteps } from "./bundle.js";
+import { $, element, icon, labelled } from "./dom.js";
 import { draggable, onStep } from "./drag.js";
 
-const NOTABLE = 0.1; // changes of a label that are shown where another slider brought them
-const WEAK = 0.7; // a direction that tells held-out faces apart no better than this is called faint
+const QUALITIES = {
+  clear: "The model knows this well",
+  fair: "The model knows this fairly well",
+  faint: "The model hardly knows this",
+};
 
 export const signed = (value) => (value ? `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}` : "0");
 
@@ -58,15 +61,17 @@ class Row {
       element("button", { type: "button", disabled: true }, icon("reset")),
       `Reset ${label}`,
     );
-    const marks = ["zero", "also"].map((className) => element("span", { className }));
+    const marks = ["zero", "also", "promise"].map((className) => element("span", { className }));
     this.track = element("div", { className: "track" }, ...marks, this.input);
     const title = element("label", { htmlFor: id, textContent: label });
     if (meaning) title.title = meaning[0].toUpperCase() + meaning.slice(1);
-    if (sure !== null && sure < WEAK) {
-      const hint = "The model hardly knows this one";
-      title.append(" ", element("span", { className: "weak", textContent: "faint", title: hint }));
-    }
-    const parts = [title, this.field, this.lock, this.reset, this.track];
+    const quality = qualityOf(sure);
+    const hint =
+      quality && `${QUALITIES[quality]}: at least ${Math.round(100 * sure)} of 100 pairs told apart`;
+    const word = element("span", { className: "quality", textContent: quality, title: hint });
+    this.against = element("p", { className: "against", hidden: true });
+    const heading = element("span", {}, title, word);
+    const parts = [heading, this.field, this.lock, this.reset, this.track, this.against];
     this.element = element("li", { className: "row", dataset: { name } }, ...parts);
     this.#listen();
   }
@@ -132,6 +137,26 @@ class Row {
     this.track.style.setProperty("--band-to", `${100 * this.#share((1 - label) / 2)}%`);
   }
 
+  /** Mark the strengths [from, to] that are promised, null for none, for `level` of faces. */
+  promise(range, level) {
+    const [from, to] = range ?? [0, 0];
+    this.track.style.setProperty("--promise-from", this.#share(from));
+    this.track.style.setProperty("--promise-width", this.#share(to) - this.#share(from));
+    this.track.classList.toggle("promised", range !== null);
+    const words = range
+      ? `From ${signed(from)} to ${signed(to)} it turns ${Math.round(100 * level)} of 100 faces like this one, ` +
+        "and nothing else of them."
+      : "";
+    this.track.title = words;
+    this.input.setAttribute("aria-description", words);
+  }
+
+  /** Say which other sliders, by their labels, ask for what cannot be beside this one. */
+  oppose(labels) {
+    this.against.hidden = labels.length === 0;
+    this.against.textContent = labels.length ? `Opposes ${labels.join(" and ")}: no face has both.` : "";
+  }
+
   /** Mark where other sliders took the label: `change` changes of it; by little is not shown. */
   also(change) {
     const shown = Math.abs(change) >= NOTABLE;
@@ -152,6 +177,7 @@ export class Sliders {
     this.own.section.hidden = true;
     const looks = bundle.attributes.filter((a) => a.judgemental);
     const rest = bundle.attributes.filter((a) => !a.judgemental);
+    $("promise-legend").hidden = !bundle.guarantee.promised;
     const telling = rest.filter((a) => a.telling);
     root.replaceChildren(this.own.section);
     if (telling.length) root.append(this.#section("First to try", telling, false).section);
@@ -226,9 +252,19 @@ export class Sliders {
   /** Show a state. labels: Map of what the model sees in the face; null leaves the bands as they are. */
   update(state, labels) {
     this.#matchOwn(state.own);
+    const { bundle } = this.session;
+    const likeness = this.session.photoOf(state.base)?.encoded.likeness ?? null;
     for (const [name, row] of this.#rows) {
       row.update(state.strengths[name] ?? 0, state.locked.includes(name));
-      if (labels?.has(name)) row.band(labels.get(name));
+      if (labels?.has(name)) {
+        row.band(labels.get(name));
+        row.promise(bundle.promised(name, labels.get(name), likeness), bundle.guarantee.level);
+      }
+    }
+    const pairs = this.session.bundle.opposed(state.strengths);
+    for (const [name, row] of this.#rows) {
+      const others = pairs.filter((pair) => pair.includes(name)).flat();
+      row.oppose(others.filter((other) => other !== name).map((other) => this.#rows.get(other).label));
     }
     for (const { count, names } of this.#groups) {
       const moved = names.filter((name) => state.strengths[name]).length;

@@ -3,19 +3,13 @@
  * holding or by a wipe.
  */
 
-import { apply, invert, resize } from "./align.js";
-import { addChange, enlargedChange } from "./detail.js";
-import { canvasOf, rgba } from "./photo.js";
+import { apply, invert } from "./align.js";
+import { timesOf } from "./detail.js";
+import { element } from "./dom.js";
+import { rgba } from "./photo.js";
 
-const ENLARGE = 4; // canvas pixels per model pixel, by Lanczos; the browser's smoothing does the rest
 const SIDE = 960; // longest side of a photograph on the page, in pixels; files are made at full size
 const CLOSE = 1.45; // side of the close view, in sides of the crop
-
-/** Model pixels (S * S * 3 numbers) as a picture ENLARGE times as large. */
-export function enlarged(pixels, size, times = ENLARGE) {
-  const picture = { data: new Uint8ClampedArray(pixels), width: size, height: size, channels: 3 };
-  return resize(picture, size * times, size * times, "lanczos");
-}
 
 /**
  * The part of a photograph that a view shows, [left, top, width, height]. toModel: photograph to model
@@ -34,17 +28,31 @@ export function viewWindow(view, { width, height }, toModel, size) {
   return [left, top, w, h];
 }
 
+/** The part of a window that is seen enlarged `times`, around its point (x, y), each from 0 to 1. */
+export function zoomed([left, top, width, height], [times, x, y]) {
+  const inside = (centre, length) =>
+    Math.round(Math.min(length - length / times, Math.max(0, centre * length - length / times / 2)));
+  return [
+    left + inside(x, width),
+    top + inside(y, height),
+    Math.max(1, Math.round(width / times)),
+    Math.max(1, Math.round(height / times)),
+  ];
+}
+
 /**
- * A window of a photograph at no more than `longest` pixels a side, with the similarity from its pixels to
- * the model's.
+ * Promise of a window of a photograph at no more than `longest` pixels a side, with the similarity from its
+ * pixels to the model's.
  */
-export function cut(picture, [left, top, width, height], toModel, longest) {
+export async function cut(picture, [left, top, width, height], toModel, longest) {
   const scale = Math.min(1, longest / Math.max(width, height));
   const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
   const canvas = new OffscreenCanvas(w, h);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
-  context.drawImage(canvasOf(picture), left, top, width, height, 0, 0, w, h);
+  const bitmap = await createImageBitmap(rgba(picture), left, top, width, height);
+  context.drawImage(bitmap, 0, 0, w, h);
+  bitmap.close();
   const [a, b, x0, y0] = toModel;
   const step = width / w;
   const shift = [left + step / 2 - 0.5, top + step / 2 - 0.5];
@@ -56,23 +64,14 @@ export function cut(picture, [left, top, width, height], toModel, longest) {
 }
 
 /**
- * A photograph's part, as `cut` gives it, with what Session.change gives in it, as a picture. other: the face
- * that a morph goes to, as `faceBeside` gives it.
- */
-export function withChange({ picture, toModel }, { change, share }, other, size) {
-  const towards = share > 0 ? { share, ...other } : null;
-  const data = addChange(picture, enlargedChange(change, size), toModel, size, towards);
-  return { ...picture, data };
-}
-
-/**
  * Promise of the face that a morph goes to, as `cut` gives it: of a photograph the face with its surroundings
  * in as many pixels as it takes beside `toModel`, else what the model draws.
  */
-export async function faceBeside({ drawn, held }, toModel, size) {
+export async function faceBeside({ drawn, held }, toModel, size, painter) {
   if (!held) {
-    const [scale, shift] = [1 / ENLARGE, 0.5 / ENLARGE - 0.5];
-    return { picture: rgba(enlarged(drawn, size)), toModel: [scale, 0, shift, shift] };
+    const scale = 1 / timesOf(size);
+    const picture = await painter.enlarged(drawn, size);
+    return { picture, toModel: [scale, 0, scale / 2 - 0.5, scale / 2 - 0.5] };
   }
   const { matrix } = held.encoded;
   const picture = await held.photo.load();
@@ -88,43 +87,65 @@ function put(canvas, picture) {
   canvas.getContext("2d").putImageData(rgba(picture), 0, 0);
 }
 
+/** The middle square of a canvas as a small one. */
+export function smallCopy(canvas, size) {
+  const side = Math.min(canvas.width, canvas.height);
+  const corner = [(canvas.width - side) / 2, (canvas.height - side) / 2];
+  const copy = element("canvas", { width: size, height: size });
+  copy.getContext("2d").drawImage(canvas, ...corner, side, side, 0, 0, size, size);
+  return copy;
+}
+
 export class Stage {
   #cut = { key: "" };
   #other = {}; // {drawn: the model's picture of it, face: as `faceBeside` gives it}
   #plain = null;
 
-  /** parts: {frame, after, before, wipe, wipeBox, tagBefore, tagAfter}: elements. */
-  constructor(parts, size) {
+  /** parts: {frame, after, before, wipe, wipeBox, tagBefore, tagAfter}: elements; painter: a Painter. */
+  constructor(parts, size, painter) {
     Object.assign(this, parts);
     this.size = size;
+    this.painter = painter;
     this.wipe.addEventListener("input", () => this.frame.style.setProperty("--wipe", `${this.wipe.value}%`));
   }
 
-  /** Cut out what a shot shows, and the other face of a morph, where they are not there yet. */
-  async prepare(shot, { other }) {
-    const key = `${shot.id} ${shot.view}`;
-    if (this.#cut.key !== key) {
+  /**
+   * Promise of a function that shows a face without a photograph: its pictures before and after, S * S * 3.
+   */
+  async face(plain, pixels) {
+    const stands = this.#plain === plain && !this.#cut.key;
+    const [before, after] = await Promise.all([
+      stands ? null : this.painter.enlarged(plain, this.size),
+      this.painter.enlarged(pixels, this.size),
+    ]);
+    return () => {
+      this.#plain = plain;
+      this.#cut = { key: "" };
+      if (before) put(this.before, before);
+      put(this.after, after);
+    };
+  }
+
+  /** Promise of a function that shows what a shot does of a photograph, with the change in it. */
+  async photograph(shot, changed) {
+    const { size, painter } = this;
+    const key = `${shot.id} ${shot.view} ${shot.zoom.join(" ")}`;
+    const stands = this.#cut.key === key;
+    if (!stands) {
       const whole = await shot.photo.load();
-      const window = viewWindow(shot.view, whole, shot.toModel, this.size);
-      this.#cut = { key, ...cut(whole, window, shot.toModel, SIDE) };
+      const window = zoomed(viewWindow(shot.view, whole, shot.toModel, size), shot.zoom);
+      this.#cut = { key, ...(await cut(whole, window, shot.toModel, SIDE)) };
       this.#other = {};
-      put(this.before, this.#cut.picture);
     }
-    if (!other || this.#other.drawn === other.drawn) return;
-    this.#other = { drawn: other.drawn, face: await faceBeside(other, this.#cut.toModel, this.size) };
-  }
-
-  /** A face that the model drew: its pictures before and after, S * S * 3. */
-  show({ plain, pixels }) {
-    if (this.#plain !== plain || this.#cut.key) put(this.before, enlarged(plain, this.size));
-    this.#plain = plain;
-    this.#cut = { key: "" };
-    put(this.after, enlarged(pixels, this.size));
-  }
-
-  /** A photograph that was prepared, with the change in it. */
-  showChange(changed) {
-    put(this.after, withChange(this.#cut, changed, this.#other.face, this.size));
+    const part = this.#cut;
+    const { other } = changed;
+    if (other && this.#other.drawn !== other.drawn)
+      this.#other = { drawn: other.drawn, face: await faceBeside(other, part.toModel, size, painter) };
+    const picture = await painter.changed(part, changed, other && this.#other.face, size);
+    return () => {
+      if (!stands) put(this.before, part.picture);
+      put(this.after, picture);
+    };
   }
 
   /** While a person holds: the original in place of the edit. */

@@ -1,7 +1,8 @@
-// Before the first paint: the theme a person chose last time.
+// Before the first paint: the theme a person chose last time, and whether a link names the face.
 try {
   const theme = localStorage.getItem("theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 } catch {
   // Storage is switched off: the system's theme stands.
 }
+if (location.hash) document.documentElement.dataset.linked = "true"; // to another face than the first

@@ -1,0 +1,32 @@
+/** What the stage and files show, in pixels: pure functions that paint-worker.js runs. */
+
+import { resize } from "./align.js";
+import { addChange, enlargedChange, greyed, isGrey, timesOf } from "./detail.js";
+
+const HELD = 4e6; // pixels of a picture that is kept for the next change; a larger one is sent again
+
+/** Whether a photograph's part is kept by the worker. */
+export const holds = ({ picture: { width, height } }) => width * height <= HELD;
+
+/** Model pixels (S * S * 3 numbers) as an RGBA picture `times` as large, by Lanczos. */
+export function enlarged(pixels, size, times = timesOf(size)) {
+  const small = { data: new Uint8ClampedArray(pixels), width: size, height: size, channels: 3 };
+  const { data, width, height } = resize(small, size * times, size * times, "lanczos");
+  const out = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let i = 0, at = 0; i < data.length; i += 3, at += 4) {
+    out[at] = data[i];
+    out[at + 1] = data[i + 1];
+    out[at + 2] = data[i + 2];
+  }
+  return { data: out, width, height, channels: 4 };
+}
+
+/**
+ * A photograph's part, as stage.js's `cut` gives it, with what Session.change gives in it, as a picture; a
+ * photograph without colour gets none. other: the face that a morph goes to, as `faceBeside` gives it.
+ */
+export function withChange({ picture, toModel }, { change, share }, other, size) {
+  const towards = share > 0 ? { share, ...other } : null;
+  const fitting = !towards && isGrey(picture) ? greyed(change) : change;
+  return { ...picture, data: addChange(picture, enlargedChange(fitting, size), toModel, size, towards) };
+}
