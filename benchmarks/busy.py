@@ -1,4 +1,4 @@
-"""OpenMP's wait policies beside other work, in one run: training steps a second of a small network.
+"""Ways in which OpenMP's threads wait, beside other work: training steps a second of a small network.
 
     python -m benchmarks.busy                 quiet, then beside one busy program for every core, then two
     python -m benchmarks.busy --seconds 5     seconds of each measurement
@@ -15,16 +15,17 @@ import subprocess
 import sys
 import time
 
-from faces.core.threads import usable_cores
+from faces.core import threads
 
 SPIN = "while True: pass"
 POLICIES = {
     "default": {},
-    "passive": {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"},
+    "short spin": threads.SPIN,  # what the stages set
+    "passive": {"OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 TURNS = 3
-SETTLED = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
+SETTLED = (*threads.WAITING, "OMP_NUM_THREADS")
 
 
 def work(policy: str, seconds: float) -> float:
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.busy", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0)
     seconds = parser.parse_args().seconds
-    cores = usable_cores()
+    cores = threads.usable_cores()
     print(f"{cores} cores, load before {os.getloadavg()[0]:.1f}; medians of {TURNS}, steps a second")
     print(f"{'busy programs':>13}  " + "  ".join(f"{policy:>18}" for policy in POLICIES))
     for others in (0, cores, 2 * cores):

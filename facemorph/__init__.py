@@ -10,10 +10,14 @@ web/API.md is its specification. Needs numpy, Pillow, onnxruntime, OpenCV, safet
 face detector's weights.
 """
 
-from facemorph.align import DetectorMissing
-from facemorph.export import BadExport, BadValue
-from facemorph.face_editor import Attribute, Face, FaceEditor, open_editor
-from facemorph.photos import BadPhoto
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facemorph.align import DetectorMissing
+    from facemorph.export import BadExport, BadValue
+    from facemorph.face_editor import Attribute, Face, FaceEditor, open_editor
+    from facemorph.photos import BadPhoto
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,3 +30,17 @@ __all__ = [
     "FaceEditor",
     "open_editor",
 ]
+_MODULES = {
+    "align": ("DetectorMissing",),
+    "export": ("BadExport", "BadValue"),
+    "face_editor": ("Attribute", "Face", "FaceEditor", "open_editor"),
+    "photos": ("BadPhoto",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, loaded when it is first asked for: the pipeline takes single modules from here."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"facemorph.{module}"), name)
+    raise AttributeError(f"module 'facemorph' has no attribute {name!r}")

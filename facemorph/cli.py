@@ -30,6 +30,8 @@ NOTICES = {
     "several": "several faces were found, the largest was taken (--face chooses)",
     "turned": "the face looks far to a side",
     "small": "the face is small, so it is coarse",
+    "unlike": "this picture is too unlike the faces that the model knows, so no edit of it can be relied on; "
+    "take a picture like those that it learnt from, or `facemorph sample`",
 }
 
 

@@ -17,8 +17,9 @@ from safetensors.numpy import load
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
 from facemorph.flow_editor import FlowEditor
+from facemorph.gaussian import LowRankGaussian, normals, place
 from facemorph.labels import Labels
-from faces.latents.gaussian import LowRankGaussian, normals
+from facemorph.likeness import Likeness, statistics
 
 FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
@@ -56,6 +57,7 @@ class Export:
             self.names = tuple(attribute["name"] for attribute in self.about["attributes"])
             self.mean = self.arrays["mean"].astype(np.float64)
             self.prior = LowRankGaussian(*(self.arrays[f"prior_{part}"] for part in PRIOR))
+            self.likeness = self.open_likeness()
             self.editor = self.open_editor()
             self.encoder = session(self.files["encoder.onnx"])
             self.decoder = session(self.files["decoder.onnx"])
@@ -100,6 +102,29 @@ class Export:
         velocity = session(self.files[VELOCITY])
         return FlowEditor(self.names, units, labels, velocity, *regression, about["steps"], about["coupling"])
 
+    def open_likeness(self) -> Likeness | None:
+        """What tells how like the training faces a picture is; None where too few faces could say."""
+        about = self.about.get("likeness")
+        if about is None:
+            return None
+        mean, precision = (np.array(about[name]) for name in ("mean", "precision"))
+        scores = self.arrays["likeness_scores"].astype(np.float64)
+        return Likeness(mean, precision, scores, about["refuse"], about["gradual"])
+
+    def p_value(self, face: np.ndarray, code: np.ndarray) -> float | None:
+        """How like the training faces a face uint8 (S, S, 3) with its code is: the share of such faces that
+        are at least as strange. None where that is not known.
+        """
+        if self.likeness is None:
+            return None
+        gaussian = LowRankGaussian(*(self.arrays[part].astype(np.float64) for part in PRIOR))
+        found = statistics(gaussian, face[None], code[None], self.decode(code[None]))
+        return float(self.likeness.p_values(found)[0])
+
+    def refuses(self, p: float | None) -> bool:
+        """Whether a picture with this p-value is too unlike the faces that the model knows."""
+        return p is not None and self.likeness is not None and self.likeness.refused(p)
+
     @property
     def first_picture(self) -> bytes:
         """PNG of the preset that the page begins with: the one whose code lies nearest to the mean of the
@@ -141,7 +166,7 @@ class Export:
         self.editor.check(wanted)
         if temperature is None:
             temperature = self.about["prior"]["temperature"]
-        code = self.prior.sample(seed, temperature).astype(np.float32)
+        code = self.drawn(seed, temperature)
         seen = self.editor.labels.read(code)
         if isinstance(self.editor, FlowEditor) and self.about["prior"]["source"] == "flow":
             given = self.editor.labels.move(self.editor.labels.settled(seen), wanted, ()).goal
@@ -150,6 +175,14 @@ class Export:
             return self.editor.sample(given, temperature * noise)
         sees = dict(zip(self.editor.labels.names, seen, strict=True))
         return self.edit(code, {name: value for name, value in wanted.items() if sees[name] * value < 0})
+
+    def drawn(self, seed: int, temperature: float) -> np.ndarray:
+        """The code of a seed: one of those that came with the export, or of the Gaussian prior."""
+        if self.about["prior"]["source"] != "best":
+            return self.prior.sample(seed, temperature).astype(np.float32)
+        codes = self.arrays["drawn"]
+        away = codes[place(seed, len(codes))] - self.mean
+        return (self.mean + temperature * away).astype(np.float32)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:
@@ -213,13 +246,15 @@ def open_export(place: Path) -> Export:
 def quality(export: Export, *paths: Path) -> dict[str, Any]:
     """The measured quality of an export: the first of `paths` that is about the same model and directions.
 
-    {"reconstruction": {"psnr": ...}, "error_reduction": {attribute: ...}} of quality.json; {} where none is.
+    {"reconstruction": {"psnr": ...}, "error_reduction": {attribute: ...}, "guarantee": {...}} of
+    quality.json; {} where none is.
     """
     for path in paths:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             if found["made_from"] == export.about["made_from"]:
-                return {name: found[name] for name in ("reconstruction", "error_reduction")}
+                named = {name: found[name] for name in ("reconstruction", "error_reduction")}
+                return named | {"guarantee": found.get("guarantee", {})}
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return {}

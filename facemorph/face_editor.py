@@ -38,7 +38,10 @@ class Face:
     origin: np.ndarray = field(repr=False)  # float32 (D,) the code before all edits
     photo: np.ndarray | None = field(default=None, repr=False)  # uint8 (h, w, 3)
     matrix: np.ndarray | None = field(default=None, repr=False)  # (2, 3) photograph -> face pixels
-    notices: tuple[str, ...] = ()  # none, several, turned, small: what finding the face had to say
+    notices: tuple[
+        str, ...
+    ] = ()  # none, several, turned, small: what finding the face had to say, and unlike
+    likeness: float | None = None  # share of training-like faces that are as strange; None where not known
 
     @cached_property
     def image(self) -> Image.Image:
@@ -84,12 +87,15 @@ class FaceEditor:
         """The face in a photograph: a path, a Pillow image, or an array uint8 (h, w, 3), RGB.
 
         The largest, or the one with index `face` by size. Where none is seen the middle of the picture is
-        taken and `notices` has "none". Raises BadPhoto, BadValue, DetectorMissing.
+        taken and `notices` has "none". A picture too unlike the faces that the model knows is refused in
+        words: `notices` has "unlike". Raises BadPhoto, BadValue, DetectorMissing.
         """
         photo = opened(picture)
         found = find(self.export.geometry, self.detector, photo, face)
         code = self.export.encode(found.crop)
-        return Face(code, self.export, code, photo.pixels, found.matrix, found.notices)
+        p = self.export.p_value(found.crop, code)
+        notices = (*found.notices, "unlike") if self.export.refuses(p) else found.notices
+        return Face(code, self.export, code, photo.pixels, found.matrix, notices, p)
 
     def sample(
         self, seed: int, temperature: float | None = None, labels: Mapping[str, float] | None = None

@@ -64,16 +64,10 @@ def find(
         matrix=align.compose(matrix, to_work),
         aligned="points" if points is not None else "frame" if chosen is None else "face",
         points=apply(to_photo, anchors),
-        faces=tuple(in_photograph(one, to_photo, photo) for one in seen),
+        faces=tuple(align.moved(one, to_photo) for one in seen),
         face=chosen,
         notices=notices(photo, seen, chosen),
     )
-
-
-def in_photograph(face: align.Face, to_photo: np.ndarray, photo: Photo) -> align.Face:
-    """A face found in `photo.pixels`, in pixels of the photograph."""
-    box = np.concatenate([apply(to_photo, face.box[:2]), face.box[2:] / photo.scale])
-    return align.Face(box, apply(to_photo, face.points), face.score)
 
 
 def choose(geometry: Geometry, photo: Photo, faces: Sequence[align.Face], face: int | None) -> int | None:

@@ -3,7 +3,8 @@
 in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
 out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png
       (faces/data/crops.py);
-                    where the source draws counterfactuals, these cut alike (faces/scoring/counterfactuals.py)
+                    where the source draws counterfactuals, of test faces and (calibration) of valid faces,
+                    these cut alike (faces/scoring/counterfactuals.py)
 """
 
 import multiprocessing
@@ -36,6 +37,7 @@ from faces.ingest.alignment import Look, Plan
 CHUNK = 256  # faces a worker returns at once: 3 MB at 64 pixels
 LOOKS = 4  # pictures of the sample that a worker looks at, at once
 WAITING = 16  # results that may wait for their turn
+PAIRS = ("counterfactuals", "calibration")  # of test and of valid faces, where the source draws them
 SHEET = (12, 6)  # columns and rows of sheet.png
 
 Job = tuple[str, np.ndarray | None]  # a picture's name, and its landmarks (3, 2) where the table has them
@@ -175,16 +177,15 @@ def run(params: Params, source: Path, out: Path) -> None:
         pd.DataFrame(written.rejects, columns=["name", "reason"]).to_csv(
             folder / "rejects.csv", index=False, lineterminator="\n"
         )
-        if (source / "counterfactuals.csv").is_file():
-            pairs = pd.read_csv(source / "counterfactuals.csv")
-            pairs = pairs[pairs["of"].isin(labels["name"])]
-            pictures = source / "counterfactuals.zip"
-            cut_pairs = write_faces(
-                folder / "counterfactuals.npy", pictures, jobs_of(pairs), geometry, plan, crop
-            )
-            pairs.iloc[cut_pairs.kept].to_csv(
-                folder / "counterfactuals.csv", index=False, lineterminator="\n"
-            )
+        for name in PAIRS:
+            if (source / f"{name}.csv").is_file():
+                pairs = pd.read_csv(source / f"{name}.csv")
+                pairs = pairs[pairs["of"].isin(labels["name"])]
+                pictures = source / f"{name}.zip"
+                cut_pairs = write_faces(
+                    folder / f"{name}.npy", pictures, jobs_of(pairs), geometry, plan, crop
+                )
+                pairs.iloc[cut_pairs.kept].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
         if geometry.box == "auto" and written.frames:  # then the box alone says how they were cut
             geometry = geometry.model_copy(update={"box": BOX})
         write_json(folder / "geometry.json", geometry.model_dump(mode="json"))

@@ -5,6 +5,8 @@ in    data/crops/     table.csv
       data/latents/   latents.npy
       data/vectors/   vectors.npz, vectors.csv
       data/classifier/, data/scores/   what the classifier's test and the scoring of edits and samples found
+      data/guarantee/ ranges of the sliders, and how far they hold
+      data/witness/   what networks from elsewhere saw, where they were asked
 out   reports/metrics.json   small nested numbers, the same keys on every run over the same source
       reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG;
                              missing.csv says why a group of metrics is empty or null
@@ -23,7 +25,7 @@ from faces.core.files import new_folder, open_npy, read_json, write_csv, write_j
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
-from faces.evaluation import disentanglement, summary
+from faces.evaluation import disentanglement, guarantee, summary
 from faces.metrics import confounding
 from faces.metrics.auroc import roc_curve
 from faces.metrics.changes import Changes
@@ -36,11 +38,13 @@ SCORES = (
     "curves",
     "levels",
     "counterfactuals",
+    "joint",
     "truth_cosine",
     "identity",
     "priors",
     "missing",
 )
+WITNESS = ("edits", "agreement", "sets")
 COSTS = {
     "leakage_total": "change of the other attributes, std. dev.",
     "identity": "distance from the face (1: another face)",
@@ -186,11 +190,12 @@ def truth_metrics(
     params: Params, tables: dict[str, pd.DataFrame], common: tuple[str, ...], plots: Path
 ) -> dict[str, Any]:
     """Edits against true counterfactuals."""
-    for name in ("counterfactuals", "truth_cosine"):
+    for name in ("counterfactuals", "joint", "truth_cosine"):
         write_csv(plots / f"{name}.csv", tables[name])
     charts.counterfactuals(tables["counterfactuals"], params.primary, plots / "counterfactuals.png")
     return {
         "counterfactual": summary.counterfactual(tables["counterfactuals"], params.primary),
+        "counterfactual_joint": summary.joint(tables["joint"]),
         "truth_cosine": summary.truth_cosine(tables["truth_cosine"], common, params.primary),
     }
 
@@ -205,6 +210,28 @@ def sample_metrics(scores: Scores, size: int, plots: Path) -> dict[str, Any]:
     rows = [name.replace("_", " ") for name in scores.faces]
     write_png(plots / "new_faces.png", sheet(np.stack(list(scores.faces.values())), size, rows=rows))
     return {"generation": summary.generation(priors)}
+
+
+def guarantee_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
+    """Ranges with a guarantee, and refusals; nothing without the `folder` of stage `guarantee`."""
+    if folder is None:
+        return {}
+    found = guarantee.Guarantees.open(folder)
+    write_csv(plots / "guarantee.csv", found.table)
+    write_csv(plots / "refusals.csv", found.refusals)
+    if len(found.ranges):
+        charts.guarantee(found.table, found.about["level"], plots / "guarantee.png")
+    return {"guarantee": guarantee.metrics(found)}
+
+
+def witness_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
+    """What the witness saw; no figures where it was not asked."""
+    if folder is None or not read_json(folder / "witness.json")["enabled"]:
+        return {"witness": {}}
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in WITNESS}
+    for name, table in tables.items():
+        write_csv(plots / f"witness_{name}.csv", table)
+    return {"witness": summary.witness(read_json(folder / "witness.json"), **tables)}
 
 
 def disentangled(
@@ -251,10 +278,14 @@ def run(
     vectors: Path,
     classifier: Path,
     scores_folder: Path,
+    guarantee_folder: Path | None,
+    witness: Path | None,
     metrics_file: Path,
     plots: Path,
 ) -> None:
-    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+    """The stage with these params; `witness` is None where there was none to ask. Raises ValueError where an
+    input is missing or does not fit.
+    """
     crops = Crops.open(crops_folder)
     directions = Directions.open(vectors, params.primary)
     codes = open_npy(latents / "latents.npy")
@@ -268,6 +299,8 @@ def run(
             **classifier_metrics(classifier, folder),
             **edit_metrics(params, crops, scores, folder),
             **sample_metrics(scores, crops.geometry.size, folder),
+            **guarantee_metrics(guarantee_folder, folder),
+            **witness_metrics(witness, folder),
         }
         write_csv(folder / "missing.csv", missing(scores, metrics))
     write_json(metrics_file, metrics)

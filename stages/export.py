@@ -5,6 +5,7 @@ in    data/crops/     images.npy, table.csv, geometry.json
       data/latents/   latents.npy, moments.npz
       data/vectors/   vectors.npz, vectors.csv
       data/flow/      the flow, its readouts of labels, and the labels that exclude one another
+      data/prior/     the priors of new faces, and which is best
       data/raw/       source.json, and the size of a picture in images.zip
 out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md), and
                       velocity.onnx where the flow edits
@@ -23,6 +24,8 @@ import torch
 from PIL import Image
 from pydantic import Field
 
+from facemorph.gaussian import LowRankGaussian
+from facemorph.likeness import Likeness, statistics
 from faces import checkpoints
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, read_json, write_json
@@ -31,23 +34,25 @@ from faces.data.annotations import LANDMARKS, SPLITS
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
+from faces.edits.likeness import FACES, Calibration
 from faces.export import bundle, onnx
 from faces.export.attributes import GROUPS
 from faces.flow.choice import Edits
 from faces.flow.editing import COUPLING
 from faces.flow.editor import FlowEditor
 from faces.flow.export import VELOCITY, export_velocity, regression_arrays
-from faces.latents.gaussian import LowRankGaussian
-from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
+from faces.latents.pca import gaussian_of_moments, gaussian_of_train
+from faces.latents.priors import Priors
 
-SAMPLE = 8192  # codes from which a covariance is taken where it is not known
+SAMPLE = 8192  # draws from which the covariance of the model's own prior is taken
 PARITY = 8  # images and codes on which the networks are compared with torch
 NETWORKS = ("encoder.onnx", "decoder.onnx")
 ARRAYS = "arrays.safetensors"
 
 
 class Export(Group):
-    prior: Literal["flow", "train", "model"]
+    prior: Literal["best", "flow", "train", "model"]
+    drawn: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0, le=2)]
     rank: Annotated[int, Field(ge=1)]
     telling: Annotated[int, Field(ge=0)]
@@ -58,6 +63,7 @@ class Export(Group):
 class Params(Group):
     seed: int
     export: Export
+    likeness: Calibration
     detail: Detail
     primary: str = Field(alias="vectors.primary")
     edits: Edits
@@ -75,6 +81,7 @@ class Run:
     moments: dict[str, np.ndarray]
     directions: Directions
     flow: FlowEditor
+    priors: Path  # data/prior
     measured: pd.DataFrame  # vectors.csv of the primary estimator
     frame: tuple[int, int]  # width and height of one of the data's pictures
     made_from: dict[str, str]
@@ -98,6 +105,7 @@ class Run:
         latents: Path,
         vectors: Path,
         flow: Path,
+        priors: Path,
         raw: Path,
     ) -> "Run":
         """Raises ValueError where a folder is not what its stage writes."""
@@ -115,6 +123,7 @@ class Run:
             moments=moments,
             directions=Directions.open(vectors, primary),
             flow=FlowEditor.open(flow, torch.device("cpu")),
+            priors=priors,
             measured=table[table["estimator"] == primary],
             frame=frame(raw, crops.table["name"].iloc[0]),
             made_from=bundle.made_from(weights, vectors, flow),
@@ -128,13 +137,6 @@ def frame(raw: Path, name: str) -> tuple[int, int]:
             return picture.size
 
 
-def spread(run: Run, rank: int) -> LowRankGaussian:
-    """The train codes as a Gaussian: from their covariance where it was kept, else from some of the codes."""
-    if "covariance" in run.moments:
-        return gaussian_of_moments(run.moments["mean"], run.moments["covariance"], rank)
-    return gaussian_of_codes(run.codes[run.train[: SAMPLE // 4]], rank, 0)
-
-
 @torch.no_grad()
 def own_prior(model: torch.nn.Module, seed: int, rank: int) -> LowRankGaussian:
     """The model's own prior as a Gaussian, from draws."""
@@ -142,18 +144,23 @@ def own_prior(model: torch.nn.Module, seed: int, rank: int) -> LowRankGaussian:
     return gaussian_of_moments(draws.mean(0), np.cov(draws.T, bias=True), rank)
 
 
+def drawn(run: Run, seed: int, count: int) -> np.ndarray:
+    """Codes (count, D) of new faces from the prior that the stage `prior` found best."""
+    priors = Priors.open(run.priors, torch.device("cpu"))
+    return priors.samplers(run.model, seed)[priors.best](count, np.random.default_rng(seed))
+
+
 def presets(
-    params: Params, run: Run, prior: LowRankGaussian, folder: Path
+    params: Params, run: Run, faces: np.ndarray, folder: Path
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Faces to start from, entries and codes (P, D): test faces where the licence allows it, else samples."""
+    """Faces to start from, entries and codes (P, D): test faces where they may be shown, else new `faces`."""
     count = params.export.presets
     if run.show:
         rows = np.sort(np.random.default_rng(params.seed).permutation(run.crops.rows("test"))[:count])
         chosen = run.codes[rows]
         pictures = run.crops.images[rows]
     else:
-        samples = [prior.sample(seed, params.export.temperature) for seed in range(1, count + 1)]
-        chosen = np.array(samples, np.float32).reshape(count, run.codes.shape[1])
+        chosen = faces[:count].astype(np.float32).reshape(-1, run.codes.shape[1])
         pictures = onnx.run(folder / "decoder.onnx", chosen).round().astype(np.uint8) if count else []
     entries = [
         {"label": f"Face {place}", "picture": bundle.png(picture)}
@@ -174,13 +181,23 @@ def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarr
     return [entries[row] for row in rows], units[rows]
 
 
+def likeness(params: Params, run: Run, codes: LowRankGaussian, folder: Path) -> Likeness | None:
+    """What tells how like the training faces a picture is, from valid faces; None where there are too few."""
+    rows = run.crops.rows("valid")[:FACES]
+    if not len(rows):
+        return None
+    drawn = onnx.run(folder / "decoder.onnx", run.codes[rows])
+    found = statistics(codes, run.crops.images[rows], run.codes[rows], drawn)
+    return Likeness.of(found, params.likeness.refuse, params.likeness.gradual)
+
+
 def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     """Fill `folder`; what bundle.json says. Raises ExportError where networks and model differ."""
     some = np.resize(run.crops.rows("test"), PARITY)
     images = np.ascontiguousarray(run.crops.images[some])
     onnx.networks(run.model, images, np.ascontiguousarray(run.codes[some]), folder)
     entries, units = attributes(params, run)
-    covariance = spread(run, params.export.rank)
+    covariance = gaussian_of_train(run.moments, run.codes, run.train, params.export.rank)
     names = [*NETWORKS, ARRAYS]
     arrays = {
         "mean": run.moments["mean"],
@@ -200,9 +217,18 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     if params.export.prior == "model":
         prior = own_prior(run.model, params.seed, params.export.rank)
         arrays |= {"prior_mean": prior.mean, "prior_factor": prior.factor, "prior_residual": prior.residual}
-    faces, arrays["presets"] = presets(params, run, prior, folder)
+    if params.export.prior == "best":
+        faces = arrays["drawn"] = drawn(run, params.seed, params.export.drawn)
+    else:
+        seeds = range(1, params.export.presets + 1)
+        faces = np.array([prior.sample(seed, params.export.temperature) for seed in seeds])
+    starts, arrays["presets"] = presets(params, run, faces, folder)
+    description = describe(params, run, entries, starts)
+    like = likeness(params, run, covariance, folder)
+    if like is not None:
+        arrays["likeness_scores"] = like.scores
+        description["likeness"] = bundle.describe_likeness(like)
     bundle.write_arrays(folder / ARRAYS, arrays)
-    description = describe(params, run, entries, faces)
     description["files"] = {name: bundle.digest(folder / name) for name in names}
     write_json(folder / "bundle.json", description)
     return description
@@ -266,11 +292,12 @@ def run(
     latents: Path,
     vectors: Path,
     flow: Path,
+    prior: Path,
     raw: Path,
     out: Path,
 ) -> dict[str, Any]:
     """Write the export `out`; what its bundle.json says. Raises ValueError."""
-    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, flow, raw)
+    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, flow, prior, raw)
     with new_folder(out) as folder:
         return write(params, inputs, folder)
 

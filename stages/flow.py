@@ -149,7 +149,7 @@ def run(params: Params, crops_folder: Path, latents: Path, out: Path) -> None:
     editor, table, history = fit(params, crops, codes, mirrored, pick_device())
     losses = [row["held_out"] for row in history]
     with new_folder(out) as folder:
-        editor.save(folder, {"held_out_linear": round(losses[0], 6), "held_out": round(min(losses), 6)})
+        editor.save(folder, {"held_out_gaussian": round(losses[0], 6), "held_out": round(min(losses), 6)})
         for name, rows in {"readouts": table, "history": history}.items():
             pd.DataFrame(rows).to_csv(
                 folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g"

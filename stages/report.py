@@ -95,6 +95,7 @@ def run(
         read_table(plots / "counterfactuals.csv"),
         params.primary if params.editor == "directions" else params.editor,
         bundle.made_from(weights, vectors, flow),
+        evidence.metrics.get("guarantee", {}),
     )
     write_json(quality_file, quality)
 

@@ -14,6 +14,7 @@ out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM,
                          levels.csv          the same where a share of the faces is flipped
                          changes.npz         at the last level: what each edit, and the truth, changed
                          counterfactuals.csv the same edits against the true pictures, pixel by pixel
+                         joint.csv           edits of two attributes at once against the true pictures
                          modes.csv           which of several true forms edits are nearest to
                          truth_cosine.csv    each editor's displacement of the codes against the true one
                          identity.csv        marks of the scale of likeness, by classifier and attribute
@@ -52,7 +53,7 @@ from faces.metrics.changes import Changes
 from faces.nn import perceptual
 from faces.nn.device import pick_device
 from faces.nn.quality import active_units
-from faces.scoring import counterfactuals, edit_curves, inception, samples
+from faces.scoring import counterfactuals, edit_curves, inception, joint, samples
 from faces.scoring.context import Codec, Context, FeatureNetwork, Sample, Scales, Score
 from faces.scoring.counterfactuals import Counterfactuals, labels_for
 from faces.scoring.editors import Oracle, ScoredEditor, SigmaEditor, SwitchEditor
@@ -175,7 +176,9 @@ def edit_tables(
 def truth_tables(
     inputs: Inputs, editors: dict[str, ScoredEditor], levels: pd.DataFrame, moved: np.ndarray | None
 ) -> dict[str, pd.DataFrame]:
-    """counterfactuals.csv, modes.csv and truth_cosine.csv; without rows where there is no truth."""
+    """counterfactuals.csv, joint.csv, modes.csv and truth_cosine.csv; without rows where there is no
+    truth.
+    """
     crops = inputs.crops
     codes = inputs.codes
     pairs = inputs.pairs
@@ -183,6 +186,7 @@ def truth_tables(
     if pairs is None:
         return {
             "counterfactuals": pd.DataFrame(columns=counterfactuals.COLUMNS),
+            "joint": pd.DataFrame(columns=joint.COLUMNS),
             "modes": pd.DataFrame(columns=counterfactuals.MODES),
             "truth_cosine": pd.DataFrame(columns=counterfactuals.COSINES),
         }
@@ -191,6 +195,7 @@ def truth_tables(
     table, modes = counterfactuals.against_truth(context, crops, pairs, codes, editors, reached)
     return {
         "counterfactuals": table,
+        "joint": joint.against_truth(context, crops, pairs, codes, editors, reached),
         "modes": modes,
         "truth_cosine": counterfactuals.truth_cosines(pairs, moved, codes, editors, crops),
     }

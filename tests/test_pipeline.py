@@ -213,6 +213,12 @@ def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed
     assert found.pop("edits_by_attribute")
     cosines = found.pop("truth_cosine")
     assert cosines["by_attribute"] == expected["truth_cosine"]["by_attribute"]
+    together = found.pop("counterfactual_joint")
+    for name, rows in together.items():
+        del rows["mean"]  # over the pairs that all editors reach
+        assert rows == {
+            key: value for key, value in expected["counterfactual_joint"][name].items() if key in rows
+        }
     del expected["generation"]["diffusion"]  # which an exam leaves out
     assert found == {group: expected[group] for group in found}
 

@@ -152,7 +152,8 @@ class Encoded(Sampled):
     points: list[list[float]]
     matrix: list[list[float]]
     crop: str
-    notices: list[Literal["small", "turned", "several", "none"]]
+    notices: list[Literal["small", "turned", "several", "none", "unlike"]]
+    likeness: float | None
 
 
 class Health(BaseModel):
@@ -590,6 +591,8 @@ def encoded(
     photo = photos.read(content)
     found = find(export.geometry, detector, photo, face, points)
     code = export.encode(found.crop)
+    p = export.p_value(found.crop, code)
+    unlike = ("unlike",) if export.refuses(p) else ()
     return {
         "code": pack(code),
         "labels": export.labels(code),
@@ -597,6 +600,8 @@ def encoded(
         "width": photo.width,
         "height": photo.height,
         **described(found),
+        "notices": (*found.notices, *unlike),
+        "likeness": p,
     }
 
 
@@ -612,7 +617,6 @@ def described(found: Found) -> dict[str, Any]:
         "points": rounded(found.points),
         "matrix": found.matrix.tolist(),
         "crop": "data:image/png;base64," + base64.b64encode(photos.png(found.crop)).decode("ascii"),
-        "notices": found.notices,
     }
 
 

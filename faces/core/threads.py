@@ -1,20 +1,26 @@
-"""Thread settings for shared machines: as many threads as usable cores, and no spinning while they wait.
+"""Thread settings for shared machines: as many threads as usable cores, which hardly spin while they wait.
 
-OpenMP's threads spin between two pieces of work by default, which slows everything on a busy core.
-OMP_WAIT_POLICY=passive lets them sleep instead (benchmarks/busy.py). It must be set before torch is loaded; a
-user's own setting is kept.
+OpenMP's threads spin between two pieces of work. By default they spin for so long that they starve a busy
+machine's other programs. Put to sleep at once (OMP_WAIT_POLICY=passive) they lose time on a quiet machine. A
+short spin serves both (benchmarks/busy.py). The settings must be made before torch is loaded. A user's own
+are kept.
 """
 
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+SPIN = {
+    "GOMP_SPINCOUNT": "20000",  # GNU's OpenMP (torch on Linux): turns of a loop, about 0.1 ms
+    "KMP_BLOCKTIME": "1",  # LLVM's (torch elsewhere): ms, of 200
+}
+WAITING = ("OMP_WAIT_POLICY", *SPIN)  # what a user may have set
+
 
 def settle(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set OpenMP's wait policy and number of threads in `environment`, unless already set."""
-    if "OMP_WAIT_POLICY" not in environment:
-        environment["OMP_WAIT_POLICY"] = "passive"  # GNU's OpenMP (torch on Linux) and LLVM's
-        environment.setdefault("KMP_BLOCKTIME", "0")  # LLVM's (torch elsewhere), which else spins for 0.2 s
+    """Set how long OpenMP's threads spin, and how many there are, unless `environment` has it set."""
+    if not any(name in environment for name in WAITING):
+        environment.update(SPIN)
     starts_ranks = "FACES_LAUNCH" in environment and "RANK" not in environment  # torchrun sets theirs
     if not starts_ranks and usable_cores() < available_cores():
         environment.setdefault("OMP_NUM_THREADS", str(usable_cores()))

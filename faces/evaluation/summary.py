@@ -32,6 +32,8 @@ MEANS = (
 TRUTH_COLUMNS = MEANS[MEANS.index("error_reduction") :]
 PLACES = np.linspace(0, 0.9, 10)  # shares of flipped faces at which costs are drawn
 
+PICTURES = ("nothing", "rebuilt")  # rows beside the editors: the original, and the truth through the model
+
 Common = dict[tuple[int, str], tuple[str, ...]]  # by classifier and kind
 
 
@@ -204,6 +206,30 @@ def counterfactual(table: pd.DataFrame, primary: str) -> dict[str, Any]:
     return found | {"mean": means}
 
 
+def joint(table: pd.DataFrame) -> dict[str, Any]:
+    """joint.csv -> editor -> figures of each two attributes that are edited at once, and their mean.
+
+    Means are over the pairs of attributes that all editors reach; one that reaches fewer than half as many as
+    the best, such as a random direction, is not counted, and has no mean.
+    """
+    figures = ("flips", "error_reduction", "psnr_outside")
+    named = table.assign(two=table["first"] + "_and_" + table["second"])
+    reached = {name: set(rows["two"]) for name, rows in named.groupby("estimator", sort=False)}
+    most = max(map(len, (found for name, found in reached.items() if name not in PICTURES)), default=0)
+    counted = [found for found in reached.values() if 2 * len(found) >= max(most, 1)]
+    common = set.intersection(*counted) if counted else set()
+    found: dict[str, Any] = {}
+    for name, rows in named.groupby("estimator", sort=False):
+        shared = rows[rows["two"].isin(common)]
+        whole = common <= reached[name]
+        means = {key: figure(shared[key].mean() if whole else np.nan) for key in figures}
+        found[name] = {
+            "mean": {"attribute_pairs": len(common)} | means,
+            **{row.two: {key: figure(getattr(row, key)) for key in figures} for row in rows.itertuples()},
+        }
+    return found
+
+
 def agreement(levels: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float | None]:
     """How far two classifiers say the same of edits.
 
@@ -269,4 +295,31 @@ def generation(priors: pd.DataFrame) -> dict[str, Mapping[str, float]]:
         found[row["set"]] = {
             name: round(float(value), 4) for name, value in values.items() if np.isfinite(value)
         }
+    return found
+
+
+def witness(
+    about: dict[str, Any], edits: pd.DataFrame, agreement: pd.DataFrame, sets: pd.DataFrame
+) -> dict[str, Any]:
+    """data/witness -> figures: the scale of identity; by editor and kind, means over the attributes that all
+    editors of the kind reach; what each measure and the classifier agree on; distances of sets.
+    """
+    found: dict[str, Any] = {"identity": {name: figure(value) for name, value in about["identity"].items()}}
+    compared: dict[str, Any] = {}
+    for kind, rows in edits.groupby("kind", sort=False):
+        reached = [set(group["attribute"]) for _, group in rows.groupby("estimator")]
+        common = set.intersection(*reached)
+        for editor, ours in rows[rows["attribute"].isin(common)].groupby("estimator", sort=False):
+            compared.setdefault(str(editor), {})[str(kind)] = {
+                "attributes": len(common),
+                **{name: figure(ours[name].mean()) for name in ("leakage", "identity", "same_person")},
+            }
+    found["edits"] = compared
+    alike: dict[str, Any] = {}
+    for row in agreement.itertuples():
+        bounds = {"faces": row.faces, "correlation": row.correlation, "low": row.low, "high": row.high}
+        where = alike.setdefault(f"{row.measure}_{row.attribute}", {})
+        where[row.where.replace(" ", "_")] = {name: figure(value) for name, value in bounds.items()}
+    found["agreement"] = alike
+    found["sets"] = generation(sets)
     return found

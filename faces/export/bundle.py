@@ -17,11 +17,13 @@ import pandas as pd
 from PIL import Image
 from safetensors.numpy import save
 
+from facemorph.likeness import Likeness
 from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
 FORMAT = 3
+GUARANTEE = ("level", "excess", "truth", "promised", "ranges")  # of metrics.json, for quality.json
 
 
 def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray:
@@ -63,11 +65,13 @@ def quality(
     counterfactuals: pd.DataFrame,
     editor: str,
     made_from: Mapping[str, str],
+    guarantee: Mapping[str, Any],
 ) -> dict[str, Any]:
     """quality.json: what was measured of the model `made_from` and of the edits that are served.
 
     `error_reduction` is the share of the counterfactual error that an edit removes, by attribute: of
-    `counterfactuals` (counterfactuals.csv) the rows of `editor`, "flow" or an estimator.
+    `counterfactuals` (counterfactuals.csv) the rows of `editor`, "flow" or an estimator. `guarantee` is of
+    metrics.json: level, excess, truth, and the ranges; {} where there was no calibration.
     """
     found = {}
     if len(counterfactuals):
@@ -79,6 +83,17 @@ def quality(
         "editor": editor,
         "reconstruction": reconstruction,
         "error_reduction": found,
+        "guarantee": {name: guarantee[name] for name in GUARANTEE if name in guarantee},
+    }
+
+
+def describe_likeness(like: Likeness) -> dict[str, Any]:
+    """The group `likeness`, all but its scores."""
+    return {
+        "mean": like.mean.tolist(),
+        "precision": like.precision.tolist(),
+        "refuse": like.refuse,
+        "gradual": like.gradual,
     }
 
 

@@ -19,11 +19,6 @@ from faces.ingest.decode import BadPicture
 
 SAMPLE = 64  # pictures that are looked at before all are cut
 SIDE = 1024  # pixels; longer side of a picture in which a face is looked for, at least
-AGAIN = (
-    2  # times that the detector looks again: with one, eyes of coarse faces stay two pixels off more often
-)
-SURE = 0.88  # score of a face from which on no other turn of the picture is tried
-SURER = 0.05  # by how much the score must be higher in another turn
 MOST = 0.5  # share of the sample from which on it speaks for all
 ALIKE = 0.01  # relative difference of width over height up to which a picture has the frame's shape
 
@@ -123,32 +118,10 @@ def face(
     pixels, size = decode.decode_whole(content, SIDE)
     if plan.by_table and marked is not None:
         return by_points(pixels, _of_pixels(marked, pixels, size), geometry), False
-    upright, seen = found_face(pixels)
-    for _ in range(AGAIN):
-        seen = detector().look_again(upright, seen)
-    return by_points(upright, seen.anchors, geometry), False
-
-
-def found_face(pixels: np.ndarray) -> tuple[np.ndarray, align.Face]:
-    """The largest face, and the picture in the quarter turn in which it is upright. Raises BadPicture where
-    there is none.
-
-    A photograph may be rotated without an EXIF tag. The detector finds such a face with a low score and wrong
-    points, so a rotation with a much higher score is preferred.
-    """
-    first: tuple[np.ndarray, align.Face] | None = None
-    for quarters in range(4):
-        turned = np.ascontiguousarray(np.rot90(pixels, quarters))
-        seen = detector().find(turned)
-        if not seen:
-            continue
-        score = seen[0].score
-        if score >= SURE and (first is None or score >= first[1].score + SURER):
-            return turned, seen[0]
-        first = first or (turned, seen[0])
-    if first is None:
+    seen = detector().find(pixels)
+    if not seen:
         raise BadPicture("no face found")
-    return first
+    return by_points(pixels, detector().look_again(pixels, seen[0]).anchors, geometry), False
 
 
 def by_points(pixels: np.ndarray, anchors: np.ndarray, geometry: Geometry) -> np.ndarray:

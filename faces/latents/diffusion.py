@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.latents.gaussian import LowRankGaussian
+from facemorph.gaussian import LowRankGaussian
 from faces.nn.device import fast_arithmetic
 from faces.nn.optim import learning_rate, update_average
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
-from faces.latents.gaussian import LowRankGaussian
+from facemorph.gaussian import LowRankGaussian
 
 
 @dataclass(frozen=True)

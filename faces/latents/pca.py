@@ -1,11 +1,14 @@
 """Principal component analysis of codes, and the low-rank Gaussian that it gives."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from facemorph.gaussian import LowRankGaussian
 from faces.latents.codes import Codes, blocks
-from faces.latents.gaussian import LowRankGaussian
 from faces.latents.moments import LARGEST_COVARIANCE, Moments
 
+SAMPLE = 2048  # codes from which a covariance is taken where it was not kept
 SPARE = 10  # directions carried beyond those asked for (Halko et al. 2011, section 1.3)
 PASSES = 4  # multiplications by the covariance, each a pass over the codes
 
@@ -47,6 +50,17 @@ def gaussian_of_codes(codes: np.ndarray, rank: int, seed: int) -> LowRankGaussia
     rng = np.random.default_rng(seed)
     found = principal_components(Codes.all(codes), moments.mean(), moments.covariance(), rank, rng)
     return LowRankGaussian.of_axes(moments.mean(), *found, np.square(moments.std()))
+
+
+def gaussian_of_train(
+    moments: Mapping[str, np.ndarray], codes: np.ndarray, train: np.ndarray, rank: int
+) -> LowRankGaussian:
+    """Gaussian of the train codes: from the covariance in `moments` where it was kept, else from some of the
+    codes (N, D) in rows `train`.
+    """
+    if "covariance" in moments:
+        return gaussian_of_moments(moments["mean"], moments["covariance"], rank)
+    return gaussian_of_codes(codes[train[:SAMPLE]], rank, 0)
 
 
 def _from_products(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,10 +20,10 @@ import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 
+from facemorph.gaussian import LowRankGaussian
 from faces.core.files import write_json
 from faces.core.params import Group
 from faces.latents.diffusion import Denoiser, Diffusion
-from faces.latents.gaussian import LowRankGaussian
 from faces.latents.mixture import Mixture
 from faces.latents.pca import gaussian_of_codes
 from faces.models import Model

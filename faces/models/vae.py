@@ -19,6 +19,11 @@ each with its own best variance:
     features    of the first stages of EfficientNet-Lite0 (faces/nn/perceptual.py)
     contrast    local root mean square of the fine detail, on two scales: how much detail there is, and not
                 where to the pixel
+
+`critic` above 0 makes it a VAE/GAN (Larsen et al., "Autoencoding beyond pixels using a learned similarity
+metric", ICML 2016, who first edited faces by attribute vectors): in the last phase a critic
+(faces/nn/critic.py) tells decodings from faces, those of codes between two faces' too, so that edits are
+sharp. Codes and what is made of them stay those of the VAE, since the encoder rests.
 """
 
 import math
@@ -33,6 +38,7 @@ from torch import Tensor, nn
 from faces import models
 from faces.core.params import FILE, ParamsError
 from faces.nn import distributed, perceptual
+from faces.nn.critic import Critic, between, with_critic
 from faces.nn.gaussian_vae import GaussianVAE, calibrated_gaussian, gaussian_kl, unbounded
 from faces.nn.layers import EqualisedLinear, Fold, Residual, convolution
 
@@ -57,6 +63,7 @@ class Config(models.Config):
         float, Field(ge=0, lt=1)
     ]  # share of the reconstruction term that then compares features; 0: no network is needed
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
+    critic: Annotated[float, Field(ge=0)]  # length of a critic's gradient then, over the other's; 0: none
 
     @model_validator(mode="after")
     def pixels_count(self) -> "Config":
@@ -164,20 +171,16 @@ class Model(GaussianVAE):
             refuse("linear_out", linear_out, size, sides)
         config = config.model_copy(update={"linear_in": linear_in, "linear_out": linear_out})
         super().__init__(config, config.code_length, Encoder(config, widths), Decoder(config, widths, size))
+        if config.critic:
+            self.critic = Critic()
+
+    def parts(self) -> dict[str, nn.Module]:
+        if not self.config.critic:
+            return super().parts()
+        return {"critic": self.critic, "vae": nn.ModuleList([self.encoder, self.decoder])}
 
     def reconstruction(self, images: Tensor, decoded: Tensor) -> Tensor:
         return calibrated_gaussian(images, decoded)
-
-    def finishing(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """The reconstruction term of the last phase: pixels, features, local contrast, in nats per image."""
-        config = self.config
-        loss = (1 - config.features - config.contrast) * calibrated_gaussian(images, decoded)
-        if config.features:
-            network = perceptual.load("efficientnet_lite0", "", images.device)
-            loss = loss + config.features * perceptual.calibrated_features(network, images, decoded, STAGES)
-        if config.contrast:
-            loss = loss + config.contrast * calibrated_contrast(images, decoded)
-        return loss
 
     def losses(self, images: Tensor, progress: float) -> models.Losses:
         if progress < 1 - self.config.finish:
@@ -185,10 +188,46 @@ class Model(GaussianVAE):
             return
         with torch.no_grad():
             mean, logvar = self.posterior(images)
-        decoded = self.decode(self.draw(mean, logvar))
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())
-        loss = (self.finishing(images, decoded) + kl) / images[0].numel()
+        codes = self.draw(mean, logvar)
+        if self.config.critic:
+            yield from self.adversarial(images, mean, codes, kl)
+            return
+        decoded = self.decode(codes)
+        real, seen = self.features(images, decoded) if self.config.features else ([], [])
+        loss = (self.finishing(images, decoded, real, seen) + kl) / images[0].numel()
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
+
+    def adversarial(self, images: Tensor, mean: Tensor, codes: Tensor, kl: Tensor) -> models.Losses:
+        """The critic's step, then the decoder's, with the critic's gradient beside the reconstruction's."""
+        count = len(images)
+        pictures = self.decode(torch.cat([codes, between(mean)]))
+        decoded = pictures[:count]
+        real, seen = self.features(images, pictures)
+        loss = self.critic.loss(real, [x.detach() for x in seen])
+        yield "critic", loss, {"critic": loss}
+        loss = (self.finishing(images, decoded, real, [x[:count] for x in seen]) + kl) / images[0].numel()
+        score = self.critic(seen).mean()
+        logged = {"loss": loss, "kl": kl, "score": score, "mse": F.mse_loss(decoded, images)}
+        yield "vae", with_critic(loss, score, pictures, self.config.critic), logged
+
+    def features(self, images: Tensor, decoded: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """EfficientNet-Lite0's features of faces and of decodings; gradients flow to the latter."""
+        network = perceptual.load("efficientnet_lite0", "", images.device)
+        with torch.no_grad():
+            real = network.features(images, len(STAGES))
+        return real, network.features(decoded, len(STAGES))
+
+    def finishing(self, images: Tensor, decoded: Tensor, real: list[Tensor], seen: list[Tensor]) -> Tensor:
+        """The reconstruction term of the last phase: pixels, features, local contrast, in nats per image."""
+        config = self.config
+        loss = (1 - config.features - config.contrast) * calibrated_gaussian(images, decoded)
+        if config.features:
+            errors = [F.mse_loss(b.float(), a.float()) for a, b in zip(real, seen, strict=True)]
+            loss = loss + config.features * perceptual.calibrated(errors, STAGES, images[0].numel())
+        if config.contrast:
+            loss = loss + config.contrast * calibrated_contrast(images, decoded)
+        return loss
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:

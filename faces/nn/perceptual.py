@@ -289,11 +289,16 @@ def calibrated_features(
     KL term needs no weight.
     """
     found = distances(network, images, decoded, len(weights))
+    return calibrated([error for error, _ in found], weights, images[0].numel())
+
+
+def calibrated(errors: list[Tensor], weights: tuple[float, ...], values: int) -> Tensor:
+    """The same from the stages' mean squared differences, for pictures of `values` numbers."""
     logs = [
         weight * torch.log(distributed.mean(error) + FLOOR)
-        for weight, (error, _) in zip(weights, found, strict=True)
+        for weight, error in zip(weights, errors, strict=True)
     ]
-    return 0.5 * images[0].numel() * torch.stack(logs).sum() / sum(weights)
+    return 0.5 * values * torch.stack(logs).sum() / sum(weights)
 
 
 def _published(network: str) -> dict[str, Tensor]:

@@ -66,6 +66,13 @@ COMPARED = {  # metric of an editor's edits -> its heading, and its form: share,
     "psnr_outside": ("PSNR of the rest, dB", "number"),
     "reversibility": ("PSNR after taking it back, dB", "number"),
 }
+WITNESSED = (
+    "Smiling",
+    "Mouth_Slightly_Open",
+    "Eyes_Closed",
+    "Narrow_Eyes",
+    "Arched_Eyebrows",
+)  # attributes that the witness can read too
 NETWORKS = {
     "lite1": "Lite1",
     "lite0": "Lite0",
@@ -94,6 +101,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
     "plots/counterfactuals.png": "Edits against the truth: PSNR inside the region that really changes",
+    "plots/guarantee.png": "Strengths that are promised, and how many test faces hold the promise",
     "plots/effect_leakage.png": "Change of all other attributes over the share of flipped faces, by editor",
     "plots/effect_identity.png": "Distance from the original face over the share of flipped faces, by editor",
     "plots/kernel_lite1.png": "Kernel distance (KID) of sets of faces to real test faces, with 95% intervals",
@@ -516,10 +524,74 @@ def key_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """The few numbers that tell how good the run is, and a sentence for each group of figures
     that it lacks.
     """
-    parts = [part(evidence) for part in (model_figures, edit_figures, truth_figures, sample_figures)]
+    groups = (model_figures, edit_figures, truth_figures, sample_figures, guarantee_figures)
+    parts = [part(evidence) for part in groups]
     return [figure for figures, _ in parts for figure in figures], [
         sentence for _, sentences in parts for sentence in sentences
     ]
+
+
+def guarantee_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
+    """Sliders with a guaranteed range, and pictures that are refused."""
+    found = evidence.metrics.get("guarantee")
+    if not found:
+        return [], ["No range of strengths was calibrated, so no slider has a guarantee."]
+    all_of_them = found["coverage"]["all"]
+    sentence = (
+        "Ways of a slider, adding or removing, that have a range of strengths in which "
+        f"{percent(found['level'])} of faces like these are flipped with no other attribute changed by more "
+        f"than {digits(found['excess'])} of a label"
+    )
+    if known(all_of_them["held"]):
+        sentence += (
+            f"; {percent(all_of_them['held'])} of the test faces hold it "
+            f"({percent(all_of_them['held_low'])} to {percent(all_of_them['held_high'])})"
+        )
+    sentence += "." if found["truth"] else ", in the classifier's eyes: these data hold no truth."
+    tiles = [tile("Sliders with a guarantee", f"{found['promised']} of {found['edits']}", sentence)]
+    area = found["refusal"]["auroc"]
+    if known(area):
+        words_of = (
+            f"AUROC of telling test faces from pictures of elsewhere: {listed(refused_kinds(found))}. "
+            f"{percent(found['refusal']['refused'])} of these are refused, and "
+            f"{percent(found['refusal']['refused_test'])} of the test faces."
+        )
+        tiles.append(tile("Refusal of strange pictures", digits(area), words_of))
+    return tiles, []
+
+
+def refused_kinds(found: dict[str, Any]) -> list[str]:
+    """Each kind of pictures from elsewhere, with its AUROC."""
+    kinds = {name: row for name, row in found["refusal"].items() if isinstance(row, dict)}
+    return [f"{name.replace('_', ' ')} {digits(row['auroc'])}" for name, row in kinds.items()]
+
+
+def promised(evidence: Evidence) -> dict[str, Any] | None:
+    """The table of guaranteed ranges; None where none was calibrated."""
+    found = evidence.metrics.get("guarantee")
+    if not found or not found["ranges"]:
+        return None
+    rows = []
+    for name, ways in found["ranges"].items():
+        held = found["coverage"].get(name, {})
+        interval = f"{percent(held['held_low'])} to {percent(held['held_high'])}" if held.get("faces") else ""
+        cover = f"{percent(held['held'])} of {held['faces']} ({interval})" if interval else "-"
+        rows.append([words(name), ends(ways.get("add")), ends(ways.get("remove")), cover])
+    return {
+        "caption": (
+            f"Strengths at which {percent(found['level'])} of faces are flipped with nothing else changed, "
+            "in changes of the label"
+        ),
+        "head": ["Attribute", "Added", "Removed", "Test faces that hold it (95% interval)"],
+        "rows": rows,
+    }
+
+
+def ends(way: dict[str, float | None] | None) -> str:
+    """A range in words."""
+    if way is None:
+        return "-"
+    return f"{way['low']:.2f} to {way['high']:.2f}" if known(way["low"]) else "no guarantee"
 
 
 def comparisons(evidence: Evidence) -> list[dict[str, Any]]:
@@ -572,6 +644,80 @@ def compared(figures: dict[str, Any], key: str) -> str:
     if not known(figures.get(key)):
         return ABSENT
     return interval(figures[key], figures.get(f"{key}_low"), figures.get(f"{key}_high"), form)
+
+
+def witnesses(evidence: Evidence) -> list[dict[str, Any]]:
+    """Tables of what networks from elsewhere saw of edits and of sets of faces; none where none was asked."""
+    found = evidence.metrics.get("witness")
+    if not found:
+        return []
+    threshold = digits(found["identity"]["threshold"] / found["identity"]["unit"])
+    edits = {
+        "caption": (
+            "The same edits in the eyes of networks that nobody here trained (face-api), on the attributes "
+            "that all their editors reach. Leakage is the mean size of the change of what is not the "
+            "attribute's own: pose, eyes, brows, mouth. Distance from the person: 1 as far as another one. "
+            f"Same person: nearer than 99% of the pairs of two people, {threshold} on this scale"
+        ),
+        "head": ["Editor", "Kind of edit", "Attributes", "Leakage, SD", "Distance", "Same person"],
+        "rows": [
+            [
+                EDITORS.get(editor, words(editor)),
+                KINDS.get(kind, kind),
+                str(figures["attributes"]),
+                digits(figures["leakage"]),
+                digits(figures["identity"]),
+                percent(figures["same_person"]),
+            ]
+            for editor, kinds in found["edits"].items()
+            for kind, figures in kinds.items()
+        ],
+    }
+    agreement = {
+        "caption": (
+            "Rank correlation of these networks and the classifier over unedited test faces, with the 95% "
+            "interval: two readings of one thing that know nothing of each other"
+        ),
+        "head": ["Measure", "Attribute", "Faces", "Rank correlation"],
+        "rows": [
+            [
+                words(name.partition("_" + attribute)[0]),
+                describe(attribute).label,
+                f"{figures['faces']['faces']:.0f}",
+                interval(*(figures["faces"][key] for key in ("correlation", "low", "high"))),
+            ]
+            for name, figures in found["agreement"].items()
+            for attribute in WITNESSED
+            if name.endswith("_" + attribute)
+        ],
+    }
+    sets = {
+        "caption": (
+            "Sets of faces against real test faces by the identity network's features, with 95% intervals; "
+            "less is better"
+        ),
+        "head": ["Set of faces", "Faces", "KID x 1,000", "FD x 1,000, extrapolated"],
+        "rows": [
+            [
+                SETS[name],
+                f"{figures['faces']:,.0f}",
+                *(
+                    interval(
+                        *(
+                            1000 * figures[f"{key}_identity{end}"]
+                            if f"{key}_identity{end}" in figures
+                            else None
+                            for end in ("", "_low", "_high")
+                        )
+                    )
+                    for key in ("kernel", "frechet_inf")
+                ),
+            ]
+            for name, figures in found["sets"].items()
+            if name in SETS
+        ],
+    }
+    return [table for table in (edits, agreement, sets) if table["rows"]]
 
 
 def classifiers_agree(evidence: Evidence) -> str:
@@ -708,7 +854,9 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "missing": missing,
         "comparisons": comparisons(evidence),
         "classifiers_agree": classifiers_agree(evidence),
+        "witnesses": witnesses(evidence),
         "distances": distances(evidence),
+        "promised": promised(evidence),
         "attributes": entries,
         "columns": {
             "removed": bool(evidence.metric("counterfactual", "error_reduction")),

@@ -31,6 +31,7 @@ class Score(Group):
     """The group `score`."""
 
     estimators: Annotated[tuple[str, ...], Field(min_length=1)]
+    decoded_alone: tuple[str, ...]
     faces: Count
     min_faces: Count
     strengths: Annotated[tuple[Strength, ...], Field(min_length=1)]

@@ -5,7 +5,10 @@ data/crops/counterfactuals.npy   uint8 (M, H, W, 3)
 data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value
                                  (its new label, 1 or -1), and where the source draws every face that is as
                                  true: variant (0 of a pair; the others follow behind all pairs), form (what
-                                 the source calls the drawing: which glasses)
+                                  the source calls the drawing: which glasses), and second and
+                                  second_value where another attribute is flipped too
+
+These are of test faces. calibration.npy and calibration.csv are the same of valid faces, without variants.
 """
 
 from dataclasses import dataclass, field
@@ -51,6 +54,16 @@ COSINES = ("estimator", "attribute", "pairs", "cosine", "halves", "ceiling")
 
 
 @dataclass(frozen=True)
+class Joint:
+    """Faces drawn again with two attributes flipped at once."""
+
+    places: np.ndarray  # (P,) of the true pictures, in Counterfactuals.images
+    rows: np.ndarray  # (P,) rows in Crops of the faces that they were drawn from
+    attributes: np.ndarray  # (P, 2) names
+    values: np.ndarray  # (P, 2) the new labels, 1 or -1
+
+
+@dataclass(frozen=True)
 class Counterfactuals:
     """Opened pairs. `images[m]` is the truth; `rows[m]` is the row in Crops of the face it was drawn from.
 
@@ -63,29 +76,44 @@ class Counterfactuals:
     value: np.ndarray  # (M,) 1 or -1
     forms: np.ndarray  # of each image, what the source calls the drawing
     others: dict[int, list[int]] = field(default_factory=dict)
+    joint: Joint | None = None
 
     @classmethod
-    def open(cls, folder: Path, names: pd.Series) -> "Counterfactuals | None":
-        """The pairs beside the crops whose table has these `names`; None where the data source draws none."""
-        if not (folder / "counterfactuals.csv").is_file():
+    def open(cls, folder: Path, names: pd.Series, stem: str = "counterfactuals") -> "Counterfactuals | None":
+        """The pairs beside the crops whose table has these `names`; None where the data source draws none.
+
+        `stem` of their two files: "counterfactuals", or "calibration".
+        """
+        if not (folder / f"{stem}.csv").is_file():
             return None
-        table = pd.read_csv(folder / "counterfactuals.csv", keep_default_na=False)
+        table = pd.read_csv(folder / f"{stem}.csv", keep_default_na=False)
         if "variant" not in table:  # of a source that draws one truth
             table = table.assign(variant=0, form="")
-        pairs = table[table["variant"] == 0]
+        if "second" not in table:  # of a source that flips one attribute at a time
+            table = table.assign(second="", second_value=0)
+        single = table["second"] == ""
+        pairs = table[single & (table["variant"] == 0)]
         place_of = {key: place for place, key in enumerate(zip(pairs["of"], pairs["attribute"], strict=True))}
         others: dict[int, list[int]] = {}
         for place, line in enumerate(table.itertuples()):
-            if line.variant > 0 and (line.of, line.attribute) in place_of:
+            if not line.second and line.variant > 0 and (line.of, line.attribute) in place_of:
                 others.setdefault(place_of[line.of, line.attribute], []).append(place)
-        rows = pairs["of"].map(pd.Series(names.index, index=names.to_numpy()))
+        row_of = pd.Series(names.index, index=names.to_numpy())
+        rows = pairs["of"].map(row_of)
+        joint = table[~single]
         return cls(
-            open_parts(folder / "counterfactuals.npy"),
+            open_parts(folder / f"{stem}.npy"),
             rows.to_numpy(np.int64),
             pairs["attribute"].to_numpy(str),
             pairs["value"].to_numpy(np.int64),
             table["form"].to_numpy(str),
             others,
+            Joint(
+                joint.index.to_numpy(np.int64),
+                joint["of"].map(row_of).to_numpy(np.int64),
+                joint[["attribute", "second"]].to_numpy(str),
+                joint[["value", "second_value"]].to_numpy(np.int64),
+            ),
         )
 
     def of(self, attribute: str, count: int | None = None) -> np.ndarray:

@@ -67,13 +67,13 @@ class Trial:
         }
 
 
-def trials(context: Context, sample: Sample, target: int) -> list[Trial]:
+def trials(context: Context, sample: Sample, target: int, kinds: tuple[str, ...]) -> list[Trial]:
     """A trial for each classifier and kind on enough faces."""
     labelled = np.flatnonzero(sample.labels[:, target])
     side = -sample.labels[labelled, target].astype(np.float32)
     found = []
     for number in context.numbers:
-        for kind in KINDS:
+        for kind in kinds:
             evidence, features = sample.read[number, kind]
             agree = evidence[labelled, target] * side <= 0
             if agree.sum() >= context.params.min_faces:
@@ -133,7 +133,8 @@ def score_edit(
     """
     scores = Scores()
     attribute = context.attributes[target]
-    attempts = trials(context, sample, target)
+    kinds = ("plain",) if name in context.params.decoded_alone else KINDS
+    attempts = trials(context, sample, target, kinds)
     seen = walk(context, sample, editor, labels, attempts)
     for trial in attempts:
         steps = seen[trial.number, trial.kind]

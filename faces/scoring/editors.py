@@ -24,6 +24,29 @@ class ScoredEditor(ABC):
     def returned(self, codes: np.ndarray, labels: np.ndarray, attribute: str, strength: float) -> np.ndarray:
         """Edited codes (F, D) of faces that had `labels` before, after the edit is taken back: (F, D)."""
 
+    def edited_both(
+        self, codes: np.ndarray, labels: np.ndarray, two: tuple[str, str], strengths: tuple[float, float]
+    ) -> np.ndarray:
+        """Codes (F, D) after the labels of both attributes are flipped, each by its own strength: (F, D)."""
+        halfway = self.edited(codes, labels, two[0], strengths[0])
+        return self.edited(halfway, self.afterwards(labels, two[0]), two[1], strengths[1])
+
+    def afterwards(self, labels: np.ndarray, attribute: str) -> np.ndarray:
+        """Labels (F, A) of faces with the attribute's label flipped."""
+        return goals(labels, self._flipped(labels, attribute), self.excluded, None)
+
+    def _flipped(self, labels: np.ndarray, attribute: str) -> np.ndarray:
+        """(F, A) the new label of the attribute, 0 for the others."""
+        place = self.attributes.index(attribute)
+        wanted = np.zeros(labels.shape, np.float32)
+        wanted[:, place] = -labels[:, place]
+        return wanted
+
+    @property
+    def excluded(self) -> np.ndarray:
+        """(R, A) pairs of labels that no face shows together, which the editor switches."""
+        return np.zeros((0, len(self.attributes)), np.int8)
+
     def displaced(self, codes: np.ndarray, labels: np.ndarray, attribute: str) -> np.ndarray:
         """(F, D) the change of the codes at strength 1, counted towards having the attribute."""
         towards = -labels[:, self.attributes.index(attribute)]
@@ -44,6 +67,10 @@ class SigmaEditor(ScoredEditor):
     def attributes(self) -> tuple[str, ...]:
         """Those that have a direction."""
         return self.directions.attributes
+
+    @property
+    def excluded(self) -> np.ndarray:
+        return self.directions.exclusive
 
     def edited(self, codes: np.ndarray, labels: np.ndarray, attribute: str, strength: float) -> np.ndarray:
         return codes + strength * self._sigma(labels, attribute)
@@ -68,17 +95,28 @@ class SwitchEditor(ScoredEditor):
         """Those that the editor knows."""
         return self.editor.attributes
 
+    @property
+    def excluded(self) -> np.ndarray:
+        return self.editor.exclusive
+
     def edited(self, codes: np.ndarray, labels: np.ndarray, attribute: str, strength: float) -> np.ndarray:
         values = -labels[:, self.attributes.index(attribute)]
         return self.editor.switch(attribute, codes, labels, values, strength)
 
     def returned(self, codes: np.ndarray, labels: np.ndarray, attribute: str, strength: float) -> np.ndarray:
-        place = self.attributes.index(attribute)
         labels = np.asarray(labels, np.float32)
-        wanted = np.zeros_like(labels)
-        wanted[:, place] = -labels[:, place]
-        there = labels + strength * (goals(labels, wanted, self.editor.exclusive, None) - labels)
+        there = labels + strength * (self.afterwards(labels, attribute) - labels)
         return self.editor.move(np.asarray(codes, np.float32), there, labels, np.ones(len(codes), np.float32))
+
+    def edited_both(
+        self, codes: np.ndarray, labels: np.ndarray, two: tuple[str, str], strengths: tuple[float, float]
+    ) -> np.ndarray:
+        """As one edit: the flow knows of interplay. What both rule out changes by the first strength."""
+        labels = np.asarray(labels, np.float32)
+        goal = goals(labels, sum(self._flipped(labels, name) for name in two), self.excluded, None)
+        first = self.afterwards(labels, two[0]) != labels
+        there = labels + np.where(first, *strengths) * (goal - labels)
+        return self.editor.move(np.asarray(codes, np.float32), labels, there, np.ones(len(codes), np.float32))
 
 
 @dataclass(frozen=True)

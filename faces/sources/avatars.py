@@ -18,9 +18,13 @@ Beside the raw layout this source leaves, where the test split has faces and `co
                           to change with it, empty for most: a hair colour takes the place of another, a bald
                           head has none), variant, form (of what is drawn anew, as the style calls it)
 
+and where `calibration` is not 0, calibration.zip and calibration.csv, the same of the valid split, as many
+pairs of either new label as there are faces for, up to `calibration`, with no variants.
+
 A counterfactual leaves open which glasses, which hat, which beard. Variant 0 is as the face's own chances
 draw it. Behind all of these come, for the first `variants` pairs of each attribute, the other faces that are
-as true, numbered from 1 (faces/ingest/avataaars.py, `variants`).
+as true, numbered from 1 (faces/ingest/avataaars.py, `variants`). Last come pairs in which both
+attributes of a row of `together` are flipped.
 """
 
 import multiprocessing
@@ -102,6 +106,7 @@ MEANINGS = {
     "Eyes_Closed": "both eyes closed (not a CelebA attribute)",
 }
 
+Visible = Literal[tuple(name for name in ATTRIBUTES if name not in HIDDEN)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/ingest/avataaars.py draws them
@@ -158,10 +163,23 @@ class Config(Group):
         int, Field(ge=0)
     ]  # pairs of each attribute: the first test faces on which it can be flipped
     variants: Annotated[int, Field(ge=0)]  # of these, the pairs whose other true faces are drawn too
+    calibration: Annotated[
+        int, Field(ge=0)
+    ]  # pairs of each attribute and new label: the first valid faces on which it can be flipped
+    both: Annotated[int, Field(ge=0)]  # pairs of each row of `together`
+    together: tuple[tuple[Visible, Visible], ...]  # attributes that are flipped at once
     nuisance: Nuisance
     rates: Rates
     correlation_strength: Annotated[float, Field(ge=0)]  # multiplies every log_odds; 0 plants no correlation
     correlations: tuple[Correlation, ...]
+
+    @field_validator("together")
+    @classmethod
+    def _names_two(cls, together: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for first, second in together:
+            if first == second:
+                raise ValueError(f"[{first}, {second}] is one attribute; name two")
+        return together
 
     @field_validator("test")
     @classmethod
@@ -196,14 +214,19 @@ class Source(sources.Source):
 
         flips, flipped = _counterfactuals(config, table, labels, chances)
         render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
-        pictures = _reported(
-            _in_order(render, chain(_faces(labels, chances), flipped)), config.count + len(flips), report
-        )
-        members = zip([*names, *flips["name"]], pictures, strict=True)
-        writer.write_images(folder / "images.zip", islice(members, config.count))
-        if len(flips):
-            writer.write_images(folder / "counterfactuals.zip", members)
-            flips.to_csv(folder / "counterfactuals.csv", index=False, lineterminator="\n")
+        drawn = {
+            "counterfactuals": (flips, flipped),
+            "calibration": _calibration(config, table, labels, chances),
+        }
+        faces = chain(_faces(labels, chances), *(some for _, some in drawn.values()))
+        total = config.count + sum(len(pairs) for pairs, _ in drawn.values())
+        pictures = _reported(_in_order(render, faces), total, report)
+        writer.write_images(folder / "images.zip", zip(names, islice(pictures, config.count), strict=True))
+        for name, (pairs, _) in drawn.items():
+            if len(pairs):
+                members = zip(pairs["name"], islice(pictures, len(pairs)), strict=True)
+                writer.write_images(folder / f"{name}.zip", members)
+                pairs.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
         writer.write_labels(folder / "labels.csv", table)
         writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
@@ -283,15 +306,30 @@ def flip(labels: dict[str, bool], name: str) -> tuple[dict[str, bool], str] | No
     return new, also
 
 
+def flip_both(labels: dict[str, bool], first: str, second: str) -> dict[str, bool] | None:
+    """The labels of the same face with both attributes flipped, one after the other in the order that is
+    possible (a hat comes off before hair beneath it changes colour); None where neither is.
+    """
+    for one, other in ((first, second), (second, first)):
+        if (halfway := flip(labels, one)) and (pair := flip(halfway[0], other)):
+            new, _ = pair
+            if new[one] != labels[one]:
+                return new
+    return None
+
+
 def _counterfactuals(
     config: Config, table: pd.DataFrame, labels: pd.DataFrame, chances: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[Face]]:
-    """counterfactuals.csv and the faces to draw: the pairs, and behind them their other variants."""
+    """counterfactuals.csv and the faces to draw: the pairs, behind them their other variants, and last the
+    pairs of two attributes.
+    """
     names = table["name"].tolist()
     tested = np.flatnonzero(table["split"] == "test")
     lines = []
     faces = []
     others = []
+    joint = []
     pairs = Counter()
     for row, (truth, luck) in zip(tested, _faces(labels.iloc[tested], chances.iloc[tested]), strict=True):
         for name in ATTRIBUTES:
@@ -301,20 +339,47 @@ def _counterfactuals(
                 stem = f"{row + 1:06d}_{name}"
                 of = (names[row], name, 1 if new[name] else -1, also)
                 (form, _), *more = avataaars.variants(truth, new, luck)
-                lines.append((f"{stem}.jpg", *of, 0, form))
+                lines.append((f"{stem}.jpg", *of, 0, form, "", 0))
                 faces.append((new, luck))
                 if pairs[name] <= config.variants:
                     others += [
-                        ((f"{stem}_{number}.jpg", *of, number, form), (new, chance))
+                        ((f"{stem}_{number}.jpg", *of, number, form, "", 0), (new, chance))
                         for number, (form, chance) in enumerate(more, 1)
                     ]
-    lines += [line for line, _ in others]
-    faces += [face for _, face in others]
-    columns = ["name", "of", "attribute", "value", "also", "variant", "form"]
+        for first, second in config.together:
+            if pairs[first, second] < config.both and (new := flip_both(truth, first, second)):
+                pairs[first, second] += 1
+                name = f"{row + 1:06d}_{first}_and_{second}.jpg"
+                of = (names[row], first, 1 if new[first] else -1, "")
+                joint.append(((name, *of, 0, "", second, 1 if new[second] else -1), (new, luck)))
+    lines += [line for line, _ in (*others, *joint)]
+    faces += [face for _, face in (*others, *joint)]
+    columns = ["name", "of", "attribute", "value", "also", "variant", "form", "second", "second_value"]
     return pd.DataFrame(lines, columns=columns), faces
 
 
+def _calibration(
+    config: Config, table: pd.DataFrame, labels: pd.DataFrame, chances: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Face]]:
+    """calibration.csv and the faces to draw: pairs of the valid split, as many of either way."""
+    names = table["name"].tolist()
+    valid = np.flatnonzero(table["split"] == "valid")
+    lines = []
+    faces = []
+    pairs = Counter()
+    for row, (truth, luck) in zip(valid, _faces(labels.iloc[valid], chances.iloc[valid]), strict=True):
+        for name in ATTRIBUTES:
+            value = -1 if truth[name] else 1
+            if pairs[name, value] < config.calibration and (pair := flip(truth, name)):
+                new, also = pair
+                pairs[name, value] += 1
+                lines.append((f"{row + 1:06d}_{name}.jpg", names[row], name, value, also))
+                faces.append((new, luck))
+    return pd.DataFrame(lines, columns=["name", "of", "attribute", "value", "also"]), faces
+
+
 def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
+    singles = flips[(flips["variant"] == 0) & (flips["second"] == "")]
     return {
         "source": "avatars",
         "description": (
@@ -327,7 +392,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
         "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],
         "meanings": MEANINGS,
-        "counterfactuals": dict(Counter(flips.loc[flips["variant"] == 0, "attribute"])),
+        "counterfactuals": dict(Counter(singles["attribute"])),
     }
 
 

@@ -90,6 +90,36 @@ def counterfactuals(table: pd.DataFrame, primary: str, path: Path) -> None:
     save(figure, path)
 
 
+def guarantee(table: pd.DataFrame, level: float, path: Path) -> None:
+    """Guaranteed ranges of strength, to the right where the attribute is added, to the left where it is
+    removed, with the share of test faces that hold them; nothing where none is promised.
+
+    `table` is guarantee.csv.
+    """
+    attributes = list(dict.fromkeys(table["attribute"]))
+    figure, axes = plt.subplots(figsize=(7, 0.36 * len(attributes) + 1.2))
+    for value, label in ((1, "added to a face without it"), (-1, "taken from a face with it")):
+        rows = table[(table["value"] == value) & table["low"].notna()]
+        places = [attributes.index(name) for name in rows["attribute"]]
+        ends = (value * rows["low"], value * rows["high"])
+        colour = COLOURS[0] if value > 0 else COLOURS[1]
+        axes.hlines(places, *ends, color=colour, linewidth=7, alpha=0.7, label=label)
+        for place, row in zip(places, rows.itertuples(), strict=True):
+            if row.tested > 0:
+                words = f"{row.held / row.tested:.0%} of {row.tested:.0f}"
+                axes.text(value * (row.low + row.high) / 2, place - 0.28, words, ha="center", fontsize=6)
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    axes.set_yticks(range(len(attributes)), attributes)
+    axes.invert_yaxis()
+    axes.set(xlabel=f"changes of the label; promised for {level:.0%} of faces, held by so many test faces")
+    axes.margins(y=0.02)
+    axes.set_xlim(-2.1, 2.1)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
 def rates(shares: Mapping[str, np.ndarray], attributes: Sequence[str], path: Path) -> None:
     """Rate of each attribute (A,) in each split: `shares` holds (A,) in 0 to 1, NaN where unknown."""
     figure, axes = plt.subplots(figsize=(7, 0.3 * len(attributes) + 1.2))

@@ -61,6 +61,26 @@ METRICS = (
     ),
     Metric("counterfactual.mean.*_nothing", None, False, "how far the truth is from the original"),
     Metric("counterfactual.mean.*", "higher", False, "agreement with the truth, mean over attributes"),
+    Metric(
+        "counterfactual_joint.*.attribute_pairs", None, False, "pairs of attributes that the means are over"
+    ),
+    *(
+        Metric(f"counterfactual_joint.{name}.*", None, False, meaning)
+        for name, meaning in (
+            ("nothing", "how far the truth of two changes is from the original"),
+            ("rebuilt", "the truth of two changes through the model"),
+            ("random", "a control: what no direction does"),
+            ("oracle", "what the best directions do, taken from the truth"),
+        )
+    ),
+    Metric("counterfactual_joint.*.flips", "higher", False, "share of faces on which both labels flip"),
+    Metric(
+        "counterfactual_joint.*.error_reduction",
+        "higher",
+        False,
+        "share of the error against the true picture with two attributes flipped that the edit removes",
+    ),
+    Metric("counterfactual_joint.*.psnr_outside", "higher", False, "dB where that truth did not change"),
     Metric("truth_cosine.mean.attributes", None, False, "attributes behind the mean"),
     Metric("truth_cosine.mean.ceiling", None, False, "what the true direction itself would score"),
     Metric("truth_cosine.mean.random", None, False, "a control: what no direction scores"),
@@ -146,6 +166,21 @@ METRICS = (
     Metric("generation.*.nearest_*", None, False, "distance to the nearest train code; far below 1: copies"),
     Metric("generation.*.sharpness", None, False, "Laplacian energy over that of real faces; 1 is right"),
     Metric("generation.*", "lower", False, "distance to real faces"),
+    Metric("witness.identity.pairs", None, False, "pairs of pictures of one person in the data"),
+    Metric("witness.identity.auroc", None, False, "how well the witness tells people apart in these data"),
+    Metric("witness.identity.true_accept", None, False, "pairs of one person within the threshold"),
+    Metric("witness.identity.*", None, False, "scale of the witness's distances between two people"),
+    Metric("witness.edits.*.attributes", None, False, "attributes that the means are over"),
+    Metric("witness.edits.*.same_person", "higher", False, "edited faces within the threshold of FAR 1%"),
+    Metric("witness.edits.*.identity", "lower", False, "distance from the person; 1: another one"),
+    Metric("witness.edits.*.leakage", "lower", False, "change of what is not the attribute's own, SD"),
+    Metric("witness.agreement.*", None, False, "rank correlation of witness and classifier"),
+    Metric("witness.sets.train_faces.*", None, False, "real faces against real faces"),
+    Metric("witness.sets.*.faces", None, False, "faces in each set"),
+    Metric("witness.sets.*_low", None, False, "lower end of an interval"),
+    Metric("witness.sets.*_high", None, False, "upper end of an interval"),
+    Metric("witness.sets.*.same_person", "higher", False, "reconstructions within the threshold"),
+    Metric("witness.sets.*", "lower", False, "distance to real faces by identity"),
     Metric("classifiers_agree.*", None, False, "how far two classifiers say the same of edits"),
     Metric("classifier.*", None, False, "how good the classifier is, not the model"),
 )

@@ -63,7 +63,7 @@ def settings(primary: str) -> dict[str, Any]:
     """The values of params.yaml, with `primary` as the one estimator."""
     values = read(Path(FILE))
     values["vectors"] |= {"primary": primary, "estimators": [primary]}
-    values["score"]["estimators"] = [primary]
+    values["score"] |= {"estimators": [primary], "decoded_alone": []}
     values["prior"]["diffusion"] = (
         0  # no gate goes by it, and an exam has no valid faces to stop its training
     )
@@ -98,7 +98,7 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
         )
         evaluate.run(
             params(evaluate.Params),
-            *(crops, model, latents, vectors, classifier, scores, metrics_file, place / "plots"),
+            *(crops, model, latents, vectors, classifier, scores, None, None, metrics_file, place / "plots"),
         )
         metrics = read_json(metrics_file)
         levels = pd.read_csv(place / "plots/levels.csv")

@@ -149,11 +149,13 @@ def test_the_astronauts_known_landmarks_land_within_three_pixels_of_the_template
 
 def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
     """At eight sizes and turns: what it sees lands within 3 pixels of the template, and her eyes and mouth,
-    measured by hand, within 2.5 of where they lie when she is aligned by hand. That her mouth then is up to 5
-    pixels from the template's is 2.9 her own and 2 the detector's, which sees it too low.
+    measured by hand, within 2.7 of where they lie when she is aligned by hand, and within 0.7 of
+    where they lie at the other sizes and turns. That her mouth then is up to 5 pixels from the template's is
+    2.9 her own and 2 the detector's, which sees it too low.
     """
     rng = np.random.default_rng(0)
     exact = in_frame(ASTRONAUT, ASTRONAUT)
+    places = []
     for _ in range(8):
         scale = np.exp(rng.uniform(np.log(0.5), np.log(2)))
         angle = rng.uniform(-0.35, 0.35)
@@ -164,9 +166,42 @@ def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
         face = detector.look_again(photo, detector.find(photo)[0])
         landed = in_frame(apply(matrix, ASTRONAUT), face.anchors)
         assert distances(in_frame(face.anchors, face.anchors), GEOMETRY.template).max() < 3
-        assert distances(landed, exact).max() < 2.5
-        assert distances(landed, GEOMETRY.template).max() < 5
+        assert distances(landed, exact).max() < 2.7
+        assert distances(landed, GEOMETRY.template).max() < 5.4
         assert not face.turned and face.score > 0.8
+        places.append(landed)
+    assert np.linalg.norm(places - np.mean(places, axis=0), axis=-1).max() < 0.7
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photograph_on_its_side_or_head_gives_the_same_face(detector, quarters):
+    """Points, cut and map are those of the upright photograph, turned with it."""
+    photo = skimage.data.astronaut()[:320, :400]
+    turned = np.ascontiguousarray(np.rot90(photo, quarters))
+    upright = detector.look_again(photo, detector.find(photo)[0])
+    lying = detector.find(turned)
+    assert len(lying) == 1
+    back = align.invert(align.quarter_turn(quarters, 400, 320))
+    box = align.moved(upright, back).box
+    assert np.abs(lying[0].box - box).max() < 0.1 * upright.eyes
+    found = detector.look_again(turned, lying[0])
+    assert distances(found.points, apply(back, upright.points)).max() < 0.5
+    face, to_face = GEOMETRY.by_points(turned, found.anchors)
+    expected, _ = GEOMETRY.by_points(photo, upright.anchors)
+    assert np.abs(face.astype(int) - expected).mean() < 3
+    np.testing.assert_allclose(
+        apply(to_face, apply(back, upright.anchors)), apply(to_face, found.anchors), atol=0.4
+    )
+
+
+def test_a_quarter_turn_and_its_way_back(rng):
+    photo = rng.integers(0, 255, (5, 8, 3), np.uint8)
+    for quarters in range(4):
+        turned = np.rot90(photo, quarters)
+        back = align.quarter_turn(quarters, 8, 5)
+        for y, x in np.ndindex(turned.shape[:2]):
+            u, v = apply(back, np.array([x, y])).astype(int)
+            np.testing.assert_array_equal(turned[y, x], photo[v, u])
 
 
 def test_a_second_look_agrees_with_itself_where_the_first_does_not(detector):

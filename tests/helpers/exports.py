@@ -24,6 +24,7 @@ from faces.data import annotations
 from faces.data.crops import Geometry
 from faces.export import bundle
 from faces.ingest import decode, writer
+from faces.latents import priors
 from faces.nn.device import to_device
 from tests.conftest import ROOT
 
@@ -51,8 +52,10 @@ PARAMS = {
     },
     "edits": {"primary": "flow"},
     "detail": {"noise": 0.12, "reach": 1},
+    "likeness": {"refuse": 0.01, "gradual": 0.1},
     "export": {
         "prior": "train",
+        "drawn": 16,
         "temperature": 0.8,
         "rank": 512,
         "telling": 2,
@@ -60,6 +63,7 @@ PARAMS = {
         "presets": 4,
     },
 }
+PRIOR = priors.Settings(fit=160, axes=12, components=2, ridge=0.1, temperature=0.8, diffusion=0, guidance=1.0)
 VAE = {
     "code_length": 12,
     "width": 8,
@@ -70,6 +74,7 @@ VAE = {
     "finish": 0.0,
     "features": 0.0,
     "contrast": 0.0,
+    "critic": 0.0,
     "batch": 8,
     "learning_rate": 1.0e-3,
     "betas": [0.9, 0.99],
@@ -162,6 +167,11 @@ def prepare(root: Path, redistributable: bool = True) -> None:
             Path("data/crops"), Path("data/latents"), Path("data/crops/table.csv"), Path("data/vectors")
         )
         stages.flow.main(Path("data/crops"), Path("data/latents"), Path("data/flow"))
+    codes = np.load(root / "data/latents/latents.npy")
+    (root / "data/prior").mkdir()
+    priors.Priors.fit(model, codes[:160], codes[160:180], PRIOR, 0, torch.device("cpu")).save(
+        root / "data/prior"
+    )
 
 
 def export(root: Path, out: str = "data/export") -> Path:
@@ -173,6 +183,7 @@ def export(root: Path, out: str = "data/export") -> Path:
             "data/latents",
             "data/vectors",
             "data/flow",
+            "data/prior",
             "data/raw",
             out,
         )
@@ -183,7 +194,7 @@ def export(root: Path, out: str = "data/export") -> Path:
 def write_quality(root: Path, path: Path) -> None:
     """quality.json of these figures, as stage `report` writes it."""
     made_from = bundle.made_from(*(root / "data" / name for name in ("model", "vectors", "flow")))
-    write_json(path, bundle.quality(RECONSTRUCTION, COUNTERFACTUALS, "flow", made_from))
+    write_json(path, bundle.quality(RECONSTRUCTION, COUNTERFACTUALS, "flow", made_from, {}))
 
 
 @functools.cache

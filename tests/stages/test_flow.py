@@ -72,7 +72,7 @@ def test_what_the_stage_leaves_behind(world, capsys):
     history = pd.read_csv(out / "history.csv")
     assert history["step"].tolist() == [0, 20, 40]
     about = json.loads((out / "flow.json").read_text())
-    assert about["held_out_linear"] == pytest.approx(history["held_out"][0], rel=1e-4)
+    assert about["held_out_gaussian"] == pytest.approx(history["held_out"][0], rel=1e-4)
     assert about["held_out"] == pytest.approx(history["held_out"].min(), rel=1e-4)
     test = slice(1500, None)
     moved = editor.switch("Male", codes[test], labels[test], -labels[test, 0], 1.0) - codes[test]

@@ -14,7 +14,7 @@ from faces import checkpoints, models
 from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
-from stages import classifier, encode, evaluate, export, flow, prior, score, vectors
+from stages import classifier, encode, evaluate, export, flow, prior, score, vectors, witness
 from tests.test_pipeline import SMALL
 
 NAMES = ("grins", "capped")
@@ -66,9 +66,12 @@ def project(tmp_path, monkeypatch, params, rng):
         vectors.run(of(vectors), crops, latents, crops / "table.csv", directions)
         classifier.run(of(classifier), crops, judges)
         score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)
+        inputs = (crops, model, latents, tmp_path / "prior", directions, tmp_path / "flow", judges, scores)
+        witness.run(of(witness), *inputs, tmp_path / "witness")
         plots = tmp_path / "plots"
         evaluate.run(
-            of(evaluate), crops, model, latents, directions, judges, scores, tmp_path / "metrics.json", plots
+            *(of(evaluate), crops, model, latents, directions, judges, scores, None, tmp_path / "witness"),
+            *(tmp_path / "metrics.json", plots),
         )
         raw = tmp_path / "raw"
         raw.mkdir()
@@ -78,7 +81,15 @@ def project(tmp_path, monkeypatch, params, rng):
             archive.writestr("0.jpg", writer.encode_jpeg(Image.new("RGB", (32, 32)), 90))
         flow.run(of(flow), crops, latents, tmp_path / "flow")
         made = export.run(
-            of(export), crops, model, latents, directions, tmp_path / "flow", raw, tmp_path / "export"
+            of(export),
+            crops,
+            model,
+            latents,
+            directions,
+            tmp_path / "flow",
+            tmp_path / "prior",
+            raw,
+            tmp_path / "export",
         )
         opened = Export(tmp_path / "export")
         assert len(opened.names) == len(made["attributes"])
@@ -94,6 +105,7 @@ def test_an_attribute_that_is_the_same_for_every_face(project):
     metrics, reasons = project(40, 12, [np.ones(40, int)] * 2)
     assert metrics["reconstruction"]["psnr"] > 0
     assert metrics["generation"]["gaussian"]["faces"] == 12
+    assert metrics["witness"] == {}
     assert metrics["auroc"] == {"mean": None}
     edits = metrics["edits"]["partial"]["plain"]
     assert edits["attributes"] == 0 and edits["leakage"] is None and edits["error_reduction"] is None

@@ -211,6 +211,34 @@ def test_both_backends_compute_alike(export, rng):
     assert page["labels"] == pytest.approx(server.labels(codes[0]), abs=6e-5)  # there of four places
 
 
+def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
+    """Where the prior is the best one: many seeds, at two temperatures."""
+    engine = pytest.importorskip("facemorph.export", reason="the server's packages are missing")
+    server = engine.Export(export)
+    server.about["prior"]["source"] = "best"
+    server.arrays["drawn"] = rng.normal(size=(37, server.length)).astype(np.float32)
+    seeds = [0, 1, 2, 7, 2**31, 2**32 - 1, *rng.integers(0, 2**32, 40).tolist()]
+    page = node(
+        """
+        const about = JSON.parse(input.json);
+        about.prior.source = "best";
+        const bundle = new Bundle(about, input.arrays.buffer);
+        bundle.values.drawn = input.drawn;
+        bundle.rows = () => 37;
+        bundle.row = (_, i) => input.drawn.subarray(i * bundle.length, (i + 1) * bundle.length);
+        return input.seeds.flatMap((seed) => [bundle.sample(seed), bundle.sample(seed, 0.5)]);
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export / "bundle.json").read_text(),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        drawn=server.arrays["drawn"].reshape(-1),
+        seeds=seeds,
+    )
+    expected = [server.sample(seed, temperature) for seed in seeds for temperature in (None, 0.5)]
+    np.testing.assert_allclose(page, expected, atol=1e-6)
+    assert len({tuple(code) for code in page[::2]}) > 20
+
+
 def test_both_backends_follow_a_flow_alike(rng):
     """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with a velocity that both can
     compute: tanh(W [x, t, labels]).
@@ -646,67 +674,65 @@ def test_yunets_outputs_are_read_as_opencv_reads_them(aligner, yunet):
         assert face["score"] == pytest.approx(row[14], abs=1e-3)
 
 
-@pytest.mark.parametrize("case", ["two", "small", "none"])
+def looked(yunet, call: str, name: str, **values):
+    """What `call` of align.js gives, and how often it looked: its looks are answered one after the other."""
+    outputs = []
+    while True:
+        page = node(
+            f"""
+            let [look, asked] = [0, null];
+            const run = async (planes) => (
+              input.outputs[look++] ?? ((asked = planes), Promise.reject(new Error("another look")))
+            );
+            return {call}.catch(() => asked);
+            """,
+            {"align.js": name},
+            outputs=outputs,
+            **values,
+        )
+        if not isinstance(page, np.ndarray):
+            return page, len(outputs)
+        outputs.append(yunet(page))
+
+
+@pytest.mark.parametrize("case", ["two", "small", "none", "on its side", "on its head"])
 def test_faces_are_found_where_the_server_finds_them(aligner, yunet, case):
     """Both find the same faces, the largest first; points within 4% of the eye distance (the browser's input
     is padded to a square, the server's is not).
     """
+    astronaut = skimage.data.astronaut()
     photo = {
         "two": two_faces(),
-        "small": np.asarray(
-            Image.fromarray(skimage.data.astronaut()).resize((200, 200), Image.Resampling.LANCZOS)
-        ),
+        "small": np.asarray(Image.fromarray(astronaut).resize((200, 200), Image.Resampling.LANCZOS)),
         "none": np.ascontiguousarray(skimage.data.coffee()[:300, :300]),
+        "on its side": np.ascontiguousarray(np.rot90(astronaut[:320, :400])),
+        "on its head": np.ascontiguousarray(np.rot90(astronaut[:320, :400], 2)),
     }[case]
     expected = aligner.Detector().find(photo)
-    scales = [scale for side in (320, 640) if (scale := side / max(photo.shape[:2])) or True]
-    looks = [
-        node(
-            "return detectorInput(input.photo, input.scale);",
-            {"align.js": "detectorInput"},
-            photo=picture(photo),
-            scale=scale if i == 0 else min(scale, 1),
-        )
-        for i, scale in enumerate(scales)
-    ]
-    faces = node(
-        "let look = 0; return detectFaces(input.photo, async () => input.outputs[look++]);",
-        {"align.js": "detectFaces"},
-        photo=picture(photo),
-        outputs=[yunet(look["planes"]) for look in looks],
-    )
-    assert len(faces) == len(expected) == {"two": 2, "small": 1, "none": 0}[case]
+    faces, _ = looked(yunet, "detectFaces(input.photo, run)", "detectFaces", photo=picture(photo))
+    assert len(faces) == len(expected) == (2 if case == "two" else 0 if case == "none" else 1)
     for face, other in zip(faces, expected, strict=True):
         assert np.abs(np.array(face["points"]) - other.points).max() < 0.04 * other.eyes
+        assert np.abs(np.array(face["box"]) - other.box).max() < 0.1 * other.eyes
 
 
 def test_a_face_is_looked_at_again_as_the_server_does(aligner, yunet):
-    """Two looks, each from where the one before saw it: points within 1% of the eye distance of the server's,
-    which began 5% away.
+    """Six rounds, each from where the one before saw it: points within 1% of the eye distance of the
+    server's, which began 5% away.
     """
     photo = skimage.data.astronaut()
     detector = aligner.Detector()
     first = detector.find(photo)[0]
     expected = detector.look_again(photo, first)
-    outputs = []
-    for _ in range(3):
-        page = node(
-            """
-            let [look, asked] = [0, null];
-            const run = async (planes) => (
-              input.outputs[look++] ?? ((asked = planes), Promise.reject(new Error("another look")))
-            );
-            return lookAgain(input.photo, input.points, run).catch(() => asked);
-            """,
-            {"align.js": "lookAgain"},
-            photo=picture(photo),
-            points=first.points.tolist(),
-            outputs=outputs,
-        )
-        if isinstance(page, np.ndarray):
-            outputs.append(yunet(page))
-    assert len(outputs) == 2
-    assert np.abs(np.array(page) - expected.points).max() < 0.01 * expected.eyes
+    points, looks = looked(
+        yunet,
+        "lookAgain(input.photo, input.points, run)",
+        "lookAgain",
+        photo=picture(photo),
+        points=first.points.tolist(),
+    )
+    assert looks == 6
+    assert np.abs(np.array(points) - expected.points).max() < 0.01 * expected.eyes
     assert np.abs(first.points - expected.points).max() > 0.05 * expected.eyes
 
 

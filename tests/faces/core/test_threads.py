@@ -74,18 +74,13 @@ def test_usable_cores_are_whole_and_at_least_one(tmp_path, monkeypatch, limit, c
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        ({}, {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0", "OMP_NUM_THREADS": "3"}),
+        ({}, {**threads.SPIN, "OMP_NUM_THREADS": "3"}),
         ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": "3"}),
-        (
-            {"OMP_NUM_THREADS": "8"},
-            {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0", "OMP_NUM_THREADS": "8"},
-        ),
-        (
-            {"FACES_LAUNCH": "torchrun"},
-            {"FACES_LAUNCH": "torchrun", "OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"},
-        ),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "3"}),
+        ({"OMP_NUM_THREADS": "8"}, {**threads.SPIN, "OMP_NUM_THREADS": "8"}),
+        ({"FACES_LAUNCH": "torchrun"}, {"FACES_LAUNCH": "torchrun", **threads.SPIN}),
     ],
-    ids=["nothing set", "own policy", "own threads", "torchrun sets threads"],
+    ids=["nothing set", "own policy", "own spin", "own threads", "torchrun sets threads"],
 )
 def test_what_the_user_has_set_stays(monkeypatch, given, found):
     monkeypatch.setattr(threads, "available_cores", lambda: 16)
@@ -104,8 +99,8 @@ def test_without_a_quota_openmp_counts_for_itself(monkeypatch):
 
 @pytest.mark.parametrize("package", ["stages", "ops", "benchmarks"])
 def test_every_way_in_settles_threads_before_torch(package):
-    """Importing the package alone sets the policy, and loads no torch yet."""
-    code = f"import os, sys, {package}; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    """Importing the package alone sets the spin, and loads no torch yet."""
+    code = f"import os, sys, {package}; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     shown = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -114,7 +109,7 @@ def test_every_way_in_settles_threads_before_torch(package):
         text=True,
         check=True,
     )
-    assert shown.stdout.split() == ["passive", "False"]
+    assert shown.stdout.split() == [threads.SPIN["GOMP_SPINCOUNT"], "False"]
 
 
 def test_workers_are_as_many_as_said_or_as_there_are_cores(monkeypatch):

@@ -178,6 +178,32 @@ def test_one_error_reduction_at_equal_effect():
     assert found["mean"]["psnr_inside_nothing"] == 11.0
 
 
+def test_edits_of_two_attributes_are_compared_where_all_editors_reach_both():
+    """`poor` reaches one pair of three and has no say; `good` and `fair` share one pair."""
+    rows = [("nothing", *two, 0.0, 0.0, 50.0) for two in ("AB", "AC", "BC")]
+    rows += [
+        ("good", "A", "B", 1.0, 0.8, 30.0),
+        ("good", "A", "C", 0.9, 0.6, 28.0),
+        ("good", "B", "C", 0.8, 0.1, 20.0),
+        ("fair", "A", "B", 0.7, 0.4, 24.0),
+        ("fair", "B", "C", 0.6, 0.2, 22.0),
+        ("poor", "A", "C", 0.1, -0.5, 10.0),
+    ]
+    columns = ["estimator", "first", "second", "flips", "error_reduction", "psnr_outside"]
+    found = summary.joint(pd.DataFrame(rows, columns=columns))
+    assert found["good"]["mean"] == {
+        "attribute_pairs": 2,
+        "flips": 0.9,
+        "error_reduction": 0.45,
+        "psnr_outside": 25.0,
+    }
+    assert found["fair"]["mean"]["error_reduction"] == 0.3
+    assert found["nothing"]["mean"]["psnr_outside"] == 50.0
+    assert found["poor"]["mean"]["flips"] is None
+    assert found["good"]["A_and_C"] == {"flips": 0.9, "error_reduction": 0.6, "psnr_outside": 28.0}
+    assert summary.joint(pd.DataFrame(columns=columns)) == {}
+
+
 def test_cosines_are_means_over_the_common_set():
     rows = [("e", "a", 0.9, 0.99), ("e", "b", 0.1, 0.5), ("f", "a", 0.8, 0.99), ("f", "b", 0.6, 0.5)]
     table = pd.DataFrame(rows, columns=["estimator", "attribute", "cosine", "ceiling"])

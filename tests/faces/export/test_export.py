@@ -13,9 +13,11 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+from facemorph import gaussian
 from faces import checkpoints, models
 from faces.data.crops import Geometry
 from faces.edits.directions import Directions
@@ -23,8 +25,8 @@ from faces.export import bundle
 from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
 from faces.flow.editor import FlowEditor
-from faces.latents import gaussian
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
+from faces.latents.priors import Priors
 from faces.nn.device import to_device
 from stages.export import describe_editor
 from tests.helpers import exports
@@ -129,14 +131,14 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
 
 def test_quality_is_of_the_editor_that_is_served(root):
     """Of the rows of counterfactuals.csv those of the decoded edits of one editor."""
-    found = bundle.quality(exports.RECONSTRUCTION, exports.COUNTERFACTUALS, "partial", {"model": "a"})
+    found = bundle.quality(exports.RECONSTRUCTION, exports.COUNTERFACTUALS, "partial", {"model": "a"}, {})
     assert found == {
         "made_from": {"model": "a"},
         "editor": "partial",
         "reconstruction": exports.RECONSTRUCTION,
         "error_reduction": {"Smiling": 0.25},
     }
-    assert bundle.quality({}, pd.DataFrame(), "flow", {})["error_reduction"] == {}
+    assert bundle.quality({}, pd.DataFrame(), "flow", {}, {})["error_reduction"] == {}
 
 
 def test_the_stored_spread_is_the_covariance(root, about):
@@ -209,6 +211,26 @@ def test_presets_are_samples_where_it_does_not(root, tmp_path):
     code = array(tmp_path / "project", "presets")[:1]
     decoded = networks.run(folder / "decoder.onnx", code)[0].round().astype(np.uint8)
     np.testing.assert_array_equal(picture(about["presets"][0]), decoded)
+
+
+def test_the_best_prior_draws_the_faces_that_come_along(root, tmp_path):
+    """Its own draws, to the last bit; presets are the first of them where the data may not be shown."""
+    project = tmp_path / "project"
+    shutil.copytree(root, project)
+    source = project / "data/raw/source.json"
+    source.write_text(json.dumps({**json.loads(source.read_text()), "redistributable": False}))
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["export"]["prior"] = "best"
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    about = json.loads((exports.export(project) / "bundle.json").read_text())
+    priors = Priors.open(project / "data/prior", torch.device("cpu"))
+    model, _ = checkpoints.load(project / "data/model")
+    seed = params["seed"]
+    draw = priors.samplers(model, seed)[priors.best]
+    expected = draw(params["export"]["drawn"], np.random.default_rng(seed)).astype(np.float32)
+    assert about["prior"]["source"] == "best"
+    np.testing.assert_array_equal(array(project, "drawn"), expected)
+    np.testing.assert_array_equal(array(project, "presets"), expected[: params["export"]["presets"]])
 
 
 def picture(preset):

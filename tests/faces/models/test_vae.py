@@ -165,7 +165,8 @@ def finishing(params, images: torch.Tensor, decoded: torch.Tensor, features: flo
     config = models.config(
         "vae", {"vae": {**params["models"]["vae"], "features": features, "contrast": contrast}}
     )
-    return models.find("vae").Model(config, 32).finishing(images, decoded).item()
+    model = models.find("vae").Model(config, 32)
+    return model.finishing(images, decoded, *model.features(images, decoded)).item()
 
 
 def test_the_last_phase_weighs_pixels_features_and_contrast(params):

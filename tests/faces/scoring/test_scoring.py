@@ -14,11 +14,12 @@ from faces.classifier import AttributeClassifier, Ensemble
 from faces.core.params import parse
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
+from faces.edits.editor import LinearEditor
 from faces.metrics.changes import TRUTH
-from faces.scoring import counterfactuals, edit_curves
+from faces.scoring import counterfactuals, edit_curves, joint
 from faces.scoring.context import Codec, Context, FeatureNetwork, Sample, Scales, Score
-from faces.scoring.counterfactuals import Counterfactuals
-from faces.scoring.editors import Oracle, ScoredEditor, SigmaEditor
+from faces.scoring.counterfactuals import Counterfactuals, Joint
+from faces.scoring.editors import Oracle, ScoredEditor, SigmaEditor, SwitchEditor
 from faces.scoring.identity import identity_scales
 from faces.scoring.reconstruction import reconstruction
 
@@ -242,6 +243,64 @@ def test_the_nearest_of_two_truths_counts_and_a_blur_is_seen(params, codes):
     chosen = modes[(modes["kind"] == "plain") & (modes["estimator"] == "mover")].set_index("form")
     assert chosen["nearest"].to_dict() == {"bright": 0, "dark": FACES}
     assert chosen["own"].to_dict() == {"bright": FACES, "dark": 0}
+
+
+def test_two_attributes_are_edited_at_once(params, codes):
+    """The truth flips the second stripe and the last: who flips both has removed all error, who is half as
+    strong on both three quarters; who cannot reach one has no row.
+    """
+    here = context(params)
+    data = Data(codes)
+    new = codes.copy()
+    new[:, [1, 3]] = -0.4 * np.sign(codes[:, [1, 3]])
+    value = np.sign(new[:, [1, 3]]).astype(int)
+    codes[:, [1, 3]] = 0.4 * np.sign(codes[:, [1, 3]])
+    data = Data(codes)
+    both = np.tile(["Middle", "Back"], (FACES, 1))
+    rows = np.arange(FACES)
+    one = pairs_of(new, "Back", value[:, 1])
+    pairs = Counterfactuals(
+        one.images, one.rows, one.attribute, one.value, one.forms, joint=Joint(rows, rows, both, value)
+    )
+    reached = pd.DataFrame(
+        [
+            *(("whole", "plain", name, 0.8) for name in ("Middle", "Back")),
+            *(("half", "plain", name, 0.4) for name in ("Middle", "Back")),
+            ("poor", "plain", "Back", 0.8),
+            ("poor", "detail", "Middle", 0.8),
+        ],
+        columns=["estimator", "kind", "attribute", "strength"],
+    )
+    editors = {name: Mover((1.0,)) for name in ("whole", "half", "poor")}
+    table = joint.against_truth(here, data, pairs, codes, editors, reached).set_index("estimator")
+    assert table.index.tolist() == ["nothing", "rebuilt", "whole", "half"]
+    assert table[["first", "second", "pairs"]].drop_duplicates().to_numpy().tolist() == [
+        ["Middle", "Back", FACES]
+    ]
+    assert table.loc["nothing", ["flips", "error_reduction"]].tolist() == [0, 0]
+    assert table.loc["whole", "flips"] == 1 and table.loc["whole", "error_reduction"] > 0.999
+    assert table.loc["half", "error_reduction"] == pytest.approx(0.75, abs=0.01)
+    none = joint.against_truth(here, data, one, codes, editors, reached)
+    assert none.empty and tuple(none) == joint.COLUMNS
+
+
+def test_a_label_that_two_edits_rule_out_goes_once():
+    """Top and Middle each shut out Bottom: with both brought, Bottom is taken away once, by a line and by
+    an editor that is asked for both.
+    """
+    shut = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.int8)
+    directions = Directions(
+        NAMES, np.eye(4, dtype=np.float32), np.ones(4), np.zeros(4), np.ones(4), np.eye(4), shut
+    )
+    labels = np.array([[-1, -1, 1, 1]])
+    codes = np.zeros((1, 4), np.float32)
+    step = np.sqrt(2) / 2  # two unit directions in one of unit deviation
+    line = SigmaEditor(directions, (1.0,))
+    moved = line.edited_both(codes, labels, ("Top", "Middle"), (1.0, 1.0))
+    np.testing.assert_allclose(moved, [[step, 1.0, -step, 0]], atol=1e-6)
+    switch = SwitchEditor(LinearEditor.of(directions), (1.0,))
+    moved = switch.edited_both(codes, labels, ("Top", "Middle"), (1.0, 2.0))
+    np.testing.assert_allclose(moved, [[1, 2, -1, 0]], atol=1e-6)
 
 
 def test_entropy_of_choices():

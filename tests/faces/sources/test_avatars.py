@@ -23,6 +23,7 @@ from faces.sources.avatars import (
     Rates,
     Source,
     flip,
+    flip_both,
     intercept,
     sample,
 )
@@ -58,6 +59,7 @@ PLANTED = [
     ("Gray_Hair", "Eyeglasses", 2.0),
     ("Smiling", "Mouth_Slightly_Open", 2.2),
 ]
+TOGETHER = [["Smiling", "Eyeglasses"], ["Blond_Hair", "Wearing_Hat"]]
 # Where each attribute may change the picture: left, top, right, bottom in the style's coordinates.
 REGIONS = {
     "Smiling": (110, 140, 170, 182),
@@ -79,6 +81,9 @@ def configure(**changes):
         "quality": 92,
         "counterfactuals": 4,
         "variants": 2,
+        "calibration": 3,
+        "both": 3,
+        "together": TOGETHER,
         "nuisance": POSED,
         "rates": RATES,
     }
@@ -181,6 +186,8 @@ def test_a_face_stays_the_same_when_faces_are_added():
             r"correlations\.0 = .*Bald is not decided after Bald",
         ),
         ({"nuisance": {**POSED, "rotation": -1.0}}, r"nuisance\.rotation = -1\.0"),
+        ({"together": [["Smiling", "Smiling"]]}, r"together = .*\[Smiling, Smiling\] is one attribute"),
+        ({"together": [["Smiling", "Male"]]}, r"together\.0\.1 = 'Male'"),
         ({"valid": 0.5, "test": 0.5}, r"sources\.avatars\.test = 0\.5; .*valid = 0\.5"),
     ],
 )
@@ -388,11 +395,23 @@ def test_flips_that_would_not_show_are_left_out():
     assert flip({**PLAIN, "Brown_Hair": False, "Red_Hair": True}, "Red_Hair") == (PLAIN, "Brown_Hair")
 
 
+def test_two_flips_are_made_in_the_order_that_is_possible():
+    """Blond hair under a hat: the hat comes off first. Blond and black at once, and baldness with a hat, are
+    not possible.
+    """
+    hat = {**PLAIN, "Wearing_Hat": True}
+    assert flip_both(hat, "Blond_Hair", "Wearing_Hat") == {**PLAIN, "Brown_Hair": False, "Blond_Hair": True}
+    assert flip_both(PLAIN, "Smiling", "Eyeglasses") == {**PLAIN, "Smiling": True, "Eyeglasses": True}
+    assert flip_both(PLAIN, "Blond_Hair", "Black_Hair") is None
+    assert flip_both(PLAIN, "Bald", "Wearing_Hat") is None
+    assert flip_both(PLAIN, "Smiling", "Male") is None
+
+
 def test_what_is_left_behind(tmp_path, monkeypatch):
     """The same bytes from one process and from two; the layout of faces/data/annotations.py; pairs that are
     what their row says.
     """
-    config = configure(count=48, test=0.3)
+    config = configure(count=48, test=0.3, both=0)
     folders = [tmp_path / "one", tmp_path / "two"]
     reports = []
     for folder, workers in zip(folders, "12", strict=True):
@@ -450,3 +469,24 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
         drawn = avataaars.draw(flip(face, flipped["attribute"])[0], luck, config.nuisance)
         assert members.read(flipped["name"]) == writer.encode_jpeg(drawn, 92)
     assert reports[-1] == (48 + len(flips), 48 + len(flips), "face")
+
+
+def test_pairs_of_two_attributes_come_last(tmp_path):
+    config = configure(count=48, test=0.3)
+    Source(config).fetch(7, tmp_path, lambda *progress: None)
+    table = annotations.read_labels(tmp_path / "labels.csv")
+    truth = table.set_index("name")
+    flips = pd.read_csv(tmp_path / "counterfactuals.csv", keep_default_na=False)
+    joint = flips[flips["second"] != ""]
+    assert joint.index[0] == len(flips) - len(joint)
+    assert joint.groupby(["attribute", "second"]).size().to_dict() == dict.fromkeys(map(tuple, TOGETHER), 3)
+    assert set(joint["of"]) <= set(table.loc[table["split"] == "test", "name"])
+    for first, value in (("attribute", "value"), ("second", "second_value")):
+        assert all(truth.loc[row["of"], row[first]] == -row[value] for _, row in joint.iterrows())
+    both = joint.iloc[-1]
+    face = {name: bool(value > 0) for name, value in truth.loc[both["of"], [*ATTRIBUTES]].items()}
+    _, chances = sample(config, 7)
+    luck = chances.loc[table.index[table["name"] == both["of"]][0]].to_dict()
+    drawn = avataaars.draw(flip_both(face, both["attribute"], both["second"]), luck, config.nuisance)
+    with zipfile.ZipFile(tmp_path / "counterfactuals.zip") as members:
+        assert members.read(both["name"]) == writer.encode_jpeg(drawn, 92)

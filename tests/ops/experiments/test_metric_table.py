@@ -29,6 +29,8 @@ def test_every_figure_is_known():
         ("edits.floor.plain.confounded", 0.2, 0.1, None),
         ("edits.partial.plain.leakage_low", 0.2, 0.1, None),
         ("edits.partial.plain.dependency_max", 0.2, 0.1, 0.1),
+        ("counterfactual_joint.flow.Smiling_and_Eyeglasses.error_reduction", 0.2, 0.3, 0.1),
+        ("counterfactual_joint.oracle.mean.error_reduction", 0.2, 0.3, None),
         ("generation.diffusion.recall_lite1", 0.2, 0.3, pytest.approx(0.1)),
         ("generation.diffusion.variance", 0.6, 1.0, None),
         ("generation.mixture.kernel_lite0_high", 20.0, 10.0, None),

@@ -46,10 +46,12 @@ function inShort({ model, data, attributes }, backend) {
 /** backend: "http" or "local". */
 export function about(body, bundle, backend) {
   const { source } = bundle.prior;
-  const fitted =
-    source === "flow"
-      ? "the flow of codes, under labels that go together"
-      : `a Gaussian fitted to ${source === "train" ? "the training faces" : "the model’s own prior"}`;
+  const fitted = {
+    best: "the best of the fitted priors",
+    flow: "the flow of codes, under labels that go together",
+    train: "a Gaussian fitted to the training faces",
+    model: "a Gaussian fitted to the model’s own prior",
+  }[source];
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)

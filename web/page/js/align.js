@@ -336,7 +336,30 @@ const UPRIGHT = [
   [160, 237],
 ]; // where its eyes and the middle of its mouth are put
 const MIRRORED = [1, 0, 2, 4, 3]; // the five points of a mirrored face
-const AGAIN = 2; // times it is looked at again, each from where the last look saw it
+// Rounds in which it is looked at again, each from where the last saw it, twice over. The views of a round lie
+// in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
+const VIEWS = [
+  [
+    [0.95, 4, false],
+    [0.8, -4, true],
+    [0.65, -4, false],
+    [0.55, 4, true],
+  ],
+  [
+    [0.9, -3, true],
+    [0.75, 3, false],
+    [0.6, 5, true],
+    [0.5, -5, false],
+  ],
+  [
+    [0.85, 5, false],
+    [0.7, -5, true],
+    [0.58, 2, false],
+    [1.0, -2, true],
+  ],
+];
+const SURE = 0.88; // score of a face from which on no other quarter turn of the picture is tried
+const SURER = 0.05; // by how much the score must be higher in another quarter turn
 // Least score, largest overlap of two faces, most faces reported
 const [SCORE, OVERLAP, MOST] = [0.6, 0.3, 32];
 
@@ -369,54 +392,102 @@ function planesOf({ data, width, height, channels }) {
 const eyes = ({ points: [a, b] }) => Math.hypot(b[0] - a[0], b[1] - a[1]);
 
 /**
- * A face's five points seen again, upright and at one size, as it is and mirrored, and averaged (web/API.md,
- * Detection). run: as for detectFaces.
+ * A face's five points seen again: the mean over upright views of several sizes and small turns (web/API.md,
+ * Detection). The last three rounds count. run: as for detectFaces.
  */
 export async function lookAgain(photo, seenFirst, run) {
   let points = seenFirst;
-  for (let look = 0; look < AGAIN; look++) {
-    const matrix = similarity(threePoints(points), UPRIGHT);
-    const tiles = besideItsMirror(extract(photo, matrix, TILE, TILE));
-    const seen = suppress(decode(await run(planesOf(tiles)), SCORE), OVERLAP);
-    const plain = best(seen, TILE / 2);
-    const mirrored = best(seen, (3 * TILE) / 2);
-    const found = [
-      ...(plain ? [plain] : []),
-      ...(mirrored ? [MIRRORED.map((i) => [2 * TILE - 1 - mirrored[i][0], mirrored[i][1]])] : []),
-    ];
-    if (!found.length) break;
-    const back = invert(matrix);
-    points = points.map((_, i) => apply(back, middle(found.map((five) => five[i]))));
+  let rounds = [];
+  for (const views of [...VIEWS, ...VIEWS]) {
+    const seen = await pointsIn(photo, points, views, run);
+    if (!seen.length) break;
+    rounds = [...rounds, seen].slice(-VIEWS.length);
+    const fives = rounds.flat();
+    points = points.map((_, i) => middle(fives.map((five) => five[i])));
   }
   return points;
 }
 
-/** The points of the surest face whose middle lies near that of a tile with its middle at `x`. */
-function best(faces, x) {
-  const near = faces.filter(({ points }) =>
-    middle(points).every((value, axis) => Math.abs(value - [x, TILE / 2][axis]) < TILE / 4),
-  );
-  return near.length ? near.reduce((a, b) => (b.score > a.score ? b : a)).points : null;
+/**
+ * The five points of a face by each of four views that shows it. The network says points for every place that
+ * sees a face; their mean is steadier than the surest one.
+ */
+async function pointsIn(photo, points, views, run) {
+  const maps = views.map((view) => uprightView(points, view));
+  const tiles = maps.map((matrix, i) => {
+    const tile = extract(photo, matrix, TILE, TILE);
+    return views[i][2] ? mirrored(tile) : tile;
+  });
+  const candidates = decode(await run(planesOf(quarters(tiles))), SCORE);
+  return views.flatMap(([, , flipped], place) => {
+    const corner = [TILE * (place % 2), TILE * Math.floor(place / 2)];
+    const near = candidates
+      .map(({ points: five }) => five.map(([x, y]) => [x - corner[0], y - corner[1]]))
+      .filter((five) => middle(five).every((value) => Math.abs(value - TILE / 2) < TILE / 4));
+    if (!near.length) return [];
+    const back = invert(maps[place]);
+    const mean = [0, 1, 2, 3, 4].map((i) => middle(near.map((five) => five[i])));
+    const plain = flipped ? MIRRORED.map((i) => [TILE - 1 - mean[i][0], mean[i][1]]) : mean;
+    return [plain.map((point) => apply(back, point))];
+  });
 }
 
-/** An RGB picture and, on its right, its mirror image. */
-function besideItsMirror({ data, width, height }) {
-  const out = new Uint8ClampedArray(2 * width * height * 3);
+/** The similarity that puts a face upright into a square of TILE pixels, before it is mirrored. */
+function uprightView(points, [size, degrees]) {
+  const angle = (degrees / 180) * Math.PI;
+  const [cos, sin] = [size * Math.cos(angle), size * Math.sin(angle)];
+  const half = TILE / 2;
+  const goal = UPRIGHT.map(([x, y]) => [
+    cos * (x - half) - sin * (y - half) + half - 0.5,
+    sin * (x - half) + cos * (y - half) + half - 0.5,
+  ]);
+  return similarity(threePoints(points), goal);
+}
+
+/** An RGB picture's mirror image. */
+function mirrored({ data, width, height }) {
+  const out = new Uint8ClampedArray(width * height * 3);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const colour = data.subarray((y * width + x) * 3, (y * width + x + 1) * 3);
-      out.set(colour, (2 * y * width + x) * 3);
-      out.set(colour, (2 * y * width + 2 * width - 1 - x) * 3);
+      const from = (y * width + x) * 3;
+      out.set(data.subarray(from, from + 3), (y * width + width - 1 - x) * 3);
     }
   }
-  return { data: out, width: 2 * width, height, channels: 3 };
+  return { data: out, width, height, channels: 3 };
+}
+
+/** Four RGB squares of TILE pixels as one, row by row. */
+function quarters(tiles) {
+  const side = 2 * TILE;
+  const out = new Uint8ClampedArray(side * side * 3);
+  tiles.forEach(({ data }, place) => {
+    const left = TILE * (place % 2);
+    const top = TILE * Math.floor(place / 2);
+    for (let y = 0; y < TILE; y++) {
+      out.set(data.subarray(y * TILE * 3, (y + 1) * TILE * 3), ((top + y) * side + left) * 3);
+    }
+  });
+  return { data: out, width: side, height: side, channels: 3 };
 }
 
 /**
  * Faces in a photograph, the largest first, in its pixels: {box, points (5), score}. run: (Float32Array 3 x
- * INPUT x INPUT) -> Promise of the network's outputs. Looks closer until the largest is seen well enough.
+ * INPUT x INPUT) -> Promise of the network's outputs. A photograph may lie on its side or head: a much surer
+ * face in another quarter turn is preferred.
  */
 export async function detectFaces(photo, run) {
+  const upright = await detectUpright(photo, run);
+  const least = upright.length ? upright[0].score + SURER : 0;
+  for (let quarter = 1; quarter < 4 && least < SURE + SURER; quarter++) {
+    const seen = await detectUpright(quarterTurned(photo, quarter), run);
+    if (seen.length && seen[0].score >= Math.max(SURE, least))
+      return seen.map((face) => turnedBack(face, quarter, photo));
+  }
+  return upright;
+}
+
+/** Faces that are about upright. Looks closer until the largest is seen well enough. */
+async function detectUpright(photo, run) {
   let found = [];
   for (const side of SIDES) {
     const scale = side / Math.max(photo.width, photo.height);
@@ -434,6 +505,39 @@ export async function detectFaces(photo, run) {
     if (scale >= 1 || (seen.length && eyes(seen[0]) * scale >= ENOUGH)) break;
   }
   return found.slice(0, MOST);
+}
+
+/** Where a pixel of a picture turned by quarters against the clock lies in the picture itself. */
+const fromTurned = ([x, y], quarter, { width, height }) =>
+  [
+    [x, y],
+    [width - 1 - y, x],
+    [width - 1 - x, height - 1 - y],
+    [y, height - 1 - x],
+  ][quarter];
+
+/** A picture turned by quarters against the clock. */
+export function quarterTurned(photo, quarter) {
+  const { channels } = photo;
+  const [width, height] = quarter % 2 ? [photo.height, photo.width] : [photo.width, photo.height];
+  const data = new Uint8ClampedArray(width * height * channels);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const [u, v] = fromTurned([x, y], quarter, photo);
+      for (let c = 0; c < channels; c++)
+        data[(y * width + x) * channels + c] = photo.data[(v * photo.width + u) * channels + c];
+    }
+  }
+  return { data, width, height, channels };
+}
+
+/** A face found in a turned picture, in pixels of the picture itself. */
+function turnedBack({ box: [left, top, width, height], points, score }, quarter, photo) {
+  const back = (point) => fromTurned(point, quarter, photo);
+  const corners = [back([left, top]), back([left + width, top + height])];
+  const low = [0, 1].map((axis) => Math.min(corners[0][axis], corners[1][axis]));
+  const high = [0, 1].map((axis) => Math.max(corners[0][axis], corners[1][axis]));
+  return { box: [...low, high[0] - low[0], high[1] - low[1]], points: points.map(back), score };
 }
 
 const SMALL = 20; // pixels between the eyes in the photograph below which it is too coarse

@@ -1,7 +1,8 @@
 /** The export folder, read: what the model is, its attributes, and the arrays behind them (web/API.md). */
 
 import { move, pairsOf, read, settled } from "./labels.js";
-import { dot, edited, normals, orthonormal, plus, projectOff } from "./vectors.js";
+import { pValue, shrunk, statistics } from "./likeness.js";
+import { dot, edited, normals, orthonormal, place, plus, projectOff } from "./vectors.js";
 
 /** An answer of the server, or a sentence for a person. */
 export async function get(url) {
@@ -63,10 +64,10 @@ export class Bundle {
    * description: bundle.json; bytes: ArrayBuffer of arrays.safetensors; third: quality.json, {} where
    * nothing was measured. Throws on another format.
    */
-  constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {} } = {}) {
+  constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {}, guarantee = {} } = {}) {
     if (description.format !== FORMAT)
       throw new Error(`This page reads exports of format ${FORMAT}, this one is ${description.format}.`);
-    Object.assign(this, description, { quality: reconstruction });
+    Object.assign(this, description, { quality: reconstruction, guarantee });
     this.attributes = description.attributes.map((one) => ({
       ...one,
       reach: REACH,
@@ -92,6 +93,27 @@ export class Bundle {
       get("export/quality.json").then((answer) => answer.json()),
     ]);
     return new Bundle(description, bytes, quality);
+  }
+
+  /**
+   * How like the training faces a picture is: the share of such faces that are at least as strange; null where
+   * too few could say. crop (picture), drawn (S * S * 3 numbers), code.
+   */
+  pValue(crop, drawn, code) {
+    if (!this.likeness) return null;
+    return pValue(statistics(crop, drawn, code, this.values), this.likeness, this.values.likeness_scores);
+  }
+
+  /**
+   * The strengths [from, to] of an attribute's slider that are promised of a face with this label of it, 1
+   * with to -1 without, and this p-value, null for a face as the data's; null where nothing is promised.
+   */
+  promised(name, label, p) {
+    const range = this.guarantee.ranges?.[name]?.[label > 0 ? "remove" : "add"];
+    if (typeof range?.low !== "number") return null;
+    const [low, high] = shrunk([range.low, range.high], this.likeness ? p : null, this.likeness) ?? [];
+    if (low === undefined) return null;
+    return label > 0 ? [-high, -low] : [low, high];
   }
 
   /**
@@ -291,8 +313,12 @@ export class Bundle {
     );
   }
 
-  /** The code of a seed, drawn from the Gaussian prior. */
+  /** The code of a seed: one of those that came with the export, or of the Gaussian prior. */
   sample(seed, temperature = this.prior.temperature) {
+    if (this.prior.source === "best") {
+      const face = this.row("drawn", place(seed, this.rows("drawn")));
+      return Float32Array.from(this.values.mean, (value, i) => value + temperature * (face[i] - value));
+    }
     const rank = this.rows("prior_factor");
     const { prior_mean: mean, prior_residual: residual } = this.values;
     const e = normals(seed, rank + this.length);

@@ -13,9 +13,10 @@ const NOTICES = {
   several: "Several faces were found, the largest was taken. “How it was aligned” lets you choose.",
   small: "The face is small: the model sees little of it.",
   turned: "The face is turned to a side; the model knows faces from the front best.",
-  unlike: "This face is unlike those the model learnt from: edits will be rough.",
+  unlike:
+    "This picture is too unlike the faces that the model knows: it cannot be edited well, and nothing is promised.",
 };
-const INSTEAD = "The faces below show what this model does well.";
+const INSTEAD = "Start from one of the faces below, or bring a picture like them.";
 
 const said = ({ notices }) => Object.keys(NOTICES).filter((name) => notices.includes(name));
 
@@ -59,8 +60,14 @@ export class PhotoInput {
       { code: encoded.code, strengths: {}, locked: [], custom: [] },
       false,
     );
-    const rough = unlike(encoded.crop, drawn, backend.bundle.quality.psnr);
-    return { ...encoded, drawn, notices: rough ? [...encoded.notices, "unlike"] : encoded.notices };
+    const { bundle } = backend;
+    const likeness = bundle.pValue(encoded.crop, drawn, encoded.code);
+    const refused =
+      likeness === null
+        ? unlike(encoded.crop, drawn, bundle.quality.psnr)
+        : likeness <= bundle.likeness.refuse;
+    const others = encoded.notices.filter((name) => name !== "unlike");
+    return { ...encoded, drawn, likeness, notices: refused ? [...others, "unlike"] : others };
   }
 
   /** Read a file and hand its base to `then`. */

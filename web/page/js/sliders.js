@@ -4,7 +4,7 @@
  */
 
 import { NOTABLE, qualityOf, sliderSteps } from "./bundle.js";
-import { element, icon, labelled } from "./dom.js";
+import { $, element, icon, labelled } from "./dom.js";
 import { draggable, onStep } from "./drag.js";
 
 const QUALITIES = {
@@ -61,7 +61,7 @@ class Row {
       element("button", { type: "button", disabled: true }, icon("reset")),
       `Reset ${label}`,
     );
-    const marks = ["zero", "also"].map((className) => element("span", { className }));
+    const marks = ["zero", "also", "promise"].map((className) => element("span", { className }));
     this.track = element("div", { className: "track" }, ...marks, this.input);
     const title = element("label", { htmlFor: id, textContent: label });
     if (meaning) title.title = meaning[0].toUpperCase() + meaning.slice(1);
@@ -137,6 +137,20 @@ class Row {
     this.track.style.setProperty("--band-to", `${100 * this.#share((1 - label) / 2)}%`);
   }
 
+  /** Mark the strengths [from, to] that are promised, null for none, for `level` of faces. */
+  promise(range, level) {
+    const [from, to] = range ?? [0, 0];
+    this.track.style.setProperty("--promise-from", this.#share(from));
+    this.track.style.setProperty("--promise-width", this.#share(to) - this.#share(from));
+    this.track.classList.toggle("promised", range !== null);
+    const words = range
+      ? `From ${signed(from)} to ${signed(to)} it turns ${Math.round(100 * level)} of 100 faces like this one, ` +
+        "and nothing else of them."
+      : "";
+    this.track.title = words;
+    this.input.setAttribute("aria-description", words);
+  }
+
   /** Say which other sliders, by their labels, ask for what cannot be beside this one. */
   oppose(labels) {
     this.against.hidden = labels.length === 0;
@@ -163,6 +177,7 @@ export class Sliders {
     this.own.section.hidden = true;
     const looks = bundle.attributes.filter((a) => a.judgemental);
     const rest = bundle.attributes.filter((a) => !a.judgemental);
+    $("promise-legend").hidden = !bundle.guarantee.promised;
     const telling = rest.filter((a) => a.telling);
     root.replaceChildren(this.own.section);
     if (telling.length) root.append(this.#section("First to try", telling, false).section);
@@ -237,9 +252,14 @@ export class Sliders {
   /** Show a state. labels: Map of what the model sees in the face; null leaves the bands as they are. */
   update(state, labels) {
     this.#matchOwn(state.own);
+    const { bundle } = this.session;
+    const likeness = this.session.photoOf(state.base)?.encoded.likeness ?? null;
     for (const [name, row] of this.#rows) {
       row.update(state.strengths[name] ?? 0, state.locked.includes(name));
-      if (labels?.has(name)) row.band(labels.get(name));
+      if (labels?.has(name)) {
+        row.band(labels.get(name));
+        row.promise(bundle.promised(name, labels.get(name), likeness), bundle.guarantee.level);
+      }
     }
     const pairs = this.session.bundle.opposed(state.strengths);
     for (const [name, row] of this.#rows) {

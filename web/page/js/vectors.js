@@ -79,13 +79,23 @@ function mix(word) {
   return (twice ^ (twice >>> 16)) >>> 0;
 }
 
+/** Numbers in (0, 1) of a seed (0 to 2^32 - 1), by their index: hashed counters. */
+function uniform(seed) {
+  const key = mix(seed ^ 0x9e3779b9);
+  return (i) => (mix(mix(i + 1) + key) + 0.5) / 4294967296;
+}
+
+/** A place in a list of `count`, of a seed: the same here and on the server. */
+export function place(seed, count) {
+  return Math.floor(uniform(seed)(0) * count);
+}
+
 /**
  * `count` standard normal numbers of a seed (0 to 2^32 - 1), the same here and on the server: Box-Muller on
  * hashed counters.
  */
 export function normals(seed, count) {
-  const key = mix(seed ^ 0x9e3779b9);
-  const unit = (i) => (mix(mix(i + 1) + key) + 0.5) / 4294967296;
+  const unit = uniform(seed);
   const out = new Float64Array(count);
   for (let i = 0; i < count; i += 2) {
     const radius = Math.sqrt(-2 * Math.log(unit(i)));

@@ -1,6 +1,6 @@
 """Low-rank Gaussian of codes: the simplest prior, from which the website samples new faces.
 
-Depends on NumPy only, since the runtime uses it too.
+The pipeline and the runtime draw with the same code. Depends on NumPy only.
 """
 
 from dataclasses import dataclass
@@ -59,20 +59,25 @@ class LowRankGaussian:
 
 
 def normals(seed: int, count: int) -> np.ndarray:
-    """(count,) normal numbers out of a 32-bit seed: a counter, a hash (lowbias32) and Box-Muller.
+    """(count,) normal numbers out of a 32-bit seed, reproducible in any language: Box-Muller on `uniform`."""
+    unit, turn = uniform(seed, 2 * ((count + 1) // 2)).reshape(-1, 2).T
+    radius = np.sqrt(-2 * np.log(unit))
+    angle = 2 * np.pi * turn
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)[:count]
 
-    Reproducible in any language.
-    """
+
+def place(seed: int, count: int) -> int:
+    """A place in a list of `count`, out of a 32-bit seed."""
+    return int(uniform(seed, 1)[0] * count)
+
+
+def uniform(seed: int, count: int) -> np.ndarray:
+    """(count,) numbers in (0, 1) out of a 32-bit seed: a counter and a hash (lowbias32)."""
 
     def mix(x: np.ndarray) -> np.ndarray:
         for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
             x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
         return x ^ (x >> np.uint32(16))
 
-    pairs = (count + 1) // 2
-    counter = np.arange(1, 2 * pairs + 1, dtype=np.uint32)
-    words = mix(mix(counter) + mix(np.array([seed ^ 0x9E3779B9], np.uint32)))
-    uniform, turn = ((words + 0.5) / 2**32).reshape(pairs, 2).T
-    radius = np.sqrt(-2 * np.log(uniform))
-    angle = 2 * np.pi * turn
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)[:count]
+    words = mix(mix(np.arange(1, count + 1, dtype=np.uint32)) + mix(np.array([seed ^ 0x9E3779B9], np.uint32)))
+    return (words + 0.5) / 2**32

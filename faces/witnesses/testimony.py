@@ -1,0 +1,200 @@
+"""What the witness says of identity, edits, sets of faces, and of the classifier.
+
+Changes of measures are in standard deviations between test faces, and counted towards having the attribute.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from torch import Tensor
+
+from faces.metrics.auroc import auroc
+from faces.metrics.changes import Changes
+from faces.metrics.edit_effects import identity_pairs
+from faces.scoring.samples import FaceSet, distances_of
+from faces.witnesses.measures import MEASURES
+from faces.witnesses.witness import Witness
+
+FALSE_ACCEPT = 0.01  # share of the pairs of different people that are taken for one person
+MOUTH = ("smile", "mouth_open", "mouth_width", "corner_lift")
+# What an attribute itself changes; whatever else the witness sees change has leaked.
+OWN = {
+    "Smiling": MOUTH,
+    "Mouth_Slightly_Open": MOUTH,
+    "Eyes_Closed": ("eye_open",),
+    "Narrow_Eyes": ("eye_open",),
+    "Arched_Eyebrows": ("brow_height",),
+    "Bushy_Eyebrows": ("brow_height",),
+}
+# Measure and attribute that witness and classifier read independently; -1: the fewer, the more.
+ALIKE = (
+    ("smile", "Smiling", 1),
+    ("mouth_width", "Smiling", 1),
+    ("corner_lift", "Smiling", 1),
+    ("mouth_open", "Mouth_Slightly_Open", 1),
+    ("eye_open", "Eyes_Closed", -1),
+    ("eye_open", "Narrow_Eyes", -1),
+    ("brow_height", "Arched_Eyebrows", 1),
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Calibrated distance of identities, from features (n, 128) of faces of different people."""
+
+    unit: float  # median distance of two people
+    threshold: float  # FALSE_ACCEPT of the pairs of two people are nearer
+
+    @classmethod
+    def of(cls, features: np.ndarray, people: np.ndarray) -> "Scale":
+        """people (n,): number of the person, -1 where unknown, which then counts as someone else."""
+        first, second = np.triu_indices(len(features), 1)
+        other = (people[first] != people[second]) | (people[first] < 0)
+        apart = np.linalg.norm(features[first[other]] - features[second[other]], axis=1)
+        return cls(float(np.median(apart)), float(np.quantile(apart, FALSE_ACCEPT)))
+
+
+def recognition(
+    features: np.ndarray, people: np.ndarray, scale: Scale, rng: np.random.Generator
+) -> dict[str, float | int]:
+    """How well distance tells pairs of one person from pairs of two: `pairs` of one person, `auroc`, and
+    `true_accept`, the share of them nearer than the threshold. Without known people: 0 pairs.
+    """
+    first, second = identity_pairs(people, len(people), rng)
+    if not len(first):
+        return {"pairs": 0}
+    same = np.linalg.norm(features[first] - features[second], axis=1)
+    left, right = np.triu_indices(len(features), 1)
+    other = people[left] != people[right]
+    different = np.linalg.norm(features[left[other]] - features[right[other]], axis=1)
+    positive = np.arange(len(same) + len(different)) < len(same)
+    return {
+        "pairs": len(same),
+        "auroc": float(auroc(-np.concatenate([same, different]), positive)[0]),
+        "true_accept": float((same < scale.threshold).mean()),
+    }
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit of faces: before and after it, as the witness sees both."""
+
+    estimator: str
+    kind: str
+    attribute: str
+    rows: np.ndarray  # (F,) of the faces in the data
+    side: np.ndarray  # (F,) 1 where the attribute was added, -1 where it was taken away
+    classifier: np.ndarray  # (F,) change of the attribute in the classifier's eyes, towards having it
+    before: tuple[np.ndarray, np.ndarray]  # MEASURES (F, 9) and identity (F, 128)
+    after: tuple[np.ndarray, np.ndarray]
+
+    def changes(self, deviations: np.ndarray) -> np.ndarray:
+        """(F, 9) changes of MEASURES, towards having the attribute, over deviations (9,)."""
+        return (self.after[0] - self.before[0]) / deviations * self.side[:, None]
+
+
+def edit_row(edit: Edit, scale: Scale, deviations: np.ndarray) -> dict[str, float | str | int]:
+    """Row of edits.csv: mean changes of MEASURES and their standard errors; `leakage`, the mean size of the
+    mean changes of what is not the attribute's own; `identity`, 1 as far as another person; `same_person`,
+    the share of the faces that stay within the threshold.
+    """
+    change = edit.changes(deviations)
+    means = change.mean(0)
+    errors = change.std(0, ddof=1) / np.sqrt(len(change))
+    others = [place for place, name in enumerate(MEASURES) if name not in OWN.get(edit.attribute, ())]
+    moved = np.linalg.norm(edit.after[1] - edit.before[1], axis=1)
+    return {
+        "estimator": edit.estimator,
+        "kind": edit.kind,
+        "attribute": edit.attribute,
+        "faces": len(change),
+        "leakage": float(np.abs(means[others]).mean()),
+        "identity": float(moved.mean() / scale.unit),
+        "same_person": float((moved < scale.threshold).mean()),
+        **dict(zip(MEASURES, means.tolist(), strict=True)),
+        **{f"{name}_error": error for name, error in zip(MEASURES, errors.tolist(), strict=True)},
+    }
+
+
+def rank_correlation(
+    a: np.ndarray, b: np.ndarray, times: int, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """Spearman's rank correlation of a and b (n,), and its 95% interval by the bootstrap over faces."""
+
+    def spearman(rows: np.ndarray) -> float:
+        first = rankdata(a[rows])
+        second = rankdata(b[rows])
+        return float(np.corrcoef(first, second)[0, 1]) if first.std() and second.std() else np.nan
+
+    found = [spearman(rng.integers(len(a), size=len(a))) for _ in range(times)]
+    bounds = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
+    return spearman(np.arange(len(a))), float(bounds[0]), float(bounds[1])
+
+
+def agreement_rows(
+    measured: np.ndarray,
+    evidence: np.ndarray,
+    attributes: tuple[str, ...],
+    edits: list[Edit],
+    times: int,
+    rng: np.random.Generator,
+) -> Iterator[dict[str, float | str | int]]:
+    """Rows of agreement.csv: rank correlation of witness and classifier, on unedited faces (MEASURES (n, 9),
+    evidence (n, A)), and on the changes by each edit.
+    """
+    for measure, attribute, sign in ALIKE:
+        if attribute not in attributes:
+            continue
+        place = MEASURES.index(measure)
+        target = attributes.index(attribute)
+        compared = {"faces": (sign * measured[:, place], evidence[:, target])}
+        for edit in edits:
+            if edit.attribute == attribute:
+                seen = sign * (edit.after[0] - edit.before[0])[:, place] * edit.side
+                compared[f"{edit.estimator} {edit.kind}"] = seen, edit.classifier
+        for where, (ours, theirs) in compared.items():
+            middle, low, high = rank_correlation(ours, theirs, times, rng)
+            yield {
+                "measure": measure,
+                "attribute": attribute,
+                "where": where,
+                "faces": len(ours),
+                "correlation": middle,
+                "low": low,
+                "high": high,
+            }
+
+
+def set_rows(
+    witness: Witness, sets: dict[str, FaceSet], real: np.ndarray, scale: Scale, groups: int
+) -> Iterator[dict[str, float | str | int]]:
+    """Rows of sets.csv: kernel and Frechet distance of each set's identities to those of real faces (n, 128).
+    For reconstructions, how far from the faces themselves.
+
+    Identities are scaled so that a number of a real face is 1 in the root mean square, as the kernel has it.
+    """
+    size = np.sqrt(np.square(real).mean())
+    for name, faces in sets.items():
+        found = identities(witness, faces.images)
+        row = distances_of(found / size, real / size, "identity", groups)
+        if name == "reconstruction":
+            moved = np.linalg.norm(found - real, axis=1)
+            row["identity"] = float(moved.mean() / scale.unit)
+            row["same_person"] = float((moved < scale.threshold).mean())
+        yield {"set": name, "faces": len(found), **row}
+
+
+def identities(witness: Witness, images: Tensor) -> np.ndarray:
+    """(n, 128) of images, each in a frame of its own."""
+    return witness.features(images, witness.frames(images))
+
+
+def compared_strengths(levels: pd.DataFrame, changes: Changes, editors: tuple[str, ...]) -> pd.DataFrame:
+    """The rows of levels.csv of the first classifier at the last level, where one of `editors` reached it."""
+    last = levels[(levels["level"] == levels["level"].max()) & (levels["classifier"] == 0)]
+    last = last[last["estimator"].isin(editors) & np.isfinite(last["strength"].astype(float))]
+    keys = zip(last["estimator"], last["kind"], last["attribute"], strict=True)
+    return last[[(0, *key) in changes.edits for key in keys]]

@@ -1,0 +1,237 @@
+"""Ask networks that nobody here trained about identities, edits and sets of faces: face-api's expressions,
+landmarks and identity (faces/witnesses).
+
+in    data/crops/        images.npy, table.csv
+      data/model/        the trained model
+      data/latents/      latents.npy
+      data/prior/        the priors that new faces are drawn from
+      data/vectors/      vectors.npz
+      data/flow/         the flow of codes, an editor
+      data/classifier/   the attribute classifiers
+      data/scores/       levels.csv, changes.npz: at which strengths edits are compared, on which faces
+out   data/witness/      witness.json   whether it was asked; the weights' digest, the scale of identity
+                         edits.csv      per editor, kind and attribute: what changed, who stayed who they are
+                         agreement.csv  rank correlation of witness and classifier
+                         sets.csv       reconstructions and samples against real faces, by identity
+
+Optional: without `witness.enabled` the tables have no rows. The weights are fetched by `python -m
+ops.witnesses`; nothing is downloaded here.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from faces import checkpoints
+from faces.classifier import Ensemble
+from faces.core.console import Progress, say, stop
+from faces.core.files import new_folder, open_npy, write_csv, write_json
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.edits.detail import Detail, keep_detail
+from faces.edits.directions import Directions
+from faces.flow.editor import FlowEditor
+from faces.latents.priors import Priors
+from faces.metrics.changes import Changes
+from faces.nn.device import pick_device
+from faces.scoring import samples
+from faces.scoring.context import KINDS, Codec
+from faces.scoring.counterfactuals import labels_for
+from faces.scoring.editors import ScoredEditor, SigmaEditor, SwitchEditor
+from faces.witnesses import testimony, weights
+from faces.witnesses.measures import MEASURES
+from faces.witnesses.testimony import Edit, Scale
+from faces.witnesses.witness import Witness
+
+COLUMNS = {
+    "edits": ("estimator", "kind", "attribute"),
+    "agreement": ("measure", "attribute", "where"),
+    "sets": ("set", "faces"),
+}
+
+
+class Settings(Group):
+    """The group `witness`."""
+
+    enabled: bool
+    weights: str
+    editors: Annotated[tuple[str, ...], Field(min_length=1)]
+    faces: Annotated[int, Field(ge=8)]
+    resamples: Annotated[int, Field(ge=2)]
+
+
+class Params(Group):
+    """The keys that this stage reads."""
+
+    seed: int
+    witness: Settings
+    detail: Detail
+    batch: int = Field(alias="score.batch")
+    groups: int = Field(alias="score.groups")
+
+
+class Subject(NamedTuple):
+    """The model under test, its faces and its editors."""
+
+    codec: Codec
+    crops: Crops
+    codes: np.ndarray  # (N, D)
+    editors: dict[str, ScoredEditor]
+    detail: Detail
+
+
+def editors_of(
+    names: tuple[str, ...], vectors: Path, flow: Path, device: torch.device
+) -> dict[str, ScoredEditor]:
+    """The editors by name: `flow`, or an estimator of directions."""
+    return {
+        name: SwitchEditor(FlowEditor.open(flow, device), ())
+        if name == "flow"
+        else SigmaEditor(Directions.open(vectors, name), ())
+        for name in names
+    }
+
+
+def edits_seen(subject: Subject, witness: Witness, levels: pd.DataFrame, changes: Changes) -> list[Edit]:
+    """Every edit at its compared strength, before and after, on the faces on which it was scored."""
+    crops = subject.crops
+    codes = subject.codes
+    rows = np.unique(np.concatenate([np.zeros(0, int), *(found for found, _ in changes.edits.values())]))
+    start = {"plain": subject.codec.decode(codes[rows]), "detail": subject.codec.pictures(crops.images[rows])}
+    frames = {kind: witness.frames(images) for kind, images in start.items()}
+    before = {kind: seen(witness, start[kind], frames[kind]) for kind in KINDS}
+    found = []
+    bar = Progress("witness edits", len(levels), "edits")
+    for row in levels.itertuples():
+        edited, change = changes.edits[0, row.estimator, row.kind, row.attribute]
+        places = np.searchsorted(rows, edited)
+        editor = subject.editors[row.estimator]
+        labels = labels_for(editor, crops)[edited]
+        side = -labels[:, editor.attributes.index(row.attribute)]
+        images = subject.codec.decode(editor.edited(codes[edited], labels, row.attribute, row.strength))
+        if row.kind == "detail":
+            images = keep_detail(start["detail"][places], start["plain"][places], images, subject.detail)
+        found.append(
+            Edit(
+                row.estimator,
+                row.kind,
+                row.attribute,
+                edited,
+                side,
+                change[:, changes.attributes.index(row.attribute)] * side,
+                tuple(values[places] for values in before[row.kind]),
+                seen(witness, images, frames[row.kind][places]),
+            )
+        )
+        bar.update(len(found))
+    bar.close()
+    return found
+
+
+def seen(witness: Witness, images: Tensor, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Measures (n, 9) and identities (n, 128)."""
+    return witness.read(images, frames), witness.features(images, frames)
+
+
+def evidence_of(ensemble: Ensemble, images: Tensor, batch: int) -> np.ndarray:
+    """(n, A) what the first classifier reads."""
+    return np.concatenate([ensemble.predict(0, some)[0] for some in images.split(batch)])
+
+
+class Testimony(NamedTuple):
+    """What the witness said: witness.json, and the rows of the tables."""
+
+    about: dict[str, object]
+    tables: dict[str, list[dict[str, float | str | int]]]
+
+
+def asked(
+    params: Params,
+    crops_folder: Path,
+    model_folder: Path,
+    latents: Path,
+    prior: Path,
+    vectors: Path,
+    flow: Path,
+    classifier: Path,
+    scores: Path,
+) -> Testimony:
+    """All that the witness says. Raises ValueError where an input or the weights are missing."""
+    settings = params.witness
+    home = Path(settings.weights) if settings.weights else weights.home()
+    device = pick_device()
+    witness = Witness.open(home, device, params.batch)
+    crops = Crops.open(crops_folder)
+    model = checkpoints.load(model_folder)[0].to(device, memory_format=torch.channels_last)
+    codec = Codec(model, device, params.batch)
+    codes = open_npy(latents / "latents.npy")
+    editors = editors_of(settings.editors, vectors, flow, device)
+    ensemble = Ensemble.open(classifier).to(device)
+    changes = Changes.open(scores / "changes.npz")
+    levels = testimony.compared_strengths(pd.read_csv(scores / "levels.csv"), changes, settings.editors)
+
+    rng = np.random.default_rng(params.seed)
+    rows = np.sort(rng.permutation(crops.rows("test"))[: settings.faces])
+    people = crops.table["identity"].to_numpy()[rows]
+    real = codec.pictures(crops.images[rows])
+    measured, identities = seen(witness, real, witness.frames(real))
+    scale = Scale.of(identities, people)
+    deviations = measured.std(0)
+    edits = edits_seen(Subject(codec, crops, codes, editors, params.detail), witness, levels, changes)
+    evidence = evidence_of(ensemble, real, params.batch)
+    train = crops.rows("train")
+    sets = samples.sets(codec, crops.images, codes, train, rows, Priors.open(prior, device), params.seed)
+    agreement = testimony.agreement_rows(
+        measured, evidence, ensemble.attributes, edits, settings.resamples, rng
+    )
+    about = {
+        "package": f"@vladmandic/face-api {weights.VERSION}",
+        "sha256": weights.digest(home),
+        "faces": len(rows),
+        "identity": {
+            "unit": scale.unit,
+            "threshold": scale.threshold,
+            **testimony.recognition(identities, people, scale, rng),
+        },
+        "deviations": dict(zip(MEASURES, deviations.tolist(), strict=True)),
+    }
+    tables = {
+        "edits": [testimony.edit_row(edit, scale, deviations) for edit in edits],
+        "agreement": list(agreement),
+        "sets": list(testimony.set_rows(witness, sets, identities, scale, params.groups)),
+    }
+    return Testimony(about, tables)
+
+
+def run(params: Params, *folders: Path) -> None:
+    """The stage with these params; folders in the order of dvc.yaml, the last is written. Raises ValueError
+    where an input or the weights are missing.
+    """
+    *inputs, out = folders
+    enabled = params.witness.enabled
+    found = asked(params, *inputs) if enabled else Testimony({}, {})
+    if not enabled:
+        say("witness: off (witness.enabled); its figures are left out")
+    with new_folder(out) as folder:
+        write_json(folder / "witness.json", {"enabled": enabled, **found.about})
+        for name, columns in COLUMNS.items():
+            rows = found.tables.get(name)
+            write_csv(folder / f"{name}.csv", pd.DataFrame(rows or [], columns=None if rows else columns))
+
+
+def main(*paths: Path) -> None:
+    """As dvc.yaml calls it."""
+    try:
+        run(load(Params), *paths)
+    except ValueError as error:
+        raise stop(error) from None
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,97 @@
+"""What the witness says, where the answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from faces.metrics.changes import Changes
+from faces.witnesses import testimony
+from faces.witnesses.measures import MEASURES
+from faces.witnesses.testimony import Edit, Scale
+
+
+def test_the_threshold_takes_one_in_a_hundred_of_other_people(rng):
+    """Faces on a line, and pairs of one person that are left out of it."""
+    features = rng.normal(size=(200, 1))
+    people = np.arange(200)
+    scale = Scale.of(features, people)
+    first, second = np.triu_indices(200, 1)
+    apart = np.abs(features[first, 0] - features[second, 0])
+    assert (apart < scale.threshold).mean() == pytest.approx(0.01, abs=1e-4)
+    assert (apart < scale.unit).mean() == pytest.approx(0.5, abs=1e-4)
+    twice = np.concatenate([features, features])
+    assert Scale.of(twice, np.tile(people, 2)).threshold == pytest.approx(scale.threshold, rel=0.1)
+    assert Scale.of(twice, np.full(400, -1)).threshold < scale.threshold
+
+
+def test_people_who_are_told_apart(rng):
+    centres = rng.normal(size=(40, 8)) * 10
+    people = np.repeat(np.arange(40), 3)
+    features = centres[people] + rng.normal(size=(120, 8)) * 0.01
+    found = testimony.recognition(features, people, Scale.of(features, people), rng)
+    assert found["pairs"] > 40 and found["auroc"] == 1.0 and found["true_accept"] == 1.0
+    assert testimony.recognition(features, np.full(120, -1), Scale(1, 1), rng) == {"pairs": 0}
+
+
+def edit(attribute: str, change: np.ndarray, moved: np.ndarray, side: np.ndarray) -> Edit:
+    count = len(side)
+    before = np.zeros((count, len(MEASURES))), np.zeros((count, 128))
+    features = np.zeros((count, 128))
+    features[:, 0] = moved
+    return Edit("flow", "plain", attribute, np.arange(count), side, side, before, (change, features))
+
+
+def test_an_edit_leaks_what_is_not_its_own():
+    """A smile that widens the mouth by 2 deviations and turns the head by half of one, either way."""
+    side = np.array([1.0, 1.0, -1.0, -1.0])
+    change = np.zeros((4, len(MEASURES)))
+    change[:, MEASURES.index("mouth_width")] = 0.2 * side
+    change[:, MEASURES.index("yaw")] = 5.0 * side
+    deviations = np.full(len(MEASURES), 0.1)
+    deviations[MEASURES.index("yaw")] = 10.0
+    moved = np.array([0.1, 0.2, 0.3, 0.9])
+    row = testimony.edit_row(edit("Smiling", change, moved, side), Scale(0.5, 0.4), deviations)
+    assert row["mouth_width"] == pytest.approx(2.0) and row["mouth_width_error"] == 0
+    assert row["leakage"] == pytest.approx(0.5 / 5)  # yaw among eyes, brows, yaw, roll, pitch
+    assert row["same_person"] == 0.75
+    assert row["identity"] == pytest.approx(0.375 / 0.5)
+    other = testimony.edit_row(edit("Eyeglasses", change, moved, side), Scale(0.5, 0.4), deviations)
+    assert other["leakage"] == pytest.approx(2.5 / 9)
+
+
+def test_two_readings_of_one_thing_agree(rng):
+    """Ranks alone count, and each reading is compared with its own attribute."""
+    smile = rng.normal(size=300)
+    measured = np.zeros((300, len(MEASURES)))
+    measured[:, MEASURES.index("smile")] = np.exp(smile)
+    measured[:, MEASURES.index("mouth_width")] = rng.normal(size=300)
+    evidence = np.stack([rng.normal(size=300), smile**3], 1)
+    side = np.resize([1.0, -1.0], 30)
+    change = np.zeros((30, len(MEASURES)))
+    change[:, 0] = side * np.arange(30)
+    seen = edit("Smiling", change, np.zeros(30), side)
+    seen = Edit(*(getattr(seen, name) for name in ("estimator", "kind", "attribute", "rows", "side")),
+                np.arange(30.0), seen.before, seen.after)  # fmt: skip
+    rows = list(testimony.agreement_rows(measured, evidence, ("Male", "Smiling"), [seen], 50, rng))
+    found = {(row["measure"], row["where"]): row for row in rows}
+    assert found["smile", "faces"]["correlation"] == pytest.approx(1.0)
+    assert found["smile", "flow plain"]["correlation"] == pytest.approx(1.0)
+    assert found["mouth_width", "faces"]["low"] < 0 < found["mouth_width", "faces"]["high"]
+    assert {row["attribute"] for row in rows} == {"Smiling"}
+
+
+def test_edits_are_those_that_were_reached():
+    change = np.zeros((2, 1))
+    changes = Changes(("A",), {(0, "flow", "plain", "A"): (np.arange(2), change)})
+    table = [
+        (0, "flow", "plain", "A", 0.5, 1.0),
+        (0, "flow", "plain", "A", 0.9, 1.5),
+        (0, "flow", "detail", "A", 0.9, np.inf),
+        (0, "random", "plain", "A", 0.9, 9.0),
+        (1, "flow", "plain", "A", 0.9, 2.0),
+    ]
+    levels = pd.DataFrame(
+        table, columns=["classifier", "estimator", "kind", "attribute", "level", "strength"]
+    )
+    found = testimony.compared_strengths(levels, changes, ("flow", "partial"))
+    assert found["strength"].tolist() == [1.5]
