@@ -69,7 +69,6 @@ METRICS = {
     "kid": (-1, "KID (Lite1) of faces given the attribute to real faces with it"),
     "fd": (-1, "Frechet distance (Lite1) of the same"),
     "reversibility": (1, "PSNR after the edit is encoded and taken back"),
-    "path_length": (-1, "change of deep features per step of strength"),
     "auroc": (1, "held-out AUROC of the direction"),
     "truth_cosine": (1, "cosine with the true displacement; needs the truth"),
     "leakage": (-1, "change of the other attributes beyond the truth's; needs the truth"),
@@ -168,7 +167,6 @@ def measured(run: Run, name: str, attribute: str, faces: int) -> list[dict[str, 
     real = context.features(codec.pictures(run.crops.images[np.sort(real[column == 1][:200])]))
     constant = run.constants.loc[(name, attribute)] if (name, attribute) in run.constants.index else {}
     lines = []
-    last = (0.0, features)
     for strength in editor.strengths:
         edited = editor.edited(codes, labels, attribute, strength)
         images = codec.decode(edited)
@@ -198,11 +196,9 @@ def measured(run: Run, name: str, attribute: str, faces: int) -> list[dict[str, 
                 "kid": kernel(*polynomial(after[added], real)) if enough else np.nan,
                 "fd": frechet(*grams(after[added], real)) if enough else np.nan,
                 "reversibility": float(quality.psnr(back.add(1).div(2), start.add(1).div(2)).mean()),
-                "path_length": float(edit_effects.distances(after, last[1]).mean() / (strength - last[0])),
                 **{key: float(constant.get(key, np.nan)) for key in CONSTANT},
             }
         )
-        last = (strength, after)
     return lines
 
 
