@@ -44,7 +44,7 @@ class Served:
             readouts.intercepts.astype(np.float64),
             flow.exclusive.astype(np.float64),
         )
-        seen = np.array([labels.read(code) for code in codes]).reshape(len(codes), -1)
+        seen = np.array([labels.read(code) for code in codes]).reshape(len(codes), len(labels.names))
         moves = [
             labels.move(face, {attribute: float(value)}, ()) for face, value in zip(seen, values, strict=True)
         ]
