@@ -182,7 +182,7 @@ def asked(
     real = codec.pictures(crops.images[rows])
     measured, identities = seen(witness, real, witness.frames(real))
     scale = Scale.of(identities, people)
-    deviations = measured.std(0)
+    deviations = testimony.deviations_of(measured)
     edits = edits_seen(Subject(codec, crops, codes, editors, params.detail), witness, levels, changes)
     evidence = evidence_of(ensemble, real, params.batch)
     train = crops.rows("train")

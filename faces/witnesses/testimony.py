@@ -1,6 +1,7 @@
 """What the witness says of identity, edits, sets of faces, and of the classifier.
 
-Changes of measures are in standard deviations between test faces, and counted towards having the attribute.
+Changes of measures are in deviations between test faces, and counted towards having the attribute. Landmarks
+of a face from the side now and then land anywhere, so deviations and means are robust ones.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from faces.scoring.samples import FaceSet, distances_of
 from faces.witnesses.measures import MEASURES
 from faces.witnesses.witness import Witness
 
+TRIM = 0.1  # share of the faces at either end that a mean change leaves out
 FALSE_ACCEPT = 0.01  # share of the pairs of different people that are taken for one person
 MOUTH = ("smile", "mouth_open", "mouth_width", "corner_lift")
 # What an attribute itself changes; whatever else the witness sees change has leaked.
@@ -96,14 +98,34 @@ class Edit:
         return (self.after[0] - self.before[0]) / deviations * self.side[:, None]
 
 
+def deviations_of(measured: np.ndarray) -> np.ndarray:
+    """(9,) half the distance between the 16% and 84% quantiles of MEASURES (n, 9): of a normal law, its
+    standard deviation.
+    """
+    low, high = np.quantile(measured, [0.16, 0.84], axis=0)
+    return (high - low) / 2
+
+
+def trimmed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Trimmed means of values (n, K) and their standard errors, from winsorised values: two of (K,).
+
+    Tukey & McLaughlin 1963; TRIM of the values at either end are left out.
+    """
+    count = len(values)
+    cut = int(TRIM * count)
+    ordered = np.sort(values, 0)
+    means = ordered[cut : count - cut].mean(0)
+    pulled = np.clip(values, ordered[cut], ordered[count - cut - 1])
+    return means, pulled.std(0, ddof=1) / ((1 - 2 * cut / count) * np.sqrt(count))
+
+
 def edit_row(edit: Edit, scale: Scale, deviations: np.ndarray) -> dict[str, float | str | int]:
-    """Row of edits.csv: mean changes of MEASURES and their standard errors; `leakage`, the mean size of the
-    mean changes of what is not the attribute's own; `identity`, 1 as far as another person; `same_person`,
-    the share of the faces that stay within the threshold.
+    """Row of edits.csv: `trimmed` changes of MEASURES and their standard errors; `leakage`, the mean size of
+    the mean changes of what is not the attribute's own; `identity`, 1 as far as another person;
+    `same_person`, the share of the faces that stay within the threshold.
     """
     change = edit.changes(deviations)
-    means = change.mean(0)
-    errors = change.std(0, ddof=1) / np.sqrt(len(change))
+    means, errors = trimmed(change)
     others = [place for place, name in enumerate(MEASURES) if name not in OWN.get(edit.attribute, ())]
     moved = np.linalg.norm(edit.after[1] - edit.before[1], axis=1)
     return {

@@ -33,6 +33,21 @@ def test_people_who_are_told_apart(rng):
     assert testimony.recognition(features, np.full(120, -1), Scale(1, 1), rng) == {"pairs": 0}
 
 
+def test_a_face_gone_wrong_moves_no_mean(rng):
+    """Of 20 values the two least and the two greatest are left out; of a normal law the error is nearly the
+    plain one.
+    """
+    values = np.arange(20.0)[:, None]
+    values[-1] = 1e6
+    assert testimony.trimmed(values)[0].tolist() == [9.5]
+    normal = rng.normal(size=(4000, 2))
+    means, errors = testimony.trimmed(normal)
+    assert means == pytest.approx(0, abs=0.06)
+    assert errors == pytest.approx(1.03 / np.sqrt(4000), rel=0.05)
+    normal[0] = 1e9
+    assert testimony.deviations_of(normal) == pytest.approx(1, rel=0.05)
+
+
 def edit(attribute: str, change: np.ndarray, moved: np.ndarray, side: np.ndarray) -> Edit:
     count = len(side)
     before = np.zeros((count, len(MEASURES))), np.zeros((count, 128))
