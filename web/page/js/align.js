@@ -336,8 +336,8 @@ const UPRIGHT = [
   [160, 237],
 ]; // where its eyes and the middle of its mouth are put
 const MIRRORED = [1, 0, 2, 4, 3]; // the five points of a mirrored face
-// Rounds in which it is looked at again, each from where the last saw it, twice over. The views of a round lie
-// in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
+// Rounds in which it is looked at again, each from where the last saw it, twice over. The views of a round
+// lie in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
 const VIEWS = [
   [
     [0.95, 4, false],

@@ -64,7 +64,11 @@ export class Bundle {
    * description: bundle.json; bytes: ArrayBuffer of arrays.safetensors; third: quality.json, {} where
    * nothing was measured. Throws on another format.
    */
-  constructor(description, bytes, { reconstruction = {}, error_reduction: removed = {}, guarantee = {} } = {}) {
+  constructor(
+    description,
+    bytes,
+    { reconstruction = {}, error_reduction: removed = {}, guarantee = {} } = {},
+  ) {
     if (description.format !== FORMAT)
       throw new Error(`This page reads exports of format ${FORMAT}, this one is ${description.format}.`);
     Object.assign(this, description, { quality: reconstruction, guarantee });
@@ -96,8 +100,8 @@ export class Bundle {
   }
 
   /**
-   * How like the training faces a picture is: the share of such faces that are at least as strange; null where
-   * too few could say. crop (picture), drawn (S * S * 3 numbers), code.
+   * How like the training faces a picture is: the share of such faces that are at least as strange; null
+   * where too few could say. crop (picture), drawn (S * S * 3 numbers), code.
    */
   pValue(crop, drawn, code) {
     if (!this.likeness) return null;

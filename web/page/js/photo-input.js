@@ -14,7 +14,8 @@ const NOTICES = {
   small: "The face is small: the model sees little of it.",
   turned: "The face is turned to a side; the model knows faces from the front best.",
   unlike:
-    "This picture is too unlike the faces that the model knows: it cannot be edited well, and nothing is promised.",
+    "This picture is too unlike the faces that the model knows: " +
+    "it cannot be edited well, and nothing is promised.",
 };
 const INSTEAD = "Start from one of the faces below, or bring a picture like them.";
 

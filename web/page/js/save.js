@@ -67,7 +67,7 @@ export class Saver {
     let draw = async (at) => this.painter.enlarged(await session.face(at), size, times);
     if (shot && shot.view !== "model") {
       const whole = await shot.photo.load();
-      const part = cut(whole, viewWindow(shot.view, whole, shot.toModel, size), shot.toModel, longest);
+      const part = await cut(whole, viewWindow(shot.view, whole, shot.toModel, size), shot.toModel, longest);
       draw = (at) => this.#changed(part, at);
     }
     const out = [];

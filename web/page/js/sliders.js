@@ -144,8 +144,8 @@ class Row {
     this.track.style.setProperty("--promise-width", this.#share(to) - this.#share(from));
     this.track.classList.toggle("promised", range !== null);
     const words = range
-      ? `From ${signed(from)} to ${signed(to)} it turns ${Math.round(100 * level)} of 100 faces like this one, ` +
-        "and nothing else of them."
+      ? `From ${signed(from)} to ${signed(to)} it turns ${Math.round(100 * level)} of 100 faces like this ` +
+        "one, and nothing else of them."
       : "";
     this.track.title = words;
     this.input.setAttribute("aria-description", words);
