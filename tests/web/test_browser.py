@@ -1409,38 +1409,30 @@ def test_at_rest_a_preset_is_its_own_picture(visit, served, model):
     assert near(pixels(page, "before"), wanted, 0.1)
 
 
-def test_what_else_changed_is_said(visit, flowing):
-    """In words, with figures on demand."""
-    export, url = flowing
-    attributes = {one["name"]: one for one in export.about["attributes"]}
+def test_what_else_changed_is_said(visit, served, model):
+    """In words, with figures on demand: the largest change of a label that no slider asked for."""
+    code = model.array("presets")[model.first]
+    before = model.labels(code[None])[0]
+    fair = [i for i, one in enumerate(model.bundle["attributes"]) if not one["judgemental"]]
 
-    def others(seed: int, name: str) -> dict[str, float]:
-        before = export.sample(seed)
-        seen = export.labels(before)
-        after = export.labels(export.edit(before, {name: 2.0}))
-        return {
-            other: (after[other] - seen[other]) / 2
-            for other in attributes
-            if other != name and not attributes[other]["judgemental"]
-        }
+    def change(name: str) -> np.ndarray:
+        moved = model.labels((code + 2 * model.step(name))[None])[0] - before
+        return np.where(np.isin(np.arange(len(before)), fair), moved / 2, 0) * (np.array(model.names) != name)
 
-    asked = ((seed, name) for seed in range(1, 40) for name in attributes)
-    seed, name, moved = next(
-        (seed, name, found)
-        for seed, name in asked
-        if max(np.abs(list((found := others(seed, name)).values()))) > 0.2
-    )
-    page = visit(f"{url}#seed={seed}")
+    name = max((model.names[i] for i in fair), key=lambda one: np.abs(change(one)).max())
+    largest = int(np.abs(change(name)).argmax())
+    assert abs(change(name)[largest]) > 0.1
+    page = visit(served)
     expect(page.locator("#also")).to_be_hidden()
     page.evaluate(f"document.getElementById('slider-{name}').closest('details')?.setAttribute('open', '')")
-    slide(page, attributes[name]["label"], name, 2)
-    largest = max(moved, key=lambda other: abs(moved[other]))
-    words = attributes[largest]["label"].lower().removeprefix("no ")
-    expect(page.locator("#also-words")).to_contain_text(re.compile(rf"^Also changed: .*(more|less) {words}"))
+    label, other = (model.bundle["attributes"][i]["label"] for i in (model.names.index(name), largest))
+    slide(page, label, name, 2)
+    words = other.lower().removeprefix("no ")
+    expect(page.locator("#also-words")).to_contain_text(re.compile(f"^Also changed: .*(more|less) {words}"))
     expect(page.locator("#also-figures")).to_be_hidden()
     page.click("#also-words")
-    figure = f"{attributes[largest]['label']} {moved[largest]:+.2f}".replace("-", "\N{MINUS SIGN}")
-    expect(page.locator("#also-figures")).to_contain_text(figure)
+    figure = f"{other} {change(name)[largest]:+.1f}".replace("-", "\N{MINUS SIGN}")
+    expect(page.locator("#also-figures")).to_contain_text(figure[:-1])
 
 
 def test_a_picture_from_the_camera(visit, static):
