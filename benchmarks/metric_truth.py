@@ -35,7 +35,7 @@ from scipy.stats import kendalltau
 from faces import checkpoints
 from faces.classifier import Ensemble
 from faces.core.console import say
-from faces.core.files import open_npy, write_csv, write_json
+from faces.core.files import new_file, open_npy, write_csv, write_json
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.edits.detail import Detail
@@ -95,7 +95,8 @@ class Run:
     constants: pd.DataFrame  # index (editor, attribute), columns CONSTANT
 
     @classmethod
-    def open(cls, data: Path, params: Params) -> "Run":
+    def open(cls, data: Path, params: Params, state: Path) -> "Run":
+        """The outputs in `data`; what takes long to compute is kept in the folder `state`."""
         device = pick_device()
         crops = Crops.open(data / "crops")
         pairs = Counterfactuals.open(data / "crops", crops.table["name"])
@@ -109,7 +110,12 @@ class Run:
         ensemble = Ensemble.open(data / "classifier").to(device)
         context = Context(params.score, params.detail, codec, ensemble, lite1)
         codes = open_npy(data / "latents/latents.npy")
-        moved = counterfactuals.displacements(codec, pairs, codes)
+        kept = state / "displacements.npy"
+        if not kept.is_file():
+            state.mkdir(parents=True, exist_ok=True)
+            with new_file(kept) as draft, draft.open("wb") as file:
+                np.save(file, counterfactuals.displacements(codec, pairs, codes))
+        moved = np.load(kept, allow_pickle=False)
         table = pd.read_csv(data / "vectors/vectors.csv")
         known = [name for name in ESTIMATORS if name in set(table["estimator"])]
         editors: dict[str, ScoredEditor] = {
@@ -207,16 +213,18 @@ def nearest_error(truths: Truths, images: torch.Tensor) -> float:
 
 def finished(run: Run, folder: Path, faces: int) -> pd.DataFrame:
     """All cells of one run, measured or read from where they were measured before."""
-    folder.mkdir(parents=True, exist_ok=True)
     lines = []
     jobs = list(run.cells())
     for number, (name, attribute) in enumerate(jobs, 1):
         path = folder / f"{name}_{attribute}_{faces}.json"
         if not path.is_file():
-            write_json(path, measured(run, name, attribute, faces))
+            cell = pd.DataFrame(measured(run, name, attribute, faces)).astype(object)
+            write_json(path, cell.where(cell.notna(), None).to_dict("records"))
             say(f"metric_truth: {number} of {len(jobs)}: {name}, {attribute}")
         lines += json.loads(path.read_text(encoding="utf-8"))
-    return pd.DataFrame(lines).astype({"error": float})
+    table = pd.DataFrame(lines)
+    figures = [column for column in table if column not in ("editor", "attribute")]
+    return table.astype(dict.fromkeys(figures, float))
 
 
 def at_equal_effect(cells: pd.DataFrame) -> pd.DataFrame:
@@ -298,8 +306,9 @@ def main() -> None:
     tables = []
     for word in asked.runs:
         name, _, data = word.partition("=")
-        opened = Run.open(Path(data), params)
-        tables.append(finished(opened, asked.out / name, asked.faces).assign(run=name))
+        state = asked.out / name
+        opened = Run.open(Path(data), params, state)
+        tables.append(finished(opened, state, asked.faces).assign(run=name))
     cells = pd.concat(tables, ignore_index=True)
     found = pd.concat(
         [

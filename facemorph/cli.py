@@ -22,7 +22,7 @@ from facemorph.gif import enlarge, gif, strip
 from facemorph.photos import MARK, BadPhoto, jpeg, png
 
 TROUBLE = (BadExport, BadPhoto, BadValue, DetectorMissing)
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp")
+PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif")
 MOST = 5  # changes of the label
 LONGEST = 320  # pixels of the longer side of a photograph that is animated
 NOTICES = {
@@ -106,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     of_motion = argparse.ArgumentParser(add_help=False)
-    of_motion.add_argument("photo", type=Path, nargs="?", metavar="PHOTO", help="a JPEG, PNG or WebP file")
+    of_motion.add_argument(
+        "photo", type=Path, nargs="?", metavar="PHOTO", help="a JPEG, PNG, WebP, AVIF or GIF file"
+    )
     of_motion.add_argument("--seed", type=SEED, help="instead of a photograph: the new face of this seed")
     of_motion.add_argument(
         "--to", type=Path, metavar="PHOTO", help="end at the face of another photograph (drawn)"

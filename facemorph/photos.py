@@ -5,12 +5,13 @@ no metadata but the mark.
 """
 
 import io
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
 MAX_BYTES = 12 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16  # pixels
@@ -56,7 +57,7 @@ class Photo:
 
 
 def read(content: bytes, longest: int = WORK_SIDE) -> Photo:
-    """Decode a JPEG, PNG or WebP file: upright, sRGB, transparency on white, the first frame.
+    """Decode a JPEG, PNG, WebP, AVIF or GIF file: upright, sRGB, transparency on white, the first frame.
 
     `longest`: pixels of the longer side to which a larger picture is shrunk. Raises BadPhoto.
     """
@@ -77,7 +78,7 @@ def read(content: bytes, longest: int = WORK_SIDE) -> Photo:
         raise
     except (
         Exception
-    ) as error:  # whatever a decoder of three formats raises on a broken file is the file's fault
+    ) as error:  # whatever a decoder of five formats raises on a broken file is the file's fault
         raise BadPhoto(422, f"the picture is damaged and cannot be read ({type(error).__name__})") from None
 
 
@@ -104,7 +105,11 @@ def declared_size(content: bytes) -> tuple[int, int]:
         return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30:
         return webp_size(content)
-    raise BadPhoto(415, "only JPEG, PNG and WebP pictures can be read")
+    if content[:6] in (b"GIF87a", b"GIF89a") and len(content) >= 10:
+        return int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")
+    if content[4:12] in (b"ftypavif", b"ftypavis"):
+        return avif_size(content)
+    raise BadPhoto(415, "only JPEG, PNG, WebP, AVIF and GIF pictures can be read")
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:
@@ -140,6 +145,17 @@ def webp_size(content: bytes) -> tuple[int, int]:
         width = int.from_bytes(content[26:28], "little") & 0x3FFF
         return width, int.from_bytes(content[28:30], "little") & 0x3FFF
     raise BadPhoto(422, "the picture is damaged and cannot be read (no WebP header)")
+
+
+def avif_size(content: bytes) -> tuple[int, int]:
+    """The largest of the boxes that say a size (ISO/IEC 23008-12, 6.5.3): a picture of tiles has several."""
+    places = [found.end() + 4 for found in re.finditer(b"\0\0\0\x14ispe", content)]
+    sizes = [
+        (int.from_bytes(content[at : at + 4]), int.from_bytes(content[at + 4 : at + 8])) for at in places
+    ]
+    if not sizes:
+        raise BadPhoto(422, "the picture is damaged and cannot be read (no AVIF size)")
+    return max(sizes, key=lambda size: size[0] * size[1])
 
 
 def check_size(width: int, height: int) -> None:

@@ -186,8 +186,8 @@ def likeness(params: Params, run: Run, codes: LowRankGaussian, folder: Path) -> 
     rows = run.crops.rows("valid")[:FACES]
     if not len(rows):
         return None
-    drawn = onnx.run(folder / "decoder.onnx", run.codes[rows])
-    found = statistics(codes, run.crops.images[rows], run.codes[rows], drawn)
+    rebuilt = onnx.run(folder / "decoder.onnx", run.codes[rows])
+    found = statistics(codes, run.crops.images[rows], run.codes[rows], rebuilt)
     return Likeness.of(found, params.likeness.refuse, params.likeness.gradual)
 
 

@@ -24,8 +24,9 @@ out   data/scores/       reconstruction.csv  per test face: PSNR, SSIM, MS-SSIM,
 
 An edit adds an attribute to the faces without it and removes it from those with it, and takes with it what
 cannot stay (faces/edits/exclusions.py). `plain` is the decoded edit, `detail` the original plus what the edit
-changed. A face counts where the classifier reads it, before the edit, as its label says. Beside the
-estimators stands the `oracle`, the mean displacement of true counterfactuals, where there are enough of them.
+changed, which is not scored for the editors of `score.decoded_alone`. A face counts where the classifier
+reads it, before the edit, as its label says. Beside the estimators stands the `oracle`, the mean displacement
+of true counterfactuals, where there are enough of them.
 """
 
 import sys

@@ -30,6 +30,7 @@ ENVIRONMENT = {
 SMALL = {  # what makes a run short: key -> value
     "sources.avatars.count": 120,
     "sources.avatars.counterfactuals": 3,
+    "sources.avatars.calibration": 3,
     "crop.rows": 50,
     "models.vae.code_length": 16,
     "models.vae.width": 4,

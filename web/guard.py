@@ -23,7 +23,8 @@ log = logging.getLogger("facemorph.web")
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 JSON_BYTES = 2 * 2**20
-PICTURES = ("image/jpeg", "image/png", "image/webp")
+PICTURES = ("image/jpeg", "image/png", "image/webp", "image/avif", "image/gif")
+OTHER_NAMES = ("image/jpg", "image/pjpeg")  # that programs give to JPEG
 PATIENCE = 20.0  # seconds for a body to arrive
 BODIES = 16  # pictures that may be arriving at once
 REQUESTS = 256  # requests of /api that may be under way at once
@@ -153,7 +154,9 @@ class Guard:
             return
         picture = scope["path"] == "/api/encode"
         kind = headers.get("content-type", [""])[-1].split(";")[0].strip().lower()
-        if scope["method"] == "POST" and kind not in (PICTURES if picture else ("application/json",)):
+        if scope["method"] == "POST" and kind not in (
+            (*PICTURES, *OTHER_NAMES) if picture else ("application/json",)
+        ):
             raise Refusal(
                 415,
                 "unsupported",

@@ -10,7 +10,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -35,6 +35,9 @@ UNPACK = ("a 7z archive", "a rar archive", "a zst archive", "a gzip file that ho
 METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 98: "PPMd", 99: "AES encryption"}
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 UTF8 = 0x800  # flag bit of a zip member whose name is UTF-8
+UNICODE_PATH = 0x7075  # extra field of a zip member with its name in UTF-8 (Info-ZIP)
+# What the packers of Windows and DOS write names in, by its language, without a word about it
+ENCODINGS = ("cp932", "gbk", "big5", "euc_kr", "cp1250", "cp1251", "cp1252", "cp866", "cp850", "cp1253")
 ENCRYPTED = 0x1  # flag bit of a zip member
 MAX_MEMBER = 2**30  # bytes of one member; a larger one is no picture
 MAX_RATIO = 1000  # unpacked size over packed size, beyond which a member is not read
@@ -51,6 +54,9 @@ class Files:
 
     def __init__(self, path: Path, names: Collection[str]) -> None:
         self.path = path
+        self.spellings: dict[
+            str, tuple[str, ...]
+        ] = {}  # what else a name may be, where its encoding is unknown
         self.names = tuple(dict.fromkeys(name for name in names if not _hidden(name)))
         self.complete = len(self.names) == len(names)  # nothing was left out or stood twice
 
@@ -84,11 +90,14 @@ class _Zip(Files):
         self.members: dict[str, zipfile.ZipInfo] = {}
         names = []
         for member in archive.infolist():
-            name = _forward(_decoded(member))
+            name = _decoded(member)
+            if not _spellings(member):  # else a backslash may be half of a letter
+                name = _forward(name)
             if not member.is_dir() and not name.endswith("/"):
                 names.append(name)
                 self.members[name] = member
         super().__init__(path, names)
+        self.spellings = {name: other for name in self.names if (other := _spellings(self.members[name]))}
         self.complete = self.complete and all(
             name == member.filename and member.compress_type in PLAIN and not member.flag_bits & ENCRYPTED
             for name, member in self.members.items()
@@ -213,18 +222,27 @@ class Lookup:
     """Lookup of the file that a table names: the exact name, or else the one file that differs only in form.
 
     What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed
-    letters, capitals, and the ending of a picture. Where two files fit equally well, neither is taken.
+    letters, capitals, the ending of a picture, and the encoding of names in a zip that does not say it. Where
+    two files fit equally well, neither is taken.
     """
 
-    def __init__(self, names: Collection[str], root: str = "") -> None:
-        """`names` of the pictures, and the absolute path of the folder that they are in."""
+    def __init__(
+        self, names: Collection[str], root: str = "", spellings: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """`names` of the pictures, the absolute path of the folder that they are in, and what else a name may
+        be.
+        """
         self.names = frozenset(names)
         self.root = root.rstrip("/") + "/" if root else ""
         self.folded: dict[str, str | None] = {}
         self.stems: dict[str, str | None] = {}
+        self.spelled: dict[str, str | None] = {}
         for name in names:
             for table, key in ((self.folded, _fold(name)), (self.stems, _fold(_stem(name)))):
                 table[key] = None if key in table else name
+        for name, others in (spellings or {}).items():
+            for key in {_fold(_stem(other)) for other in others}:
+                self.spelled[key] = None if key in self.spelled else name
 
     def find(self, name: str) -> str | None:
         """The file that `name` means; None where there is none, or more than one."""
@@ -235,7 +253,8 @@ class Lookup:
             return plain
         if (folded := _fold(plain)) in self.folded:
             return self.folded[folded]
-        return self.stems.get(_fold(_stem(plain)))
+        stem = _fold(_stem(plain))
+        return self.stems[stem] if stem in self.stems else self.spelled.get(stem)
 
     def plain(self, name: str) -> str:
         """`name` with forward slashes, relative to the folder."""
@@ -265,9 +284,39 @@ def _decoded(member: zipfile.ZipInfo) -> str:
     if member.flag_bits & UTF8 or member.filename.isascii():
         return member.filename
     try:
-        return member.filename.encode("cp437").decode("utf-8")
+        return _unicode_path(member.extra) or _raw_name(member).decode("utf-8")
     except UnicodeError:
         return member.filename
+
+
+def _spellings(member: zipfile.ZipInfo) -> tuple[str, ...]:
+    """What a name may be that is not UTF-8 and does not say its encoding."""
+    if member.filename != _decoded(member) or member.flag_bits & UTF8 or member.filename.isascii():
+        return ()
+    found = []
+    for encoding in ENCODINGS:
+        try:
+            found.append(_forward(_raw_name(member).decode(encoding)))
+        except UnicodeError:
+            continue
+    return tuple(dict.fromkeys(found))
+
+
+def _raw_name(member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a name without the flag of UTF-8, which `zipfile` has read as CP437."""
+    return member.orig_filename.encode("cp437")
+
+
+def _unicode_path(extra: bytes) -> str:
+    """The name in UTF-8 out of a member's extra fields, "" where there is none: tag, length, version,
+    checksum, name.
+    """
+    while len(extra) >= 4:
+        length = int.from_bytes(extra[2:4], "little")
+        if int.from_bytes(extra[:2], "little") == UNICODE_PATH:
+            return extra[9 : 4 + length].decode("utf-8")
+        extra = extra[4 + length :]
+    return ""
 
 
 def _is_zip(path: Path) -> bool:

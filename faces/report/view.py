@@ -540,7 +540,7 @@ def guarantee_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[st
     sentence = (
         "Ways of a slider, adding or removing, that have a range of strengths in which "
         f"{percent(found['level'])} of faces like these are flipped with no other attribute changed by more "
-        f"than {digits(found['excess'])} of a label"
+        f"than {found['excess']:g} of a label"
     )
     if known(all_of_them["held"]):
         sentence += (

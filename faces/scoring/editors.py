@@ -115,7 +115,7 @@ class SwitchEditor(ScoredEditor):
         labels = np.asarray(labels, np.float32)
         goal = goals(labels, sum(self._flipped(labels, name) for name in two), self.excluded, None)
         first = self.afterwards(labels, two[0]) != labels
-        there = labels + np.where(first, *strengths) * (goal - labels)
+        there = labels + np.where(first, *strengths).astype(np.float32) * (goal - labels)
         return self.editor.move(np.asarray(codes, np.float32), labels, there, np.ones(len(codes), np.float32))
 
 

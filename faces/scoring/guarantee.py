@@ -121,8 +121,10 @@ class Setting:
         target = self.ensemble.attributes.index(attribute)
         start = self.read(self.codec.decode(self.codes[cases.rows]))
         fits = np.flatnonzero((start[:, target] - 0.5) * value <= 0)
-        walk = self.served.walk(self.codes[cases.rows[fits]], attribute, np.full(len(fits), value))
         found = Edited(np.zeros((len(fits), len(strengths))), np.zeros((len(fits), len(strengths))))
+        if not len(fits):
+            return found
+        walk = self.served.walk(self.codes[cases.rows[fits]], attribute, np.full(len(fits), value))
         for place, strength in enumerate(strengths):
             now = self.read(self.codec.decode(walk(np.arange(len(fits)), float(strength))))
             beyond = excess(now - start[fits], cases.due[fits])[:, cases.watched]

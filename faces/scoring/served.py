@@ -44,12 +44,12 @@ class Served:
             readouts.intercepts.astype(np.float64),
             flow.exclusive.astype(np.float64),
         )
-        seen = np.array([labels.read(code) for code in codes]).reshape(len(codes), -1)
+        seen = np.array([labels.read(code) for code in codes])
         moves = [
             labels.move(face, {attribute: float(value)}, ()) for face, value in zip(seen, values, strict=True)
         ]
-        start = np.array([move.start for move in moves]).reshape(seen.shape)
-        goal = np.array([move.goal for move in moves]).reshape(seen.shape)
+        start = np.array([move.start for move in moves])
+        goal = np.array([move.goal for move in moves])
         if self.directions is not None:
             known = [flow.attributes.index(name) for name in self.directions.attributes]
             step = (goal - start)[:, known] / 2 @ self.directions.vectors
@@ -71,7 +71,7 @@ def along_flow(
 
     z, y, begin, end = (tensor(array) for array in (codes, labels, start, goal))
     noise = [abduct(flow.flow, z[rows], y[rows], flow.steps) for rows in batches(len(codes), BATCH)]
-    whence = torch.cat(noise, 1) if noise else torch.zeros(0)
+    whence = torch.cat(noise, 1)
 
     @torch.no_grad()
     def at(places: np.ndarray, strength: float) -> np.ndarray:

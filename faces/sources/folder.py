@@ -141,7 +141,14 @@ def find_sheet(files: Files) -> Sheet:
     pictures = frozenset(
         name.removeprefix(root) for name in files.names if is_picture(name) and name.startswith(root)
     )
-    table = _resolved(_safe(table), Lookup(pictures, str((files.path / root).absolute())))
+    depth = root.count("/")
+    spellings = {
+        name.removeprefix(root): ["/".join(other.split("/")[depth:]) for other in others]
+        for name, others in files.spellings.items()
+        if name.removeprefix(root) in pictures
+    }
+    lookup = Lookup(pictures, str((files.path / root).absolute()), spellings)
+    table = _resolved(_safe(table), lookup)
     return Sheet(place, root, table, pictures)
 
 
@@ -197,7 +204,7 @@ def _resolved(table: tables.Table, lookup: Lookup) -> tables.Table:
         other += names[number] != name
     if other:
         table.notes.append(
-            f"{other} names are written otherwise than the pictures (slashes, capitals, ending)"
+            f"{other} names are written otherwise than the pictures (slashes, capitals, ending, encoding)"
         )
     table = tables.without_copies(table, names)
     rows = {number: [*row[:place], names[number], *row[place + 1 :]] for number, row in table.rows.items()}

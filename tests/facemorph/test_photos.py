@@ -146,7 +146,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(make, monkeypatch):
     ("content", "status"),
     [
         (b"", 415),
-        (b"GIF89a" + bytes(100), 415),
+        (b"BM" + bytes(100), 415),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415),
         (b"SIMPLE  =                    T" + bytes(3000), 415),  # FITS
         (b"\x89PNG\r\n\x1a\n", 415),
@@ -179,3 +179,30 @@ def test_pictures_out_say_that_they_were_made_here():
 def test_enlarging_keeps_a_flat_colour_and_the_shape():
     flat = np.full((8, 8, 3), (10, 200, 30), np.uint8)
     assert (gif.enlarge(flat, 4) == (10, 200, 30)).all() and gif.enlarge(flat, 4).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "GIF"])
+def test_avif_and_the_first_frame_of_a_gif(kind):
+    """A red frame, then a blue one; sizes are read from the head alone."""
+    red = Image.new("RGB", (70, 40), (220, 20, 20))
+    buffer = io.BytesIO()
+    red.save(buffer, kind, save_all=True, append_images=[Image.new("RGB", (70, 40), (20, 20, 220))])
+    assert photos.declared_size(buffer.getvalue()) == (70, 40)
+    photo = photos.read(buffer.getvalue())
+    assert (photo.width, photo.height) == (70, 40)
+    np.testing.assert_allclose(photo.pixels.mean((0, 1)), (220, 20, 20), atol=6)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "GIF"])
+def test_a_huge_size_is_refused_before_it_is_decoded(kind):
+    buffer = io.BytesIO()
+    Image.new("RGB", (70, 40)).save(buffer, kind)
+    content = buffer.getvalue()
+    huge = (
+        content[:6] + b"\xff\xff\xff\xff" + content[10:]
+        if kind == "GIF"
+        else content.replace((70).to_bytes(4) + (40).to_bytes(4), (65535).to_bytes(4) * 2)
+    )
+    with pytest.raises(photos.BadPhoto, match="65535 x 65535 pixels") as caught:
+        photos.read(huge)
+    assert caught.value.status == 413

@@ -17,9 +17,12 @@ import skimage.data
 import torch
 from PIL import Image
 
-from facemorph.export import Export
+from facemorph.export import PRIOR, Export
+from facemorph.gaussian import LowRankGaussian
 from facemorph.labels import Labels
+from facemorph.likeness import Likeness, statistics
 from faces.edits import detail
+from faces.export import bundle
 from tests.conftest import ROOT
 from tests.helpers import exports, standin
 from web import npm
@@ -308,6 +311,48 @@ def test_both_backends_follow_a_flow_alike(rng):
     for state, code in zip(states, found, strict=True):
         expected = editor.edit(codes[state["face"]], state["strengths"], state["locked"])
         np.testing.assert_allclose(code, expected, atol=1e-4)
+
+
+def test_the_page_tells_a_strange_picture_as_the_server_does(rng):
+    """p-values of pictures near to the data and far from them, and the ranges that are left."""
+    export = Export(exports.shared() / "data/export")
+    about = json.loads((export.folder / "bundle.json").read_text())
+    gaussian = LowRankGaussian(*(export.arrays[part].astype(np.float64) for part in PRIOR))
+    crops = np.load(exports.shared() / "data/crops/images.npy")[160:220]
+    crops = np.concatenate([crops, 255 - crops[:3], rng.integers(0, 256, (3, *crops.shape[1:]), np.uint8)])
+    codes = np.stack([export.encode(crop) for crop in crops])
+    drawn = export.decode(codes)
+    found = statistics(gaussian, crops, codes, drawn)
+    like = Likeness.of(found[:60], 0.05, 0.2)
+    about["likeness"] = bundle.describe_likeness(like)
+    asked = [0, 1, 30, 59, 60, 62, 63, 65]
+    page = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer, {
+          guarantee: { level: 0.9, promised: 1, ranges: {
+            Smiling: { add: { low: 0.6, high: 1.4 }, remove: { low: null, high: null } },
+          } },
+        });
+        bundle.values.likeness_scores = input.scores;
+        const side = bundle.size;
+        return {
+          found: input.faces.map(({ crop, drawn, code }) =>
+            bundle.pValue({ data: crop, channels: 3, width: side, height: side }, drawn, code)),
+          ranges: [null, 1, 0.125, 0.05].map((p) => bundle.promised("Smiling", -0.9, p)),
+          none: [bundle.promised("Smiling", 0.9, 1), bundle.promised("Male", -1, 1)],
+        };
+        """,
+        {"bundle.js": "Bundle"},
+        json=json.dumps(about),
+        arrays=np.frombuffer((export.folder / "arrays.safetensors").read_bytes(), np.uint8),
+        scores=like.scores,
+        faces=[{"crop": crops[i], "drawn": drawn[i], "code": codes[i]} for i in asked],
+    )
+    assert page["found"] == pytest.approx(like.p_values(found)[asked].tolist())
+    assert max(page["found"][-2:]) < 0.05 < page["found"][2]
+    assert page["ranges"][0] == page["ranges"][1] == [0.6, 1.4] and page["ranges"][3] is None
+    assert page["ranges"][2] == pytest.approx([0.8, 1.2])
+    assert page["none"] == [None, None]
 
 
 def test_labels_are_asked_for_in_words(export):

@@ -371,7 +371,7 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch):
 
 def test_pictures_are_judged_by_their_bytes(client):
     for content, status, word in (
-        (b"GIF89a" + bytes(50), 415, "unsupported"),
+        (b"BM" + bytes(50), 415, "unsupported"),
         (b"", 415, "unsupported"),
         (b"\x89PNG\r\n\x1a\n", 415, "unsupported"),
     ):

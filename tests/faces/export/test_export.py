@@ -137,7 +137,11 @@ def test_quality_is_of_the_editor_that_is_served(root):
         "editor": "partial",
         "reconstruction": exports.RECONSTRUCTION,
         "error_reduction": {"Smiling": 0.25},
+        "guarantee": {},
     }
+    promised = {"level": 0.9, "ranges": {"Smiling": {"add": {"low": 0.6, "high": 1.2}}}, "coverage": {}}
+    kept = bundle.quality({}, pd.DataFrame(), "flow", {}, promised)["guarantee"]
+    assert kept == {name: promised[name] for name in ("level", "ranges")}
     assert bundle.quality({}, pd.DataFrame(), "flow", {}, {})["error_reduction"] == {}
 
 

@@ -5,7 +5,9 @@ out.
 import gzip
 import io
 import os
+import struct
 import tarfile
+import unicodedata
 import zipfile
 
 import pytest
@@ -80,6 +82,44 @@ def test_names_in_utf8_without_the_flag_that_says_so(tmp_path):
     path = zipped(tmp_path / "set.zip", {"x" * len(name.encode()): b"1"})
     path.write_bytes(path.read_bytes().replace(b"x" * len(name.encode()), name.encode()))
     assert everything(path) == {name: b"1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("\u7530\u4e2d.jpg", "cp932"),
+        ("\u8868/\u8868.jpg", "cp932"),  # its second byte is a backslash
+        ("\u5f20\u4f1f.jpg", "gbk"),
+        ("\uae40.jpg", "euc_kr"),
+        ("\u0438\u0432\u0430\u043d.jpg", "cp866"),
+        ("\u0438\u0432\u0430\u043d.jpg", "cp1251"),
+        ("M\u00fcller.jpg", "cp1252"),
+        ("M\u00fcller.jpg", "cp437"),
+        ("M\u00fcller.jpg", "cp850"),
+    ],
+)
+def test_a_name_in_another_encoding_is_found_by_the_table(tmp_path, name, encoding):
+    """A zip without the flag of UTF-8: which encoding it is, the name in the table says."""
+    raw = name.encode(encoding)
+    path = zipped(tmp_path / "set.zip", {"x" * len(raw): b"1", "other.jpg": b"2"})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(raw), raw))
+    with open_files(path) as files:
+        lookup = Lookup(files.names, spellings=files.spellings)
+        found = lookup.find(name)
+        assert found is not None and files.read(found) == b"1"
+        assert lookup.find(unicodedata.normalize("NFD", name)) == found
+        assert lookup.find("\u7530.jpg") is None and files.read("other.jpg") == b"2"
+
+
+def test_a_name_in_the_field_of_info_zip(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        one = zipfile.ZipInfo("xy.jpg")
+        text = "\u7530\u4e2d.jpg".encode()
+        one.extra = struct.pack("<HHBI", 0x7075, 5 + len(text), 1, 0) + text
+        archive.writestr(one, b"1")
+    path.write_bytes(path.read_bytes().replace(b"xy.jpg", b"\x93\xfa.jpg"))
+    assert everything(path) == {"\u7530\u4e2d.jpg": b"1"}
 
 
 def test_what_macos_adds_is_left_out(tmp_path):

@@ -263,6 +263,28 @@ def test_inception_has_columns_of_its_own_where_it_was_asked(full):
     )
 
 
+def test_what_witnesses_saw_has_tables_of_its_own(full):
+    """In the page and in the card; without them the page says that none was asked."""
+    assert "No network from elsewhere was asked" in page(full)
+    bounds = {"correlation": 0.61, "low": 0.52, "high": 0.69, "faces": 500}
+    distance = {"faces": 500, "kernel_identity": 0.0123, "kernel_identity_low": 0.01}
+    witness = {
+        "identity": {"unit": 0.8, "threshold": 0.44},
+        "edits": {
+            "flow": {"plain": {"attributes": 4, "leakage": 0.123, "identity": 0.31, "same_person": 0.875}}
+        },
+        "agreement": {"mouth_width_Smiling": {"faces": bounds, "flow_plain": bounds}},
+        "sets": {"reconstruction": distance | {"kernel_identity_high": 0.0146, "frechet_inf_identity": 0.2}},
+    }
+    seen = replace(full, metrics=full.metrics | {"witness": witness})
+    text = page(seen)
+    assert "No network from elsewhere was asked" not in text
+    assert "0.550 on this scale" in text and "87.5%" in text and "0.123" in text
+    assert "Mouth width" in text and "0.610 (0.520 to 0.690)" in text
+    assert "12.3 (10.0 to 14.6)" in text and "200" in text
+    assert "| Mouth width | Smile | 500 | 0.610 (0.520 to 0.690) |" in card(seen)
+
+
 def test_page_says_the_numbers(full):
     text = Reader(page(full)).text
     for expected in (

@@ -298,7 +298,13 @@ def test_a_label_that_two_edits_rule_out_goes_once():
     line = SigmaEditor(directions, (1.0,))
     moved = line.edited_both(codes, labels, ("Top", "Middle"), (1.0, 1.0))
     np.testing.assert_allclose(moved, [[step, 1.0, -step, 0]], atol=1e-6)
-    switch = SwitchEditor(LinearEditor.of(directions), (1.0,))
+
+    class Strict(LinearEditor):
+        def move(self, *arrays: np.ndarray) -> np.ndarray:
+            assert {array.dtype for array in arrays} == {np.dtype(np.float32)}  # as the flow's network asks
+            return super().move(*arrays)
+
+    switch = SwitchEditor(Strict.of(directions), (1.0,))
     moved = switch.edited_both(codes, labels, ("Top", "Middle"), (1.0, 2.0))
     np.testing.assert_allclose(moved, [[1, 2, -1, 0]], atol=1e-6)
 

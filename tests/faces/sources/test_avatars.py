@@ -429,6 +429,8 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
         "source.json",
         "counterfactuals.zip",
         "counterfactuals.csv",
+        "calibration.zip",
+        "calibration.csv",
     }
 
     table = annotations.read_labels(folders[0] / "labels.csv")
@@ -468,7 +470,12 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     with zipfile.ZipFile(folders[0] / "counterfactuals.zip") as members:
         drawn = avataaars.draw(flip(face, flipped["attribute"])[0], luck, config.nuisance)
         assert members.read(flipped["name"]) == writer.encode_jpeg(drawn, 92)
-    assert reports[-1] == (48 + len(flips), 48 + len(flips), "face")
+    calibration = pd.read_csv(folders[0] / "calibration.csv", keep_default_na=False)
+    assert set(calibration["of"]) <= set(table.loc[table["split"] == "valid", "name"])
+    assert all(truth.loc[row["of"], row["attribute"]] == -row["value"] for _, row in calibration.iterrows())
+    assert calibration.groupby(["attribute", "value"]).size().max() == 3
+    total = 48 + len(flips) + len(calibration)
+    assert reports[-1] == (total, total, "face")
 
 
 def test_pairs_of_two_attributes_come_last(tmp_path):

@@ -419,6 +419,32 @@ def test_the_reason_is_gits_own(said, expected):
     assert repository.reason(said) == expected
 
 
+def test_signing_hooks_and_a_missing_identity_do_not_stop_a_commit(tmp_path, monkeypatch):
+    """A person's own settings: every commit signed by a key that is not there, hooks that refuse, no name."""
+    place = tmp_path / "project"
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("pre-commit", "commit-msg", "post-commit"):
+        (hooks / name).write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+        (hooks / name).chmod(0o755)
+    settings = tmp_path / "gitconfig"
+    settings.write_text(
+        "[commit]\ngpgSign = true\n[tag]\ngpgSign = true\nforceSignAnnotated = true\n"
+        f"[user]\nsigningKey = nobody\nuseConfigOnly = true\n[core]\nhooksPath = {hooks}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    subprocess.run(["git", "init", "-q", str(place)], check=True)
+    (place / "file").write_text("1", encoding="utf-8")
+    with (tmp_path / "lock").open("w") as lock:
+        repo = repository.Repository(place, lock.fileno(), ("job", "job@example.com"))
+        repo.git("add", "file")
+        repo.git("commit", "-q", "-m", "by the job")
+        repo.git("tag", "-a", "v1", "-m", "of the job")
+        assert repo.git("log", "--format=%an <%ae> %G?") == "job <job@example.com> N"
+        assert repo.git("tag", "--list") == "v1"
+
+
 def test_remotes_get_cache_branch_and_tags_and_may_refuse(tmp_path):
     """DVC's remote gets the snapshot, Git's the branch with the tags; a branch that has moved takes the
     promotion back.
