@@ -56,7 +56,10 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 # a photograph, to a model of drawn faces
-UNLIKE = "This face is unlike those the model learnt from: edits will be rough."
+UNLIKE = (
+    "This picture is too unlike the faces that the model knows: "
+    "it cannot be edited well, and nothing is promised."
+)
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -1406,17 +1409,30 @@ def test_at_rest_a_preset_is_its_own_picture(visit, served, model):
     assert near(pixels(page, "before"), wanted, 0.1)
 
 
-def test_what_else_changed_is_said(visit, flowing):
-    """In words, with figures on demand; sliders that oppose one another say so."""
-    _, url = flowing
-    page = visit(url + "#seed=4")
+def test_what_else_changed_is_said(visit, served, model):
+    """In words, with figures on demand: the largest change of a label that no slider asked for."""
+    code = model.array("presets")[model.first]
+    before = model.labels(code[None])[0]
+    fair = [i for i, one in enumerate(model.bundle["attributes"]) if not one["judgemental"]]
+
+    def change(name: str) -> np.ndarray:
+        moved = model.labels((code + 2 * model.step(name))[None])[0] - before
+        return np.where(np.isin(np.arange(len(before)), fair), moved / 2, 0) * (np.array(model.names) != name)
+
+    name = max((model.names[i] for i in fair), key=lambda one: np.abs(change(one)).max())
+    largest = int(np.abs(change(name)).argmax())
+    assert abs(change(name)[largest]) > 0.1
+    page = visit(served)
     expect(page.locator("#also")).to_be_hidden()
-    label = page.locator("#sliders .row label").first.inner_text()
-    slider(page, label).fill("2")
-    expect(page.locator("#also-words")).to_contain_text(re.compile("^Also changed: .*(more|less)"))
+    page.evaluate(f"document.getElementById('slider-{name}').closest('details')?.setAttribute('open', '')")
+    label, other = (model.bundle["attributes"][i]["label"] for i in (model.names.index(name), largest))
+    slide(page, label, name, 2)
+    words = other.lower().removeprefix("no ")
+    expect(page.locator("#also-words")).to_contain_text(re.compile(f"^Also changed: .*(more|less) {words}"))
     expect(page.locator("#also-figures")).to_be_hidden()
     page.click("#also-words")
-    expect(page.locator("#also-figures")).to_contain_text(re.compile(r"[+\N{MINUS SIGN}]\d\.\d\d"))
+    figure = f"{other} {change(name)[largest]:+.1f}".replace("-", "\N{MINUS SIGN}")
+    expect(page.locator("#also-figures")).to_contain_text(figure[:-1])
 
 
 def test_a_picture_from_the_camera(visit, static):

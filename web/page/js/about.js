@@ -32,7 +32,7 @@ function inShort({ model, data, attributes }, backend) {
     `This model learnt to draw faces of ${size} × ${size} pixels from ` +
       `${data.faces.train.toLocaleString("en")} of them.`,
     "A slider asks for the same face with one thing changed, " +
-      "and what changes besides is said above the sliders.",
+      "and what changes besides is said below the picture.",
     `Of its ${attributes.length} sliders the model knows ${count("clear")} well (clear), ` +
       `${count("fair")} fairly well (fair) and ${count("faint")} hardly (faint).`,
     "A label is what a person or a program called a picture, never what somebody is, " +

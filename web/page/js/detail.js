@@ -52,31 +52,39 @@ function spline(t) {
   ];
 }
 
-function enlargeRows(values, rows, columns, channels, times) {
+/** Rows of RGB numbers (rows, columns, 3), `times` as long. */
+function enlargeRows(values, rows, columns, times) {
   const wide = columns * times;
-  const out = new Float32Array(rows * wide * channels);
+  const out = new Float32Array(rows * wide * 3);
   for (let x = 0; x < wide; x++) {
     const at = (x + 0.5) / times - 0.5;
     const left = Math.floor(at);
-    const weights = spline(at - left);
-    const taps = [-1, 0, 1, 2].map((i) => Math.min(columns - 1, Math.max(0, left + i)) * channels);
+    const [w0, w1, w2, w3] = spline(at - left);
+    const [i0, i1, i2, i3] = [-1, 0, 1, 2].map((i) => Math.min(columns - 1, Math.max(0, left + i)) * 3);
     for (let y = 0; y < rows; y++) {
-      for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        for (let i = 0; i < 4; i++) sum += weights[i] * values[y * columns * channels + taps[i] + c];
-        out[(y * wide + x) * channels + c] = sum;
+      const from = y * columns * 3;
+      const to = (y * wide + x) * 3;
+      for (let c = 0; c < 3; c++) {
+        const row = from + c;
+        out[to + c] =
+          w0 * values[row + i0] + w1 * values[row + i1] + w2 * values[row + i2] + w3 * values[row + i3];
       }
     }
   }
   return out;
 }
 
-function transpose(values, rows, columns, channels) {
+/** RGB numbers (rows, columns, 3) with rows and columns exchanged. */
+function transpose(values, rows, columns) {
   const out = new Float32Array(values.length);
   for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < columns; x++)
-      for (let c = 0; c < channels; c++)
-        out[(x * rows + y) * channels + c] = values[(y * columns + x) * channels + c];
+    for (let x = 0; x < columns; x++) {
+      const from = (y * columns + x) * 3;
+      const to = (x * rows + y) * 3;
+      out[to] = values[from];
+      out[to + 1] = values[from + 1];
+      out[to + 2] = values[from + 2];
+    }
   }
   return out;
 }
@@ -137,16 +145,27 @@ export function weighed(before, after, weight = null) {
 export function enlargedChange(difference, size) {
   const times = timesOf(size);
   const side = size * times;
-  const wide = transpose(enlargeRows(difference, size, size, 3, times), size, side, 3);
-  const field = transpose(enlargeRows(wide, side, size, 3, times), side, side, 3);
-  const across = (i) => (2 * i + 1) / side - 1;
-  for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
-      const share = fade(across(x), across(y));
-      for (let c = 0; c < 3; c++) field[(y * side + x) * 3 + c] *= share;
-    }
+  const wide = transpose(enlargeRows(difference, size, size, times), size, side);
+  const field = transpose(enlargeRows(wide, side, size, times), side, side);
+  const shares = fades(side);
+  for (let i = 0; i < shares.length; i++) {
+    field[3 * i] *= shares[i];
+    field[3 * i + 1] *= shares[i];
+    field[3 * i + 2] *= shares[i];
   }
   return { field, side };
+}
+
+let faded = new Float32Array(); // of the last side
+
+/** `fade` over a crop of side x side samples. */
+function fades(side) {
+  if (faded.length === side * side) return faded;
+  const across = (i) => (2 * i + 1) / side - 1;
+  faded = Float32Array.from({ length: side * side }, (_, i) =>
+    fade(across(i % side), across(Math.floor(i / side))),
+  );
+  return faded;
 }
 
 /** The numbers of pixels at (x, y), between the pixels of an RGBA picture, whose border is repeated. */
@@ -173,7 +192,8 @@ function readBetween({ data, width, height }, x, y) {
  * gives way to another face.
  */
 export function addChange(photo, { field, side }, toModel, size, towards = null) {
-  const out = new Uint8ClampedArray(photo.data);
+  const { data, width, height } = photo;
+  const out = new Uint8ClampedArray(data);
   const inverse = invert(toModel);
   const corners = [
     [-0.5, -0.5],
@@ -183,32 +203,36 @@ export function addChange(photo, { field, side }, toModel, size, towards = null)
   ].map((corner) => apply(inverse, corner));
   const [xs, ys] = [corners.map((p) => p[0]), corners.map((p) => p[1])];
   const left = Math.max(0, Math.floor(Math.min(...xs)));
-  const right = Math.min(photo.width - 1, Math.ceil(Math.max(...xs)));
+  const right = Math.min(width - 1, Math.ceil(Math.max(...xs)));
   const top = Math.max(0, Math.floor(Math.min(...ys)));
-  const bottom = Math.min(photo.height - 1, Math.ceil(Math.max(...ys)));
+  const bottom = Math.min(height - 1, Math.ceil(Math.max(...ys)));
   const [a, b, x0, y0] = toModel;
   const back = towards && invert(towards.toModel);
-  const enlarged = (value) => ((value + 0.5) * side) / size - 0.5;
   const across = (value) => (2 * value + 1) / size - 1;
+  const times = side / size;
+  const last = side - 1;
   for (let y = top; y <= bottom; y++) {
     for (let x = left; x <= right; x++) {
       const column = a * x - b * y + x0;
       const row = b * x + a * y + y0;
-      const u = enlarged(column);
-      const v = enlarged(row);
-      if (u < 0 || v < 0 || u >= side - 1 || v >= side - 1) continue;
+      const u = (column + 0.5) * times - 0.5;
+      const v = (row + 0.5) * times - 0.5;
+      if (u < 0 || v < 0 || u >= last || v >= last) continue;
       const i = Math.floor(u);
       const j = Math.floor(v);
-      const [s, t] = [u - i, v - j];
-      const at = (j * side + i) * 3;
-      const to = (y * photo.width + x) * 4;
-      const share = towards ? towards.share * fade(across(column), across(row)) : 0;
-      const other = back ? readBetween(towards.picture, ...apply(back, [column, row])) : [0, 0, 0];
+      const s = u - i;
+      const t = v - j;
+      const upper = (j * side + i) * 3;
+      const lower = upper + 3 * side;
+      const to = (y * width + x) * 4;
+      const share = back ? towards.share * fade(across(column), across(row)) : 0;
+      const other = back ? readBetween(towards.picture, ...apply(back, [column, row])) : null;
       for (let c = 0; c < 3; c++) {
-        const upper = field[at + c] * (1 - s) + field[at + 3 + c] * s;
-        const lower = field[at + 3 * side + c] * (1 - s) + field[at + 3 * side + 3 + c] * s;
-        const kept = photo.data[to + c] + share * (other[c] - photo.data[to + c]);
-        out[to + c] = kept + upper * (1 - t) + lower * t;
+        const above = field[upper + c] * (1 - s) + field[upper + 3 + c] * s;
+        const below = field[lower + c] * (1 - s) + field[lower + 3 + c] * s;
+        const own = data[to + c];
+        const kept = other ? own + share * (other[c] - own) : own;
+        out[to + c] = kept + above * (1 - t) + below * t;
       }
     }
   }

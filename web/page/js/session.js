@@ -273,11 +273,10 @@ export class Session {
     const morphs = state.other && state.mix > 0;
     const start = morphs ? this.#remembered({ ...state, strengths: {}, locked: [] }) : this.plain(state);
     const moves = Object.keys(state.strengths).length > 0;
-    const [from, to, end] = await Promise.all([
-      start,
-      moves ? this.render(state, true) : start,
-      moves ? this.#remembered(this.#atTheEnd(state)) : start,
-    ]);
+    const far = this.#atTheEnd(state);
+    const edited = moves ? this.render(state, true) : start;
+    const complete = moves && far !== state ? this.#remembered(far) : edited;
+    const [from, to, end] = await Promise.all([start, edited, complete]);
     if (this.#weight.from !== from || this.#weight.end !== end) {
       const weight = end === from ? new Float32Array(size * size) : weights(from, end, size, detail);
       this.#weight = { from, end, weight };
