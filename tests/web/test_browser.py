@@ -1606,7 +1606,7 @@ def test_the_page_opens_without_a_network(visit, static):
     before = pixels(page)
     page.context.set_offline(True)
     page.reload()
-    ready(page)
+    page.locator("#frame[data-shown]").wait_for(timeout=90000)
     assert near(pixels(page), before, 0.01)
     names = page.evaluate("caches.keys()")
     assert len(names) == 1 and names[0] == "facemorph " + urlsplit(page.url).fragment.split("model=")[1]
