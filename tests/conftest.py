@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
 LONGEST = ("test_pipeline", "test_retrain", "test_distributed")
+
+
+cv2.setNumThreads(1)  # its threads would not survive the fork of the stage crop in a test that comes later
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

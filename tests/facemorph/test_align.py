@@ -28,7 +28,6 @@ ASTRONAUT = np.array(
 
 @pytest.fixture(scope="module")
 def detector():
-    cv2.setNumThreads(1)  # threads of OpenCV would not survive the fork of tests that come later
     return Detector()
 
 
