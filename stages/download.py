@@ -57,6 +57,9 @@ def remarks(about: dict[str, Any]) -> list[str]:
         lines.append(f"{missing} of {rows} rows name a picture that is not there; they are left out")
     if spare := about.get("images_without_row"):
         lines.append(f"{spare} pictures have no row and are left out")
+    if malformed := about.get("malformed_names"):
+        count = len(malformed)
+        lines.append(f"{count} pictures have names without labels and are left out; first {malformed[0]!r}")
     return lines
 
 

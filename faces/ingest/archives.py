@@ -5,7 +5,9 @@ Names have forward slashes. What cannot be read raises RawError with the archive
 
 import lzma
 import os
+import posixpath
 import re
+import stat
 import tarfile
 import unicodedata
 import zipfile
@@ -13,6 +15,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from faces.core.console import Report
 from faces.data.annotations import RawError
@@ -29,9 +32,31 @@ KINDS = {
     b"PK\x03\x04": "a zip archive without its end (the download was cut short)",
     b"\x28\xb5\x2f\xfd": "a zst archive",
     b"\x1f\x8b": "a gzip file that holds no tar or is damaged",
+    b"\x1f\x9d": "a compress (.Z) archive",
+    b"\x04\x22\x4d\x18": "an lz4 archive",
+    b"LZIP": "an lzip archive",
+    b"MSCF": "a cabinet archive",
+    b"BZh": "a bzip2 file that holds no tar",
+    b"\xfd7zXZ": "an xz file that holds no tar",
+    b"PK\x07\x08": "a part of a zip archive in several parts",
+    b"PAR1": "a Parquet table",
+    b"\x89HDF": "an HDF5 file",
+    b"SQLite format 3": "an SQLite database",
+    b"\xff\x0a": "a JPEG XL picture",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL picture",
+    b"II*\x00": "a TIFF or camera file of a kind that is not read",
+    b"MM\x00*": "a TIFF or camera file of a kind that is not read",
     b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
 }
-UNPACK = ("a 7z archive", "a rar archive", "a zst archive", "a gzip file that holds no tar or is damaged")
+UNPACK = (
+    *("a 7z archive", "a rar archive", "a zst archive", "a gzip file that holds no tar or is damaged"),
+    *("a compress (.Z) archive", "an lz4 archive", "an lzip archive", "a cabinet archive"),
+    *("a bzip2 file that holds no tar", "an xz file that holds no tar"),
+    "a part of a zip archive in several parts",
+)
+TO_FILES = ("a Parquet table", "an HDF5 file", "an SQLite database")  # whose pictures are to be written out
+HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 98: "PPMd", 99: "AES encryption"}
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 UTF8 = 0x800  # flag bit of a zip member whose name is UTF-8
@@ -96,13 +121,27 @@ class _Zip(Files):
             if not member.is_dir() and not name.endswith("/"):
                 names.append(name)
                 self.members[name] = member
+        self.path = path
+        self.archive = archive
+        for name in [name for name in self.members if _is_link(self.members[name])]:
+            target = self._target(name)
+            if target is None:
+                names = [other for other in names if other != name]
+                del self.members[name]
+            else:
+                self.members[name] = target
         super().__init__(path, names)
         self.spellings = {name: other for name in self.names if (other := _spellings(self.members[name]))}
         self.complete = self.complete and all(
             name == member.filename and member.compress_type in PLAIN and not member.flag_bits & ENCRYPTED
             for name, member in self.members.items()
         )
-        self.archive = archive
+
+    def _target(self, name: str) -> zipfile.ZipInfo | None:
+        """The file that a symbolic link means; None where it is no file of this archive."""
+        meant = self.read(name).decode("utf-8", "replace")
+        member = self.members.get(posixpath.normpath(posixpath.join(posixpath.dirname(name), meant)))
+        return None if member is None or _is_link(member) else member
 
     def read(self, name: str) -> bytes:
         member = self.members[name]
@@ -126,11 +165,17 @@ class _Zip(Files):
 
 
 class _Tar(Files):
+    """Links to files of the archive are those files; others are left out."""
+
     def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
         self.members: dict[str, tarfile.TarInfo] = {}
         names = []
-        for member in archive.getmembers():
-            if member.isfile() or member.islnk():
+        members = archive.getmembers()
+        _ends(archive)
+        files = {posixpath.normpath(member.name) for member in members if member.isfile() or member.islnk()}
+        for member in members:
+            meant = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+            if member.isfile() or member.islnk() or (member.issym() and meant in files):
                 name = _forward(member.name)
                 names.append(name)
                 self.members[name] = member
@@ -170,6 +215,8 @@ def open_files(path: Path) -> Iterator[Files]:
     if path.is_dir():
         yield _Folder(path)
     elif not path.exists():
+        if str(path).startswith(("http:/", "https:/", "s3:/", "gs:/")):
+            raise RawError(f"{path} is an address; download it, and give the folder or archive")
         raise RawError(f"{path} does not exist")
     elif _is_zip(path):
         try:
@@ -182,6 +229,8 @@ def open_files(path: Path) -> Iterator[Files]:
         try:
             tar = tarfile.open(path, tarinfo=_Header)
             files = _Tar(path, tar)
+        except RawError:
+            raise
         except (*DAMAGED, ValueError) as error:
             raise RawError(f"{path} is a damaged archive ({_one_line(error)}); fetch it again") from None
         with tar:
@@ -189,6 +238,8 @@ def open_files(path: Path) -> Iterator[Files]:
     else:
         kind = kind_of(path)
         way_out = "unpack it and give the folder" if kind in UNPACK else "fetch it again"
+        if kind in TO_FILES:
+            way_out = "write its pictures into a folder, with labels.csv"
         if path.suffix.lower() in (*TABLES, *PICTURES):
             kind = f"a single {path.suffix} file"
             way_out = "give the folder that it is in"
@@ -215,15 +266,17 @@ def kind_of_bytes(start: bytes, size: int) -> str:
     for mark, kind in KINDS.items():
         if start.startswith(mark):
             return kind
+    if start[4:8] == b"ftyp":
+        return "a damaged HEIF or AVIF picture" if start[8:12] in HEIF else "a film"
     return f"a file of {size:,} bytes that begins with {start[:8]!r}"
 
 
 class Lookup:
     """Lookup of the file that a table names: the exact name, or else the one file that differs only in form.
 
-    What may differ: backslashes, a leading `./`, the path of the folder itself, composed or decomposed
-    letters, capitals, the ending of a picture, and the encoding of names in a zip that does not say it. Where
-    two files fit equally well, neither is taken.
+    What may differ: backslashes, a leading `./`, the path or the name of the folder itself, %20 for a space,
+    composed or decomposed letters, capitals, the ending of a picture, and the encoding of names in a zip that
+    does not say it. Where two files fit equally well, neither is taken.
     """
 
     def __init__(
@@ -246,6 +299,13 @@ class Lookup:
 
     def find(self, name: str) -> str | None:
         """The file that `name` means; None where there is none, or more than one."""
+        found = self._find(name)
+        own = posixpath.basename(self.root.rstrip("/")) + "/"
+        if found is None and self.root and self.plain(name).startswith(own):
+            found = self._find(self.plain(name).removeprefix(own))
+        return self._find(unquote(name)) if found is None and "%" in name else found
+
+    def _find(self, name: str) -> str | None:
         if name in self.names:
             return name
         plain = self.plain(name)
@@ -333,6 +393,25 @@ def _is_tar(path: Path) -> bool:
         return tarfile.is_tarfile(path)
     except DAMAGED:  # a compressed file whose first block is damaged
         return True
+
+
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(member.external_attr >> 16)
+
+
+def _ends(archive: tarfile.TarFile) -> None:
+    """Raises RawError where a second archive stands behind the end of the first; reading raises its own error
+    where that end is damaged.
+    """
+    archive.fileobj.seek(archive.offset)
+    before = b""
+    while block := archive.fileobj.read(2**20):
+        if b"ustar" in before + block:
+            raise RawError(
+                f"{archive.name}: another tar stands behind its end; "
+                "unpack it by `tar -xif` and give the folder"
+            )
+        before = block[-4:]
 
 
 def _bearable(path: Path, name: str, size: int, packed: int | None) -> None:

@@ -93,7 +93,8 @@ def size_of(content: bytes) -> tuple[int, int] | None:
         return size
     try:
         with _any_size(), Image.open(io.BytesIO(content)) as picture:
-            turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+            # Pillow turns a TIFF itself
+            turned = picture.format != "TIFF" and picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
             return picture.size[::-1] if turned else picture.size
     except Exception:  # decoding says what is wrong
         return None
@@ -128,6 +129,8 @@ def read(content: bytes, side: int | None = None) -> tuple[Image.Image, tuple[in
     """
     try:
         with _any_size(), Image.open(io.BytesIO(content)) as opened:
+            if opened.format == "EPS":  # Pillow would start Ghostscript on it
+                raise BadPicture("unreadable: PostScript; save it as PNG or JPEG")
             size = opened.size
             profile = opened.info.get("icc_profile")
             if isinstance(opened, JpegImagePlugin.JpegImageFile):
@@ -255,16 +258,16 @@ INTEGERS = ((255, 255), (65535, 65535), (2**32 - 1, 2**32 - 1))  # highest value
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB of another colour space (a telephone's Display P3, a printer's CMYK) as sRGB; a profile that cannot
-    be used is ignored.
+    """RGB of another colour space (a telephone's Display P3, a printer's CMYK, a scanner's gray) as sRGB;
+    a profile that cannot be used is ignored.
     """
     space = profile[16:20] if isinstance(profile, bytes) and 128 < len(profile) <= MAX_PROFILE else b""
     fits = (space == b"RGB " and picture.mode in ("RGB", "RGBA", "P")) or (
-        space == b"CMYK" and picture.mode == "CMYK"
+        (space, picture.mode) in ((b"CMYK", "CMYK"), (b"GRAY", "L"))
     )
     if not fits:
         return picture.convert("RGB")
-    if picture.mode != "CMYK":
+    if space == b"RGB ":
         picture = picture.convert("RGB")
     try:
         return ImageCms.applyTransform(picture, _transform(profile, picture.mode))

@@ -7,11 +7,12 @@ column; rows are counted from 1, the header included.
 import codecs
 import csv
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faces.data.annotations import RawError
+from faces.data.annotations import FIXED, RawError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 BOMS = (
@@ -35,9 +36,12 @@ NAMES = (
 )
 SPLIT_COLUMNS = ("split", "partition", "subset")
 INDEXES = ("", "index", "unnamed: 0", "#", "no", "nr", "id")
-YES = ("1", "true", "yes", "y", "t", "wahr", "vrai")
-NO = ("0", "false", "no", "n", "f", "falsch", "faux")
-UNKNOWN = ("", "nan", "na", "n/a", "#n/a", "null", "none", "?", "-", "unknown", "<na>")
+YES = ("1", "true", "yes", "y", "t", "on", "wahr", "ja", "vrai", "oui", "verdadero", "verdadeiro", "vero")
+NO = ("0", "false", "no", "n", "f", "off", "falsch", "nein", "faux", "non", "falso")
+UNKNOWN = (
+    *("", "nan", "na", "n/a", "#n/a", "null", "none", "?", "-", "unknown", "<na>"),
+    *(".", "--", "n.a.", "\\n", "nil", "missing"),  # the first by Stata, \N by MySQL
+)
 SPLITS = {
     **dict.fromkeys(("train", "training", "0"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "1"), "valid"),
@@ -69,11 +73,13 @@ def read(place: Path, content: bytes) -> Table:
     a row is too long.
     """
     notes: list[str] = []
-    text = decoded(place, content, notes)
-    offset = 0
-    if text.lower().startswith("sep="):  # Excel's own mark
+    text = decoded(place, content, notes).lstrip("\ufeff").rstrip("\x1a")  # a second mark; DOS's end
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    offset = len(text) - len(text.lstrip("\n"))
+    text = text[offset:]
+    if text.lower().startswith(("sep=", '"sep=')):  # Excel's own mark
         text = text.partition("\n")[2]
-        offset = 1
+        offset += 1
     separator = separator_of(text)
     if separator != ",":
         notes.append(f"columns are separated by {SEPARATORS[separator]}")
@@ -83,12 +89,21 @@ def read(place: Path, content: bytes) -> Table:
         raise RawError(f"{place}: {error}; save it as CSV (UTF-8)") from None
     header = [name.strip() for name in lines[0]] if lines else []
     rows = {}
+    short = []
     for number, line in enumerate(lines[1:], 2 + offset):
         if any(line[len(header) :]):
             raise RawError(f"{place}: row {number} has {len(line)} fields, the header {len(header)}")
+        if any("\n" in value for value in line):
+            raise RawError(
+                f"{place}: row {number} goes over lines; a quotation mark is not closed: mend or remove it"
+            )
         fields = [value.strip() for value in line[: len(header)]]
         if any(fields):
+            if len(fields) < len(header):
+                short.append(number)
             rows[number] = fields + [""] * (len(header) - len(fields))
+    if short:
+        notes.append(f"{len(short)} rows, first {short[0]}, end early; what they lack is unknown")
     return named(Table(place, header, rows, notes))
 
 
@@ -142,6 +157,11 @@ def named(table: Table) -> Table:
             place = folded.index(found)
             notes.append(f"column {header[place]!r} is taken for {wanted!r}")
             header[place] = wanted
+    for place, column in enumerate(header):
+        fixed = next((name for name in FIXED if name == column.casefold()), column)
+        if fixed not in header:
+            notes.append(f"column {column!r} is taken for {fixed!r}")
+            header[place] = fixed
     columns = ", ".join(header)
     if "name" not in header:
         raise RawError(
@@ -153,8 +173,9 @@ def named(table: Table) -> Table:
         values = [row[place] for row in table.rows.values()]
         if column == "" and not any(values):
             continue
-        if place == 0 and column.casefold() in INDEXES and _counts(values):
-            notes.append(f"column 1 ({column!r}) only counts the rows and is left out")
+        index = column.casefold() in INDEXES or column.casefold().startswith("unnamed: 0")
+        if len(keep) == 0 and index and _counts(values):
+            notes.append(f"column {place + 1} ({column!r}) only counts the rows and is left out")
             continue
         if column == "":
             raise RawError(f"{table.place}: column {place + 1} has no name")
@@ -249,14 +270,21 @@ def without_copies(table: Table, names: dict[int, str]) -> Table:
 
 
 def _plain(text: str) -> str:
-    """A field without what does not change its meaning: capitals, and `.0` behind a whole number."""
+    """A field without what does not change its meaning: capitals, and how a whole number is written (1.0,
+    1,0, +1, 1e0, a long minus).
+    """
     value = text.strip().casefold()
-    head, point, tail = value.partition(".")
-    return head if point and tail and not tail.strip("0") and head.lstrip("+-").isdigit() else value
+    try:
+        number = float(value.replace("\u2212", "-").replace(",", "."))
+    except ValueError:
+        return value
+    return str(int(number)) if math.isfinite(number) and number.is_integer() else value
 
 
 def _counts(values: list[str]) -> bool:
-    """Whether a column holds nothing but 0, 1, 2, ... or 1, 2, 3, ..."""
-    return bool(values) and any(
-        all(_plain(value) == str(number) for number, value in enumerate(values, start)) for start in (0, 1)
-    )
+    """Whether a column numbers the rows: 0, 1, 2, ..., in any order, or with gaps where there are three rows
+    or more.
+    """
+    plain = [_plain(value) for value in values]
+    whole = all(value.isdecimal() for value in plain) and len(set(plain)) == len(plain)
+    return whole and (len(plain) > 2 or plain in (["0"], ["1"], ["0", "1"], ["1", "2"]))

@@ -31,7 +31,7 @@ from faces.data import annotations
 from faces.data.annotations import LANDMARKS, RawError
 from faces.data.attribute_names import safe_names
 from faces.ingest import tables, writer
-from faces.ingest.archives import Files, Lookup, is_picture, open_files
+from faces.ingest.archives import ARCHIVES, Files, Lookup, is_picture, open_files
 from faces.sources import SourceError
 
 LABELS = "labels.csv"
@@ -86,7 +86,7 @@ class Source(sources.Source):
                 if not named & here:
                     raise RawError(
                         f"{sheet.place}: none of the {len(table)} pictures that it names is here "
-                        f"({table['name'][0]}, ...)"
+                        f"({table['name'][0]}, ...); {_where(files)}"
                     )
                 members = files.each({sheet.root + name for name in named & here}, report)
                 writer.write_images(
@@ -120,10 +120,7 @@ def find_sheet(files: Files) -> Sheet:
         key=lambda name: (name.count("/"), TABLES.index(PurePosixPath(name).name.casefold()), name),
     )
     if not found:
-        raise RawError(
-            f"{files.path}: {LABELS} is missing; write one row per picture: name, "
-            "then a column of 1 and 0 for each attribute"
-        )
+        raise RawError(f"{files.path}: {LABELS} is missing; {_instead(files)}")
     beside = [name for name in found[1:] if name.count("/") == found[0].count("/")]
     if any(PurePosixPath(name).parent != PurePosixPath(found[0]).parent for name in beside):
         raise RawError(
@@ -141,6 +138,8 @@ def find_sheet(files: Files) -> Sheet:
     pictures = frozenset(
         name.removeprefix(root) for name in files.names if is_picture(name) and name.startswith(root)
     )
+    here = {name.removeprefix(root) for name in files.names if name.startswith(root)}
+    pictures |= here & set(table.column("name").values())  # whatever its ending: decoding says what it is
     depth = root.count("/")
     spellings = {
         name.removeprefix(root): ["/".join(other.split("/")[depth:]) for other in others]
@@ -209,6 +208,27 @@ def _resolved(table: tables.Table, lookup: Lookup) -> tables.Table:
     table = tables.without_copies(table, names)
     rows = {number: [*row[:place], names[number], *row[place + 1 :]] for number, row in table.rows.items()}
     return tables.Table(table.place, table.header, rows, table.notes)
+
+
+def _instead(files: Files) -> str:
+    """What to do where there is no table of labels, by what is there."""
+    for name in files.names:
+        if PurePosixPath(name).name.casefold().startswith(("labels", "metadata")):
+            return f"{name} is not read: save it as {LABELS}, CSV (UTF-8)"
+    if inner := _archive(files):
+        return f"{inner} is an archive inside: unpack it"
+    return "write one row per picture: name, then a column of 1 and 0 for each attribute"
+
+
+def _where(files: Files) -> str:
+    """What to do where no picture of the table is found."""
+    if inner := _archive(files):
+        return f"{inner} is an archive inside: unpack it"
+    return f"names are paths from {LABELS}, which stands above all pictures"
+
+
+def _archive(files: Files) -> str | None:
+    return next((name for name in files.names if name.lower().endswith(ARCHIVES)), None)
 
 
 def _path(config: Config) -> Path:

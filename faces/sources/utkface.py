@@ -40,7 +40,8 @@ LICENCE = (
 RACES = ("White", "Black", "Asian", "Indian", "Other_Race")
 ATTRIBUTES = ("Male", "Young", "Old", *RACES)
 
-PATTERN = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip\.jpg)?", re.IGNORECASE)
+ENDING = r"\s*\.?(jpe?g|png|webp|bmp)(\.chip\.(jpg|png))?"
+PATTERN = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)" + ENDING, re.IGNORECASE)
 # a field is missing: the age, the gender (None where published repairs disagree) and the race that belong
 # there
 REPAIRS = {
@@ -150,11 +151,11 @@ def _sign(yes: bool) -> int:
 
 def _key(name: str) -> str:
     """The name without its ending: the same for both editions of a picture."""
-    return re.sub(r"\s*\.?jpg(\.chip\.jpg)?$", "", name, flags=re.IGNORECASE)
+    return re.sub(ENDING + "$", "", name, flags=re.IGNORECASE)
 
 
 def _is_chip(name: str) -> bool:
-    return name.lower().endswith("chip.jpg")
+    return name.lower().endswith(("chip.jpg", "chip.png"))
 
 
 def _path(config: Config) -> Path:

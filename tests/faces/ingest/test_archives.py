@@ -2,13 +2,17 @@
 out.
 """
 
+import bz2
 import gzip
 import io
+import lzma
 import os
+import stat
 import struct
 import tarfile
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -238,3 +242,81 @@ def test_a_lookup_finds_what_differs_in_form_alone():
     assert lookup.find("gru\u0308\u00df.jpg") == "gr\u00fc\u00df.png"
     assert lookup.find("two") is None and lookup.find("two.jpg") == "two.jpg"
     assert lookup.find("b.jpg") is None
+
+
+def linked(path, links, files=FILES):
+    """A zip or tar of `files` with symbolic `links`, name -> target."""
+    if path.suffix == ".tar":
+        with tarfile.open(tarred(path, files=files), "a") as archive:
+            for name, target in links.items():
+                info = tarfile.TarInfo(name)
+                info.type = tarfile.SYMTYPE
+                info.linkname = target
+                archive.addfile(info)
+    else:
+        with zipfile.ZipFile(zipped(path, files), "a") as archive:
+            for name, target in links.items():
+                info = zipfile.ZipInfo(name)
+                info.create_system = 3
+                info.external_attr = (stat.S_IFLNK | 0o777) << 16
+                archive.writestr(info, target)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_symbolic_link_in_an_archive_is_the_file_it_means(tmp_path, kind):
+    links = {
+        "deep/link.jpg": "../a.jpg",
+        "nowhere.jpg": "z.jpg",
+        "out.jpg": "../../etc/passwd",
+        "x.jpg": "/a",
+    }
+    found = everything(linked(tmp_path / f"set.{kind}", links))
+    assert found == {**FILES, "deep/link.jpg": FILES["a.jpg"]}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_tar_behind_a_tar_is_not_lost(tmp_path, pack):
+    first = tarred(tmp_path / "1.tar").read_bytes()
+    second = tarred(tmp_path / "2.tar", files={"d.jpg": b"fourth"}).read_bytes()
+    path = put(tmp_path / "set.tar", pack(first) + pack(second))
+    with pytest.raises(
+        RawError, match=r"set.tar: another tar stands behind its end; unpack it by `tar -xif`"
+    ):
+        everything(path)
+
+
+def test_bytes_behind_a_tar_are_ignored(tmp_path):
+    path = put(tmp_path / "set.tar", tarred(tmp_path / "1.tar").read_bytes() + b"signature" * 100)
+    assert everything(path) == FILES
+
+
+def test_a_wrong_checksum_at_the_end_of_a_tar_gz(tmp_path):
+    content = tarred(tmp_path / "set.tgz", "w:gz").read_bytes()
+    with pytest.raises(RawError, match=r"is a damaged archive \(CRC check failed"):
+        everything(put(tmp_path / "set.tgz", content[:-8] + bytes(8)))
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"\x1f\x9d\x90", r"found a compress \(.Z\) archive; unpack it and give the folder"),
+        (b"\x04\x22\x4d\x18", "found an lz4 archive; unpack it"),
+        (b"LZIP\1", "found an lzip archive; unpack it"),
+        (b"MSCF", "found a cabinet archive; unpack it"),
+        (b"PK\x07\x08PK\x03\x04", "found a part of a zip archive in several parts; unpack it"),
+        (bz2.compress(b"no tar"), "found a bzip2 file that holds no tar; unpack it"),
+        (lzma.compress(b"no tar"), "found an xz file that holds no tar; unpack it"),
+        (b"PAR1", "found a Parquet table; write its pictures into a folder, with labels.csv"),
+        (b"\x89HDF\r\n", "found an HDF5 file; write its pictures"),
+        (b"SQLite format 3\0", "found an SQLite database; write its pictures"),
+    ],
+)
+def test_what_is_no_archive_here_is_called_by_its_name(tmp_path, start, message):
+    with pytest.raises(RawError, match=message):
+        everything(put(tmp_path / "set.zip", start + bytes(90)))
+
+
+def test_an_address_is_no_path():
+    with pytest.raises(RawError, match="is an address; download it, and give the folder or archive"):
+        everything(Path("https://example.org/set.zip"))

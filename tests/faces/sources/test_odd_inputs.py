@@ -1,6 +1,8 @@
 """Neighbours of what users have brought: odd pictures, names and places. docs/inputs.md lists them."""
 
 import io
+import json
+import struct
 import tarfile
 import zipfile
 
@@ -177,3 +179,164 @@ def test_odd_places(tmp_path):
         out.mkdir()
         folder.Source(config(path)).fetch(0, out, lambda *_: None)
         assert annotations.read_labels(out / "labels.csv")["name"].tolist() == ["folder.jpg/a.jpg"]
+
+
+def read(place, table, files=("a.jpg", "b.jpg", "c.jpg"), name="labels.csv"):
+    """Rows (name, labels...) of a folder with a table and pictures, and what was assumed."""
+    for file in files:
+        (place / file).parent.mkdir(parents=True, exist_ok=True)
+        (place / file).write_bytes(encoded("JPEG"))
+    (place / name).parent.mkdir(parents=True, exist_ok=True)
+    (place / name).write_bytes(table if isinstance(table, bytes) else table.encode())
+    raw = place.parent / f"{place.name} raw"
+    raw.mkdir()
+    folder.Source(config(place)).fetch(0, raw, lambda *_: None)
+    found = annotations.read_labels(raw / "labels.csv")
+    rows = found[["name", *annotations.attributes(found)]].to_numpy().tolist()
+    return rows, json.loads((raw / "source.json").read_text(encoding="utf-8"))["assumed"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"\xef\xbb\xbf\xef\xbb\xbfname,Hat\na.jpg,1\nb.jpg,0\n",
+        "name,Hat\ra.jpg,1\rb.jpg,0\r",
+        "\n\nname,Hat\na.jpg,1\nb.jpg,0\n",
+        "name,Hat\r\na.jpg,1\r\nb.jpg,0\r\n\x1a",
+        '"sep=;"\nname;Hat\na.jpg;1\nb.jpg;0\n',
+        "Unnamed: 0.1,Unnamed: 0,name,Hat\n0,0,a.jpg,1\n1,1,b.jpg,0\n",
+        "name;Hat\na.jpg;1,0\nb.jpg;0,0\n",
+        "name,Hat\na.jpg,+1\nb.jpg,0\n",
+        "name,Hat\na.jpg,1.000000000000000000e+00\nb.jpg,0.000000000000000000e+00\n",
+        "name,Hat\na.jpg,1\nb.jpg,\u22121\n",
+        "name,Hat\na.jpg,on\nb.jpg,off\n",
+        "name,Hat\na.jpg,Ja\nb.jpg,Nein\n",
+        "name,Hat\na.jpg,oui\nb.jpg,non\n",
+        "name,Hat\na.jpg,VERDADERO\nb.jpg,FALSO\n",
+        "name,Hat\nset/a.jpg,1\nset/b.jpg,0\n",
+        "name,Hat\n%61.jpg,1\nb%2Ejpg,0\n",
+    ],
+)
+def test_another_way_to_write_the_same_table(tmp_path, table):
+    rows, _ = read(tmp_path / "set", table)
+    assert rows == [["a.jpg", 1], ["b.jpg", -1]]
+
+
+@pytest.mark.parametrize("word", [".", "--", "n.a.", "\\N", "nil"])
+def test_another_word_for_unknown(tmp_path, word):
+    assert read(tmp_path / "set", f"name,Hat\na.jpg,{word}\nb.jpg,1\n")[0] == [["a.jpg", 0], ["b.jpg", 1]]
+
+
+def test_an_index_in_any_order_is_left_out_and_an_early_end_is_said(tmp_path):
+    rows, assumed = read(tmp_path / "set", ",name,Hat,Beard\n7,a.jpg,1\n3,b.jpg,0,1\n5,c.jpg,1,0\n")
+    assert rows == [["a.jpg", 1, 0], ["b.jpg", -1, 1], ["c.jpg", 1, -1]]
+    assert assumed == [
+        "1 rows, first 2, end early; what they lack is unknown",
+        "column 1 ('') only counts the rows and is left out",
+    ]
+
+
+def test_fixed_columns_in_capitals(tmp_path):
+    rows, assumed = read(tmp_path / "set", "name,Identity,LeftEye_X,Hat\na.jpg,7,70.5,1\nb.jpg,8,71,0\n")
+    assert rows == [["a.jpg", 1], ["b.jpg", -1]]
+    assert assumed[0] == "column 'Identity' is taken for 'identity'"
+    table = annotations.read_labels(tmp_path / "set raw/labels.csv")
+    assert table["identity"].tolist() == [7, 8] and table["lefteye_x"].tolist() == [70.5, 71.0]
+
+
+@pytest.mark.parametrize("name", ["portrait", "a.jpg_large", "a.tga"])
+def test_a_file_that_the_table_names_is_a_picture_whatever_its_ending(tmp_path, name):
+    rows, _ = read(tmp_path / "set", f"name,Hat\n{name},1\nb.jpg,0\n", (name, "b.jpg"))
+    assert rows == [[name, 1], ["b.jpg", -1]]
+    with zipfile.ZipFile(tmp_path / "set raw/images.zip") as archive:
+        assert archive.namelist() == sorted([name, "b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "files", "message"),
+    [
+        (
+            'name,Hat\na.jpg,1\n"b.jpg,0\nc.jpg,1\n',
+            "labels.csv",
+            ["a.jpg"],
+            "row 3 goes over lines; a quotation",
+        ),
+        ('name,Hat\n"a.jpg,0\nb.jpg",1\n', "labels.csv", ["a.jpg"], "row 2 goes over lines"),
+        ("x", "labels.xlsx", [], "labels.csv is missing; labels.xlsx is not read: save it as labels.csv"),
+        ("x", "labels.csv.txt", [], "labels.csv.txt is not read"),
+        ("x", "metadata.jsonl", [], "metadata.jsonl is not read"),
+        ("x", "faces.zip", [], "labels.csv is missing; faces.zip is an archive inside: unpack it"),
+        (
+            "name,Hat\na.jpg,1\n",
+            "labels.csv",
+            ["faces.tar.gz"],
+            "faces.tar.gz is an archive inside: unpack it",
+        ),
+        ("name,Hat\na.jpg,1\n", "labels/labels.csv", ["images/a.jpg"], "labels.csv, which stands above all"),
+    ],
+)
+def test_what_is_refused_says_the_way_out(tmp_path, table, name, files, message):
+    with pytest.raises(SourceError, match=message):
+        read(tmp_path / "set", table, files, name)
+
+
+def gray_profile(gamma):
+    """An ICC profile of gray with that gamma, by hand: header, three tags."""
+    white = struct.pack(">iii", 63190, 65536, 54061)  # D50
+    tags = [
+        (b"wtpt", b"XYZ \0\0\0\0" + white),
+        (b"kTRC", b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)),
+        (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"gray\0" + bytes(79)),
+    ]
+    start = 132 + 12 * len(tags)
+    table = struct.pack(">I", len(tags))
+    data = b""
+    for name, content in tags:
+        table += name + struct.pack(">II", start + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    head = bytearray(128)
+    head[:4] = struct.pack(">I", start + len(data))
+    head[8:12] = b"\2\x10\0\0"
+    head[12:24] = b"mntrGRAYXYZ "
+    head[36:40] = b"acsp"
+    head[68:80] = white
+    return bytes(head) + table + data
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_gray_with_a_profile_becomes_srgb(kind):
+    """Linear gray of 128 is 188 in sRGB: 1.055 (128 / 255)^(1 / 2.4) - 0.055."""
+    found = decode.face(encoded(kind, gray("L", 128), icc_profile=gray_profile(1.0)), WHOLE)
+    np.testing.assert_allclose(found, 188, atol=1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_every_format_is_turned_upright_once(kind):
+    """Orientation 6: the left edge as stored is at the top to be seen. The head alone gives the same size."""
+    picture = Image.new("RGB", (48, 96), (0, 0, 255))
+    picture.paste((255, 0, 0), (0, 0, 48, 48))
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = 6
+    content = encoded(kind, picture, exif=exif if kind == "TIFF" else exif.tobytes())
+    upright, size = decode.read(content)
+    assert upright.size == size == decode.size_of(content) == (96, 48)
+    np.testing.assert_allclose(upright.getpixel((80, 24)), (255, 0, 0), atol=4)
+    np.testing.assert_allclose(upright.getpixel((15, 24)), (0, 0, 255), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 64\n%%EndComments\n%%EOF\n",
+            "PostScript; save it as PNG",
+        ),
+        (b"\0\0\0\x18ftypmp42" + bytes(500), "but a film"),
+        (b"\0\0\0\x18ftypheic" + bytes(500), "but a damaged HEIF or AVIF picture"),
+        (b"\xff\x0a" + bytes(90), "but a JPEG XL picture"),
+        (b"II*\0" + bytes(200), "but a TIFF or camera file of a kind that is not read"),
+    ],
+)
+def test_what_is_no_picture_here_is_called_by_its_name(content, reason):
+    with pytest.raises(decode.BadPicture, match=reason):
+        decode.face(content, WHOLE)

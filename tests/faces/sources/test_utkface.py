@@ -10,6 +10,7 @@ from faces.core.params import ParamsError, parse
 from faces.data import annotations
 from faces.ingest import writer
 from faces.sources import SourceError, utkface
+from stages.download import remarks
 
 MEN = ["26_0_2_20170116172132354.jpg.chip.jpg", "60_0_0_20170110120000001.jpg.chip.jpg"]
 WOMEN = [
@@ -63,7 +64,7 @@ def fetch(settings, out):
         ("117_0_0_20170109142408075.jpg", None),
         ("26_2_0_20170109142408075.jpg", None),
         ("26_0_5_20170109142408075.jpg", None),
-        ("26_0_0_20170109142408075.png", None),
+        ("26_0_0_20170109142408075.png", (26, 0, 0)),
         ("portrait.jpg", None),
     ],
 )
@@ -181,3 +182,10 @@ def test_faults(tmp_path):
         fetch(config(tmp_path / "UTKFace.tar.gz"), tmp_path / "raw2")
     with pytest.raises(ParamsError, match=r"old_from = 200; "):
         config("", old_from=200)
+
+
+def test_copies_in_other_formats_and_names_without_labels_are_said(tmp_path):
+    names = ["26_1_2_20170116172132354.png", "26_1_2_20170116172132354.jpg.chip.jpg", "27_0_1_20170116.webp"]
+    table, _, about = fetch(config(lay(tmp_path / "set", [*names, "me.jpg"])), tmp_path / "raw")
+    assert table.index.tolist() == names[1:]
+    assert remarks(about) == ["1 pictures have names without labels and are left out; first 'me.jpg'"]
