@@ -193,19 +193,25 @@ def to_rgb(picture: Image.Image, longest: int) -> Image.Image:
     if clear:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return to_srgb(picture.convert("RGB"), profile)
+    return to_srgb(picture if picture.mode == "L" else picture.convert("RGB"), profile)
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB of another space (a telephone's Display P3) as sRGB; unchanged where there is no usable profile."""
-    if not isinstance(profile, bytes) or not 128 < len(profile) <= MAX_PROFILE or profile[16:20] != b"RGB ":
-        return picture
+    """RGB or gray of another space (a telephone's Display P3) as RGB in sRGB; as if it were sRGB where there
+    is no usable profile.
+    """
+    space = profile[16:20] if isinstance(profile, bytes) and 128 < len(profile) <= MAX_PROFILE else b""
+    if (space, picture.mode) not in ((b"RGB ", "RGB"), (b"GRAY", "L")):
+        return picture.convert("RGB")
     try:
         return ImageCms.profileToProfile(
-            picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            picture,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return picture
+        return picture.convert("RGB")
 
 
 def png(image: np.ndarray, note: str = "") -> bytes:

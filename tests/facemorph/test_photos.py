@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from facemorph import gif, photos
 from facemorph.photos import BadPhoto
+from tests.helpers.profiles import gray_profile
 
 
 def scene(width=60, height=40):
@@ -206,3 +207,10 @@ def test_a_huge_size_is_refused_before_it_is_decoded(kind):
     with pytest.raises(photos.BadPhoto, match="65535 x 65535 pixels") as caught:
         photos.read(huge)
     assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_gray_with_a_profile_becomes_srgb(kind):
+    """As in training: linear gray of 128 is 188 in sRGB."""
+    content = encode(Image.new("L", (48, 64), 128), kind, icc_profile=gray_profile(1.0))
+    np.testing.assert_allclose(photos.read(content).pixels, 188, atol=1)

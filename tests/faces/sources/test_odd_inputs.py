@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 import tarfile
 import zipfile
 
@@ -15,6 +14,7 @@ from faces.data import annotations
 from faces.data.crops import Geometry
 from faces.ingest import decode
 from faces.sources import SourceError, folder
+from tests.helpers.profiles import gray_profile
 
 SKIN = (200, 150, 130)
 WHOLE = Geometry(box="square", size=32, filter="bilinear")
@@ -278,29 +278,6 @@ def test_a_file_that_the_table_names_is_a_picture_whatever_its_ending(tmp_path, 
 def test_what_is_refused_says_the_way_out(tmp_path, table, name, files, message):
     with pytest.raises(SourceError, match=message):
         read(tmp_path / "set", table, files, name)
-
-
-def gray_profile(gamma):
-    """An ICC profile of gray with that gamma, by hand: header, three tags."""
-    white = struct.pack(">iii", 63190, 65536, 54061)  # D50
-    tags = [
-        (b"wtpt", b"XYZ \0\0\0\0" + white),
-        (b"kTRC", b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)),
-        (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"gray\0" + bytes(79)),
-    ]
-    start = 132 + 12 * len(tags)
-    table = struct.pack(">I", len(tags))
-    data = b""
-    for name, content in tags:
-        table += name + struct.pack(">II", start + len(data), len(content))
-        data += content + bytes(-len(content) % 4)
-    head = bytearray(128)
-    head[:4] = struct.pack(">I", start + len(data))
-    head[8:12] = b"\2\x10\0\0"
-    head[12:24] = b"mntrGRAYXYZ "
-    head[36:40] = b"acsp"
-    head[68:80] = white
-    return bytes(head) + table + data
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
