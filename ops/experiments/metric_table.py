@@ -181,6 +181,12 @@ METRICS = (
     Metric("witness.sets.*_high", None, False, "upper end of an interval"),
     Metric("witness.sets.*.same_person", "higher", False, "reconstructions within the threshold"),
     Metric("witness.sets.*", "lower", False, "distance to real faces by identity"),
+    Metric("guarantee.coverage.*", None, False, "test faces on which a promise holds: to be the level"),
+    Metric("guarantee.ranges.*", None, False, "strength at an end of a promised range"),
+    Metric("guarantee.promised", "higher", False, "edits that have a promised range"),
+    Metric("guarantee.refusal.refused_test", None, False, "test faces that are refused by mistake"),
+    Metric("guarantee.refusal.*", "higher", False, "how well pictures from elsewhere are told apart"),
+    Metric("guarantee.*", None, False, "what a promise means"),
     Metric("classifiers_agree.*", None, False, "how far two classifiers say the same of edits"),
     Metric("classifier.*", None, False, "how good the classifier is, not the model"),
 )
