@@ -172,7 +172,7 @@ def main() -> None:
             f"p95 {np.percentile(far, 95):.2f}, worst {far.max():.1f} px"
         )
     plan = Plan("points", False, "")
-    contents = [scene.content for scene in made]
+    contents = [scene.content for scene, _ in pairs]
     aligned = seconds(lambda content: alignment.face(content, GEOMETRY, plan, None), contents[:40])
     box = seconds(lambda content: decode.face(content, GEOMETRY), contents)
     print(
