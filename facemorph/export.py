@@ -57,6 +57,7 @@ class Export:
             self.names = tuple(attribute["name"] for attribute in self.about["attributes"])
             self.mean = self.arrays["mean"].astype(np.float64)
             self.prior = LowRankGaussian(*(self.arrays[f"prior_{part}"] for part in PRIOR))
+            self.codes = LowRankGaussian(*(self.arrays[part].astype(np.float64) for part in PRIOR))
             self.likeness = self.open_likeness()
             self.editor = self.open_editor()
             self.encoder = session(self.files["encoder.onnx"])
@@ -117,8 +118,7 @@ class Export:
         """
         if self.likeness is None:
             return None
-        gaussian = LowRankGaussian(*(self.arrays[part].astype(np.float64) for part in PRIOR))
-        found = statistics(gaussian, face[None], code[None], self.decode(code[None]))
+        found = statistics(self.codes, face[None], code[None], self.decode(code[None]))
         return float(self.likeness.p_values(found)[0])
 
     def refuses(self, p: float | None) -> bool:

@@ -150,8 +150,8 @@ def test_the_astronauts_known_landmarks_land_within_three_pixels_of_the_template
 def test_the_detector_puts_the_astronaut_where_she_belongs(detector):
     """At eight sizes and turns, what it sees of her eyes lands within 3 pixels of the template's. Eyes and
     mouth, measured by hand, lie within 2.5 (the mouth 2.7) of where they lie when she is aligned by hand, and
-    within 0.7 of where they lie at the other sizes and turns. That her mouth then is up to 5.4 pixels from the
-    template's is 2.9 her own, the rest the detector's, which sees it too low.
+    within 0.7 of where they lie at the other sizes and turns. That her mouth then is up to 5.4 pixels from
+    the template's is 2.9 her own, the rest the detector's, which sees it too low.
     """
     rng = np.random.default_rng(0)
     exact = in_frame(ASTRONAUT, ASTRONAUT)
