@@ -23,7 +23,7 @@ pairs of either new label as there are faces for, up to `calibration`, with no v
 
 A counterfactual leaves open which glasses, which hat, which beard. Variant 0 is as the face's own chances
 draw it. Behind all of these come, for the first `variants` pairs of each attribute, the other faces that are
-as true, numbered from 1 (faces/ingest/avataaars.py, `variants`). Last come pairs in which both
+as true, numbered from 1 (faces/ingest/drawing.py, `variants`). Last come pairs in which both
 attributes of a row of `together` are flipped.
 """
 
@@ -45,8 +45,8 @@ from faces.core import threads
 from faces.core.console import Report
 from faces.core.params import FILE, Group, ParamsError
 from faces.data import annotations
-from faces.ingest import avataaars, writer
-from faces.ingest.avataaars import CHANCES, COLOURS, Nuisance
+from faces.ingest import avataaars, personas, writer
+from faces.ingest.drawing import CHANCES, COLOURS, Nuisance, Style
 
 # In causal order: attribute -> what must hold of earlier ones for it to be true.
 NEEDS: dict[str, dict[str, bool]] = {
@@ -109,7 +109,8 @@ MEANINGS = {
 Visible = Literal[tuple(name for name in ATTRIBUTES if name not in HIDDEN)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/ingest/avataaars.py draws them
+Face = tuple[dict[str, bool], dict[str, float]]  # labels and chances, as faces/ingest/drawing.py draws them
+STYLES: dict[str, Style] = {"avataaars": avataaars.STYLE, "personas": personas.STYLE}
 
 
 class Rates(Group):
@@ -155,6 +156,7 @@ class Correlation(Group):
 
 
 class Config(Group):
+    style: Literal[tuple(STYLES)]  # of drawing
     count: Annotated[int, Field(ge=1, le=999_999)]  # faces
     valid: Share  # share of the faces in the validation split
     test: Share  # and in the test split; the rest is train
@@ -202,18 +204,19 @@ class Source(sources.Source):
         FACES_WORKERS in the environment sets the number of processes; without it, one for each core.
         """
         config = self.config
+        style = STYLES[config.style]
         labels, chances = sample(config, seed)
         names = [f"{number:06d}.jpg" for number in range(1, config.count + 1)]
         splits = [writer.split_of(name, config.valid, config.test) for name in names]
         table = pd.DataFrame({"name": names, "split": splits, "identity": range(1, config.count + 1)})
         points = pd.DataFrame(
-            [avataaars.landmarks(*face, config.nuisance) for face in _faces(labels, chances)],
+            [style.landmarks(*face, config.nuisance) for face in _faces(labels, chances)],
             columns=annotations.LANDMARKS,
         )
         table = pd.concat([table, points.round(3), labels.astype("int8") * 2 - 1], axis=1)
 
         flips, flipped = _counterfactuals(config, table, labels, chances)
-        render = partial(_jpegs, nuisance=config.nuisance, quality=config.quality)
+        render = partial(_jpegs, style=config.style, nuisance=config.nuisance, quality=config.quality)
         drawn = {
             "counterfactuals": (flips, flipped),
             "calibration": _calibration(config, table, labels, chances),
@@ -338,7 +341,7 @@ def _counterfactuals(
                 pairs[name] += 1
                 stem = f"{row + 1:06d}_{name}"
                 of = (names[row], name, 1 if new[name] else -1, also)
-                (form, _), *more = avataaars.variants(truth, new, luck)
+                (form, _), *more = STYLES[config.style].variants(truth, new, luck)
                 lines.append((f"{stem}.jpg", *of, 0, form, "", 0))
                 faces.append((new, luck))
                 if pairs[name] <= config.variants:
@@ -383,10 +386,10 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
     return {
         "source": "avatars",
         "description": (
-            "Faces drawn with DiceBear avataaars and rasterised with resvg, framed like CelebA; "
+            f"Faces drawn with {STYLES[config.style].name} and rasterised with resvg, framed like CelebA; "
             "labels are what was drawn"
         ),
-        "licence": avataaars.LICENCE,
+        "licence": STYLES[config.style].licence,
         "redistributable": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
@@ -403,8 +406,8 @@ def _faces(labels: pd.DataFrame, chances: pd.DataFrame) -> Iterator[Face]:
         yield dict(zip(labels.columns, truth, strict=True)), dict(zip(chances.columns, luck, strict=True))
 
 
-def _jpegs(faces: Iterable[Face], nuisance: Nuisance, quality: int) -> list[bytes]:
-    return [writer.encode_jpeg(avataaars.draw(*face, nuisance), quality) for face in faces]
+def _jpegs(faces: Iterable[Face], style: str, nuisance: Nuisance, quality: int) -> list[bytes]:
+    return [writer.encode_jpeg(STYLES[style].draw(*face, nuisance), quality) for face in faces]
 
 
 def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) -> Iterator[bytes]:

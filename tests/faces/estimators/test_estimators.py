@@ -105,6 +105,22 @@ def test_balanced_and_partial_recover_the_planted_direction_free_of_the_confound
     assert estimate.notes == {}
 
 
+@pytest.mark.parametrize("estimator", [balanced, partial])
+@pytest.mark.parametrize("wrong", [0.05, 0.15])
+def test_wrong_labels_leave_a_share_of_the_confounder_in_closed_form(rng, estimator, wrong):
+    """Errors in variables: labels that correlate by r, each wrong with chance e, leave r (1 - k) / (1 - k r^2)
+    of the other label's effect, k = (1 - 2e)^2, as a share of the own effect that is found. Five standard
+    errors of the ratio are below .03.
+    """
+    correlation = 0.6
+    codes, labels, effects = confounded(rng, 60_000, 16, correlation / 2)
+    noisy = np.where(rng.random(labels.shape) < wrong, -labels, labels).astype(np.int8)
+    found = estimator(pose(codes, noisy)).vectors[0]
+    kept = (1 - 2 * wrong) ** 2
+    expected = correlation * (1 - kept) / (1 - kept * correlation**2)
+    assert (found @ effects[1]) / (found @ effects[0]) == pytest.approx(expected, abs=0.03)
+
+
 @pytest.mark.parametrize("centre", [0.0, 50.0])
 def test_partial_equals_least_squares_on_the_full_matrix(rng, centre):
     labels = np.where(rng.standard_normal((900, 6)) + rng.standard_normal((900, 1)) > 0.4, 1, -1).astype(

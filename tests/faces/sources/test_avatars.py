@@ -12,14 +12,15 @@ import pytest
 from faces import sources
 from faces.core.params import ParamsError
 from faces.data import annotations
-from faces.ingest import avataaars, writer
-from faces.ingest.avataaars import CHANCES, COLOURS, Nuisance
+from faces.ingest import avataaars, drawing, personas, writer
+from faces.ingest.drawing import CHANCES, COLOURS, Nuisance
 from faces.sources.avatars import (
     ATTRIBUTES,
     HIDDEN,
     MEANINGS,
     NEEDS,
     REST,
+    STYLES,
     Rates,
     Source,
     flip,
@@ -28,6 +29,8 @@ from faces.sources.avatars import (
     sample,
 )
 
+AVATAAARS = avataaars.STYLE
+PERSONAS = personas.STYLE
 STILL = Nuisance(rotation=0.0, shift=0.0, scale=0.0, gradient=0.0)
 POSED = {"rotation": 4.0, "shift": 3.0, "scale": 0.04, "gradient": 0.5}
 PLAIN = {name: name in ("Brown_Hair", "No_Beard") for name in ATTRIBUTES}
@@ -62,19 +65,32 @@ PLANTED = [
 TOGETHER = [["Smiling", "Eyeglasses"], ["Blond_Hair", "Wearing_Hat"]]
 # Where each attribute may change the picture: left, top, right, bottom in the style's coordinates.
 REGIONS = {
-    "Smiling": (110, 140, 170, 182),
-    "Mouth_Slightly_Open": (110, 140, 170, 182),
-    "Mustache": (95, 130, 185, 165),
-    "No_Beard": (75, 90, 205, 225),
-    "Eyeglasses": (70, 85, 210, 145),
-    "Eyes_Closed": (95, 100, 185, 128),
-    "Bushy_Eyebrows": (90, 78, 190, 110),
-    "Arched_Eyebrows": (90, 78, 190, 110),
+    "personas": {
+        "Smiling": (27, 37, 38, 45),
+        "Mouth_Slightly_Open": (27, 37, 38, 45),
+        "Mustache": (22, 33, 42, 42),
+        "No_Beard": (17, 26, 47, 51),
+        "Eyeglasses": (18, 23, 46, 35),
+        "Eyes_Closed": (22, 25, 42, 32),
+        "Bushy_Eyebrows": (18, 19, 46, 27),
+        "Arched_Eyebrows": (18, 19, 46, 27),
+    },
+    "avataaars": {
+        "Smiling": (110, 140, 170, 182),
+        "Mouth_Slightly_Open": (110, 140, 170, 182),
+        "Mustache": (95, 130, 185, 165),
+        "No_Beard": (75, 90, 205, 225),
+        "Eyeglasses": (70, 85, 210, 145),
+        "Eyes_Closed": (95, 100, 185, 128),
+        "Bushy_Eyebrows": (90, 78, 190, 110),
+        "Arched_Eyebrows": (90, 78, 190, 110),
+    },
 }
 
 
 def configure(**changes):
     values = {
+        "style": "avataaars",
         "count": 4000,
         "valid": 0.1,
         "test": 0.12,
@@ -93,8 +109,8 @@ def configure(**changes):
     )
 
 
-def pixels(labels, chances=MIDDLE, nuisance=STILL):
-    return np.asarray(avataaars.draw(labels, chances, nuisance)).astype(int)
+def pixels(labels, chances=MIDDLE, nuisance=STILL, style=AVATAAARS):
+    return np.asarray(style.draw(labels, chances, nuisance)).astype(int)
 
 
 def random_faces(count, seed):
@@ -210,20 +226,21 @@ def test_eyes_and_mouth_are_fitted_to_the_template():
     """A least-squares similarity leaves residuals that sum to zero and are orthogonal to the points; here
     they are below 4 pixels.
     """
-    turn, move = avataaars.pose(MIDDLE, STILL)
+    turn, move = AVATAAARS.pose(MIDDLE, STILL)
     middles = [sum(corners) / 2 for corners in avataaars.MOUTH_CORNERS.values()]
-    points = np.array([*avataaars.EYES, sum(middles) / len(middles)])
-    residuals = turn * points + move - np.array(avataaars.TEMPLATE)
+    points = np.array([*AVATAAARS.eyes, sum(middles) / len(middles)])
+    residuals = turn * points + move - np.array(drawing.TEMPLATE)
     assert abs(residuals.sum()) < 1.0e-9
     assert abs((points.conj() * residuals).sum()) < 1.0e-6
     assert np.abs(residuals).max() < 4
-    assert avataaars.landmarks(PLAIN, MIDDLE, STILL)[:4] == pytest.approx(
+    assert AVATAAARS.landmarks(PLAIN, MIDDLE, STILL)[:4] == pytest.approx(
         [66.70, 112.82, 110.26, 112.85], abs=0.01
     )
 
 
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_eyes_are_where_the_landmarks_say(seed):
+def test_the_eyes_are_where_the_landmarks_say(seed, style):
     """Open eyes are disks darker than the skin: the centre of darkness around each eye's landmark is the
     landmark, to a tenth of a pixel.
     """
@@ -238,9 +255,9 @@ def test_the_eyes_are_where_the_landmarks_say(seed):
             )
         ),
     }
-    picture = pixels(PLAIN, chances, nuisance).sum(axis=-1)
-    points = avataaars.landmarks(PLAIN, chances, nuisance)
-    ys, xs = np.mgrid[: avataaars.HEIGHT, : avataaars.WIDTH]
+    picture = pixels(PLAIN, chances, nuisance, style).sum(axis=-1)
+    points = style.landmarks(PLAIN, chances, nuisance)
+    ys, xs = np.mgrid[: drawing.HEIGHT, : drawing.WIDTH]
     for x, y in (points[:2], points[2:4]):
         near = np.hypot(xs - x, ys - y) < 8.5
         darkness = np.where(near, picture[near].max() - picture, 0)
@@ -255,41 +272,78 @@ def test_the_mouth_is_where_the_landmarks_say():
         labels = {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened}
         chances = {**MIDDLE, "mouth": chance, "skin": 0.0}
         dark = np.flatnonzero((pixels(labels, chances)[141:164, 65:112].sum(axis=-1) < 450).any(axis=0)) + 65
-        left, _, right, _ = avataaars.landmarks(labels, chances, STILL)[6:]
-        assert (dark.min(), dark.max()) == pytest.approx((left, right), abs=1.5), avataaars.mouth(
+        left, _, right, _ = AVATAAARS.landmarks(labels, chances, STILL)[6:]
+        assert (dark.min(), dark.max()) == pytest.approx((left, right), abs=1.5), AVATAAARS.mouth(
             labels, chances
         )
-        seen.add(avataaars.mouth(labels, chances))
+        seen.add(AVATAAARS.mouth(labels, chances))
     assert seen == set(avataaars.MOUTH_CORNERS)
 
 
-def test_every_drawing_differs_from_the_others():
+def test_the_mouths_of_personas_are_where_the_landmarks_say():
+    """Their ink reaches from one corner to the other, to two pixels."""
+    seen = set()
+    for smiling, opened, chance in itertools.product((False, True), (False, True), (0.1, 0.9)):
+        labels = {**PLAIN, "Smiling": smiling, "Mouth_Slightly_Open": opened}
+        chances = {**MIDDLE, "mouth": chance, "skin": 0.0}
+        blue = pixels(labels, chances, style=PERSONAS)[135:164, 60:120]
+        columns = np.flatnonzero((blue.sum(axis=-1) < 300).any(axis=0)) + 60
+        left, _, right, _ = PERSONAS.landmarks(labels, chances, STILL)[6:]
+        drawn = PERSONAS.mouth(labels, chances)
+        assert (columns.min(), columns.max()) == pytest.approx((left, right), abs=2), drawn
+        seen.add(drawn)
+    assert seen == set(PERSONAS.mouth_corners)
+
+
+def test_personas_keep_brows_in_sight_and_hair_out_of_hats():
+    """Brows change the picture whatever hair or hat is worn, but for bangs; under a hat no drawing of short
+    hair shows above the brim.
+    """
+    for change in ({"Wearing_Hat": True}, {"Wavy_Hair": True}, {"Long_Hair": True, "Wavy_Hair": True}):
+        for chance in (0.1, 0.9):
+            labels = {**PLAIN, **change}
+            luck = {**MIDDLE, "hat": chance, "hair": chance}
+            before = pixels(labels, luck, style=PERSONAS)
+            after = pixels({**labels, "Bushy_Eyebrows": True}, luck, style=PERSONAS)
+            assert (np.abs(before - after).sum(axis=-1) > 60).sum() >= 40, (change, chance)
+    turn, move = PERSONAS.pose(MIDDLE, STILL)
+    brim = int((turn * (32 + 1j * personas.BRIM) + move).imag) - 3
+    capped = [
+        pixels({**PLAIN, "Wearing_Hat": True}, {**MIDDLE, "hair": place / 3}, style=PERSONAS)[:brim]
+        for place in range(3)
+    ]
+    assert all(np.array_equal(capped[0], other) for other in capped[1:])
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_every_drawing_differs_from_the_others(name):
     """All hairs, mouths, brows, eyelids, beards, glasses, hats and clothes, each drawn once: no two pictures
     are alike.
     """
+    kind = {"avataaars": avataaars, "personas": personas}[name]
     cases = [
         *(
             ({"Long_Hair": long, "Wavy_Hair": wavy, "Bangs": bangs}, "hair", len(kinds))
-            for (long, wavy, bangs), kinds in avataaars.HAIR.items()
+            for (long, wavy, bangs), kinds in kind.HAIR.items()
         ),
         *(
             ({"Smiling": a, "Mouth_Slightly_Open": b}, "mouth", len(kinds))
-            for (a, b), kinds in avataaars.MOUTHS.items()
+            for (a, b), kinds in kind.MOUTHS.items()
             if a or b
         ),
-        *(({"Bushy_Eyebrows": a, "Arched_Eyebrows": b}, "eyes", 1) for a, b in avataaars.BROWS if a or b),
-        *(({name: True}, "hair_shade", 1) for name in ("Pale_Skin", "Bald")),
-        *(({"Brown_Hair": False, name: True}, "hair_shade", 2) for name in COLOURS if name != REST),
-        ({"Eyes_Closed": True}, "eyes", len(avataaars.EYELIDS[True])),
-        ({"No_Beard": False}, "beard", len(avataaars.BEARDS)),
-        ({"Mustache": True}, "beard", len(avataaars.MOUSTACHES)),
-        ({"Eyeglasses": True}, "glasses", len(avataaars.GLASSES)),
-        ({"Wearing_Hat": True}, "hat", len(avataaars.HATS)),
-        ({}, "clothes", len(avataaars.CLOTHES) - 1),
+        *(({"Bushy_Eyebrows": a, "Arched_Eyebrows": b}, "eyes", 1) for a, b in kind.BROWS if a or b),
+        *(({label: True}, "hair_shade", 1) for label in ("Pale_Skin", "Bald")),
+        *(({"Brown_Hair": False, label: True}, "hair_shade", 2) for label in COLOURS if label != REST),
+        ({"Eyes_Closed": True}, "eyes", len(kind.EYELIDS[True])),
+        ({"No_Beard": False}, "beard", len(kind.BEARDS)),
+        ({"Mustache": True}, "beard", len(kind.MOUSTACHES)),
+        ({"Eyeglasses": True}, "glasses", len(STYLES[name].forms({**PLAIN, "Eyeglasses": True})["glasses"])),
+        ({"Wearing_Hat": True}, "hat", len(kind.HATS)),
+        ({}, "clothes", len(kind.CLOTHES) - 1),
     ]
     chances = dict.fromkeys(CHANCES, 0.99)
     pictures = [
-        pixels({**PLAIN, **true}, {**chances, chance: place / kinds})
+        pixels({**PLAIN, **true}, {**chances, chance: place / kinds}, style=STYLES[name])
         for true, chance, kinds in cases
         for place in range(kinds)
     ]
@@ -298,13 +352,13 @@ def test_every_drawing_differs_from_the_others():
     )
 
 
-@pytest.mark.parametrize("name", REGIONS)
-def test_a_flip_changes_its_region_and_no_other_pixel(name):
+@pytest.mark.parametrize(("style", "name"), [(style, name) for style in REGIONS for name in REGIONS[style]])
+def test_a_flip_changes_its_region_and_no_other_pixel(style, name):
     """Eight posed faces: at least 20 pixels change clearly, and all that change lie where the attribute is
     drawn, carried along with the pose.
     """
     nuisance = configure().nuisance
-    left, top, right, bottom = REGIONS[name]
+    left, top, right, bottom = REGIONS[style][name]
     flips = (
         (labels, flip(labels, name), chances)
         for labels, chances in random_faces(60, seed=5)
@@ -315,9 +369,9 @@ def test_a_flip_changes_its_region_and_no_other_pixel(name):
     )
     assert len(pairs) == 8
     for labels, new, chances in pairs:
-        before = pixels(labels, chances, nuisance)
-        after = pixels(new, chances, nuisance)
-        turn, move = avataaars.pose(chances, nuisance)
+        before = pixels(labels, chances, nuisance, STYLES[style])
+        after = pixels(new, chances, nuisance, STYLES[style])
+        turn, move = STYLES[style].pose(chances, nuisance)
         ys, xs = np.nonzero((before != after).any(axis=-1))
         points = (xs + 1j * ys - move) / turn
         assert left < points.real.min() and points.real.max() < right
@@ -372,18 +426,19 @@ def test_all_that_a_change_leaves_open_is_drawn(name, value):
     """
     new, _ = flip(PLAIN, name)
     assert new[name] == value
-    found = avataaars.variants(PLAIN, new, MIDDLE)
+    found = AVATAAARS.variants(PLAIN, new, MIDDLE)
     pictures = {pixels(new, chances).tobytes() for _, chances in found}
     assert ({form for form, _ in found}, len(pictures)) == OPEN[name, value]
     assert len(found) == len(pictures)
     np.testing.assert_array_equal(pixels(new, found[0][1]), pixels(new, MIDDLE))
 
 
-def test_there_are_eight_variants_at_most():
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+def test_there_are_eight_variants_at_most(style):
     for labels, chances in random_faces(300, seed=8):
         for name in ATTRIBUTES:
             if flipped := flip(labels, name):
-                assert 1 <= len(avataaars.variants(labels, flipped[0], chances)) <= 8
+                assert 1 <= len(style.variants(labels, flipped[0], chances)) <= 8
 
 
 def test_flips_that_would_not_show_are_left_out():
@@ -465,10 +520,10 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     face = {name: bool(value > 0) for name, value in truth.loc[flipped["of"], [*ATTRIBUTES]].items()}
     luck = chances.loc[table.index[table["name"] == flipped["of"]][0]].to_dict()
     with zipfile.ZipFile(folders[0] / "images.zip") as members:
-        drawn = avataaars.draw(labels.loc[row].to_dict(), chances.loc[row].to_dict(), config.nuisance)
+        drawn = AVATAAARS.draw(labels.loc[row].to_dict(), chances.loc[row].to_dict(), config.nuisance)
         assert members.read(table["name"][row]) == writer.encode_jpeg(drawn, 92)
     with zipfile.ZipFile(folders[0] / "counterfactuals.zip") as members:
-        drawn = avataaars.draw(flip(face, flipped["attribute"])[0], luck, config.nuisance)
+        drawn = AVATAAARS.draw(flip(face, flipped["attribute"])[0], luck, config.nuisance)
         assert members.read(flipped["name"]) == writer.encode_jpeg(drawn, 92)
     calibration = pd.read_csv(folders[0] / "calibration.csv", keep_default_na=False)
     assert set(calibration["of"]) <= set(table.loc[table["split"] == "valid", "name"])
@@ -476,6 +531,28 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     assert calibration.groupby(["attribute", "value"]).size().max() == 3
     total = 48 + len(flips) + len(calibration)
     assert reports[-1] == (total, total, "face")
+
+
+def test_another_style_draws_the_same_labels(tmp_path):
+    """The faces' labels, splits and pairs are those of the first style; the pictures and their licence are
+    not.
+    """
+    tables = []
+    pictures = []
+    for style in STYLES:
+        folder = tmp_path / style
+        folder.mkdir()
+        Source(configure(count=24, test=0.3, style=style)).fetch(7, folder, lambda *progress: None)
+        labels = annotations.read_labels(folder / "labels.csv")
+        tables.append(labels.drop(columns=list(annotations.LANDMARKS)))
+        with zipfile.ZipFile(folder / "images.zip") as members:
+            pictures.append(members.read("000001.jpg"))
+        about = json.loads((folder / "source.json").read_text(encoding="utf-8"))
+        assert STYLES[style].name in about["description"]
+        assert about["licence"] == STYLES[style].licence
+    pd.testing.assert_frame_equal(*tables)
+    assert pictures[0] != pictures[1]
+    assert "CC BY 4.0" in about["licence"]
 
 
 def test_pairs_of_two_attributes_come_last(tmp_path):
@@ -494,6 +571,6 @@ def test_pairs_of_two_attributes_come_last(tmp_path):
     face = {name: bool(value > 0) for name, value in truth.loc[both["of"], [*ATTRIBUTES]].items()}
     _, chances = sample(config, 7)
     luck = chances.loc[table.index[table["name"] == both["of"]][0]].to_dict()
-    drawn = avataaars.draw(flip_both(face, both["attribute"], both["second"]), luck, config.nuisance)
+    drawn = AVATAAARS.draw(flip_both(face, both["attribute"], both["second"]), luck, config.nuisance)
     with zipfile.ZipFile(tmp_path / "counterfactuals.zip") as members:
         assert members.read(both["name"]) == writer.encode_jpeg(drawn, 92)
