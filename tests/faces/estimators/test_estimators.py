@@ -108,8 +108,8 @@ def test_balanced_and_partial_recover_the_planted_direction_free_of_the_confound
 @pytest.mark.parametrize("estimator", [balanced, partial])
 @pytest.mark.parametrize("wrong", [0.05, 0.15])
 def test_wrong_labels_leave_a_share_of_the_confounder_in_closed_form(rng, estimator, wrong):
-    """Errors in variables: labels that correlate by r, each wrong with chance e, leave r (1 - k) / (1 - k r^2)
-    of the other label's effect, k = (1 - 2e)^2, as a share of the own effect that is found. Five standard
+    """Errors in variables: of labels that correlate by r, each wrong with chance e, the other's effect stays
+    with a share of r (1 - k) / (1 - k r^2), k = (1 - 2e)^2, of the own effect that is found. Five standard
     errors of the ratio are below .03.
     """
     correlation = 0.6
