@@ -4,13 +4,14 @@ and for each system a row of pictures.
     python -m ops.experiments.systems_page SOURCE PAGE.md     writes PAGE.md and the pictures PAGE/NAME.jpg
 
 Every system shows the same random test faces: reconstructions, new faces from the prior with the lowest
-distance to real faces, and an added smile. Figures are those of each experiment's reports/metrics.json.
+distance to real faces, and an added smile, by a straight line and by the flow. Figures are those of each
+experiment's reports/metrics.json.
 """
 
 import json
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from faces.core.params import parse, pick, read
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
 from faces.edits.editor import LinearEditor
+from faces.flow.editor import FlowEditor
 from faces.ingest import writer
 from faces.latents.priors import Priors
 from faces.viz import images
@@ -36,8 +38,8 @@ from stages import score
 FACES = 6  # columns of a block, two rows each
 TILE = 56  # pixels a side
 WIDTH = 110  # columns of the page's text
-SMILES = (0.0, 2.0, 4.0)  # strengths in sigmas
-ATTRIBUTE = "Smiling"
+ATTRIBUTE = "Smiling"  # added by every editor to faces without it
+SWITCH = np.array([1.0])  # the strength that changes the label
 QUALITY = 88  # of the JPEG files
 DISTANCE = "frechet_inf_lite1"  # of metrics.json, by which sets of faces are compared
 PRIORS = {
@@ -95,23 +97,25 @@ def picture(entry: Entry) -> np.ndarray:
     model, _ = checkpoints.load(data / "model")
     codes = np.load(data / "latents/latents.npy", mmap_mode="r", allow_pickle=False)
     directions = Directions.open(data / "vectors", values["vectors"]["primary"])
-    studio = Studio(
+    device = torch.device("cpu")
+    lines = Studio(
         crops,
         codes,
         model,
-        torch.device("cpu"),
+        device,
         directions,
         LinearEditor.of(directions),
-        Priors.open(data / "prior", torch.device("cpu")),
+        Priors.open(data / "prior", device),
         params.detail,
         params.score.batch,
         1,
         params.seed,
     )
+    flow = replace(lines, editor=FlowEditor.open(data / "flow", device))
     test = np.random.default_rng(params.seed).permutation(crops.rows("test"))
     rows = test[:FACES]
     kept = sheet(
-        np.stack([crops.images[rows], studio.decode(codes[rows])]),
+        np.stack([crops.images[rows], lines.decode(codes[rows])]),
         TILE,
         title="test faces, and what it keeps",
     )
@@ -126,14 +130,16 @@ def picture(entry: Entry) -> np.ndarray:
     blocks = [kept, new]
     if ATTRIBUTE in directions.attributes:
         serious = test[crops.labels[test, crops.attributes.index(ATTRIBUTE)] == -1][:4]
-        edited, _ = studio.edit(
-            serious, np.multiply.outer(SMILES, directions.one_sigma(ATTRIBUTE)).astype(np.float32)
-        )
-        smiles = edited.reshape(2, 2 * len(SMILES), *edited.shape[2:])  # two faces a row
-        blocks.append(
-            sheet(smiles, TILE, [f"{strength:g}" for strength in SMILES] * 2, title="a smile, sigmas")
-        )
+        edited = [studio.decode(studio.switched(ATTRIBUTE, serious, SWITCH)) for studio in (lines, flow)]
+        smiles = np.concatenate([lines.decode(codes[serious])[:, None], *edited], axis=1)  # (4, 3, H, W, 3)
+        smiles = smiles.reshape(2, 6, *smiles.shape[2:])  # two faces a row
+        blocks.append(sheet(smiles, TILE, ["as it is", "line", "flow"] * 2, title="a smile"))
     return images.beside(*blocks)
+
+
+def pair(form: str, *values: float | None) -> str:
+    """Two figures in one cell; a dash for one that is missing."""
+    return " / ".join("-" if value is None else form.format(value) for value in values)
 
 
 def figures(entry: Entry) -> list[str]:
@@ -141,7 +147,7 @@ def figures(entry: Entry) -> list[str]:
     metrics = entry.metrics
     values = read(entry.clone / "params.yaml")
     generation = metrics["generation"]
-    edits = metrics["edits"]["partial"]["plain"]
+    line, flow = (metrics["edits"][editor]["plain"] for editor in ("partial", "flow"))
     model, geometry = checkpoints.load(entry.clone / "data/model")
     best = entry.best_prior
     cells = [
@@ -149,13 +155,15 @@ def figures(entry: Entry) -> list[str]:
         f"{model.code_length:,}",
         f"{metrics['reconstruction']['psnr']:.2f}",
         f"{metrics['reconstruction']['ssim']:.3f}",
+        f"{generation['reconstruction']['sharpness']:.2f}",
         f"{generation['reconstruction'][DISTANCE]:,.0f}",
         f"{generation['standard'][DISTANCE]:,.0f}",
         f"{generation[best][DISTANCE]:,.0f} ({PRIORS[best]})",
         f"{metrics['auroc_by_estimator']['mean_difference']:.3f} / "
         f"{metrics['auroc_by_estimator']['logistic']:.3f}",
-        f"{edits['reached']:.0%}",
-        "" if edits["unrelated"] is None else f"{edits['unrelated']:.3f}",
+        f"{line['reached']:.0%} / {flow['reached']:.0%}",
+        pair("{:.2f}", line["error_reduction_nearest"], flow["error_reduction_nearest"]),
+        pair("{:.1%}", line["unrelated"], flow["unrelated"]),
         f"{values['train']['images']:,}",
         f"{entry.seconds:,.0f}",
         f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f}",
@@ -170,14 +178,16 @@ HEADS = (
         "D",
         "PSNR, dB",
         "SSIM",
+        "sharpness",
         "FD of reconstructions",
         "FD of samples",
         "FD from the best prior",
         "AUROC: means / logistic",
     ),
     *(
-        "edits that flip 80%",
-        "change of unrelated attributes",
+        "attributes flipped: line / flow",
+        "error reduction: line / flow",
+        "unrelated change: line / flow",
         "images seen",
         "core seconds",
         "parameters, M",
@@ -221,12 +231,15 @@ def page(entries: list[Entry], absent: list[str], folder: str) -> str:
         Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare
         between sizes. FD: Frechet distance on EfficientNet-Lite1's features, extrapolated to sets without
         end, between pictures and real test faces, of this set and these sizes only; samples are from the
-        model's own prior, the best prior is one of that and four fitted to the train codes. AUROC: held
-        out, mean over the attributes, of mean differences and of logistic boundaries. Edits are those of
-        `partial`, as the classifier reads them: the share of attributes for which some strength flips 80%
-        of the faces, and what then changes in attributes that have nothing to do with the edited one, in
-        standard deviations. Core seconds are of the training alone, on shared cores: an upper bound.
-        Trained on: {devices}."""
+        model's own prior, the best prior is one of that and four fitted to the train codes. Sharpness:
+        Laplacian energy of reconstructions over that of real faces. AUROC: held out, mean over the
+        attributes, of mean differences and of logistic boundaries. Edits, decoded, are straight lines along
+        `partial`'s directions and those of the flow, which is trained for half of its default steps. Of the
+        attributes that show, the share for which some strength flips 80% of the faces, as the classifier
+        reads them; by how much the edit lowers the squared error to the nearest true picture; and how far
+        attributes that have nothing to do with the edited one change, both means over the attributes that
+        every editor of that system reaches. Reconstructions of Glow are exact. Core seconds are of the
+        training alone, on shared cores: an upper bound. Trained on: {devices}."""
     sections = "\n".join(section(entry, Path(folder) / f"{entry.name}.jpg") for entry in entries)
     head = f"# The systems, side by side\n\n{wrapped(origin)}\n\n{table}\n"
     return f"{head}{missing}\n{wrapped(meaning)}\n\n{sections}"
