@@ -9,26 +9,15 @@ and in the browser.
 """
 
 import argparse
-import os
-import shutil
 import time
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from benchmarks.website import serve
+from benchmarks.website import site
 from facemorph.export import Export
-from web import ort
 
-PAGE = Path(__file__).parents[1] / "web" / "page"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 WARM = 20
 DRAG = """async (moves) => {
     const frame = document.getElementById("frame");
@@ -106,12 +95,7 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("--moves", type=int, default=200)
     chosen = parser.parse_args()
-    ort.fetch()
-    with serve(chosen.export, PAGE) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
-        )
-        url = f"http://127.0.0.1:{server.port}/"
+    with site(chosen.export) as (browser, url):
         for name, measure, goal in (
             ("code, native", lambda: native(chosen.export, chosen.moves), 10),
             ("code, browser", lambda: in_browser(browser, url, chosen.moves), 25),
@@ -125,7 +109,6 @@ def main() -> None:
                 f"(goal: p95 <= {goal} ms)",
                 flush=True,
             )
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ the first slider that moves. Memory is the page's heap after garbage collection.
 """
 
 import argparse
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from benchmarks.drag import DRAG, FLAGS, PAGE
-from benchmarks.website import serve
-from web import ort
+from benchmarks.drag import DRAG
+from benchmarks.website import site
 
 MEGABIT = 1e6 / 8
 LINES = {"no limit": (-1, 0, 1), "4G": (9 * MEGABIT, 60, 1), "4G, slow processor": (9 * MEGABIT, 60, 4)}
@@ -82,12 +79,7 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("--edits", type=int, default=2000)
     chosen = parser.parse_args()
-    ort.fetch()
-    with serve(chosen.export, PAGE) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
-        )
-        url = f"http://127.0.0.1:{server.port}/"
+    with site(chosen.export) as (browser, url):
         for name, local in (("http", False), ("in the browser", True)):
             for line in LINES:
                 found = opened(browser, url, line, local)
@@ -103,7 +95,6 @@ def main() -> None:
                     f"{late:.1f} after {chosen.edits}",
                     flush=True,
                 )
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A server of its own for a benchmark: started on a free port, watched, ended."""
+"""A server and a browser of its own for a benchmark: started on a free port, watched, ended."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from web import ort
+
+PAGE = Path(__file__).parents[1] / "web" / "page"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 
 
 @dataclass(frozen=True)
@@ -69,3 +83,17 @@ def serve(export: Path, page: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def site(export: Path) -> Iterator[tuple[Browser, str]]:
+    """Headless Chromium (CHROMIUM, or the one on the path) and the address of the website over `export`, the
+    runtime for models in the browser fetched; both ended with the block.
+    """
+    ort.fetch()
+    with serve(export, PAGE) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
+        )
+        yield browser, f"http://127.0.0.1:{server.port}/"
+        browser.close()
