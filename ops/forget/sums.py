@@ -1,4 +1,4 @@
-"""Additive sums over coded faces, from which every closed-form direction follows; faces are taken out again by
+"""Additive sums over coded faces, from which every closed-form direction follows; faces are taken out by
 subtraction (machine unlearning of a statistical query, Cao & Yang 2015, exact here).
 
 All float64: what is left equals sums that never had the faces, to rounding.
