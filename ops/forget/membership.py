@@ -23,19 +23,23 @@ from faces.metrics.auroc import auroc, resamples
 RESAMPLES = 1000
 SHADOWS = 32
 SHRINKAGE = 0.05  # of a Gaussian's covariance towards its diagonal
+FEWEST = 10  # faces of a side that an interval takes
 MOST = 1000  # faces of a side that are looked at
 
 
 def area(members: np.ndarray, strangers: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-    """AUROC of scores (M,) against (S,) with its 95% interval, drawn anew within each side."""
+    """AUROC of scores (M,) against (S,) with its 95% interval, drawn anew within each side; a side of fewer
+    than FEWEST has no interval.
+    """
     scores = np.concatenate([members, strangers])
     positive = np.arange(len(scores)) < len(members)
     sides = [resamples(len(side), RESAMPLES, rng) for side in (members, strangers)]
     low, high = np.percentile(auroc(scores, positive, np.concatenate(sides, 1)), [2.5, 97.5])
+    enough = min(len(members), len(strangers)) >= FEWEST
     return {
         "auroc": round(float(auroc(scores, positive)[0]), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "low": round(float(low), 4) if enough else None,
+        "high": round(float(high), 4) if enough else None,
         "members": len(members),
         "strangers": len(strangers),
     }
