@@ -70,7 +70,7 @@ class Job:
         in `outcome`. Raises Failure.
         """
         settings = self.settings
-        if any(self.ledger.forgetting.glob("*/plan.json")):
+        if any(self.ledger.forgetting.glob("[!.]*/plan.json")):
             raise Failure("faces are half forgotten; run `python -m ops.forget` first")
         free = shutil.disk_usage(self.ledger.home).free / 2**30
         if free < settings.challenger.free:
