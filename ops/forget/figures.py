@@ -121,12 +121,18 @@ def betrayal(project: Path, gone: np.ndarray) -> dict[str, Any]:
     rng = np.random.default_rng(SEED)
     others = membership.some(np.setdiff1d(train, mine), rng)
     strangers = membership.some(np.setdiff1d(crops.rows("test"), gone), rng)
-    known, own = membership.losses(export, crops.images[mine])
-    other, foreign = membership.losses(export, crops.images[strangers])
-    rest, usual = membership.losses(export, crops.images[others])
-    return {
+    own, foreign, usual = (
+        membership.losses(export, crops.images[rows]) for rows in (mine, strangers, others)
+    )
+    found = {
         "loss threshold, before": membership.area(-own, -foreign, rng),
         "loss threshold, all other train faces": membership.area(-usual, -foreign, rng),
-        "shadow, before": membership.shadow(np.concatenate([known, rest]), known, other, rng),
-        "shadow, after": membership.shadow(rest, known, other, rng),
     }
+    latents = project / "data/latents/latents.npy"
+    if latents.is_file() and len(codes := open_npy(latents)) == len(crops.labels):
+        sides = (codes[mine], codes[strangers])
+        found |= {
+            "shadow, before": membership.shadow(codes[train], *sides, rng),
+            "shadow, after": membership.shadow(codes[np.setdiff1d(train, mine)], *sides, rng),
+        }
+    return found

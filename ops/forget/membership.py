@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from facemorph.export import BadExport, Export
+from faces.core.files import open_npy
 from faces.data.annotations import RawError
 from faces.data.crops import Crops
 from faces.metrics.auroc import auroc, resamples
@@ -68,29 +69,20 @@ def shadow(
     reference = np.concatenate([target, strangers]).astype(np.float64)
     for _ in range(SHADOWS):
         inside = rng.permutation(len(reference))[: len(reference) // 2]
-        out = ~(pool[:, None, 0] == reference[inside, 0]).any(1)
+        out = ~np.isin(pool[:, 0], reference[inside, 0])
         outside[out] += density(pool[out], reference[inside])
         times[out] += 1
     scores = scores - outside / np.maximum(times, 1)
     return area(scores[: len(members)], scores[len(members) :], rng)
 
 
-def losses(export: Export, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (N, D) of faces uint8 (N, S, S, 3) and mean squared errors (N,) of their reconstructions."""
-    codes = np.stack([export.encode(np.ascontiguousarray(face)) for face in faces])
+def losses(export: Export, faces: np.ndarray) -> np.ndarray:
+    """Mean squared errors (N,) of the reconstructions of faces uint8 (N, S, S, 3)."""
+    codes = [export.encode(np.ascontiguousarray(face)) for face in faces]
     errors = [
         np.square(export.decode(code[None])[0] - face).mean() for code, face in zip(codes, faces, strict=True)
     ]
-    return codes, np.array(errors)
-
-
-def attack(
-    export: Export, members: np.ndarray, strangers: np.ndarray, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Both attacks with faces uint8 (N, S, S, 3), all members in the attacked Gaussian."""
-    known, own = losses(export, members)
-    other, foreign = losses(export, strangers)
-    return {"loss": area(-own, -foreign, rng), "shadow": shadow(known, known, other, rng)}
+    return np.array(errors)
 
 
 def some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -104,17 +96,25 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--export", type=Path, default=Path("data/export"))
     parser.add_argument("--crops", type=Path, default=Path("data/crops"))
+    parser.add_argument("--latents", type=Path, default=Path("data/latents"))
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
     rng = np.random.default_rng(chosen.seed)
     try:
         export = Export(chosen.export)
         crops = Crops.open(chosen.crops)
-        members, strangers = (crops.images[some(crops.rows(split), rng)] for split in ("train", "test"))
+        codes = open_npy(chosen.latents / "latents.npy")
+        train = crops.rows("train")
+        members, strangers = (some(crops.rows(split), rng) for split in ("train", "test"))
+        own, foreign = (losses(export, crops.images[rows]) for rows in (members, strangers))
+        found = {
+            "loss": area(-own, -foreign, rng),
+            "shadow": shadow(codes[train], codes[members], codes[strangers], rng),
+        }
     except (BadExport, RawError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(attack(export, members, strangers, rng), indent=2))
+    print(json.dumps(found, indent=2))
     return 0
 
 

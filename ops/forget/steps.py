@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from faces.core.files import write_json
+from faces.core.params import FILE, read
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
+from faces.ingest.http import cache_folder
 from ops.forget import certificate, exports, scrub, store, sums
 from ops.forget.journal import Journal, shown
 from ops.forget.needles import files
@@ -170,6 +172,8 @@ def leftovers(journal: Journal, project: Repository, ledger: Ledger) -> list[dic
             if place.is_file():
                 why = "your own archive, not touched; the next run leaves them out"
             left.append({"where": str(place), "why": why})
+    if read(root / FILE)["data"]["source"] == "celeba" and (downloads := cache_folder()).is_dir():
+        left.append({"where": str(downloads), "why": "downloads of face sets, for all projects: not touched"})
     left += [{"where": f"DVC remote {name}", "why": "not on this machine: not looked at"} for name in remote]
     return left + in_git(journal, project)
 
