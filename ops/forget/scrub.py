@@ -196,6 +196,21 @@ def remove(journal: Journal, path: Path, what: str) -> None:
         path.unlink()
 
 
+def progress(journal: Journal, path: Path) -> None:
+    """Take the faces out of a model's snapshots.npy, uint8 (T, K, H, W, 3): valid faces as they are, and as
+    training came to draw them.
+    """
+    if journal.crops is None or not path.is_file():
+        return
+    frames = np.load(path, allow_pickle=False)
+    gone = np.array([any(np.array_equal(face, crop) for crop in journal.crops) for face in frames[0]], bool)
+    if gone.any():
+        with new_file(path) as draft:
+            with draft.open("wb") as file:
+                np.save(file, frames[:, ~gone])
+            journal.record(path, "pictures of the training's progress", draft)
+
+
 def _names(path: Path, names: Collection[str]) -> bool:
     """Whether a table or an archive names a face."""
     if path.suffix == ".csv":

@@ -58,6 +58,7 @@ def home(journal: Journal, project: Repository, ledger: Ledger) -> None:
         scrub.data_folder(journal, exam / "crops")
     for release in ledger.versions():
         exports.clean(journal, ledger.release(release) / "export")
+        scrub.progress(journal, ledger.release(release) / "model/snapshots.npy")
     exports.serve_again(ledger.home)
     for folder in (ledger.snapshots, ledger.runs):
         scrub.reports(journal, folder)
@@ -118,6 +119,7 @@ def data(journal: Journal, project: Repository, ledger: Ledger) -> None:
     """Crops, pictures and what was drawn of them, in the working copy."""
     root = project.folder
     exports.clean(journal, root / "data/export")
+    scrub.progress(journal, root / "data/model/snapshots.npy")
     kept = ("data/latents", "data/vectors", "data/export")
     for path in (*(path for path in store.DRAWN if path not in kept), ".ckpt", ".dvc/tmp/exps"):
         scrub.remove(journal, root / path, "drawn from faces; `dvc repro` makes it again")
