@@ -71,7 +71,7 @@ def chain(pictures: Path, clone: Path, changes: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=clone, check=True)
 
 
-def test_faces(clone: Path) -> pd.Series:
+def held_out(clone: Path) -> pd.Series:
     """Rows of the crops of a chain that are test faces, by name of the picture."""
     table = Crops.open(clone / "data/crops").table
     rows = pd.Series(np.arange(len(table)), index=table["name"])
@@ -123,7 +123,7 @@ def main() -> None:
         chain(chosen.work / one, clone, chosen.set)
         metrics = json.loads((clone / "reports/metrics.json").read_text(encoding="utf-8"))
         print(f"{one}: PSNR {metrics['reconstruction']['psnr']}, AUROC {metrics['auroc']}")
-    found = [test_faces(clone) for clone in clones]
+    found = [held_out(clone) for clone in clones]
     names = found[0].index.intersection(found[1].index)
     exports = [Export(clone / "data/export") for clone in clones]
     faces = [
