@@ -12,7 +12,7 @@ out   reports/grids/*.png   statistics of the data, reconstructions, samples, me
                             the training
 
 Faces come from the test split, drawn by the seed among those with the labels asked for. Every edit stands
-beside its detail-keeping form, x + D(z + s v) - D(z) where that is more than noise. What the data lack (an
+beside its detail-keeping form, the original where the model changes nothing. What the data lack (an
 attribute, a face with such labels) is left out, with a line that says so.
 """
 

@@ -17,7 +17,7 @@ CHUNK = (
     2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
 )
 MODEL = "model: D(z')"
-DETAIL = "detail kept: x + D(z') - D(z)"
+DETAIL = "detail kept: x where D(z') = D(z)"
 
 
 def every(
@@ -108,7 +108,7 @@ def features(
 ) -> np.ndarray:
     """The feature grid: faces x attributes, each moved by the attribute's step (A, D)."""
     rows = studio.cast("features", {}, show.faces)
-    titles = (f"model: D({formula})", f"detail kept: x + D({formula}) - D(z)")
+    titles = (f"model: D({formula})", f"detail kept: x where D({formula}) = D(z)")
     return feature_grid(studio, show, rows, attributes, studio.edit(rows, steps), titles)
 
 
@@ -147,17 +147,21 @@ def feature_grid(
 
 
 def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
-    """One attribute: faces without it, then faces with it, moved both ways."""
+    """One attribute: faces without it, to which it is given, then faces with it, from which it is taken."""
     rows = []
     labels = []
-    for sign, label in ((-1, "without"), (1, "with")):
+    moved = []
+    for sign, label in ((-1, "given"), (1, "taken")):
         chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
         rows.extend(chosen)
         labels.extend([label] * len(chosen))
+        moved.append(studio.switched(attribute, chosen, -sign * np.array(show.strengths)))
     chosen = np.array(rows)
-    edited = studio.pictures(chosen, studio.switched(attribute, chosen, np.array(show.strengths)))
-    title = f"{words(attribute)}, in changes of the label"
-    return strip(studio, show, chosen, labels, edited, show.strengths, title)
+    edited = studio.pictures(chosen, np.concatenate(moved))
+    title = f"{words(attribute)}: 1 changes the label"
+    return strip(
+        studio, show, chosen, labels, edited, [f"{strength:g}" for strength in show.strengths], title
+    )
 
 
 def component(studio: Studio, show: Render, number: int, step: np.ndarray) -> np.ndarray:
@@ -183,7 +187,8 @@ def swept(
             moved.append(relative(code, step / sigma, distances))
     place = "sigmas from the mean" if show.stepping == "absolute" else "sigmas"
     edited = studio.edit(rows, np.stack(moved) - codes)
-    return strip(studio, show, rows, labels, edited, show.sigmas, f"{name}, {place}")
+    heads = [f"{sigma:+g}" for sigma in show.sigmas]
+    return strip(studio, show, rows, labels, edited, heads, f"{name}, {place}")
 
 
 def strip(
@@ -192,14 +197,19 @@ def strip(
     rows: np.ndarray,
     labels: Sequence[str],
     edited: tuple[np.ndarray, np.ndarray],
-    strengths: Sequence[float],
+    heads: Sequence[str],
     name: str,
 ) -> np.ndarray:
-    """Originals (R,) and their edits (R, S, H, W, 3) at rising strengths (S,), decoded beside detail kept."""
+    """Originals (R,) and their edits (R, S, H, W, 3) under their heads (S,), decoded beside detail kept."""
     originals = studio.crops.images[rows][:, None]
-    heads = ["original", *(f"{strength:+g}" for strength in strengths)]
     blocks = [
-        sheet(np.concatenate((originals, faces), axis=1), show.tile, heads, labels, f"{name}. {kind}")
+        sheet(
+            np.concatenate((originals, faces), axis=1),
+            show.tile,
+            ["original", *heads],
+            labels,
+            f"{name}. {kind}",
+        )
         for kind, faces in zip((MODEL, DETAIL), edited, strict=True)
     ]
     return images.beside(*blocks)

@@ -52,7 +52,16 @@ def test_a_place_is_told_by_what_is_around_it():
     torch.testing.assert_close(shrunk(block, settings)[..., 4, 4], torch.full((1, 3), 0.9))
 
 
-def test_what_leaves_the_range_is_cut():
-    original = torch.full((1, 3, 4, 4), 0.9)
-    change = torch.full((1, 3, 4, 4), 0.5)
-    assert keep_detail(original, -change, change, PLAIN).max() == 1
+def test_the_drawing_stands_where_it_changes_and_the_original_elsewhere():
+    """Rims of -0.9 that the model drew at -0.5 and takes away: none of them is left. A mole that the model
+    never drew stays.
+    """
+    original = torch.zeros(1, 3, 9, 9)
+    original[..., 2:5, 2:5] = -0.9
+    original[..., 8, 8] = 0.4
+    before = torch.zeros(1, 3, 9, 9)
+    before[..., 2:5, 2:5] = -0.5
+    after = torch.zeros(1, 3, 9, 9)
+    kept = keep_detail(original, before, after, FIRM)
+    assert not kept[..., :8, :8].any()
+    assert (kept[..., 8, 8] == original[..., 8, 8]).all()
