@@ -36,9 +36,9 @@ MIRRORED = [1, 0, 2, 4, 3]  # the five points of a mirrored face
 # Rounds in which it is looked at again, each from where the last saw it, twice over. The views of a round lie
 # in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
 VIEWS = (
-    ((0.95, 4, False), (0.8, -4, True), (0.65, -4, False), (0.55, 4, True)),
-    ((0.9, -3, True), (0.75, 3, False), (0.6, 5, True), (0.5, -5, False)),
-    ((0.85, 5, False), (0.7, -5, True), (0.58, 2, False), (1.0, -2, True)),
+    ((1.2, 4, False), (1.0, -4, True), (0.8, -4, False), (0.7, 4, True)),
+    ((1.12, -3, True), (0.94, 3, False), (0.75, 5, True), (0.65, -5, False)),
+    ((1.06, 5, False), (0.88, -5, True), (0.72, 2, False), (1.25, -2, True)),
 )
 SMALL = 20  # pixels between the eyes in the photograph below which it is too coarse
 # Distance of the nose from the eyes' middle, in eye distances along their line; above it a face looks aside

@@ -107,7 +107,11 @@ def parser() -> argparse.ArgumentParser:
 
     of_motion = argparse.ArgumentParser(add_help=False)
     of_motion.add_argument(
-        "photo", type=Path, nargs="?", metavar="PHOTO", help="a JPEG, PNG, WebP, AVIF or GIF file"
+        "photo",
+        type=Path,
+        nargs="?",
+        metavar="PHOTO",
+        help="a JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or HEIC file",
     )
     of_motion.add_argument("--seed", type=SEED, help="instead of a photograph: the new face of this seed")
     of_motion.add_argument(

@@ -4,19 +4,27 @@ A picture is refused by its first bytes and its declared size, before anything i
 no metadata but the mark.
 """
 
+import contextlib
 import io
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
+with contextlib.suppress(ImportError):  # HEIC is read where the package is installed
+    import pi_heif
+
+    pi_heif.register_heif_opener(thumbnails=False)
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "HEIF")
 MAX_BYTES = 12 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16  # pixels
 MAX_SHAPE = 20  # the longer side over the shorter
 MAX_SCANS = 100  # of a progressive JPEG: each costs as much time as the whole picture
+MAX_TAGS = 1000  # of a TIFF directory
 MAX_PROFILE = 2**20  # bytes of a colour profile that is still looked at
 WORK_SIDE = 2048  # pixels of the longer side, to which the website shrinks a larger picture while it is read
 MARK = "Edited or generated with Facemorph, model "
@@ -57,17 +65,19 @@ class Photo:
 
 
 def read(content: bytes, longest: int = WORK_SIDE) -> Photo:
-    """Decode a JPEG, PNG, WebP, AVIF or GIF file: upright, sRGB, transparency on white, the first frame.
+    """Decode a picture file of FORMATS: upright, sRGB, transparency on white, the first frame.
 
     `longest`: pixels of the longer side to which a larger picture is shrunk. Raises BadPhoto.
     """
     width, height = declared_size(content)
     check_size(width, height)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(content), formats=readable()) as picture:
             check_size(*picture.size)
+            if picture.format in ("TIFF", "HEIF"):  # which their decoders turn
+                width, height = picture.size
             picture.draft("RGB", (longest, longest))  # JPEG: a half, a quarter or an eighth, never below this
-            turn = TURNS.get(orientation(picture))
+            turn = None if picture.format in ("TIFF", "HEIF") else TURNS.get(orientation(picture))
             upright = to_rgb(picture, longest)
         if turn is not None:
             upright = upright.transpose(turn)
@@ -78,7 +88,7 @@ def read(content: bytes, longest: int = WORK_SIDE) -> Photo:
         raise
     except (
         Exception
-    ) as error:  # whatever a decoder of five formats raises on a broken file is the file's fault
+    ) as error:  # whatever a decoder of eight formats raises on a broken file is the file's fault
         raise BadPhoto(422, f"the picture is damaged and cannot be read ({type(error).__name__})") from None
 
 
@@ -99,17 +109,25 @@ def of_picture(picture: Image.Image | np.ndarray) -> Photo:
 
 def declared_size(content: bytes) -> tuple[int, int]:
     """Width and height by the file's own header, without a decoder. Raises BadPhoto for other formats."""
-    if content[:3] == b"\xff\xd8\xff":
-        return jpeg_size(content)
-    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and len(content) >= 24:
-        return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30:
-        return webp_size(content)
-    if content[:6] in (b"GIF87a", b"GIF89a") and len(content) >= 10:
-        return int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")
-    if content[4:12] in (b"ftypavif", b"ftypavis"):
-        return avif_size(content)
-    raise BadPhoto(415, "only JPEG, PNG, WebP, AVIF and GIF pictures can be read")
+    for beginning, size in SIZES:
+        if re.match(beginning, content, re.DOTALL):
+            return size(content)
+    raise BadPhoto(415, "only JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and HEIC pictures can be read")
+
+
+def readable() -> tuple[str, ...]:
+    """FORMATS, without HEIF where its decoder is not installed."""
+    return tuple(kind for kind in FORMATS if kind != "HEIF" or kind in Image.OPEN)
+
+
+def png_size(content: bytes) -> tuple[int, int]:
+    """From the chunk IHDR."""
+    return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
+
+
+def gif_size(content: bytes) -> tuple[int, int]:
+    """Of the canvas."""
+    return int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:
@@ -154,8 +172,51 @@ def avif_size(content: bytes) -> tuple[int, int]:
         (int.from_bytes(content[at : at + 4]), int.from_bytes(content[at + 4 : at + 8])) for at in places
     ]
     if not sizes:
-        raise BadPhoto(422, "the picture is damaged and cannot be read (no AVIF size)")
+        raise BadPhoto(422, "the picture is damaged and cannot be read (no AVIF or HEIC size)")
     return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def heic_size(content: bytes) -> tuple[int, int]:
+    """As for AVIF, the same container. Raises BadPhoto also where the decoder is not installed."""
+    if "HEIF" not in readable():
+        raise BadPhoto(415, "HEIC is not read here: save it as JPEG, or pip install pi-heif")
+    return avif_size(content)
+
+
+def bmp_size(content: bytes) -> tuple[int, int]:
+    """From the header; a height below zero says that the first row is the top one."""
+    if content[14:18] == b"\x0c\0\0\0":  # OS/2's
+        return int.from_bytes(content[18:20], "little"), int.from_bytes(content[20:22], "little")
+    width, height = (int.from_bytes(content[at : at + 4], "little", signed=True) for at in (18, 22))
+    return abs(width), abs(height)
+
+
+def tiff_size(content: bytes) -> tuple[int, int]:
+    """From the first directory (TIFF 6.0, 2): tags of 16 or 32 bits."""
+    order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
+    first = int.from_bytes(content[4:8], order)
+    tags = {}
+    for entry in range(min(int.from_bytes(content[first : first + 2], order), MAX_TAGS)):
+        at = first + 2 + 12 * entry
+        length = {3: 2, 4: 4}.get(int.from_bytes(content[at + 2 : at + 4], order), 0)
+        tags[int.from_bytes(content[at : at + 2], order)] = int.from_bytes(
+            content[at + 8 : at + 8 + length], order
+        )
+    if not tags.get(256) or not tags.get(257):
+        raise BadPhoto(422, "the picture is damaged and cannot be read (no TIFF size)")
+    return tags[256], tags[257]
+
+
+SIZES = (
+    (rb"\xff\xd8\xff", jpeg_size),
+    (rb"\x89PNG\r\n\x1a\n.{4}IHDR.{8}", png_size),
+    (rb"RIFF.{4}WEBP.{18}", webp_size),
+    (rb"GIF8[79]a.{4}", gif_size),
+    (rb".{4}ftypavi[fs]", avif_size),
+    (rb".{4}ftyp(hei[cxms]|mif1|msf1)", heic_size),
+    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0.{12}", bmp_size),
+    (rb"II\*\0|MM\0\*", tiff_size),
+)  # how a file begins, and what reads its size
 
 
 def check_size(width: int, height: int) -> None:
@@ -179,6 +240,8 @@ def orientation(picture: Image.Image) -> int:
 
 def to_rgb(picture: Image.Image, longest: int) -> Image.Image:
     """RGB of at most `longest` pixels a side, in sRGB, transparency laid on white."""
+    if picture.mode == "F":
+        raise BadPhoto(422, "a picture of floats has no known white: save it with 8 bits a colour")
     picture.load()
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith("I"):  # 16 bits of gray

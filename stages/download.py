@@ -1,7 +1,8 @@
 """Fetch or draw the faces of the chosen source, in the CelebA layout.
 
 in    data/checked.json   params.yaml has been checked
-      data/inputs.json    what lies outside of the project is as it was, or else this stage runs again
+      data/inputs.json    what lies outside of the project is as it was, or else this stage runs again; and
+                          what is forgotten, which is left out
 out   data/raw/           images.zip, labels.csv, source.json (faces/data/annotations.py), and what else the
       source knows
 """
@@ -13,9 +14,10 @@ from typing import Any
 
 from faces import sources
 from faces.core.console import Progress, say, stop
-from faces.core.files import new_folder
+from faces.core.files import new_folder, read_json
 from faces.core.params import Group, ParamsError, load
 from faces.data.annotations import RawError
+from faces.ingest.forgotten import Forgotten, withhold
 
 
 class Data(Group):
@@ -28,8 +30,10 @@ class Params(Group):
     sources: dict[str, Any]
 
 
-def run(params: Params, out: Path) -> None:
-    """Fetch the faces of the source into `out`. Raises ParamsError, SourceError, RawError."""
+def run(params: Params, out: Path, forgotten: Forgotten | None = None) -> None:
+    """Fetch the faces of the source into `out`, all but the forgotten. Raises ParamsError, SourceError,
+    RawError.
+    """
     bar: Progress | None = None
 
     def report(done: int, total: int, unit: str) -> None:
@@ -44,6 +48,8 @@ def run(params: Params, out: Path) -> None:
     source = sources.build(params.data.source, params.sources)
     with new_folder(out) as folder:
         source.fetch(params.seed, folder, report)
+        if forgotten is not None and (count := withhold(folder, forgotten)):
+            say(f"download: {count} pictures are forgotten and left out")
     for line in remarks(json.loads((out / "source.json").read_text(encoding="utf-8"))):
         say(f"download: {line}")
     say(f"download: {params.data.source} is in {out}")
@@ -64,9 +70,10 @@ def remarks(about: dict[str, Any]) -> list[str]:
 
 
 def main(checked: Path, inputs: Path, out: Path) -> None:
-    """As dvc.yaml calls it; the first two are there to be waited for."""
+    """As dvc.yaml calls it; the first is there to be waited for."""
+    withheld = read_json(inputs).get("forgotten")
     try:
-        run(load(Params), out)
+        run(load(Params), out, Forgotten.of(withheld) if withheld else None)
     except (ParamsError, sources.SourceError, RawError) as error:
         raise stop(error) from None
 

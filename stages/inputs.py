@@ -2,8 +2,9 @@
 labels corrected there.
 
 in    the path that the source reads, where it has one
+      forgotten.json      pictures that must not come back, where there are any (python -m ops.forget)
 out   data/inputs.json    number of files and a checksum over their names, sizes and times, and over the
-      contents of tables
+      contents of tables; and the list of what is forgotten, whole
 
 It runs at every `dvc repro`, since DVC does not watch the path, and so reads no picture: 200,000 files take a
 second or two. A change of times alone costs no more than a download that gives the same faces.
@@ -17,7 +18,7 @@ from faces import sources
 from faces.core import params
 from faces.core.console import stop
 from faces.core.files import write_json
-from faces.ingest import fingerprints
+from faces.ingest import fingerprints, forgotten
 
 
 class Data(params.Group):
@@ -33,7 +34,10 @@ def run(found: Params, out: Path) -> None:
     """Write the fingerprints of what the source reads. Raises ParamsError."""
     source = sources.build(found.data.source, found.sources)
     inputs = [fingerprints.of(path) for path in source.paths()]
-    write_json(out, {"source": found.data.source, "inputs": inputs})
+    values = {"source": found.data.source, "inputs": inputs}
+    if withheld := forgotten.read():
+        values["forgotten"] = withheld.values()
+    write_json(out, values)
 
 
 def main(out: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -23,8 +24,19 @@ log = logging.getLogger("facemorph.web")
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 JSON_BYTES = 2 * 2**20
-PICTURES = ("image/jpeg", "image/png", "image/webp", "image/avif", "image/gif")
-OTHER_NAMES = ("image/jpg", "image/pjpeg")  # that programs give to JPEG
+PICTURES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/avif",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+    "image/heic",
+)
+FORM = "multipart/form-data"
+# that programs give to JPEG, BMP and HEIC
+OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-ms-bmp", "image/x-bmp", "image/heif")
 PATIENCE = 20.0  # seconds for a body to arrive
 BODIES = 16  # pictures that may be arriving at once
 REQUESTS = 256  # requests of /api that may be under way at once
@@ -153,9 +165,10 @@ class Guard:
             await self.app(scope, receive, send)
             return
         picture = scope["path"] == "/api/encode"
-        kind = headers.get("content-type", [""])[-1].split(";")[0].strip().lower()
+        content_type = headers.get("content-type", [""])[-1]
+        kind = content_type.split(";")[0].strip().lower()
         if scope["method"] == "POST" and kind not in (
-            (*PICTURES, *OTHER_NAMES) if picture else ("application/json",)
+            (*PICTURES, *OTHER_NAMES, FORM) if picture else ("application/json",)
         ):
             raise Refusal(
                 415,
@@ -168,6 +181,8 @@ class Guard:
         self.bodies += picture
         try:
             body = await read_body(headers, receive, self.picture_bytes if picture else JSON_BYTES)
+            if kind == FORM:
+                body = file_of_form(body, content_type)
             await self.app(scope, once(body, receive), send)
         finally:
             self.requests -= 1
@@ -213,6 +228,22 @@ async def read_body(headers: dict[str, list[str]], receive: Receive, limit: int)
                     return b"".join(parts)
     except TimeoutError:
         raise Refusal(408, "slow", f"the body took longer than {PATIENCE:.0f} seconds to arrive") from None
+
+
+def file_of_form(body: bytes, content_type: str) -> bytes:
+    """The one file of a form (RFC 7578), as curl -F and browsers send it. Raises Refusal."""
+    found = re.search(r"""boundary=(?:"([^"]{1,70})"|([^;,\s"]{1,70}))""", content_type)
+    if found is None:
+        raise Refusal(415, "unsupported", f"{FORM} without a boundary: send the picture itself")
+    mark = b"\r\n--" + (found[1] or found[2]).encode("latin-1")
+    files = []
+    for part in (b"\r\n" + body).split(mark)[1:]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        if re.search(rb"^content-disposition:[^\r\n]*;\s*filename\*?=", head, re.IGNORECASE | re.MULTILINE):
+            files.append(content)
+    if len(files) != 1:
+        raise Refusal(422, "invalid", f"a form with one picture is needed, this one has {len(files)} files")
+    return files[0]
 
 
 def once(body: bytes, receive: Receive) -> Receive:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from faces.core.params import ParamsError, read
+from faces.ingest import forgotten
 from ops.retrain import challenger, gates, promotion, run_report, snapshots
 from ops.retrain.gates import Verdict
 from ops.retrain.ledger import Ledger, later, now, read_json
@@ -69,6 +70,8 @@ class Job:
         in `outcome`. Raises Failure.
         """
         settings = self.settings
+        if any(self.ledger.forgetting.glob("[!.]*/plan.json")):
+            raise Failure("faces are half forgotten; run `python -m ops.forget` first")
         free = shutil.disk_usage(self.ledger.home).free / 2**30
         if free < settings.challenger.free:
             raise Failure(
@@ -79,7 +82,13 @@ class Job:
             self.runner.run(settings.source.refresh, self.project.folder, settings.challenger.timeout)
         snapshot = None
         if settings.source.folder:
-            snapshot = snapshots.take(self.source, settings.source.settle, now()[:10], self.ledger.snapshots)
+            snapshot = snapshots.take(
+                self.source,
+                settings.source.settle,
+                now()[:10],
+                self.ledger.snapshots,
+                forgotten.read(self.project.folder / forgotten.FILE),
+            )
             if snapshot is None:
                 self.outcome["reasons"] = [
                     f"{self.source}/labels.csv is still being written; the next run takes it up"
@@ -181,8 +190,9 @@ class Job:
                     sanity=sanity,
                 )
             figures[name] = json.loads(out.read_text(encoding="utf-8"))
-        new_data = snapshot is not None and champion is not None and champion["snapshot"] != snapshot.name
-        if new_data:
+        changed = snapshot is not None and champion is not None and champion["snapshot"] != snapshot.name
+        new_data = changed or bool(self.ledger.haunted())
+        if changed:
             self.outcome["drift"] = self.measure_drift(clone, champion, snapshot)
         noise = (read_json(self.ledger.noise) or {}).get("spread", {})
         return gates.judge(

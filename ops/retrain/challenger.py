@@ -22,6 +22,7 @@ TRAINED = (
     "dvc.yaml",
     "params.yaml",
     "requirements.txt",
+    "forgotten.json",
 )  # what decides what a challenger is, besides the data
 BRANCH = "refs/heads/challenger"  # in the clone
 MINUTES = 600.0  # seconds that DVC's own small commands may take

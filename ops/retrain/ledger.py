@@ -4,6 +4,8 @@ champion.json    who serves: export, id (what the website follows), version, rev
                  previous
 status.json      the last run, the last success, when the next is due, what was judged
 promotion.json   a promotion that has been decided and is not yet carried out whole; the next run finishes it
+forgotten.json   which released versions saw faces that were forgotten since (python -m ops.forget)
+forget/          what was to be forgotten when ops.forget was stopped; certificates/ of what is
 noise.json       spread of each metric over seeds (ops.retrain.noise)
 releases/v0.0.1/ model/, vectors/, export/ and release.json of what was promoted
 exams/ID/        the frozen test split, and the classifier
@@ -37,6 +39,9 @@ class Ledger:
         self.status = home / "status.json"
         self.journal = home / "promotion.json"
         self.noise = home / "noise.json"
+        self.forgotten = home / "forgotten.json"
+        self.forgetting = home / "forget"
+        self.certificates = home / "certificates"
         self.releases, self.exams, self.snapshots, self.runs = (
             home / name for name in ("releases", "exams", "snapshots", "runs")
         )
@@ -54,6 +59,11 @@ class Ledger:
         """The releases that are here, oldest first."""
         names = [path.parent.name for path in self.releases.glob("v*/release.json")]
         return sorted(names, key=lambda name: tuple(map(int, name[1:].split("."))))
+
+    def haunted(self) -> list[str]:
+        """Certificates of forgotten faces that the champion was trained on."""
+        version = (self.champion() or {}).get("version")
+        return [name for name, versions in (read_json(self.forgotten) or {}).items() if version in versions]
 
     def new_run(self) -> Path:
         """A fresh folder for a run's report."""

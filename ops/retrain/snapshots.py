@@ -20,6 +20,7 @@ from faces.core.files import new_file, write_json
 from faces.data.annotations import RawError
 from faces.ingest import decode, writer
 from faces.ingest.archives import open_files
+from faces.ingest.forgotten import Forgotten
 from faces.sources.folder import LABELS, Sheet, find_sheet, read_table
 from ops.retrain.ledger import rested
 
@@ -45,9 +46,11 @@ class Snapshot:
         return [name for name in self.pictures if name not in before]
 
 
-def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | None:
+def take(
+    folder: Path, settle: float, today: str, index: Path, forgotten: Forgotten | None = None
+) -> Snapshot | None:
     """Look at `folder` as it is now; None where labels.csv is still being written. `index` is where earlier
-    snapshots are described.
+    snapshots are described. What is `forgotten` is passed over and not named anywhere.
 
     Raises SnapshotError.
     """
@@ -61,6 +64,14 @@ def take(folder: Path, settle: float, today: str, index: Path) -> Snapshot | Non
             pictures, refused = judge(
                 folder / sheet.root, names, sheet.pictures, settle, earlier.get("pictures", {})
             )
+            if forgotten is not None:
+                out = {
+                    name
+                    for name in {*pictures, *refused}
+                    if forgotten.knows(name, _content(folder / sheet.root / name))
+                }
+                pictures = {name: digest for name, digest in pictures.items() if name not in out}
+                refused = {name: reason for name, reason in refused.items() if name not in out}
     except (RawError, OSError) as error:
         raise SnapshotError(f"source.folder: {error}") from None
     if not pictures:
@@ -105,6 +116,10 @@ def judge(
             pictures[name] = digest
             by_content[digest] = name
     return pictures, refused
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def unreadable(content: bytes) -> str | None:

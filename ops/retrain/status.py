@@ -2,7 +2,7 @@
 date. Exit codes are those of monitoring plugins:
 
 0    a proven model serves, and checks are in time
-1    the last run failed
+1    the last run failed, or the served model was trained on faces that are forgotten since
 2    nobody serves, the served export is not what the pointer says, or the last success is longer ago than
      retrain.yaml allows
 """
@@ -37,6 +37,13 @@ def state(ledger: Ledger, moment: datetime) -> dict[str, Any]:
         if not (export / "bundle.json").is_file() or identity(export) != champion["id"]:
             troubles = [*troubles, f"{export} is not the export that champion.json names"]
             code = 2
+    if haunted := ledger.haunted():
+        troubles = [
+            *troubles,
+            f"{champion['version']} was trained on faces that are forgotten since; a challenger without them "
+            f"waits for `python -m ops.retrain` (certificates {', '.join(haunted)})",
+        ]
+        code = max(code, 1)
     if "due" in status and moment > datetime.fromisoformat(status["due"]):
         troubles = [*troubles, f"the next check was due at {status['due']}"]
         code = 2

@@ -66,7 +66,8 @@ def test_edit_of_a_folder_does_what_it_can(me, export, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg", "b.jpg"]
     assert said.err.splitlines() == [
         f"{tmp_path}/in/a.png: no face was found, so the middle of the picture was taken",
-        f"error: {tmp_path}/in/c.jpg: only JPEG, PNG, WebP, AVIF and GIF pictures can be read",
+        f"error: {tmp_path}/in/c.jpg: only JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and HEIC pictures "
+        "can be read",
     ]
 
 

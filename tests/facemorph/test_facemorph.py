@@ -110,7 +110,7 @@ def test_what_cannot_be_used_is_named(editor, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     for picture, words in (
         (tmp_path / "none.jpg", "none.jpg: No such file"),
-        (tmp_path / "text.jpg", "text.jpg: only JPEG, PNG, WebP, AVIF and GIF"),
+        (tmp_path / "text.jpg", "text.jpg: only JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and HEIC"),
         (np.zeros((20, 20)), r"uint8 \(h, w, 3\) is needed, got float64 \(20, 20\)"),
         (Image.new("RGB", (4, 4)), "at least 16 x 16"),
     ):

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from facemorph import gif, photos
 from facemorph.photos import BadPhoto
+from tests.helpers.heic import HEIC
 from tests.helpers.profiles import gray_profile
 
 
@@ -105,6 +106,56 @@ def test_the_first_frame_of_an_animation():
     assert (photos.read(content).pixels == 40).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("BMP", {}), ("TIFF", {}), ("TIFF", {"big_endian": True}), ("TIFF", {"compression": "tiff_lzw"})],
+)
+def test_bmp_and_tiff_are_read_exactly(kind, options):
+    photo = photos.read(encode(scene(), kind, **options))
+    assert (photo.width, photo.height) == (60, 40)
+    np.testing.assert_array_equal(photo.pixels, scene())
+
+
+@pytest.mark.parametrize("head", [40, 12])
+def test_a_bmp_of_either_head_and_row_order(head):
+    """Rows bottom up with a short head (OS/2), top down with a height below zero."""
+    rows = scene()[:, :, ::-1]
+    if head == 12:
+        about = struct.pack("<IHHHH", 12, 60, 40, 1, 24)
+        body = np.ascontiguousarray(rows[::-1]).tobytes()
+    else:
+        about = struct.pack("<IiiHHIIiiII", 40, 60, -40, 1, 24, 0, 0, 0, 0, 0, 0)
+        body = np.ascontiguousarray(rows).tobytes()
+    start = 14 + head
+    content = b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + about + body
+    np.testing.assert_array_equal(photos.read(content).pixels, scene())
+
+
+def test_a_tiff_that_says_how_it_lies_is_turned_once():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.ascontiguousarray(np.rot90(scene()))
+    photo = photos.read(encode(stored, "TIFF", exif=exif))
+    assert (photo.width, photo.height) == (60, 40)
+    np.testing.assert_array_equal(photo.pixels, scene())
+
+
+def test_a_tiff_of_floats_is_refused():
+    content = encode(Image.fromarray(np.full((40, 40), 0.5, np.float32)), "TIFF")
+    with pytest.raises(BadPhoto, match="8 bits a colour") as refusal:
+        photos.read(content)
+    assert refusal.value.status == 422
+
+
+def test_heic_is_read_where_its_decoder_is(monkeypatch):
+    photo = photos.read(HEIC)
+    assert (photo.width, photo.height) == (64, 64)
+    np.testing.assert_allclose(photo.pixels.mean((0, 1)), [200, 40, 30], atol=6)
+    monkeypatch.delitem(photos.Image.OPEN, "HEIF")
+    with pytest.raises(BadPhoto, match="pip install pi-heif"):
+        photos.read(HEIC)
+
+
 def claim(width, height):
     """A PNG of a few hundred bytes that declares any size."""
     chunks = [
@@ -135,7 +186,16 @@ def webp_claim(width, height):
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
 
-@pytest.mark.parametrize("make", [claim, jpeg_claim, webp_claim])
+def bmp_claim(width, height):
+    return b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, width, -height, 1, 24, 0) + bytes(100)
+
+
+def tiff_claim(width, height):
+    tags = struct.pack(">HHHIIHHII", 2, 256, 4, 1, width, 257, 4, 1, height)
+    return b"MM\0*" + struct.pack(">I", 8) + tags
+
+
+@pytest.mark.parametrize("make", [claim, jpeg_claim, webp_claim, bmp_claim, tiff_claim])
 def test_a_bomb_is_refused_before_it_is_decoded(make, monkeypatch):
     monkeypatch.setattr(photos.Image, "open", lambda *_, **__: pytest.fail("a decoder saw it"))
     with pytest.raises(BadPhoto, match="megapixels") as refusal:

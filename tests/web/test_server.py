@@ -378,9 +378,23 @@ def test_pictures_are_judged_by_their_bytes(client):
         refusal(
             client.post("/api/encode", content=content, headers={"content-type": "image/png"}), status, word
         )
-    for kind in ("text/plain", "multipart/form-data; boundary=x", "image/svg+xml", ""):
+    for kind in ("text/plain", "multipart/form-data", "image/svg+xml", ""):
         refusal(client.post("/api/encode", content=b"x", headers={"content-type": kind}), 415, "unsupported")
         refusal(client.post("/api/edit", content=b"{}", headers={"content-type": kind}), 415, "unsupported")
+
+
+def test_a_form_with_one_picture_is_taken(client):
+    """As curl -F and browsers send it: the picture's bytes as they are, other fields beside it."""
+    buffer = io.BytesIO()
+    Image.fromarray(skimage.data.astronaut()[:300, :300]).save(buffer, "BMP")
+    picture = ("a.bmp", buffer.getvalue(), "image/bmp")
+    plain = client.post("/api/encode", content=buffer.getvalue(), headers={"content-type": "image/bmp"})
+    form = client.post("/api/encode", files={"photo": picture}, data={"note": "mine"})
+    assert plain.status_code == form.status_code == 200 and form.json() == plain.json()
+    two = client.post("/api/encode", files=[("photo", picture), ("photo", picture)])
+    assert "one picture" in refusal(two, 422, "invalid")
+    assert "0 files" in refusal(client.post("/api/encode", files={"a": (None, b"text")}), 422, "invalid")
+    refusal(client.post("/api/edit", files={"photo": picture}), 415, "unsupported")
 
 
 def test_other_names_and_other_sites_are_refused(client, code, page):

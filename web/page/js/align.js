@@ -340,22 +340,22 @@ const MIRRORED = [1, 0, 2, 4, 3]; // the five points of a mirrored face
 // lie in the quarters of one square: size (times that of UPRIGHT), turn (degrees), whether mirrored
 const VIEWS = [
   [
-    [0.95, 4, false],
-    [0.8, -4, true],
-    [0.65, -4, false],
-    [0.55, 4, true],
+    [1.2, 4, false],
+    [1.0, -4, true],
+    [0.8, -4, false],
+    [0.7, 4, true],
   ],
   [
-    [0.9, -3, true],
-    [0.75, 3, false],
-    [0.6, 5, true],
-    [0.5, -5, false],
+    [1.12, -3, true],
+    [0.94, 3, false],
+    [0.75, 5, true],
+    [0.65, -5, false],
   ],
   [
-    [0.85, 5, false],
-    [0.7, -5, true],
-    [0.58, 2, false],
-    [1.0, -2, true],
+    [1.06, 5, false],
+    [0.88, -5, true],
+    [0.72, 2, false],
+    [1.25, -2, true],
   ],
 ];
 const SURE = 0.88; // score of a face from which on no other quarter turn of the picture is tried
