@@ -4,19 +4,16 @@ A picture is refused by its first bytes and its declared size, before anything i
 no metadata but the mark.
 """
 
-import contextlib
 import io
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pi_heif
 from PIL import Image, ImageCms, PngImagePlugin
 
-with contextlib.suppress(ImportError):  # HEIC is read where the package is installed
-    import pi_heif
-
-    pi_heif.register_heif_opener(thumbnails=False)
+pi_heif.register_heif_opener(thumbnails=False)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "HEIF")
 MAX_BYTES = 12 * 2**20
@@ -72,7 +69,7 @@ def read(content: bytes, longest: int = WORK_SIDE) -> Photo:
     width, height = declared_size(content)
     check_size(width, height)
     try:
-        with Image.open(io.BytesIO(content), formats=readable()) as picture:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             check_size(*picture.size)
             if picture.format in ("TIFF", "HEIF"):  # which their decoders turn
                 width, height = picture.size
@@ -113,11 +110,6 @@ def declared_size(content: bytes) -> tuple[int, int]:
         if re.match(beginning, content, re.DOTALL):
             return size(content)
     raise BadPhoto(415, "only JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and HEIC pictures can be read")
-
-
-def readable() -> tuple[str, ...]:
-    """FORMATS, without HEIF where its decoder is not installed."""
-    return tuple(kind for kind in FORMATS if kind != "HEIF" or kind in Image.OPEN)
 
 
 def png_size(content: bytes) -> tuple[int, int]:
@@ -166,7 +158,9 @@ def webp_size(content: bytes) -> tuple[int, int]:
 
 
 def avif_size(content: bytes) -> tuple[int, int]:
-    """The largest of the boxes that say a size (ISO/IEC 23008-12, 6.5.3): a picture of tiles has several."""
+    """Of AVIF or HEIC: the largest of the boxes that say a size (ISO/IEC 23008-12, 6.5.3): a picture of tiles
+    has several.
+    """
     places = [found.end() + 4 for found in re.finditer(b"\0\0\0\x14ispe", content)]
     sizes = [
         (int.from_bytes(content[at : at + 4]), int.from_bytes(content[at + 4 : at + 8])) for at in places
@@ -174,13 +168,6 @@ def avif_size(content: bytes) -> tuple[int, int]:
     if not sizes:
         raise BadPhoto(422, "the picture is damaged and cannot be read (no AVIF or HEIC size)")
     return max(sizes, key=lambda size: size[0] * size[1])
-
-
-def heic_size(content: bytes) -> tuple[int, int]:
-    """As for AVIF, the same container. Raises BadPhoto also where the decoder is not installed."""
-    if "HEIF" not in readable():
-        raise BadPhoto(415, "HEIC is not read here: save it as JPEG, or pip install pi-heif")
-    return avif_size(content)
 
 
 def bmp_size(content: bytes) -> tuple[int, int]:
@@ -212,8 +199,7 @@ SIZES = (
     (rb"\x89PNG\r\n\x1a\n.{4}IHDR.{8}", png_size),
     (rb"RIFF.{4}WEBP.{18}", webp_size),
     (rb"GIF8[79]a.{4}", gif_size),
-    (rb".{4}ftypavi[fs]", avif_size),
-    (rb".{4}ftyp(hei[cxms]|mif1|msf1)", heic_size),
+    (rb".{4}ftyp(avi[fs]|hei[cxms]|mif1|msf1)", avif_size),
     (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0.{12}", bmp_size),
     (rb"II\*\0|MM\0\*", tiff_size),
 )  # how a file begins, and what reads its size
