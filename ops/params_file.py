@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 Changes = dict[
     str, Any
@@ -31,16 +33,31 @@ def set_params(file: Path, changes: Changes) -> None:
 
 
 def _node(value: Any) -> Any:
-    """A value as ruamel.yaml should write it: lists on one line, floats as YAML 1.1 and 1.2 read them."""
+    """A value as ruamel.yaml should write it: lists on one line, floats and texts as YAML 1.1 and 1.2 read
+    them.
+    """
     if isinstance(value, list | tuple):
         row = CommentedSeq(map(_node, value))
         row.fa.set_flow_style()
         return row
     if isinstance(value, float) and "e" in repr(value) and "." not in repr(value):
         return YAML().load(repr(value).replace("e", ".0e"))
+    if isinstance(value, str) and not _plain(value):
+        return DoubleQuotedScalarString(value)
     return value
+
+
+def _plain(text: str) -> bool:
+    """Whether a text in a list is read as it is without quotation marks: Smiling, but not Smiling? or yes."""
+    try:
+        return yaml.safe_load(f"[{text}]") == [text]
+    except yaml.YAMLError:
+        return False
 
 
 def written(value: Any) -> str:
     """A value as `dvc exp run -S` reads it."""
-    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list | tuple) else str(value)
+    if not isinstance(value, list | tuple):
+        return str(value)
+    items = (f"'{item}'" if isinstance(item, str) and not _plain(item) else written(item) for item in value)
+    return f"[{','.join(items)}]"

@@ -13,7 +13,7 @@ from dvc.utils.hydra import apply_overrides
 
 from faces.core.params import ParamsError
 from ops import preset
-from ops.params_file import set_params
+from ops.params_file import set_params, written
 from stages.check import check
 from tests.conftest import ROOT
 
@@ -51,6 +51,20 @@ def test_a_changed_file_keeps_every_other_line_and_all_comments(tmp_path):
     assert yaml.safe_load(file.read_text())["train"]["rate"] == 1e-05  # YAML 1.1 takes 1e-05 for text
     with pytest.raises(KeyError, match=r"train\.image is not there"):
         set_params(file, {"train.image": 1})
+
+
+def test_texts_that_yaml_would_read_otherwise_are_quoted(tmp_path):
+    """In params.yaml, and as DVC's -S takes them."""
+    file = tmp_path / "params.yaml"
+    file.write_text(SMALL)
+    texts = ["Smiling?", "-Male?", "yes", "a, b", "plain"]
+    set_params(file, {"train.widths": texts, "train.name": "no"})
+    assert yaml.safe_load(file.read_text())["train"]["widths"] == texts
+    assert yaml.safe_load(file.read_text())["train"]["name"] == "no"
+    file.write_text(SMALL)
+    names = ["Smiling?", "-Male?", "a, b", "plain"]
+    apply_overrides(tmp_path / "params.yaml", [f"train.widths={written(names)}"])
+    assert yaml.safe_load(file.read_text())["train"]["widths"] == names
 
 
 def test_the_projects_own_params_are_written_as_they_are(tmp_path):
