@@ -93,7 +93,7 @@ def test_an_applied_preset_changes_its_own_keys_alone(name, project, params):
 def test_a_key_on_the_command_line_wins(project):
     assert preset.main(["quick", "train.images=640", "score.inception="]) == 0
     after = yaml.safe_load(project.read_text())
-    assert (after["train"]["images"], after["sources"]["avatars"]["count"]) == (640, 1200)
+    assert (after["train"]["images"], after["sources"]["avatars"]["count"]) == (640, 1000)
 
 
 def test_applying_twice_changes_nothing(project, capsys):
