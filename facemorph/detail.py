@@ -3,8 +3,9 @@
     x + w d    with d = D(z') - D(z)
 
 The model's pixels are few, so d is enlarged smoothly and brought back through the inverse of the alignment.
-The weight w drops what is too weak to be part of the edit (faces/edits/detail.py, of which `weighed` is the
-NumPy form). The page does the same (web/page/js/detail.js).
+The model's drawing itself, which stands in pictures of its own size, would blur the photograph. The weight w
+drops what is too weak to be part of the edit: the same as in faces/edits/detail.py. The page does the same
+(web/page/js/detail.js).
 """
 
 import cv2

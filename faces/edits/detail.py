@@ -38,13 +38,6 @@ def keep_detail(original: Tensor, before: Tensor, after: Tensor, settings: Detai
     return original + weight(after - before, settings) * (after - original)
 
 
-def shrunk(change: Tensor, settings: Detail) -> Tensor:
-    """w d for changes d (B, 3, H, W) of images in [-1, 1]: what is added to a photograph of many more pixels,
-    which the model's few would blur (facemorph/detail.py).
-    """
-    return change * weight(change, settings)
-
-
 def weight(change: Tensor, settings: Detail) -> Tensor:
     """w (B, 1, H, W) of changes d (B, 3, H, W) of images in [-1, 1]. With noise 0 it is 1 at every change."""
     strength = change.abs().amax(1, keepdim=True) / 2  # (B, 1, H, W), shares of the range

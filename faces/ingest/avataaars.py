@@ -6,7 +6,7 @@ The style's own coordinates are a square of 280 units.
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 from dicebear import Avatar
@@ -68,22 +68,13 @@ class Avataaars(Style):
     eyes = (114 + 112j, 166 + 112j)
     nose = 140 + 138j
     mouth_corners = MOUTH_CORNERS
-
-    def forms(self, labels: Mapping[str, bool]) -> dict[str, Sequence[str]]:
-        """Chance -> the drawings of the style among which it picks, for a face with these labels."""
-        found = {
-            "eyes": EYELIDS[labels["Eyes_Closed"]],
-            "mouth": MOUTHS[labels["Smiling"], labels["Mouth_Slightly_Open"]],
-        }
-        if not labels["Bald"]:
-            found["hair"] = HAIR[labels["Long_Hair"], labels["Wavy_Hair"], labels["Bangs"]]
-        if labels["Wearing_Hat"]:
-            found["hat"] = HATS
-        if not labels["No_Beard"] or labels["Mustache"]:
-            found["beard"] = MOUSTACHES if labels["No_Beard"] else BEARDS
-        if labels["Eyeglasses"]:
-            found["glasses"] = GLASSES
-        return found
+    eyelids = EYELIDS
+    mouths = MOUTHS
+    hair = HAIR
+    hats = HATS
+    beards = BEARDS
+    moustaches = MOUSTACHES
+    glasses = GLASSES
 
     def layers(self, labels: Mapping[str, bool], chances: Mapping[str, float]) -> Iterator[str]:
         """The drawings from back to front. Unlike in the style itself, hats sit on the hair, and no moustache

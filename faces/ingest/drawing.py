@@ -97,9 +97,14 @@ class Style(ABC):
     nose: ClassVar[complex]
     mouth_corners: ClassVar[dict[str, tuple[complex, complex]]]  # of each mouth that is drawn
 
-    @abstractmethod
-    def forms(self, labels: Mapping[str, bool]) -> dict[str, Sequence[str]]:
-        """Chance -> the drawings of the style among which it picks, for a face with these labels."""
+    # The drawings of the style, of which a face's chances pick one.
+    eyelids: ClassVar[dict[bool, Sequence[str]]]  # Eyes_Closed
+    mouths: ClassVar[dict[tuple[bool, bool], Sequence[str]]]  # (Smiling, Mouth_Slightly_Open)
+    hair: ClassVar[dict[tuple[bool, bool, bool], Sequence[str]]]  # (Long_Hair, Wavy_Hair, Bangs)
+    hats: ClassVar[Sequence[str]]
+    beards: ClassVar[Sequence[str]]
+    moustaches: ClassVar[Sequence[str]]
+    glasses: ClassVar[Sequence[str]]
 
     @abstractmethod
     def layers(self, labels: Mapping[str, bool], chances: Mapping[str, float]) -> Iterator[str]:
@@ -125,6 +130,22 @@ class Style(ABC):
         picture = _background(chances, nuisance)
         picture.paste(face, mask=face)
         return picture
+
+    def forms(self, labels: Mapping[str, bool]) -> dict[str, Sequence[str]]:
+        """Chance -> the drawings of the style among which it picks, for a face with these labels."""
+        found = {
+            "eyes": self.eyelids[labels["Eyes_Closed"]],
+            "mouth": self.mouths[labels["Smiling"], labels["Mouth_Slightly_Open"]],
+        }
+        if not labels["Bald"]:
+            found["hair"] = self.hair[labels["Long_Hair"], labels["Wavy_Hair"], labels["Bangs"]]
+        if labels["Wearing_Hat"]:
+            found["hat"] = self.hats
+        if not labels["No_Beard"] or labels["Mustache"]:
+            found["beard"] = self.moustaches if labels["No_Beard"] else self.beards
+        if labels["Eyeglasses"]:
+            found["glasses"] = self.glasses
+        return found
 
     def tints(self, labels: Mapping[str, bool]) -> dict[str, Sequence[str] | str]:
         """Chance -> the colours among which it picks, for a face with these labels."""
@@ -192,7 +213,7 @@ class Style(ABC):
         The fit to the template, then a rotation and scaling about the template's middle and a shift, within
         what `nuisance` allows.
         """
-        turn, move = self.fit()
+        turn, move = self.fit
         angle = math.radians(nuisance.rotation * (2 * chances["rotation"] - 1))
         extra = cmath.rect(1 + nuisance.scale * (2 * chances["scale"] - 1), angle)
         shift = nuisance.shift * complex(2 * chances["shift_x"] - 1, 2 * chances["shift_y"] - 1)
@@ -203,7 +224,7 @@ class Style(ABC):
         """The style's name of the mouth that is drawn."""
         return pick(self.forms(labels)["mouth"], chances["mouth"])
 
-    @functools.cache  # noqa: B019 (a style lives as long as the process)
+    @functools.cached_property
     def fit(self) -> tuple[complex, complex]:
         """The least-squares similarity from the style's eyes p and mean mouth to the template q: least sum
         |turn p + move - q|^2.
@@ -264,6 +285,7 @@ def _background(chances: Mapping[str, float], nuisance: Nuisance) -> Image.Image
 
 
 def pick(options: Sequence[str], chance: float) -> str:
+    """The one of equally likely options that a chance in [0, 1) stands for."""
     return options[int(chance * len(options))]
 
 

@@ -3,13 +3,16 @@
 No source brings such a picture back. Names are short: whoever has the list can test a guess.
 """
 
+import csv
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from faces.core.files import new_file
 from faces.data.annotations import read_labels
@@ -65,10 +68,8 @@ def withhold(folder: Path, forgotten: Forgotten) -> int:
     for extra in sorted(folder.glob("*.csv")):
         if extra.name == "labels.csv":
             continue
-        lines = extra.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not found & set(line.rstrip("\n").split(","))]
-        dropped = {line.split(",")[0] for line in lines} - {line.split(",")[0] for line in kept}
-        extra.write_text("".join(kept), encoding="utf-8")
+        _, _, dropped, kept = rows_without(extra.read_text(encoding="utf-8"), found)
+        extra.write_text(kept, encoding="utf-8")
         if dropped and extra.with_suffix(".zip").is_file():
             without(extra.with_suffix(".zip"), dropped)
     table = table[~table["name"].isin(gone | found)].reset_index(drop=True)
@@ -78,11 +79,32 @@ def withhold(folder: Path, forgotten: Forgotten) -> int:
     return len(found)
 
 
-def without(path: Path, names: Iterable[str]) -> set[str]:
-    """Write an archive again without the members called `names`. Returns those that were there."""
-    names = set(names)
-    with zipfile.ZipFile(path) as archive, new_file(path) as draft:
-        gone = names & set(archive.namelist())
-        kept = (name for name in archive.namelist() if name not in names)
-        writer.write_images(draft, ((name, archive.read(name)) for name in kept))
+def rows_without(text: str, names: Collection[str]) -> tuple[int, np.ndarray, set[str], str]:
+    """Of a CSV text: the number of its rows, which of them name a face, their first cells, the rest."""
+    head, *lines = text.splitlines(keepends=True) or [""]
+    cells = list(csv.reader(lines))
+    if len(cells) != len(lines):
+        raise ValueError("a cell holds a line break")
+    dropped = [number for number, row in enumerate(cells) if set(row) & set(names)]
+    firsts = {cells[number][0] for number in dropped}
+    kept = "".join([head, *(line for number, line in enumerate(lines) if number not in set(dropped))])
+    return len(lines), np.array(dropped, int), firsts, kept
+
+
+def without(path: Path, names: Collection[str]) -> set[str]:
+    """Write a zip archive again without the members called `names`, its tables without their rows. Returns
+    those that were there; without any, the file is not touched.
+    """
+    with zipfile.ZipFile(path) as old:
+        members = old.namelist()
+        gone = set(members) & set(names)
+        if gone:
+            with new_file(path) as draft:
+                kept = ((name, _member(old, name, names)) for name in members if name not in gone)
+                writer.write_images(draft, kept)
     return gone
+
+
+def _member(old: zipfile.ZipFile, name: str, names: Collection[str]) -> bytes:
+    content = old.read(name)
+    return rows_without(content.decode(), names)[3].encode() if name.endswith(".csv") else content

@@ -14,7 +14,7 @@ from typing import Any
 from faces.ingest.drawing import Style, pick
 
 INK = "#1b0640"  # of the style's own eyes and mouths
-PLACES = {  # of each component on the square
+OFFSETS = {  # of each component on the square
     "eyes": (20, 24),
     "hair": (9.5, 4.5),
     "clothes": (11, 46.2),
@@ -60,7 +60,7 @@ BROWS = {  # (Bushy_Eyebrows, Arched_Eyebrows) -> left brow and its stroke's wid
     (True, False): ("M21.4 23.6Q25.4 22.6 29.1 23.5", 2.3),
     (True, True): ("M21.2 24.0Q24.4 19.7 29.1 22.6", 2.3),
 }
-FRAMES = {  # left rim; the right one mirrors it
+RIMS = {  # left rim; the right one mirrors it
     "square": "M20.8 25.4H29.4V30.2Q29.4 32.6 27 32.6H23.2Q20.8 32.6 20.8 30.2Z",
     "round": "M20.9 28.7A4.3 4.3 0 1 0 29.5 28.7A4.3 4.3 0 1 0 20.9 28.7Z",
     "narrow": "M20.4 26.6H29.4L28.8 30.6H21.6Z",
@@ -77,22 +77,13 @@ class Personas(Style):
     eyes = (25.5 + 28.5j, 38.5 + 28.5j)
     nose = 32 + 35.5j
     mouth_corners = MOUTH_CORNERS
-
-    def forms(self, labels: Mapping[str, bool]) -> dict[str, Sequence[str]]:
-        """Chance -> the drawings of the style among which it picks, for a face with these labels."""
-        found: dict[str, Sequence[str]] = {
-            "eyes": EYELIDS[labels["Eyes_Closed"]],
-            "mouth": MOUTHS[labels["Smiling"], labels["Mouth_Slightly_Open"]],
-        }
-        if not labels["Bald"]:
-            found["hair"] = HAIR[labels["Long_Hair"], labels["Wavy_Hair"], labels["Bangs"]]
-        if labels["Wearing_Hat"]:
-            found["hat"] = HATS
-        if not labels["No_Beard"] or labels["Mustache"]:
-            found["beard"] = MOUSTACHES if labels["No_Beard"] else BEARDS
-        if labels["Eyeglasses"]:
-            found["glasses"] = tuple(FRAMES)
-        return found
+    eyelids = EYELIDS
+    mouths = MOUTHS
+    hair = HAIR
+    hats = HATS
+    beards = BEARDS
+    moustaches = MOUSTACHES
+    glasses = tuple(RIMS)
 
     def layers(self, labels: Mapping[str, bool], chances: Mapping[str, float]) -> Iterator[str]:
         """The drawings from back to front. Hats take the place of the hair above their brim; only bangs hide
@@ -119,7 +110,7 @@ class Personas(Style):
         yield _drawing("mouth", drawn["mouth"])
         if "glasses" in drawn:
             stroke = 'stroke="{accessories}" stroke-width="1.3"'
-            yield _twice(FRAMES[drawn["glasses"]], f'fill="white" fill-opacity="0.25" {stroke}')
+            yield _twice(RIMS[drawn["glasses"]], f'fill="white" fill-opacity="0.25" {stroke}')
             yield f'<path d="M29.3 27.6Q32 26.2 34.7 27.6" fill="none" {stroke}/>'
 
 
@@ -147,12 +138,14 @@ def _drawing(component: str, variant: str) -> str:
     if component == "hair" and variant in HATS:
         for colour in HAT_COLOURS:
             svg = svg.replace(colour, "{hat}")
-        return f'<g transform="translate({PLACES["hair"][0]} {PLACES["hair"][1] - LIFT[variant]})">{svg}</g>'
+        return (
+            f'<g transform="translate({OFFSETS["hair"][0]} {OFFSETS["hair"][1] - LIFT[variant]})">{svg}</g>'
+        )
     if variant == "bigSmile":  # the style's own is white alone, which pale skin would swallow
         svg = svg.replace('fill="white"', f'fill="white" stroke="{INK}" stroke-width="0.8"')
     if component == "facialHair":
         svg = svg.replace(TEETH, "{facialHair}")
-    x, y = PLACES[component]
+    x, y = OFFSETS[component]
     return f'<g transform="translate({x} {y})">{svg}</g>'
 
 

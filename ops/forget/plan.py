@@ -94,7 +94,8 @@ def rows_of(table: Path, names: Collection[str]) -> tuple[int, np.ndarray]:
 def arrays_of(crops: Path, names: Collection[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Crops uint8 (S, S, 3) and codes (D,) of the faces, as folders beside `crops` hold them."""
     count, rows = rows_of(crops / "table.csv", names)
-    pixels, codes = [], []
+    pixels: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
     for path, found in (
         (crops / "images.npy", pixels),
         (crops.with_name("latents") / "latents.npy", codes),
@@ -116,6 +117,20 @@ def seen_by(names: Collection[str], project: Path, ledger: Ledger) -> tuple[list
     return versions, [path for path in store.MODELS if (project / path).exists()]
 
 
+def measured(project: Path, rows: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
+    """The certificate's figures of directions, the directions without the faces, and membership attacks; all
+    empty where there are no rows, or no data set that the stages could read.
+    """
+    if not len(rows):
+        return {}, {}, {}
+    try:
+        report, vectors = figures.directions(project, rows)
+        return report, vectors, figures.betrayal(project, rows)
+    except (RawError, FileNotFoundError) as error:
+        print(f"not measured: {error}")
+        return {}, {}, {}
+
+
 def make(
     names: Collection[str], project: Repository, ledger: Ledger, settings: Settings, take_originals: bool
 ) -> Journal:
@@ -126,7 +141,8 @@ def make(
     places, _ = store.places(root)
     folders = list(places.values())
     found = contents(names, root, home, folders, own)
-    pixels, codes = [], []
+    pixels: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
     known = {name for name, versions in found.items() if versions}
     for table in tables(root, home):
         known |= set(pd.read_csv(table, usecols=["name"], dtype=str)["name"]) & set(names)
@@ -148,15 +164,7 @@ def make(
     versions, models = seen_by(names, root, ledger)
     table = root / "data/crops/table.csv"
     count, rows = rows_of(table, names) if table.is_file() else (0, np.array([], int))
-    report, vectors, attacks = {}, {}, {}
-    if len(rows):
-        try:
-            report, vectors = figures.directions(root, rows)
-            attacks = figures.betrayal(root, rows)
-        except (RawError, FileNotFoundError) as error:  # no data set that the stages could read
-            report = {}
-            attacks = {}
-            print(f"not measured: {error}")
+    report, vectors, attacks = measured(root, rows)
     mark = f"{now()[:10]}-{secrets.token_hex(4)}"
     salt = (
         forgotten.read(root / forgotten.FILE) or Forgotten(secrets.token_hex(16), *[frozenset()] * 2)

@@ -4,7 +4,6 @@ A folder is written anew beside the old one and the two are swapped by renaming,
 disagree; `mend` puts a swap right that was cut off.
 """
 
-import csv
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from faces.core.files import new_file, write_json
 from faces.data import sharded_array
 from faces.data.annotations import read_labels
 from faces.ingest import writer
+from faces.ingest.forgotten import rows_without, without
 from ops.forget.journal import Journal
 from ops.forget.needles import Needles, files
 
@@ -66,7 +66,7 @@ def data_folder(journal: Journal, folder: Path) -> None:
         gone |= firsts
         path.write_text(kept, encoding="utf-8")
     for path in sorted(draft.glob("*.zip")):
-        archive(path, gone)
+        without(path, gone)
     for path in sorted(draft.glob("*.npy")):
         stem = path.name.split(".")[0]
         table = rows.get(stem, rows.get("table"))
@@ -89,38 +89,6 @@ def put(journal: Journal, folder: Path, draft: Path, what: str) -> None:
         if not new.is_file() or new.read_bytes() != path.read_bytes():
             journal.record(path, what, new)
     swap(folder, draft)
-
-
-def rows_without(text: str, names: Collection[str]) -> tuple[int, np.ndarray, set[str], str]:
-    """Of a CSV text: the number of its rows, which of them name a face, their first cells, the rest."""
-    head, *lines = text.splitlines(keepends=True) or [""]
-    cells = list(csv.reader(lines))
-    if len(cells) != len(lines):
-        raise ValueError("a cell holds a line break")
-    dropped = [number for number, row in enumerate(cells) if set(row) & set(names)]
-    firsts = {cells[number][0] for number in dropped}
-    kept = "".join([head, *(line for number, line in enumerate(lines) if number not in set(dropped))])
-    return len(lines), np.array(dropped, int), firsts, kept
-
-
-def archive(path: Path, names: Collection[str]) -> bool:
-    """Write a zip archive without the members called `names`, its tables without their rows. Returns whether
-    there were any.
-    """
-    with zipfile.ZipFile(path) as old:
-        members = old.namelist()
-        if not set(members) & set(names):
-            return False
-        with new_file(path) as draft:
-            writer.write_images(
-                draft, ((name, _member(old, name, names)) for name in members if name not in names)
-            )
-    return True
-
-
-def _member(old: zipfile.ZipFile, name: str, names: Collection[str]) -> bytes:
-    content = old.read(name)
-    return rows_without(content.decode(), names)[3].encode() if name.endswith(".csv") else content
 
 
 def array(path: Path, count: int, dropped: np.ndarray) -> bool:

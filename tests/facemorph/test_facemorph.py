@@ -14,7 +14,7 @@ from PIL import Image
 
 import facemorph
 from facemorph import BadExport, BadPhoto, BadValue, align, detail, face_editor, fetch, open_editor
-from faces.edits.detail import Detail, shrunk
+from faces.edits.detail import Detail, weight
 from tests.helpers import exports
 
 
@@ -190,7 +190,8 @@ def test_weak_changes_are_weighed_as_they_are_measured(rng, noise, reach):
     change = (rng.normal(size=(16, 16, 3)) * 40).astype(np.float32)
     change[:8] *= 0.1
     scaled = torch.from_numpy(change).permute(2, 0, 1)[None] / 127.5
-    expected = shrunk(scaled, Detail(noise=noise, reach=reach))[0].permute(1, 2, 0).numpy() * 127.5
+    counted = scaled * weight(scaled, Detail(noise=noise, reach=reach))
+    expected = counted[0].permute(1, 2, 0).numpy() * 127.5
     np.testing.assert_allclose(detail.weighed(change, noise, reach), expected, atol=0.01)
 
 

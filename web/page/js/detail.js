@@ -139,6 +139,17 @@ export function weighed(before, after, weight = null) {
 }
 
 /**
+ * The edit that keeps the detail of a picture of the model's own size: Float32Array (size, size, 3) of
+ * original + weight * (after - original), with weight (size, size).
+ */
+export function keepDetail(original, after, weight) {
+  return Float32Array.from(
+    after,
+    (value, i) => original[i] + weight[Math.floor(i / 3)] * (value - original[i]),
+  );
+}
+
+/**
  * A change (size, size, 3), enlarged smoothly and faded to zero towards the edges: {field: Float32Array
  * (side, side, 3), side} with side = timesOf(size) * size.
  */

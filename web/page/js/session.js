@@ -14,7 +14,7 @@
  * the session, out of states and links, for as long as a state that can be reached names them.
  */
 
-import { weighed, weights } from "./detail.js";
+import { keepDetail, weighed, weights } from "./detail.js";
 import { pixelsOf } from "./photo.js";
 import { arc } from "./vectors.js";
 
@@ -246,8 +246,8 @@ export class Session {
   }
 
   /**
-   * Promise of the picture of a state without a photograph, S * S * 3: what the model draws, and where no
-   * slider changes it, what the model leaves out of a preset's own picture, so that at rest that is shown.
+   * Promise of the picture of a state without a photograph, S * S * 3: what the model draws. Of a preset its
+   * own picture, and the model's where sliders change it (faces/edits/detail.py).
    */
   async face(state) {
     const share = state.other ? state.mix : 0;
@@ -256,11 +256,11 @@ export class Session {
       share > 0 ? this.#residual(state.other) : null,
     ]);
     if (!own && !others) return this.render(state);
-    const { to, weight } = await this.#moved(state);
-    return to.map((value, i) => {
-      const left = (1 - share) * (own?.[i] ?? 0) + share * (others?.[i] ?? 0);
-      return value + (1 - weight[Math.floor(i / 3)]) * left;
-    });
+    const { from, to, weight } = await this.#moved(state);
+    const original = from.map(
+      (value, i) => value + (1 - share) * (own?.[i] ?? 0) + share * (others?.[i] ?? 0),
+    );
+    return keepDetail(original, to, weight);
   }
 
   /**
