@@ -50,7 +50,7 @@ export class App {
     const { bundle } = backend;
     this.session = new Session(backend);
     this.history = new History(START);
-    this.painter = new Painter();
+    this.painter = new Painter(bundle.data.drawn);
     this.stage = new Stage(
       {
         frame: $("frame"),
