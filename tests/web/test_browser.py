@@ -1467,6 +1467,96 @@ def test_a_picture_from_the_camera(visit, static):
     assert page.evaluate("document.getElementById('camera-view').srcObject") is None
 
 
+FACE_BEFORE_THE_CAMERA = """(url) => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 480;
+    const image = new Image();
+    image.src = url;
+    let turn = 0;
+    const paint = () => {
+        turn += 1;
+        canvas.getContext("2d").drawImage(image, 4 * Math.sin(turn / 5), 0, 480, 480);
+        window.painting = setTimeout(paint, 40);
+    };
+    image.onload = paint;
+    const stream = canvas.captureStream(25);
+    window.tracks = stream.getTracks();
+    navigator.mediaDevices.getUserMedia = async () => stream;
+}"""
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_the_camera_live(visit, request, where, astronaut):
+    """A face before the camera changes with the sliders, in this browser alone; a still stays the default;
+    Stop lets the camera go and shows what was there before.
+    """
+    page = visit(request.getfixturevalue(where))
+    slide(page, "Glasses", "Eyeglasses", 1)
+    before = pixels(page)
+    picture = "data:image/jpeg;base64," + base64.b64encode(astronaut.read_bytes()).decode()
+    page.evaluate(FACE_BEFORE_THE_CAMERA, picture)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.click("#camera-open")
+    expect(page.locator("#camera-text")).to_contain_text("none is sent or kept")
+    page.click("#camera-on")
+    expect(page.locator("#camera-take")).to_be_focused()
+    page.click("#camera-live")
+    expect(page.locator("#live-text")).to_contain_text("pictures a second", timeout=60000)
+    assert pixels(page).shape == (480, 480, 3)
+    inside, outside = page.evaluate(MOVED)
+    assert inside > 10 and outside == 0
+    slide_live(page, "Glasses", "0")
+    until(page, f"({MOVED})().every((most) => most === 0)")
+    assert serious(page) == []
+    slide_live(page, "Glasses", "1")
+    page.click("#live-stop")
+    assert page.evaluate("window.tracks.every((track) => track.readyState === 'ended')")
+    shows(page, strengths={"Eyeglasses": 1})
+    give_up = monotonic() + 20
+    while not near(pixels(page), before):
+        assert monotonic() < give_up
+    assert not [url for url in sent if "encode" in url]
+    expect(page.locator("#live-bar")).to_be_hidden()
+
+
+# The largest change of the picture now, and of its left edge
+MOVED = """() => {
+    const [one, other] = ["after", "before"].map((id) => {
+        const canvas = document.getElementById(id);
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    });
+    const most = [0, 0];
+    one.forEach((value, i) => {
+        const moved = Math.abs(value - other[i]);
+        most[0] = Math.max(most[0], moved);
+        if ((i / 4) % 480 < 20) most[1] = Math.max(most[1], moved);
+    });
+    return most;
+}"""
+
+
+def slide_live(page: Page, label: str, value: str) -> None:
+    field = page.get_by_role("textbox", name=f"{label}, in changes of the label")
+    field.fill(value)
+    field.press("Enter")
+
+
+def test_a_picture_kept_from_the_live_camera(visit, static, astronaut):
+    """It is the picture as it came, and the sliders stay on it."""
+    page = visit(static)
+    slide(page, "Glasses", "Eyeglasses", 1)
+    picture = "data:image/jpeg;base64," + base64.b64encode(astronaut.read_bytes()).decode()
+    page.evaluate(FACE_BEFORE_THE_CAMERA, picture)
+    page.click("#camera-open")
+    page.click("#camera-on")
+    page.click("#camera-live")
+    expect(page.locator("#live-text")).to_contain_text("pictures a second", timeout=60000)
+    page.click("#live-take")
+    expect(page.locator("#photo-bar")).to_be_visible(timeout=30000)
+    shows(page, base={"kind": "photo", "id": 1}, strengths={"Eyeglasses": 1})
+
+
 def test_a_camera_that_is_refused_says_what_to_do(visit, static):
     page = visit(static)
     page.evaluate(
@@ -1646,9 +1736,10 @@ def test_tracks_end_where_faces_lie(visit, served, model):
         least, most = -np.ceil((0.5 - turns[0]) / 0.05) * 0.05, np.ceil((turns[1] + 0.5) / 0.05) * 0.05
         expect(slider(page, "Glasses")).to_have_attribute("min", f"{least:.2f}".rstrip("0").rstrip("."))
         assert float(slider(page, "Glasses").get_attribute("max")) == pytest.approx(most)
-        ends = track.evaluate(
-            "track => ['--band-from', '--band-to'].map((name) => parseFloat(track.style.getPropertyValue(name)))"
-        )
+        ends = [
+            float(track.evaluate(f"track => track.style.getPropertyValue('--band-{end}')").rstrip("%"))
+            for end in ("from", "to")
+        ]
         assert ends == pytest.approx([100 * (end - least) / (most - least) for end in turns], abs=0.01)
     assert abs(least) > most + 0.5
     slider(page, "Glasses").press("End")

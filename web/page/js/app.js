@@ -6,6 +6,7 @@ import { Compare } from "./compare.js";
 import { Demo } from "./demo.js";
 import { $, element, enable, labelled, openDialog, placeMessages, say, toast } from "./dom.js";
 import { Ends } from "./ends.js";
+import { Film } from "./film.js";
 import { HistoryStrip } from "./history-strip.js";
 import { keepHere } from "./keeper.js";
 import { Morph } from "./morph.js";
@@ -83,6 +84,7 @@ export class App {
       },
     );
     this.compare = new Compare(this.stage);
+    this.film = new Film(this);
     this.photoInput = new PhotoInput(this);
     this.morph = new Morph(this);
     this.ownSliders = new OwnSliders(this);
@@ -145,6 +147,7 @@ export class App {
   }
 
   draw() {
+    if (this.photoInput.live.running) return; // which shows the state by itself
     this.queue.request(this.state);
   }
 
@@ -290,6 +293,7 @@ export class App {
 
   /** A new face to start from. */
   face(base) {
+    this.photoInput.live.stop();
     const kept = $("keep").checked ? {} : { strengths: {}, mix: 0 };
     this.commit({ ...this.state, ...kept, base });
     say(`${this.nameOf(base)}.`);

@@ -4,6 +4,7 @@ import { threePoints } from "./align.js";
 import { AlignDialog } from "./align-dialog.js";
 import { Camera } from "./camera.js";
 import { $, element, fail, say, toast } from "./dom.js";
+import { Live } from "./live.js";
 import { readState } from "./marks.js";
 import { Photo, rgba, unlike } from "./photo.js";
 
@@ -31,7 +32,9 @@ export class PhotoInput {
       use: (photo, encoded) => app.commit({ ...app.state, base: app.session.addPhoto(photo, encoded) }),
       fail,
     });
-    this.camera = new Camera((file) => this.bring(file, (base) => app.face(base)));
+    const take = (file) => this.bring(file, (base) => app.face(base));
+    this.live = new Live(app, (file) => this.bring(file, (base) => app.commit({ ...app.state, base })));
+    this.camera = new Camera(take, (stream) => this.live.run(stream));
     this.#button("upload", "file", (base) => app.face(base));
     this.#button("morph-upload", "morph-file", (base) => app.morph.towards(base));
     $("align-open").addEventListener("click", () => this.openAlign());
@@ -100,10 +103,11 @@ export class PhotoInput {
   refresh() {
     const { session, state } = this.app;
     const held = session.photoOf(state.base);
-    $("photo-bar").hidden = !held;
-    document.querySelector(".stage").toggleAttribute("data-photo", Boolean(held));
+    const { running } = this.live;
+    $("photo-bar").hidden = !held || running;
+    document.querySelector(".stage").toggleAttribute("data-photo", Boolean(held) || running);
     $("photo-note").hidden = true;
-    if (!held) return;
+    if (!held || running) return;
     this.#listFaces(held.encoded);
     const notices = said(held.encoded);
     const sentences = notices.map((name) => NOTICES[name]);
