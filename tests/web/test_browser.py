@@ -1570,6 +1570,48 @@ def test_a_camera_that_is_refused_says_what_to_do(visit, static):
     expect(page.locator("#camera-text")).to_contain_text("allow it in the address bar")
 
 
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_a_photograph_outlives_a_reload_until_it_is_forgotten(visit, request, where, astronaut):
+    """Picture, sliders and all; the person is told who kept it. Forgotten, or left for another face, it is in
+    no store of the browser any more.
+    """
+    page = visit(request.getfixturevalue(where))
+    upload(page, astronaut)
+    slide(page, "Glasses", "Eyeglasses", 1)
+    until(page, KEPT)
+    before = pixels(page)
+    page.reload()
+    ready(page)
+    expect(page.locator(".toast")).to_contain_text("this browser alone kept it", timeout=30000)
+    shows(page, base={"kind": "photo", "id": 1}, strengths={"Eyeglasses": 1})
+    assert near(pixels(page), before)
+    page.locator("#presets button").first.click()
+    shows(page, base={"kind": "preset", "index": 0})
+    until(page, f"{KEPT}.then((kept) => !kept)")
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1})
+    until(page, KEPT)
+    page.click("#forget")
+    page.wait_for_load_state()
+    ready(page)
+    assert state(page)["base"]["kind"] == "preset" and state(page)["strengths"] == {}
+    until(page, f"{KEPT}.then((kept) => !kept)")
+
+
+# Whether the browser keeps a photograph
+KEPT = """new Promise((resolve) => {
+    const opening = indexedDB.open("facemorph", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("photograph");
+    opening.onsuccess = () => {
+        const count = opening.result.transaction("photograph").objectStore("photograph").count();
+        count.onsuccess = () => {
+            opening.result.close();
+            resolve(count.result > 0);
+        };
+    };
+})"""
+
+
 def test_closer_into_a_photograph(visit, static, astronaut):
     """Four times closer shows the photograph's own pixels, before and after; it moves by dragging."""
     page = visit(static)
@@ -1677,6 +1719,62 @@ def test_a_video_is_recorded_and_marked(visit, static, tmp_path):
     assert frames[0].shape == (512, 512, 3) and len(frames) > 20
     travel = [np.abs(frame.astype(int) - frames[0]).mean() for frame in frames]
     assert max(travel) > 5 * max(travel[-1], 0.5)  # there and back
+
+
+@pytest.fixture(scope="module")
+def film(astronaut, tmp_path_factory) -> Path:
+    """Half a second of the astronaut, who moves to the side."""
+    path = tmp_path_factory.mktemp("film") / "film.webm"
+    face = cv2.resize(cv2.imread(str(astronaut)), (320, 320), interpolation=cv2.INTER_AREA)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 25, (400, 320))
+    for i in range(13):
+        frame = np.full((320, 400, 3), 90, np.uint8)
+        frame[:, 3 * i : 3 * i + 320] = face
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_a_video_of_ones_own(visit, request, where, film, tmp_path):
+    """The sliders on each picture of a video, in the browser: as many pictures of its size, changed where the
+    face is and nowhere else; closing the dialog ends it.
+    """
+    page = visit(request.getfixturevalue(where))
+    page.click("#save")
+    expect(page.locator("#save-film")).to_be_disabled()
+    page.keyboard.press("Escape")
+    slide(page, "Hat", "Wearing_Hat", 2)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.click("#save")
+    page.set_input_files("#film-file", film)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#saver")).to_be_hidden()
+    expect(page.locator("#status")).to_have_text("Ended.", timeout=30000)
+    page.click("#save")
+    with page.expect_download(timeout=120000) as download:
+        page.set_input_files("#film-file", film)
+    assert sent == []
+    name, data = download.value.suggested_filename, Path(download.value.path()).read_bytes()
+    assert name == "facemorph-video" + Path(name).suffix
+    assert b"compositeWithTrainedAlgorithmicMedia" in data
+    path = tmp_path / name
+    path.write_bytes(data)
+    made, original = frames_of(path), frames_of(film)
+    assert len(made) >= 8 and made[0].shape == original[0].shape
+    for edited, before in ((made[1], original[0]), (made[-1], original[-1])):
+        moved = np.abs(edited.astype(int) - before).max(2)
+        assert moved[:160, 120:260].mean() > 4 * moved[:, 380:].mean()
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    """The pictures (h, w, 3) of a video."""
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    return frames
 
 
 def test_an_animation_of_a_photograph_is_small(visit, static, astronaut):

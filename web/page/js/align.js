@@ -408,7 +408,9 @@ export async function lookAgain(photo, seenFirst, run) {
   return points;
 }
 
-/** The same by four views alone, as is enough from one picture of a film to the next; null where none sees it. */
+/**
+ * The same by four views alone, as is enough from one picture of a film to the next; null where none sees it.
+ */
 export async function glance(photo, seenBefore, run) {
   const seen = await pointsIn(photo, seenBefore, VIEWS[0], run);
   return seen.length ? seenBefore.map((_, i) => middle(seen.map((five) => five[i]))) : null;

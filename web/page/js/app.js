@@ -13,6 +13,7 @@ import { Morph } from "./morph.js";
 import { OwnSliders } from "./own-sliders.js";
 import { Painter } from "./painter.js";
 import { PhotoInput } from "./photo-input.js";
+import { forget } from "./photo-store.js";
 import { Pins } from "./pins.js";
 import { Player } from "./player.js";
 import { latestWins } from "./queue.js";
@@ -46,6 +47,7 @@ export class App {
   #labelsOf = ""; // the face whose labels are shown
   #fresh = false; // whether the page was opened by nothing but its name
   #labels = null; // Map of what the model sees in it
+  restoring = false; // whether a photograph is read again after a reload
 
   constructor(backend) {
     const { bundle } = backend;
@@ -246,7 +248,7 @@ export class App {
     const beside = {
       strengths: own.map((name) => strengths[name] ?? 0),
       locked: own.map((name) => locked.includes(name)),
-      photo: base.kind === "photo",
+      photo: base.kind === "photo" || this.restoring,
     };
     history.replaceState(beside, "", toHash(this.state, this.session.bundle));
   }
@@ -385,10 +387,25 @@ export class App {
       if (beside?.strengths?.[i]) state.strengths[name] = beside.strengths[i];
       if (beside?.locked?.[i]) state.locked.push(name);
     });
-    if (beside?.photo)
-      toast("A photograph does not outlast a reload: choose it again. The sliders are kept.");
     this.history = new History(state);
     this.#fresh = !beside && !location.hash;
+    this.restoring = Boolean(beside?.photo);
+    this.refresh();
+    this.draw();
+    if (this.restoring) this.#restore();
+    else forget(); // what an earlier visit kept
+  }
+
+  /** Go on with the photograph of before a reload, which this browser kept, if nothing else was done since. */
+  async #restore() {
+    const { state } = this;
+    const base = await this.photoInput.restored().catch(() => null);
+    this.restoring = false;
+    if (this.state !== state) return this.refresh();
+    if (base) {
+      this.history = new History({ ...state, base });
+      toast("Your photograph is back: this browser alone kept it.");
+    } else toast("The photograph did not outlast the reload: choose it again. The sliders are kept.");
     this.refresh();
     this.draw();
   }

@@ -81,8 +81,8 @@ export class LocalBackend {
   }
 
   /**
-   * Promise of the five points of the face in the next picture of a film, near where it was `seen`, else of the
-   * largest; null where there is none.
+   * Promise of the five points of the face in the next picture of a film, near where it was `seen`, else of
+   * the largest; null where there is none.
    */
   seek(picture, seen) {
     return this.#ask("seek", { picture, seen });

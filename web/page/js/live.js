@@ -5,7 +5,7 @@ import { grabbed } from "./film.js";
 
 const SIDE = 640; // longest side of a picture, in pixels
 const STILL = 0.3; // share of the way to where the face is now that is gone at least,
-const FAR = 0.1; // and in whole from so many eye distances on: a still face does not tremble, a moving one is met
+const FAR = 0.1; // and the whole from so many eye distances on, so that a still face does not tremble
 const COUNTED = 1000; // milliseconds over which pictures are counted
 
 /** Five points between where a face `was` and where it `is`, near the latter the farther it moved. */
