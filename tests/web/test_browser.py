@@ -1807,6 +1807,38 @@ def test_pinned_versions_and_the_contact_sheet(visit, served, model):
     expect(page.locator("#pins-box")).to_be_hidden()
 
 
+def test_a_face_in_a_frame_of_another_page(visit, static, browser, tmp_path):
+    """The HTML to copy shows this face and four sliders, no more, in somebody else's page."""
+    page = visit(static)
+    slide(page, "Glasses", "Eyeglasses", 1)
+    page.click("#save")
+    page.click("#save-embed")
+    html = page.locator("#embed-code").input_value()
+    assert serious(page, "#saver") == []
+    shown = pixels(page)
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>A page</title>{html}")
+    with file_server(tmp_path) as (url, _):
+        context = browser.new_context(viewport=DESKTOP, service_workers="block")
+        other = context.new_page()
+        other.goto(url)
+        frame = other.frame_locator("iframe")
+        expect(frame.locator("#frame")).to_have_attribute(
+            "data-shown", re.compile("Eyeglasses"), timeout=30000
+        )
+        inside = other.frames[1]
+        assert near(pixels(inside), shown)
+        sliders = frame.get_by_role("slider")
+        expect(sliders).to_have_count(4)
+        assert inside.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        frame.get_by_role("textbox", name="Smile, in changes of the label").fill("1")
+        other.keyboard.press("Enter")
+        expect(frame.locator("#frame")).to_have_attribute("data-shown", re.compile("Smiling"))
+        assert "embed" not in frame.locator("#whole").get_attribute("href")
+        assert "Smiling=1" in frame.locator("#whole").get_attribute("href")
+        expect(frame.get_by_role("button", name="Random face")).to_be_hidden()
+        context.close()
+
+
 def test_the_page_opens_without_a_network(visit, static):
     """Once the model is here, kept by the export's version; reloaded offline, a seed is the same face."""
     page = visit(static + "#seed=9", service_workers="allow", broken=True)

@@ -1026,7 +1026,7 @@ def decoded(data: bytes) -> Image.Image:
 
 
 def test_a_face_in_a_film_does_not_tremble(rng):
-    """Means over pictures around take most of the tremor, and follow what moves; where no face was, none is."""
+    """Means over pictures around take most tremor and follow what moves; where no face was, none is."""
     there = np.linspace(0, 60, 31)[:, None, None] + np.array([[0, 0], [40, 0], [20, 20], [5, 40], [35, 40]])
     seen = there + rng.normal(0, 1, there.shape)
     places = node("return smoothed(input.seen);", {"film.js": "smoothed"}, seen=seen.tolist())

@@ -251,6 +251,7 @@ export class App {
       photo: base.kind === "photo" || this.restoring,
     };
     history.replaceState(beside, "", toHash(this.state, this.session.bundle));
+    $("whole").href = location.pathname + location.hash; // seen in a frame of another page
   }
 
   /** Show what the model sees in the face that sliders start from, and where they turn it. */

@@ -6,6 +6,7 @@ import { leftOut } from "./share.js";
 
 const ENDINGS = { png: ".png", jpeg: ".jpg", gif: ".gif", video: videoKind()?.[1], strip: "-strip.png" };
 const VIDEO_SIDE = 720; // longest side of an edited video, in pixels
+const FRAME = { title: "Facemorph: a face with sliders", width: "420", height: "760" };
 const MOVING = ["gif", "video", "strip"]; // of an edit
 
 const nameOfFile = (base) => {
@@ -35,6 +36,7 @@ export class SaveDialog {
       this.film($("film-file").files[0]);
       $("film-file").value = "";
     });
+    $("save-embed").addEventListener("click", () => this.embed());
     $("save-cancel").addEventListener("click", () => this.dialog.close());
   }
 
@@ -50,6 +52,9 @@ export class SaveDialog {
     $("save-film").hidden = !videoKind() || ($("frame").dataset.place !== "local" && $("place").hidden);
     for (const id of ["save-batch", "save-film"])
       $(id).disabled = Object.keys(this.app.state.strengths).length === 0;
+    // A server of the API forbids frames; a file server does not, unless told to
+    $("save-embed").hidden = document.documentElement.dataset.backend !== "local" || shot !== null;
+    $("embed-box").hidden = true;
     const form = videoKind()?.[1] === ".mp4" ? "MP4" : "WebM";
     $("save-video-text").textContent = `${form}: the same, smoother, in three seconds`;
     openDialog(this.dialog);
@@ -110,6 +115,23 @@ export class SaveDialog {
     for (const button of this.buttons) button.disabled = false;
     bar.hidden = true;
     $("save-cancel").hidden = true;
+  }
+
+  /** The HTML of a frame with this face, copied and shown. */
+  async embed() {
+    const address = new URL(location.href);
+    address.search = "?embed";
+    const frame = document.createElement("iframe");
+    Object.assign(frame, { src: address.href, title: FRAME.title, width: FRAME.width, height: FRAME.height });
+    frame.loading = "lazy";
+    $("embed-code").value = frame.outerHTML;
+    $("embed-box").hidden = false;
+    $("embed-code").select();
+    const copied = await navigator.clipboard.writeText(frame.outerHTML).then(
+      () => true,
+      () => false,
+    );
+    if (copied) toast("Copied.");
   }
 
   async share() {
