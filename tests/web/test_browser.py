@@ -1591,8 +1591,8 @@ def test_a_photograph_outlives_a_reload_until_it_is_forgotten(visit, request, wh
     page.click("#undo")
     shows(page, base={"kind": "photo", "id": 1})
     until(page, KEPT)
-    page.click("#forget")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.click("#forget")
     ready(page)
     assert state(page)["base"]["kind"] == "preset" and state(page)["strengths"] == {}
     until(page, f"{KEPT}.then((kept) => !kept)")

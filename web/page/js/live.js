@@ -59,6 +59,7 @@ export class Live {
         if (this.#view !== view) break;
         this.#last = frame;
         app.stage.moving(frame, picture);
+        $("frame").dataset.live = "true"; // as in a mirror
         count += 1;
         const now = performance.now();
         if (now - since >= COUNTED) {
@@ -80,7 +81,7 @@ export class Live {
 
   #show(on) {
     $("live-bar").hidden = !on;
-    $("frame").toggleAttribute("data-live", on);
+    if (!on) $("frame").removeAttribute("data-live");
     for (const id of ["share", "save", "pin"]) $(id).disabled = on;
     this.app.refresh();
     if (on) this.#say("");
