@@ -123,6 +123,15 @@ def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[st
     return dict(zip(log, means, strict=True))
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose mask is that of the whole of a dealt batch, whatever the number of processes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or shares() == 1:
+            return super().forward(x)
+        return x * _own(nn.functional.dropout(_whole(x).fill_(1), self.p))
+
+
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the whole of a dealt batch, on any device; torch's own SyncBatchNorm refuses the CPU.
     In training, statistics are float32.
