@@ -12,6 +12,7 @@ process. An interrupted run continues after the finished shards, under any numbe
 """
 
 import ctypes
+import json
 import math
 import os
 import shlex
@@ -190,6 +191,16 @@ def merged(folder: Path, cut: Sequence[slice], *names: str) -> Iterator[tuple[sl
                 f"remove {folder} and run the stage again"
             )
         yield piece, arrays
+
+
+def as_text(rows: list[dict[str, Any]]) -> np.ndarray:
+    """Rows of a table as an array of one text, for a shard: numbers keep every bit."""
+    return np.array(json.dumps(rows, default=lambda value: value.item()))
+
+
+def from_text(text: np.ndarray) -> list[dict[str, Any]]:
+    """The rows of `as_text`."""
+    return json.loads(str(text))
 
 
 def discard(folder: Path) -> None:
