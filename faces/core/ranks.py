@@ -103,7 +103,8 @@ def joined(device: "torch.device | None" = None) -> Iterator[None]:
     """Context in which the ranks can communicate; nothing for a single process. torchrun reports a rank that
     fails.
 
-    Without a `device` they work on the CPU.
+    Without a `device` they work on the CPU. Where they are joined already they stay so. None leaves before
+    the others have come to its end, so that shards are read before rank 0 removes them.
     """
     if size() == 1:
         yield
@@ -111,13 +112,17 @@ def joined(device: "torch.device | None" = None) -> Iterator[None]:
     import torch  # noqa: PLC0415 (seconds and 470 MB, which a single process does without)
     import torch.distributed as dist  # noqa: PLC0415
 
-    die_with_parent()  # torchrun puts ranks in sessions of their own: a killed launcher would leave them
-    cuda = device is not None and device.type == "cuda"
-    if cuda:
-        torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    apart = not dist.is_initialized()
+    if apart:
+        die_with_parent()  # torchrun puts ranks in sessions of their own: a killed launcher would leave them
+        cuda = device is not None and device.type == "cuda"
+        if cuda:
+            torch.cuda.set_device(device)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     yield
-    dist.destroy_process_group()
+    wait()
+    if apart:
+        dist.destroy_process_group()
 
 
 def wait() -> None:
@@ -204,6 +209,6 @@ def from_text(text: np.ndarray) -> list[dict[str, Any]]:
 
 
 def discard(folder: Path) -> None:
-    """Remove the shards of finished work; the last rank to leave must have read them."""
+    """Remove the shards of finished work, once the ranks have left `joined`."""
     if rank() == 0:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ params.yaml is in this folder.
 import sys
 from pathlib import Path
 
+from faces.core import ranks
 from faces.core.params import load
 from stages import classifier, crop, encode, imagine, score, vectors
 
@@ -29,4 +30,5 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    with ranks.joined():
+        main(*map(Path, sys.argv[1:]))

