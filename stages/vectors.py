@@ -6,9 +6,14 @@ in    data/crops/     table.csv: labels and splits
       data/crops/table.csv again, or data/imagined/ with codes.npy and labels.npy of sampled faces:
                       the labels that directions come from (vectors.labels)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py)
+
+Several processes (faces/core/ranks.py) share the estimators, each of which draws from a random state of its
+own. An interrupted run continues after the finished ones.
 """
 
 import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +21,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from faces.core import ranks
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, open_npy, write_csv
 from faces.core.params import Group, load, one_of, present
@@ -33,6 +39,10 @@ COLUMNS = [
     *("estimator", "attribute", "positives", "negatives", "length", "sigma", "intercept"),
     *("inflation", "agreement", "reliability", "test_positives", "auroc", "auroc_low", "auroc_high", "note"),
 ]
+FIGURES = [
+    *("length", "sigma", "intercept", "test_positives", "auroc", "auroc_low", "auroc_high"),
+    *("agreement", "reliability", "inflation"),
+]  # of an attribute, in a shard
 
 
 class Vectors(Settings):
@@ -121,55 +131,91 @@ def pose(
     return problem, usable, sides
 
 
-def compute(
+def estimate_each(
     params: Vectors,
     seed: int,
     conditions: tuple[str, ...],
-    faces: tuple[Codes, np.ndarray],
-    codes: np.ndarray,
-    crops: Crops,
-) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv, from the codes and labels of `faces`.
-
-    Directions are tested on the test faces of `crops` and their `codes` (N, D).
+    problem: Problem,
+    test_codes: Codes,
+    truth: np.ndarray,
+    draws: np.ndarray | None,
+    cut: Iterable[slice],
+) -> Iterator[dict[str, np.ndarray]]:
+    """Of each estimator whose number is in `cut`, over the attributes of `problem`: vectors (A, D),
+    covariance (A, A), intercepts (A,), and of vectors.csv the FIGURES (A, F) and note (A,).
     """
-    rng = np.random.default_rng(seed)
-    test = crops.rows("test")
-    problem, usable, (positives, negatives) = pose(params, codes, faces, crops, rng)
-    draws = resamples(len(test), params.bootstrap, rng) if params.bootstrap else None
-    shape = (len(params.estimators), len(crops.attributes))
-    vectors = np.full((*shape, codes.shape[1]), np.nan)
-    covariance = np.full((*shape, shape[1]), np.nan)
-    intercepts = np.full(shape, np.nan)
-    truth = crops.labels[np.ix_(test, usable)]
-    tables = []
-    bar = Progress("vectors", len(params.estimators), "estimators")
-    for number, name in enumerate(params.estimators):
+    cut = list(cut)
+    bar = Progress("vectors", len(cut), "estimators")
+    for done, piece in enumerate(cut, 1):
+        name = params.estimators[piece.start]
         problem.rng = np.random.default_rng([seed, *name.encode()])  # whichever others are asked for
 
         def estimate(problem: Problem, name: str = name) -> Estimate:
             return condition(ESTIMATORS[name](problem), problem.names, conditions)
 
         found = estimate(problem)
-        appraisal = appraise(found, problem, Codes(codes, test), truth, draws)
-        vectors[number, usable] = found.vectors
-        intercepts[number, usable] = appraisal.intercepts
-        covariance[np.ix_([number], usable, usable)] = appraisal.covariance
+        appraisal = appraise(found, problem, test_codes, truth, draws)
         cosines = agreement(estimate, problem, params.halvings)
         table = appraisal.table.assign(
             agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation()
         )
-        table = table.reindex(crops.attributes)
-        table = table.assign(estimator=name, positives=positives, negatives=negatives)
-        left_out = f"left out: fewer than {params.min_faces} train faces on one side"
-        tables.append(table.fillna({"note": left_out}))
-        bar.update(number + 1, name)
+        yield {
+            "vectors": found.vectors,
+            "covariance": appraisal.covariance,
+            "intercepts": appraisal.intercepts,
+            "figures": table[FIGURES].to_numpy(np.float64),
+            "note": table["note"].to_numpy(str),
+        }
+        bar.update(done, name)
     bar.close()
+
+
+def compute(
+    params: Params,
+    conditions: tuple[str, ...],
+    faces: tuple[Codes, np.ndarray],
+    codes: np.ndarray,
+    crops: Crops,
+    work: Path,
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """The arrays of vectors.npz and the rows of vectors.csv, from the codes and labels of `faces`; by way of
+    shards in `work`.
+
+    Directions are tested on the test faces of `crops` and their `codes` (N, D). Ranks other than 0 get
+    nothing.
+    """
+    vectors = params.vectors
+    rng = np.random.default_rng(params.seed)
+    test = crops.rows("test")
+    problem, usable, (positives, negatives) = pose(vectors, codes, faces, crops, rng)
+    draws = resamples(len(test), vectors.bootstrap, rng) if vectors.bootstrap else None
+    truth = crops.labels[np.ix_(test, usable)]
+    tested = (problem, Codes(codes, test), truth, draws)
+    cut = ranks.pieces(len(vectors.estimators))
+    ranks.deal("vectors", work, cut, partial(estimate_each, vectors, params.seed, conditions, *tested))
+    if ranks.rank() > 0:
+        return {}, pd.DataFrame()
+    shape = (len(vectors.estimators), len(crops.attributes))
+    directions = np.full((*shape, codes.shape[1]), np.nan)
+    covariance = np.full((*shape, shape[1]), np.nan)
+    intercepts = np.full(shape, np.nan)
+    tables = []
+    for piece, found in ranks.merged(work, cut):
+        number = piece.start
+        directions[number, usable] = found["vectors"]
+        intercepts[number, usable] = found["intercepts"]
+        covariance[np.ix_([number], usable, usable)] = found["covariance"]
+        table = pd.DataFrame(found["figures"], columns=FIGURES, index=list(problem.names))
+        table = table.astype({"test_positives": np.int64}).assign(note=found["note"].astype(object))
+        table = table.reindex(crops.attributes)
+        table = table.assign(estimator=vectors.estimators[number], positives=positives, negatives=negatives)
+        left_out = f"left out: fewer than {vectors.min_faces} train faces on one side"
+        tables.append(table.fillna({"note": left_out}))
     components, component_sigma = principal_components(
-        problem.codes, problem.moments.mean(), problem.covariance, params.components, rng
+        problem.codes, problem.moments.mean(), problem.covariance, vectors.components, rng
     )
     numbers = {
-        "vectors": vectors,
+        "vectors": directions,
         "sigma": np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0)),
         "covariance": covariance,
         "intercepts": intercepts,
@@ -180,7 +226,7 @@ def compute(
     }
     arrays = {name: array.astype(np.float32) for name, array in numbers.items()}
     arrays["attributes"] = np.array(crops.attributes)
-    arrays["estimators"] = np.array(params.estimators)
+    arrays["estimators"] = np.array(vectors.estimators)
     return arrays, pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
 
 
@@ -199,7 +245,18 @@ def run(params: Params, crops_folder: Path, latents: Path, labelled: Path, out: 
     codes = open_npy(latents / "latents.npy")
     mirrored = open_npy(latents / "mirrored.npy") if (latents / "mirrored.npy").is_file() else None
     faces = imagined_faces(labelled) if labelled.is_dir() else train_faces(codes, mirrored, crops)
-    arrays, table = compute(vectors, params.seed, conditions, faces, codes, crops)
+    work = ranks.unfinished(
+        [params.seed, vectors.model_dump()],
+        [
+            crops_folder / "table.csv",
+            *sorted(latents.glob("*.npy")),
+            *(sorted(labelled.iterdir()) if labelled.is_dir() else []),
+        ],
+    )
+    with ranks.joined():
+        arrays, table = compute(params, conditions, faces, codes, crops, work)
+    if ranks.rank() > 0:
+        return
     phi = pd.DataFrame(LabelStatistics.of(labels).phi(), columns=list(crops.attributes))
     phi.insert(0, "attribute", crops.attributes)
     with new_folder(out) as folder:
@@ -209,6 +266,7 @@ def run(params: Params, crops_folder: Path, latents: Path, labelled: Path, out: 
             folder / "cosines.csv", cosine_table(arrays["vectors"], vectors.estimators, crops.attributes)
         )
         write_csv(folder / "phi.csv", phi)
+    ranks.discard(work)
     for row in table[table["note"] != ""].itertuples():
         say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")
 
@@ -221,4 +279,5 @@ def main(crops_folder: Path, latents: Path, labelled: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.vectors")
     main(*map(Path, sys.argv[1:]))
