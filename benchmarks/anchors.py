@@ -238,7 +238,7 @@ def separation(
     whose test labels have both sides.
     """
     test = crops.rows("test")
-    known, labels = vectors.train_faces(codes, mirrored, crops)
+    known, labels = vectors.train_faces(codes, mirrored, crops, crops.labels)
     labels = np.tile(labels, (len(known) // len(labels), 1))
     moments = Moments.of(known, np.arange(len(known)), products=False)
     logistic = linear.fit(known, labels, moments.mean(), moments.std(), linear.logistic_loss, boundary)

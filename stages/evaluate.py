@@ -118,6 +118,7 @@ def direction_metrics(
     params: Params, crops: Crops, codes: np.ndarray, directions: Directions, table: pd.DataFrame, plots: Path
 ) -> dict[str, Any]:
     """How well directions, and single code numbers, tell attributes apart on the test split."""
+    table = table[table["attribute"].isin(crops.attributes)]  # measured labels have no two sides
     primary = table[table["estimator"] == params.primary].dropna(subset=["auroc"])
     write_csv(plots / "auroc.csv", primary)
     if len(primary):
@@ -231,7 +232,12 @@ def witness_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in WITNESS}
     for name, table in tables.items():
         write_csv(plots / f"witness_{name}.csv", table)
-    return {"witness": summary.witness(read_json(folder / "witness.json"), **tables)}
+    found = summary.witness(read_json(folder / "witness.json"), **tables)
+    if (folder / "sliders.csv").is_file():
+        sliders = pd.read_csv(folder / "sliders.csv")
+        write_csv(plots / "witness_sliders.csv", sliders)
+        found["sliders"] = summary.sliders(sliders)
+    return {"witness": found}
 
 
 def disentangled(
@@ -250,7 +256,7 @@ def roc(crops: Crops, codes: np.ndarray, directions: Directions, points: int) ->
     """ROC curve of every attribute's projection: attribute, false_positive_rate, true_positive_rate."""
     rows = crops.rows("test")
     curves = []
-    for name in directions.attributes:
+    for name in [name for name in directions.attributes if name in crops.attributes]:
         labels = crops.labels[rows, crops.attributes.index(name)]
         if (labels == 1).any() and (labels == -1).any():
             known = labels != 0

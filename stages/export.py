@@ -6,6 +6,7 @@ in    data/crops/     images.npy, table.csv, geometry.json
       data/vectors/   vectors.npz, vectors.csv
       data/flow/      the flow, its readouts of labels, and the labels that exclude one another
       data/prior/     the priors of new faces, and which is best
+      data/measures/  units and scales of measured labels
       data/raw/       source.json, and the size of a picture in images.zip
 out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md), and
                       velocity.onnx where the flow edits
@@ -32,6 +33,7 @@ from faces.core.files import new_folder, open_npy, read_json, write_json
 from faces.core.params import Group, load
 from faces.data.annotations import LANDMARKS, SPLITS
 from faces.data.crops import Crops
+from faces.data.measured import Measures
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.edits.likeness import FACES, Calibration
@@ -82,6 +84,7 @@ class Run:
     directions: Directions
     flow: FlowEditor
     priors: Path  # data/prior
+    measures: Measures
     measured: pd.DataFrame  # vectors.csv of the primary estimator
     frame: tuple[int, int]  # width and height of one of the data's pictures
     made_from: dict[str, str]
@@ -106,6 +109,7 @@ class Run:
         vectors: Path,
         flow: Path,
         priors: Path,
+        measures: Path,
         raw: Path,
     ) -> "Run":
         """Raises ValueError where a folder is not what its stage writes."""
@@ -124,6 +128,7 @@ class Run:
             directions=Directions.open(vectors, primary),
             flow=FlowEditor.open(flow, torch.device("cpu")),
             priors=priors,
+            measures=Measures.open(measures, len(crops.labels)),
             measured=table[table["estimator"] == primary],
             frame=frame(raw, crops.table["name"].iloc[0]),
             made_from=bundle.made_from(weights, vectors, flow),
@@ -174,7 +179,9 @@ def attributes(params: Params, run: Run) -> tuple[list[dict[str, Any]], np.ndarr
     directions = run.directions
     units = np.array([directions.unit(name) for name in directions.attributes], np.float64)
     units = units.reshape(-1, run.codes.shape[1])  # of data without a single direction too
-    entries = bundle.describe_attributes(directions, run.measured, run.source.get("meanings", {}))
+    entries = bundle.describe_attributes(
+        directions, run.measured, run.source.get("meanings", {}), run.measures.scales
+    )
     telling = bundle.choose_telling(entries, params.export.telling, params.export.telling_auroc)
     entries = [entry | {"telling": entry["name"] in telling} for entry in entries]
     rows = sorted(range(len(entries)), key=lambda row: bundle.order(entries[row]))
@@ -294,11 +301,12 @@ def run(
     vectors: Path,
     flow: Path,
     prior: Path,
+    measures: Path,
     raw: Path,
     out: Path,
 ) -> dict[str, Any]:
     """Write the export `out`; what its bundle.json says. Raises ValueError."""
-    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, flow, prior, raw)
+    inputs = Run.open(params.primary, crops_folder, weights, latents, vectors, flow, prior, measures, raw)
     with new_folder(out) as folder:
         return write(params, inputs, folder)
 

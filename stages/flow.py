@@ -1,10 +1,11 @@
 """Train a conditional flow of the codes, given all labels: the editor whose edits are counterfactuals.
 
 in    data/crops/     images.npy; table.csv: labels and splits
+      data/measures/  labels that were measured, beside those of the table
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored
 out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusive.npy,
-      history.csv
+      history.csv; measured.csv where there are measured labels
                       (faces/flow/editor.py)
 
 Trained on the train split; the valid split says which of the weights are kept.
@@ -12,7 +13,7 @@ Trained on the train split; the valid split says which of the weights are kept.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,11 +25,12 @@ from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder
 from faces.core.params import Group, load
 from faces.data.crops import Crops
+from faces.data.measured import Measures
 from faces.edits.exclusions import Exclusive, exclusions
 from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.network import Flow
-from faces.flow.readouts import fit_readouts
+from faces.flow.readouts import Readouts, fit_measured, fit_readouts
 from faces.flow.training import FlowSettings, interactions, linear_map, train
 from faces.nn.device import pick_device
 
@@ -60,43 +62,71 @@ def wanted_attributes(params: Params) -> list[tuple[str, tuple[str, ...]]]:
     return [("vectors.exclusive.sets", params.exclusive.names())]
 
 
+class Read(NamedTuple):
+    """Readouts of all attributes, what they say of the train faces by cross-fitting, and their tables."""
+
+    readouts: Readouts
+    expected: np.ndarray  # (N, A)
+    table: list[dict[str, float | str]]
+    measured: list[dict[str, float | str]]
+
+
+def read_out(params: Params, crops: Crops, measures: Measures, codes: np.ndarray) -> Read:
+    """Readouts from the codes (N, D) of the train faces, of the table's labels and of the measured ones."""
+    rows = crops.rows("train")
+    settings = params.flow.readouts
+    boundary = Boundary(ridge=settings.ridge, faces=len(rows), iterations=settings.iterations)
+    readouts, expected, table = fit_readouts(
+        crops.attributes,
+        codes,
+        crops.labels[rows],
+        settings.folds,
+        settings.min_faces,
+        boundary,
+        params.seed,
+    )
+    if not measures.scales:
+        return Read(readouts, expected, table, [])
+    own, seen, lines = fit_measured(
+        measures.names, codes, measures.labels[rows], settings.folds, boundary, params.seed
+    )
+    return Read(readouts.joined(own), np.concatenate([expected, seen], 1), table, lines)
+
+
 def fit(
-    params: Params, crops: Crops, codes: np.ndarray, mirrored: np.ndarray | None, device: torch.device
-) -> tuple[FlowEditor, list, list]:
-    """The editor, the rows of readouts.csv and those of history.csv, from the codes (N, D) of all faces, and
-    those of their mirror images.
+    params: Params,
+    crops: Crops,
+    measures: Measures,
+    codes: np.ndarray,
+    mirrored: np.ndarray | None,
+    device: torch.device,
+) -> tuple[FlowEditor, Read, list]:
+    """The editor, its readouts and the rows of history.csv, from the codes (N, D) of all faces, and those of
+    their mirror images.
     """
     rows = crops.rows("train")
     held_rows = crops.rows("valid")
     settings = params.flow
-    labels = crops.labels.astype(np.float32)
+    attributes = (*crops.attributes, *measures.names)
+    labels = np.concatenate([crops.labels, measures.labels], 1, dtype=np.float32)
     own = np.ascontiguousarray(codes[rows], np.float32)
     held = np.ascontiguousarray(codes[held_rows], np.float32)
-    exclusive = exclusions("vectors.exclusive.sets", params.exclusive, crops.attributes, crops.labels[rows])
-    boundary = Boundary(
-        ridge=settings.readouts.ridge, faces=len(rows), iterations=settings.readouts.iterations
-    )
-    readouts, expected, table = fit_readouts(
-        crops.attributes,
-        own,
-        crops.labels[rows],
-        settings.readouts.folds,
-        settings.readouts.min_faces,
-        boundary,
-        params.seed,
-    )
-    given = (1 - settings.soft) * labels[rows] + settings.soft * expected
-    held_given = (1 - settings.soft) * labels[held_rows] + settings.soft * readouts.labels(held)
+    exclusive = exclusions("vectors.exclusive.sets", params.exclusive, attributes, labels[rows])
+    read = read_out(params, crops, measures, own)
+    given = (1 - settings.soft) * labels[rows] + settings.soft * read.expected
+    held_given = (1 - settings.soft) * labels[held_rows] + settings.soft * read.readouts.labels(held)
     if mirrored is not None:
         own = np.concatenate([own, np.asarray(mirrored[rows], np.float32)])
-        given = np.concatenate([given, given])
+        turned = given.copy()
+        turned[:, len(crops.attributes) :] *= measures.signs
+        given = np.concatenate([given, turned])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         axes = min(settings.axes, own.shape[1], len(own) - 1)
         flow = Flow(
             own.shape[1],
             axes,
-            len(crops.attributes),
+            len(attributes),
             settings.width,
             settings.blocks,
             min(settings.leading, axes // 4),
@@ -121,9 +151,15 @@ def fit(
     )
     bar.close()
     editor = FlowEditor(
-        crops.attributes, exclusive, flow.eval(), settings.integration_steps, readouts, settings.soft
+        attributes,
+        exclusive,
+        flow.eval(),
+        settings.integration_steps,
+        read.readouts,
+        settings.soft,
+        measures.names,
     )
-    return editor, table, history
+    return editor, read, history
 
 
 def small_pictures(images: np.ndarray) -> np.ndarray:
@@ -140,21 +176,25 @@ def tensor(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.asarray(array, np.float32)).to(device)
 
 
-def run(params: Params, crops_folder: Path, latents: Path, out: Path) -> None:
+def run(params: Params, crops_folder: Path, latents: Path, measures_folder: Path, out: Path) -> None:
     """The stage with these params. Raises ValueError where an input is missing or does not fit."""
     crops = Crops.open(crops_folder)
+    measures = Measures.open(measures_folder, len(crops.labels))
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
     path = latents / "mirrored.npy"
     mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
-    editor, table, history = fit(params, crops, codes, mirrored, pick_device())
+    editor, read, history = fit(params, crops, measures, codes, mirrored, pick_device())
     losses = [row["held_out"] for row in history]
     with new_folder(out) as folder:
         editor.save(folder, {"held_out_gaussian": round(losses[0], 6), "held_out": round(min(losses), 6)})
-        for name, rows in {"readouts": table, "history": history}.items():
+        tables = {"readouts": read.table, "history": history}
+        if read.measured:
+            tables["measured"] = read.measured
+        for name, rows in tables.items():
             pd.DataFrame(rows).to_csv(
                 folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g"
             )
-    unread = [row["attribute"] for row in table if row["auroc"] is None]
+    unread = [row["attribute"] for row in read.table if row["auroc"] is None]
     if unread:
         say(
             f"flow: too few labelled faces to read {', '.join(unread)} off codes; "
@@ -162,9 +202,9 @@ def run(params: Params, crops_folder: Path, latents: Path, out: Path) -> None:
         )
 
 
-def main(crops_folder: Path, latents: Path, out: Path) -> None:
+def main(*paths: Path) -> None:
     try:
-        run(load(Params), crops_folder, latents, out)
+        run(load(Params), *paths)
     except ValueError as error:
         raise stop(error) from None
 

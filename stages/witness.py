@@ -9,10 +9,13 @@ in    data/crops/        images.npy, table.csv
       data/flow/         the flow of codes, an editor
       data/classifier/   the attribute classifiers
       data/scores/       levels.csv, changes.npz: at which strengths edits are compared, on which faces
+      data/measures/     labels that were measured: then the tiny network of landmarks is asked, as the larger
+                         one has labelled
 out   data/witness/      witness.json   whether it was asked; the weights' digest, the scale of identity
                          edits.csv      per editor, kind and attribute: what changed, who stayed who they are
                          agreement.csv  rank correlation of witness and classifier
                          sets.csv       reconstructions and samples against real faces, by identity
+                         sliders.csv    where labels were measured: asked against achieved changes of them
 
 Optional: without `witness.enabled` the tables have no rows. The weights are fetched by `python -m
 ops.witnesses`; nothing is downloaded here.
@@ -34,6 +37,7 @@ from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load
 from faces.data.crops import Crops
+from faces.data.measured import Measures
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.flow.editor import FlowEditor
@@ -44,7 +48,8 @@ from faces.scoring import samples
 from faces.scoring.context import KINDS, Codec
 from faces.scoring.counterfactuals import labels_for
 from faces.scoring.editors import ScoredEditor, SigmaEditor, SwitchEditor
-from faces.witnesses import testimony, weights
+from faces.scoring.served import Served
+from faces.witnesses import sliders, testimony, weights
 from faces.witnesses.measures import MEASURES
 from faces.witnesses.testimony import Edit, Scale
 from faces.witnesses.witness import Witness
@@ -54,6 +59,9 @@ COLUMNS = {
     "agreement": ("measure", "attribute", "where"),
     "sets": ("set", "faces"),
 }
+
+
+SLIDER_FACES = 100  # test faces whose measured sliders are moved
 
 
 class Settings(Group):
@@ -161,13 +169,16 @@ def asked(
     flow: Path,
     classifier: Path,
     scores: Path,
+    measures_folder: Path,
 ) -> Testimony:
     """All that the witness says. Raises ValueError where an input or the weights are missing."""
     settings = params.witness
     home = Path(settings.weights) if settings.weights else weights.home()
     device = pick_device()
-    witness = Witness.open(home, device, params.batch)
     crops = Crops.open(crops_folder)
+    measures = Measures.open(measures_folder, len(crops.labels))
+    labelled = bool(measures.scales)
+    witness = Witness.open(home, device, params.batch, labelled)
     model = checkpoints.load(model_folder)[0].to(device, memory_format=torch.channels_last)
     codec = Codec(model, device, params.batch)
     codes = open_npy(latents / "latents.npy")
@@ -192,7 +203,7 @@ def asked(
     )
     about = {
         "package": f"@vladmandic/face-api {weights.VERSION}",
-        "sha256": weights.digest(home),
+        "sha256": weights.digest(home, Witness.networks(labelled)),
         "faces": len(rows),
         "identity": {
             "unit": scale.unit,
@@ -206,7 +217,31 @@ def asked(
         "agreement": list(agreement),
         "sets": list(testimony.set_rows(witness, sets, identities, scale, params.groups)),
     }
+    if labelled:
+        few = rows[:: -(-len(rows) // SLIDER_FACES)]
+        seen_labels = sliders.judged(witness, real, witness.frames(real))
+        tables["sliders"] = [
+            *sliders.agreement_with_labels(measures.labels[rows], seen_labels, measures.scales),
+            *(
+                row
+                for name in settings.editors
+                for row in sliders.slider_rows(
+                    name,
+                    served_editor(name, vectors, flow, device),
+                    np.asarray(codes[few]),
+                    codec.decode,
+                    witness,
+                    measures.scales,
+                )
+            ),
+        ]
     return Testimony(about, tables)
+
+
+def served_editor(name: str, vectors: Path, flow: Path, device: torch.device) -> Served:
+    """The sliders as they are served, along the flow or the directions of an estimator."""
+    directions = None if name == "flow" else Directions.open(vectors, name)
+    return Served(FlowEditor.open(flow, device), directions)
 
 
 def run(params: Params, *folders: Path) -> None:
@@ -223,6 +258,8 @@ def run(params: Params, *folders: Path) -> None:
         for name, columns in COLUMNS.items():
             rows = found.tables.get(name)
             write_csv(folder / f"{name}.csv", pd.DataFrame(rows or [], columns=None if rows else columns))
+        if "sliders" in found.tables:
+            write_csv(folder / "sliders.csv", pd.DataFrame(found.tables["sliders"]))
 
 
 def main(*paths: Path) -> None:

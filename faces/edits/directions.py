@@ -73,8 +73,8 @@ class Directions:
         return self.unit(attribute) * self.sigma[self.attributes.index(attribute)]
 
     def arranged(self, attributes: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
-        """Labels (N, A') of `attributes` in the order of these directions: (N, A)."""
-        return labels[:, [attributes.index(name) for name in self.attributes]]
+        """Labels (N, A') of `attributes` in the order of these directions: (N, A), as `arranged` below."""
+        return arranged(self.attributes, attributes, labels)
 
     def edit(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of
@@ -98,6 +98,17 @@ class Directions:
         along = change * np.linalg.norm(self.vectors, axis=1)  # (F, A) in units of the unit directions
         deviation = np.sqrt(np.einsum("fa,ab,fb->f", along, self.covariance, along))  # of z . step
         return np.square(step).sum(1) / np.maximum(deviation, 1e-15)
+
+
+def arranged(wanted: tuple[str, ...], names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
+    """Labels (N, A') of attributes `names` in the order of `wanted`: (N, A). What there is no column of, such
+    as a measured label, is 0, unknown.
+    """
+    found = np.zeros((len(labels), len(wanted)), labels.dtype)
+    for place, name in enumerate(wanted):
+        if name in names:
+            found[:, place] = labels[:, names.index(name)]
+    return found
 
 
 def conditioned(direction: np.ndarray, conditions: np.ndarray) -> np.ndarray:

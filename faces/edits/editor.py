@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faces.edits.directions import Directions
+from faces.edits.directions import Directions, arranged
 from faces.edits.exclusions import goals
 
 
@@ -60,8 +60,8 @@ class Editor(ABC):
         return self.edit(codes, labels, wanted, strength)
 
     def arranged(self, names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
-        """(F, A) columns of labels (F, N), whose attributes are `names`, in the order of `attributes`."""
-        return labels[:, [names.index(name) for name in self.attributes]].astype(np.float32)
+        """(F, A) labels (F, N) of attributes `names` in the order of `attributes`, as `arranged` below."""
+        return arranged(self.attributes, names, labels).astype(np.float32)
 
     @abstractmethod
     def move(

@@ -57,7 +57,8 @@ class Settings(Group):
 class Problem:
     """Codes and labels of train faces, with valid faces on which an estimator may choose its settings.
 
-    Every attribute has faces on both sides.
+    Every attribute has faces on both sides. The last M attributes may be measured (faces/data/measured.py):
+    their labels are numbers, `measured`, and `labels` says which faces lie in the outer thirds.
 
     A face may be there in several copies, such as itself and its mirror image: the rows are all faces, then
     all of them again. Sums that several estimators need are computed once, lazily.
@@ -72,6 +73,8 @@ class Problem:
     rng: np.random.Generator
     copies: int = 1  # of each face
     share: float = 1.0  # of the train faces that are in it: limits on numbers of faces are scaled by it
+    measured: np.ndarray | None = None  # (N, M) in [-1, 1], 0 for unknown
+    valid_measured: np.ndarray | None = None  # (V, M)
 
     @property
     def faces(self) -> int:
@@ -81,7 +84,10 @@ class Problem:
         """The problem with a subset of the train faces, by ascending numbers."""
         share = self.share * len(faces) / self.faces
         rows = (np.arange(self.copies)[:, None] * self.faces + faces).ravel()
-        return replace(self, codes=self.codes.part(rows), labels=self.labels[rows], share=share)
+        measured = None if self.measured is None else self.measured[rows]
+        return replace(
+            self, codes=self.codes.part(rows), labels=self.labels[rows], measured=measured, share=share
+        )
 
     @cached_property
     def moments(self) -> Moments:
@@ -95,12 +101,20 @@ class Problem:
 
     @cached_property
     def statistics(self) -> LabelStatistics:
-        return LabelStatistics.of(self.labels)
+        return LabelStatistics.of(numbers(self.labels, self.measured))
 
     @cached_property
     def differences(self) -> np.ndarray:
-        """(A, D) mean code of the faces with the attribute minus mean code of those without."""
-        return differences(self.codes, self.labels)
+        """(A, D) mean code of the faces with the attribute minus mean code of those without; of a measure
+        the slope of the codes, as in `effects`.
+        """
+        return effects(self.codes, self.labels, self.measured)
+
+    @property
+    def measures(self) -> slice:
+        """The places of the measured attributes."""
+        count = 0 if self.measured is None else self.measured.shape[1]
+        return slice(len(self.names) - count, len(self.names))
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,30 @@ def differences(codes: Codes, labels: np.ndarray) -> np.ndarray:
         )
 
 
+def numbers(labels: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
+    """Labels (N, A) with the numbers (N, M) of the last M attributes in place of their thirds."""
+    if measured is None:
+        return labels
+    return np.concatenate([labels[:, : labels.shape[1] - measured.shape[1]], measured], 1, dtype=np.float32)
+
+
+def effects(codes: Codes, labels: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
+    """`differences` (A, D) of labels (N, A), and of the last M attributes the change of the code with a
+    change of the label by 2, by regression on its numbers (N, M): 2 Cov(y, z) / Var(y). Of labels that are
+    all 1 or -1 that is the difference of the means.
+    """
+    if measured is None:
+        return differences(codes, labels)
+    known = measured != 0
+    count = np.maximum(known.sum(0), 1)
+    means = measured.sum(0, dtype=np.float64) / count
+    squares = np.square(np.where(known, measured - means, 0)).sum(0)
+    slopes = weighted_sums(
+        codes, measured, lambda block: np.where(block != 0, 2 * (block - means) / squares, 0)
+    )
+    return np.concatenate([differences(codes, labels[:, : labels.shape[1] - measured.shape[1]]), slopes])
+
+
 def along(normals: np.ndarray, differences: np.ndarray) -> np.ndarray:
     """Normals (A, D) scaled to native length: the distance between the class means along them."""
     units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
@@ -176,6 +214,7 @@ def balanced(problem: Problem) -> Estimate:
     Cells are the combinations of the other confounders' labels. A cell with fewer than `min_faces` on either
     side is left out on both, so that what remains is balanced exactly, and is named in the notes; so is a
     direction of which no cell remains. A face with an unknown confounder belongs to no cell.
+    Of a measure the outer thirds count as with and without.
     """
     chosen = [
         problem.names.index(name.rstrip("?"))
@@ -213,6 +252,9 @@ def balanced(problem: Problem) -> Estimate:
     vectors = weighted_sums(
         problem.codes, problem.labels, lambda labels: table[columns, cells(labels), sides(labels) + 1]
     )
+    if problem.measured is not None:  # the thirds tell where to, the numbers how far
+        measures = problem.measures
+        vectors[measures] = along(vectors[measures], problem.differences[measures])
     notes = {}
     for a, name in enumerate(problem.names):
         thin = [_cell(problem.names, chosen, cell, own[a]) for cell in np.flatnonzero(real[a] & ~kept[a])]
@@ -286,11 +328,15 @@ def _agreements(problem: Problem, choices: list[np.ndarray]) -> list[float]:
     that it has on both sides; without one, 0 for each.
     """
     labels = problem.valid_labels
+    measured = problem.valid_measured
     usable = (labels == 1).any(0) & (labels == -1).any(0)
     if not usable.any():
         return [0.0] * len(choices)
     labels = labels[:, usable]
-    held_out = deconfounded(differences(problem.valid_codes, labels), LabelStatistics.of(labels), 0.0)
+    if measured is not None:
+        measured = measured[:, usable[problem.measures]]
+    found = effects(problem.valid_codes, labels, measured)
+    held_out = deconfounded(found, LabelStatistics.of(numbers(labels, measured)), 0.0)
     return [float(cosines(choice[usable], held_out).mean()) for choice in choices]
 
 
@@ -324,7 +370,7 @@ def lda(problem: Problem) -> Estimate:
 
 
 def logistic(problem: Problem) -> Estimate:
-    """The boundary of logistic regression, its intercept kept."""
+    """The boundary of logistic regression, its intercept kept; of a measure that between its outer thirds."""
     return _boundary(problem, linear.logistic_loss)
 
 
@@ -369,7 +415,10 @@ def shuffled_labels(problem: Problem) -> Estimate:
     meaning.
     """
     order = problem.rng.permutation(problem.faces)
-    return Estimate(differences(problem.codes, np.tile(problem.labels[order], (problem.copies, 1))))
+    measured = problem.measured
+    if measured is not None:
+        measured = np.tile(measured[order], (problem.copies, 1))
+    return Estimate(effects(problem.codes, np.tile(problem.labels[order], (problem.copies, 1)), measured))
 
 
 ESTIMATORS: dict[str, Estimator] = {

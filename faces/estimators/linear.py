@@ -39,6 +39,22 @@ def squared_hinge(margins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return short**2, -2 * short
 
 
+def told(loss: Loss, margins: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of margins under labels of 1 and -1, 0 for unknown, and its slope along the margins.
+
+    Labels that are floats may lie between -1 and 1: y counts as 1 by (1 + y) / 2 and as -1 by the rest, so
+    that the logistic loss reads the expected label (Papke & Wooldridge 1996).
+    """
+    if labels.dtype.kind != "f":
+        losses, slope = loss(labels * margins)
+        return (labels != 0) * losses, slope * labels
+    upper, up = loss(margins)
+    lower, down = loss(-margins)
+    share = (1 + labels) / 2
+    known = labels != 0
+    return known * (share * upper + (1 - share) * lower), known * (share * up - (1 - share) * down)
+
+
 @dataclass(frozen=True)
 class Boundaries:
     """The boundary of attribute a is where z . normals[a] + intercepts[a] = 0, positive on the side with the
@@ -57,7 +73,7 @@ def fit(
     y is known, + ridge / 2 |w|^2.
 
     x are codes (N, D) brought to mean 0 and deviation 1 by `mean` and `std` (D,); the intercept pays no
-    ridge. Equal to scikit-learn's LogisticRegression with C = 1 / (ridge n). Labels (N, A) of 1, -1, 0.
+    ridge. Equal to scikit-learn's LogisticRegression with C = 1 / (ridge n). Labels (N, A) are as in `told`.
     """
     attributes = labels.shape[1]
     length = codes.shape[1]
@@ -75,10 +91,9 @@ def fit(
         offsets = np.zeros(attributes)
         for rows, block in blocks(codes):
             moved = block - centre
-            signs = labels[rows]
-            losses, slope = loss(signs * (moved @ normals + weights[:, -1]))
-            value += float(((signs != 0) * losses).sum(0) @ shares)
-            slope *= signs * shares  # (B, A), zero where the label is unknown
+            losses, slope = told(loss, moved @ normals + weights[:, -1], labels[rows])
+            value += float(losses.sum(0) @ shares)
+            slope *= shares  # (B, A), zero where the label is unknown
             slopes += slope.T.astype(np.float32) @ moved
             offsets += slope.sum(0)
         value += settings.ridge / 2 * float(np.square(weights[:, :-1]).sum())

@@ -323,3 +323,15 @@ def witness(
     found["agreement"] = alike
     found["sets"] = generation(sets)
     return found
+
+
+def sliders(table: pd.DataFrame) -> dict[str, Any]:
+    """sliders.csv -> editor -> measure -> correlation of asked and achieved change, gain and leakage; under
+    `labels` the correlation of the labels themselves with what the witness sees.
+    """
+    found: dict[str, Any] = {}
+    for row in table.itertuples():
+        values = {"correlation": row.correlation, "gain": row.gain, "leakage": row.leakage}
+        figures = {name: figure(value) for name, value in values.items() if np.isfinite(value)}
+        found.setdefault(str(row.estimator), {})[str(row.measure)] = figures
+    return found

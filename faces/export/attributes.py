@@ -8,7 +8,19 @@ as it is written, in the last group.
 from dataclasses import dataclass
 
 OTHER = "Other"
-GROUPS = ("Expression", "Eyes", "Hair", "Facial hair", "Accessories", "Face", "Make-up", "Picture", OTHER)
+MEASURED = "Expression and pose"  # measured labels (faces/data/measured.py)
+GROUPS = (
+    MEASURED,
+    "Expression",
+    "Eyes",
+    "Hair",
+    "Facial hair",
+    "Accessories",
+    "Face",
+    "Make-up",
+    "Picture",
+    OTHER,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,13 @@ def _judgement(label: str, group: str, meaning: str = "") -> Attribute:
 
 
 TABLE = {
+    "smile": _fair("Smile", MEASURED, meaning="how wide the mouth is and how high its corners lie, measured"),
+    "mouth_open": _fair("Mouth opening", MEASURED, meaning="the gap between the lips, measured"),
+    "eye_open": _fair("Eye opening", MEASURED, meaning="height of the eyes over their width, measured"),
+    "brow_height": _fair("Brow height", MEASURED, meaning="how high the brows lie above the eyes, measured"),
+    "yaw": _fair("Turn of the head", MEASURED, meaning="to the right of the picture, measured"),
+    "pitch": _fair("Nod of the head", MEASURED, meaning="upwards, measured"),
+    "roll": _fair("Tilt of the head", MEASURED, meaning="clockwise, measured"),
     "Smiling": _fair("Smile", "Expression", 1),
     "Mouth_Slightly_Open": _fair("Open mouth", "Expression", 6),
     "High_Cheekbones": _fair("High cheekbones", "Expression", meaning="mostly a smile, as annotators saw it"),

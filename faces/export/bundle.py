@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from facemorph.likeness import Likeness
 from faces.data.crops import BOX, FRAME, TEMPLATE, Geometry
+from faces.data.measured import Scale
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
@@ -105,13 +106,18 @@ def png(image: np.ndarray) -> str:
 
 
 def describe_attributes(
-    directions: Directions, measured: pd.DataFrame, meanings: Mapping[str, str]
+    directions: Directions,
+    measured: pd.DataFrame,
+    meanings: Mapping[str, str],
+    scales: Sequence[Scale] = (),
 ) -> list[dict[str, Any]]:
     """The entries of bundle.json in the order of `directions`, all but `telling`.
 
-    `measured` has the rows of vectors.csv of one estimator, `meanings` what the data say about their labels.
+    `measured` has the rows of vectors.csv of one estimator, `meanings` what the data say about their labels,
+    `scales` those labels that networks measured.
     """
     rows = measured.set_index("attribute")
+    units = {one.name: {"unit": one.unit, "low": one.low, "high": one.high} for one in scales}
     entries = []
     for name, vector in zip(directions.attributes, directions.vectors, strict=True):
         row = rows.loc[name]
@@ -126,6 +132,7 @@ def describe_attributes(
                 "length": float(np.linalg.norm(vector)),
                 **{key: number(row[key]) for key in ("auroc", "auroc_low", "auroc_high")},
                 **{key: int(row[key]) for key in ("positives", "negatives")},
+                **({"measure": units[name]} if name in units else {}),
             }
         )
     return entries

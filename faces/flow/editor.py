@@ -5,6 +5,7 @@ flow.json              attributes, sizes, the integrator's steps, held-out losse
                        velocity
 readouts.safetensors   normals (A, D) and intercepts (A,) of calibrated log-odds (faces/flow/readouts.py)
 readouts.csv           how well each attribute is read
+measured.csv           the same of measured labels, where there are any
 exclusive.npy          (R, A) pairs of labels that no face shows together (faces/edits/exclusions.py)
 history.csv            training: step, loss, held-out loss
 """
@@ -41,6 +42,7 @@ class FlowEditor(Editor):
     steps: int  # of the integrator, each way
     readouts: Readouts
     soft: float  # share of the readout in the labels that the flow is given
+    measured: tuple[str, ...] = ()  # attributes that are no labels of the data: read off codes where unknown
 
     @classmethod
     def open(cls, folder: Path, device: torch.device) -> "FlowEditor":
@@ -61,6 +63,7 @@ class FlowEditor(Editor):
                 about["integration_steps"],
                 readouts,
                 about["soft"],
+                tuple(about.get("measured", ())),
             )
         except FileNotFoundError as error:
             raise FlowError(f"{error.filename} is missing; run `dvc repro flow`") from None
@@ -89,13 +92,20 @@ class FlowEditor(Editor):
             "integration_steps": self.steps,
             "soft": self.soft,
         }
+        if self.measured:
+            about["measured"] = list(self.measured)
         write_json(folder / "flow.json", about | figures)
 
     def given(self, codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Labels (F, A) as the flow was trained with them: mixed with what is read off the codes (F, D),
-        where labels are often wrong.
+        where labels are often wrong; measured ones are read where they are unknown.
         """
-        return (1 - self.soft) * labels + self.soft * self.readouts.labels(codes) if self.soft else labels
+        if not self.soft and not self.measured:
+            return labels
+        read = self.readouts.labels(codes)
+        given = (1 - self.soft) * labels + self.soft * read
+        own = np.isin(self.attributes, self.measured)
+        return np.where(own & (labels == 0), read, given).astype(np.float32)
 
     @torch.no_grad()
     def move(

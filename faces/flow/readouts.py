@@ -5,11 +5,15 @@ The train faces are dealt into folds; the readout of each fold is fitted to the 
 of faces that they have not seen decides scale and shift of their log-odds (Platt 1999), and how well an
 attribute can be read. A new face is read by the mean of the readouts.
 
+A measured label, a number in [-1, 1] (faces/data/measured.py), is read by the same regression on its number:
+the expected label, as of any other.
+
 A label that is read is 2 p - 1, the expected label: 1 with, -1 without. An attribute with too few faces on a
 side is not read: 0, unknown.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -38,10 +42,46 @@ class Readouts:
         """Labels (N, A), those that are unknown, 0, read off codes (N, D)."""
         return np.where(labels == 0, self.labels(codes), labels).astype(np.float32)
 
+    def joined(self, other: "Readouts") -> "Readouts":
+        """Both, one after the other."""
+        return Readouts(
+            self.attributes + other.attributes,
+            np.concatenate([self.normals, other.normals]),
+            np.concatenate([self.intercepts, other.intercepts]),
+        )
+
 
 def expected(log_odds: np.ndarray) -> np.ndarray:
     """2 p - 1 of log-odds: float32."""
     return np.tanh(log_odds / 2).astype(np.float32)
+
+
+class CrossFitted(NamedTuple):
+    """Means of the folds' readouts, and what each says of the faces that it has not seen."""
+
+    normals: np.ndarray  # (A, D)
+    intercepts: np.ndarray  # (A,)
+    log_odds: np.ndarray  # (N, A)
+
+
+def cross_fitted(
+    codes: np.ndarray, labels: np.ndarray, folds: int, boundary: Boundary, seed: int
+) -> CrossFitted:
+    """Readouts of codes (N, D) fitted to labels (N, A), each fold's to the others."""
+    mean = codes.mean(0, dtype=np.float64)
+    std = codes.std(0, dtype=np.float64)
+    fold = np.random.default_rng(seed).permutation(np.arange(len(codes)) % folds)
+    log_odds = np.zeros(labels.shape)
+    normals = np.zeros((labels.shape[1], codes.shape[1]))
+    intercepts = np.zeros(labels.shape[1])
+    for number in range(folds):
+        train = np.flatnonzero(fold != number)
+        test = fold == number
+        found = fit(Codes(codes, train), labels[train], mean, std, logistic_loss, boundary)
+        log_odds[test] = codes[test] @ found.normals.T + found.intercepts
+        normals += found.normals / folds
+        intercepts += found.intercepts / folds
+    return CrossFitted(normals, intercepts, log_odds)
 
 
 def fit_readouts(
@@ -59,19 +99,10 @@ def fit_readouts(
     The table has a row for each attribute: attribute, known faces, and the cross-fitted auroc and
     calibration_error, None where it is not read.
     """
-    mean = codes.mean(0, dtype=np.float64)
-    std = codes.std(0, dtype=np.float64)
-    fold = np.random.default_rng(seed).permutation(np.arange(len(codes)) % folds)
-    log_odds = np.zeros(labels.shape)
-    normals = np.zeros((labels.shape[1], codes.shape[1]))
-    intercepts = np.zeros(labels.shape[1])
-    for number in range(folds):
-        train = np.flatnonzero(fold != number)
-        test = fold == number
-        found = fit(Codes(codes, train), labels[train], mean, std, logistic_loss, boundary)
-        log_odds[test] = codes[test] @ found.normals.T + found.intercepts
-        normals += found.normals / folds
-        intercepts += found.intercepts / folds
+    found = cross_fitted(codes, labels, folds, boundary, seed)
+    normals = found.normals
+    intercepts = found.intercepts
+    log_odds = found.log_odds
     rows = []
     for a, name in enumerate(attributes):
         known = labels[:, a] != 0
@@ -91,5 +122,30 @@ def fit_readouts(
     return (
         Readouts(attributes, normals.astype(np.float32), intercepts.astype(np.float32)),
         expected(log_odds),
+        rows,
+    )
+
+
+def fit_measured(
+    attributes: tuple[str, ...],
+    codes: np.ndarray,
+    labels: np.ndarray,
+    folds: int,
+    boundary: Boundary,
+    seed: int,
+) -> tuple[Readouts, np.ndarray, list[dict[str, float | str]]]:
+    """The same of measured labels (N, M), numbers in [-1, 1] with 0 for unknown: readouts, the expected
+    labels (N, M) of these very faces, and a table of attribute, known faces and cross-fitted correlation.
+    """
+    found = cross_fitted(codes, labels.astype(np.float64), folds, boundary, seed)
+    read = expected(found.log_odds)
+    rows = []
+    for place, name in enumerate(attributes):
+        known = labels[:, place] != 0
+        correlation = float(np.corrcoef(read[known, place], labels[known, place])[0, 1])
+        rows.append({"attribute": name, "known": int(known.sum()), "correlation": correlation})
+    return (
+        Readouts(attributes, found.normals.astype(np.float32), found.intercepts.astype(np.float32)),
+        read,
         rows,
     )

@@ -1,5 +1,5 @@
 """Statistics of binary labels: rates, correlations (phi), variance inflation, counts. Labels are 1, -1, and 0
-for unknown.
+for unknown; moments are of numbers between them too, such as measured labels.
 
 Every figure of a pair of attributes is over the faces on which both are known.
 """
@@ -45,14 +45,14 @@ class LabelStatistics:
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "LabelStatistics":
-        """Of labels (N, A) of 1, -1 and 0."""
+        """Of labels (N, A) of 1, -1 and 0, or of numbers in [-1, 1] with 0 for unknown."""
         attributes = labels.shape[1]
         together = np.zeros((attributes, attributes))
         sums = np.zeros((attributes, attributes))
         products = np.zeros((attributes, attributes))
         for rows in batches(len(labels), ROWS):
             signs = labels[rows].astype(np.float32)
-            known = np.abs(signs)
+            known = (signs != 0).astype(np.float32)
             together += known.T @ known
             sums += signs.T @ known  # [a, b]: sum of label a over the faces on which b is known
             products += signs.T @ signs

@@ -26,6 +26,7 @@ from faces.core.console import Progress
 from faces.data.crops import Crops
 from faces.data.sharded_array import Parts, open_parts
 from faces.edits.detail import keep_detail
+from faces.edits.directions import arranged
 from faces.metrics import edit_effects
 from faces.metrics.changes import TRUTH, Key
 from faces.scoring.context import Codec, Context
@@ -306,7 +307,7 @@ def against_truth(
 
 def labels_for(editor: ScoredEditor, crops: Crops) -> np.ndarray:
     """(N, A) the labels of all faces in the order of the editor's attributes."""
-    return crops.labels[:, [crops.attributes.index(name) for name in editor.attributes]]
+    return arranged(editor.attributes, crops.attributes, crops.labels)
 
 
 def true_changes(

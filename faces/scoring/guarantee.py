@@ -105,7 +105,7 @@ class Setting:
         """Other attributes stay, but for those that the new label rules out."""
         names = self.ensemble.attributes
         flow = self.served.flow
-        labels = self.crops.labels[:, [self.crops.attributes.index(name) for name in flow.attributes]]
+        labels = flow.arranged(self.crops.attributes, self.crops.labels)
         place = flow.attributes.index(names[target])
         rows = self.crops.rows(split)
         rows = rows[labels[rows, place] == -value][: self.params.faces]

@@ -46,6 +46,8 @@ class Trunk(Network):
     """Four dense blocks and a linear layer: images -> (B, K)."""
 
     SIDE = 112
+    BLOCKS = 4
+    LAYERS = ("conv1", "conv2", "conv3")  # of a block, after the first
 
     def separable(self, x: Tensor, name: str, stride: int) -> Tensor:
         """A depthwise 3 x 3 convolution, then one of 1 x 1."""
@@ -62,13 +64,13 @@ class Trunk(Network):
         else:
             first = self.separable(x, f"{name}/conv0", 2)
         total = first.relu()
-        for layer in ("conv1", "conv2", "conv3"):
+        for layer in self.LAYERS:
             total = total + self.separable(total.relu(), f"{name}/{layer}", 1)
         return total.relu()
 
     def forward(self, images: Tensor) -> Tensor:
         x = prepared(images, self.SIDE, 255.0)
-        for number in range(4):
+        for number in range(self.BLOCKS):
             x = self.block(x, f"dense{number}")
         return x.mean((2, 3)) @ self.weight("fc/weights") + self.weight("fc/bias")
 
@@ -85,6 +87,13 @@ class Landmarks(Trunk):
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images).view(-1, 68, 2)
+
+
+class TinyLandmarks(Landmarks):
+    """The same by a network of its own with fewer layers, trained apart."""
+
+    BLOCKS = 3
+    LAYERS = ("conv1", "conv2")
 
 
 class Identity(Network):

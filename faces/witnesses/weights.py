@@ -6,6 +6,7 @@ tensor has name, shape, and, where it is quantised, dtype (uint8 or uint16), sca
 
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from faces.ingest.http import cache_folder
 
 VERSION = "1.7.15"  # of @vladmandic/face-api, as in ops/witnesses/package-lock.json
 NETWORKS = ("face_expression_model", "face_landmark_68_model", "face_recognition_model")
+TINY = "face_landmark_68_tiny_model"  # the witness's landmarks where the larger network's are labels
 QUANTISED = {"uint8": np.uint8, "uint16": np.uint16}
 
 
@@ -37,7 +39,8 @@ def files(folder: Path, network: str) -> list[Path]:
     path = manifest(folder, network)
     if not path.is_file():
         raise WitnessError(
-            f"{path} is missing; `python -m ops.witnesses` fetches it by npm, or set witness.enabled to false"
+            f"{path} is missing; `python -m ops.witnesses` fetches it by npm, "
+            "or set witness.enabled and measure.enabled to false"
         )
     found = [path, *(folder / name for group in read_json(path) for name in group["paths"])]
     for path in found:
@@ -69,10 +72,10 @@ def read(folder: Path, network: str) -> dict[str, np.ndarray]:
     return found
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of all files of all networks, in order."""
+def digest(folder: Path, networks: Sequence[str] = NETWORKS) -> str:
+    """SHA-256 of all files of `networks`, in order."""
     total = hashlib.sha256()
-    for network in NETWORKS:
+    for network in networks:
         for path in files(folder, network):
             total.update(path.read_bytes())
     return total.hexdigest()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -12,33 +12,30 @@ from torch import Tensor
 from faces.core.batches import batches
 from faces.witnesses import weights
 from faces.witnesses.measures import measures
-from faces.witnesses.networks import EXPRESSIONS, Expression, Identity, Landmarks, Network
+from faces.witnesses.networks import (
+    EXPRESSIONS,
+    Expression,
+    Identity,
+    Landmarks,
+    Network,
+    TinyLandmarks,
+)
+
+N = TypeVar("N", bound=Network)
 
 HAPPY = EXPRESSIONS.index("happy")
 MARGIN = 1.2  # side of the frame over that of the landmarks' box, as face-api cuts faces
 
 
 @dataclass(frozen=True)
-class Witness:
-    """The three networks. Images are float (n, 3, H, W) in [-1, 1].
+class Pointer:
+    """A network of landmarks. Images are float (n, 3, H, W) in [-1, 1].
 
-    They look at a frame (n, 3): x and y of the middle and half the side, as shares of the picture's side.
+    It looks at a frame (n, 3): x and y of the middle and half the side, as shares of the picture's side.
     """
 
-    expression: Expression
     landmarks: Landmarks
-    identity: Identity
-    batch: int
-
-    @classmethod
-    def open(cls, folder: Path, device: torch.device, batch: int) -> Self:
-        """The networks with the weights of `folder`. Raises WitnessError where they are missing."""
-        kinds = (Expression, Landmarks, Identity)
-        networks = [
-            kind(weights.read(folder, name)).eval().to(device)
-            for kind, name in zip(kinds, weights.NETWORKS, strict=True)
-        ]
-        return cls(*networks, batch)
+    batch: int  # images at once
 
     def frames(self, images: Tensor) -> np.ndarray:
         """(n, 3) the square round the landmarks that are found in the whole picture, MARGIN times as large.
@@ -53,25 +50,58 @@ class Witness:
 
     def points(self, images: Tensor, frames: np.ndarray) -> np.ndarray:
         """(n, 68, 2) landmarks, as shares of the whole picture."""
-        inside = self._looked(self.landmarks, images, frames)
+        inside = looked(self.landmarks, images, frames, self.batch)
         return frames[:, None, :2] + (2 * inside - 1) * frames[:, None, 2:]
+
+
+@dataclass(frozen=True)
+class Witness(Pointer):
+    """The three networks, which look at the same frames."""
+
+    expression: Expression
+    identity: Identity
+
+    @classmethod
+    def open(cls, folder: Path, device: torch.device, batch: int, labelled: bool = False) -> Self:
+        """The networks with the weights of `folder`. Where the network of landmarks has `labelled` faces, the
+        tiny one stands in for it. Raises WitnessError where weights are missing.
+        """
+
+        def read(kind: type[N], name: str) -> N:
+            return kind(weights.read(folder, name)).eval().to(device)
+
+        expression, landmarks, identity = cls.networks(labelled)
+        return cls(
+            landmarks=read(TinyLandmarks if labelled else Landmarks, landmarks),
+            batch=batch,
+            expression=read(Expression, expression),
+            identity=read(Identity, identity),
+        )
+
+    @staticmethod
+    def networks(labelled: bool) -> tuple[str, ...]:
+        """The names of the weights of `open`."""
+        expression, landmarks, identity = weights.NETWORKS
+        return expression, weights.TINY if labelled else landmarks, identity
 
     def read(self, images: Tensor, frames: np.ndarray) -> np.ndarray:
         """(n, 9) MEASURES of faces/witnesses/measures.py: `smile` is the chance of a happy face."""
-        smile = self._looked(self.expression, images, frames)[:, HAPPY]
+        smile = looked(self.expression, images, frames, self.batch)[:, HAPPY]
         return np.c_[smile, measures(self.points(images, frames))]
 
     def features(self, images: Tensor, frames: np.ndarray) -> np.ndarray:
         """(n, 128) identity: pictures of one person are near each other."""
-        return self._looked(self.identity, images, frames)
+        return looked(self.identity, images, frames, self.batch)
 
-    @torch.no_grad()
-    def _looked(self, network: Network, images: Tensor, frames: np.ndarray) -> np.ndarray:
-        found = [
-            network(framed(images[rows], frames[rows], network.SIDE)).double().cpu()
-            for rows in batches(len(images), self.batch)
-        ]
-        return torch.cat(found).numpy()
+
+@torch.no_grad()
+def looked(network: Network, images: Tensor, frames: np.ndarray, batch: int) -> np.ndarray:
+    """What a network says of images in their frames (n, 3), some at a time."""
+    found = [
+        network(framed(images[rows], frames[rows], network.SIDE)).double().cpu()
+        for rows in batches(len(images), batch)
+    ]
+    return torch.cat(found).numpy()
 
 
 def framed(images: Tensor, frames: np.ndarray, side: int) -> Tensor:

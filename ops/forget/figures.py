@@ -56,7 +56,7 @@ def directions(project: Path, gone: np.ndarray) -> tuple[dict[str, Any], dict[st
     if codes.shape[1] > LARGEST_COVARIANCE:
         return {}, {}
     mirrors = latents.with_name("mirrored.npy")
-    given, labels = train_faces(codes, open_npy(mirrors) if mirrors.is_file() else None, crops)
+    given, labels = train_faces(codes, open_npy(mirrors) if mirrors.is_file() else None, crops, crops.labels)
     given = Codes(Doubles(given.array), given.rows)
     copies = len(given) // len(labels)
     lost = np.isin(crops.rows("train"), gone)

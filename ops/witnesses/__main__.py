@@ -1,7 +1,7 @@
-"""python -m ops.witnesses: fetch the weights of the networks that the stage `witness` asks.
+"""python -m ops.witnesses: fetch the weights of the networks that the stages `measure` and `witness` ask.
 
 The npm package @vladmandic/face-api, in the version and with the checksum of package-lock.json beside this
-file; three networks of it, 7 MB, go to FACES_CACHE (by default ~/.cache/facemorph). Where npm is missing,
+file; four networks of it, 7 MB, go to FACES_CACHE (by default ~/.cache/facemorph). Where npm is missing,
 copy that folder from another machine, or point witness.weights at the package's folder `model`.
 """
 
@@ -20,12 +20,13 @@ PACKAGE = "@vladmandic/face-api"
 def fetch() -> Path:
     """The folder with the weights, fetched by npm where they are not there yet. Raises NoPackages."""
     home = weights.home()
+    networks = (*weights.NETWORKS, weights.TINY)
     try:
-        weights.digest(home)
+        weights.digest(home, networks)
     except weights.WitnessError:
         with npm.installed(PLACE) as packages, new_folder(home) as folder:
             source = packages / PACKAGE / "model"
-            for network in weights.NETWORKS:
+            for network in networks:
                 for path in weights.files(source, network):
                     shutil.copy(path, folder)
             shutil.copy(packages / PACKAGE / "LICENSE", folder)

@@ -27,6 +27,7 @@ from faces.ingest import decode, writer
 from faces.latents import priors
 from faces.nn.device import to_device
 from tests.conftest import ROOT
+from tests.helpers import measures
 
 FACES = 240
 ATTRIBUTES = ("Smiling", "Eyeglasses", "Male")
@@ -161,12 +162,17 @@ def prepare(root: Path, redistributable: bool = True) -> None:
     model.prepare(to_device(images[:160], torch.device("cpu")))
     checkpoints.save(root / "data/model", "vae", config, GEOMETRY, model)
     (root / "params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
+    measures.none(root / "data/measures")
     with inside(root):
         stages.encode.main(Path("data/crops"), Path("data/model"), Path("data/latents"))
         stages.vectors.main(
-            Path("data/crops"), Path("data/latents"), Path("data/crops/table.csv"), Path("data/vectors")
+            Path("data/crops"),
+            Path("data/latents"),
+            Path("data/crops/table.csv"),
+            Path("data/measures"),
+            Path("data/vectors"),
         )
-        stages.flow.main(Path("data/crops"), Path("data/latents"), Path("data/flow"))
+        stages.flow.main(Path("data/crops"), Path("data/latents"), Path("data/measures"), Path("data/flow"))
     codes = np.load(root / "data/latents/latents.npy")
     (root / "data/prior").mkdir()
     priors.Priors.fit(model, codes[:160], codes[160:180], PRIOR, 0, torch.device("cpu")).save(
@@ -184,6 +190,7 @@ def export(root: Path, out: str = "data/export") -> Path:
             "data/vectors",
             "data/flow",
             "data/prior",
+            "data/measures",
             "data/raw",
             out,
         )

@@ -12,6 +12,7 @@ from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.readouts import fit_readouts
 from stages import flow
+from tests.helpers import measures
 
 ATTRIBUTES = ["Male", "Rare", "Smiling"]
 SPLITS = {"train": 1200, "valid": 300, "test": 300}
@@ -58,7 +59,8 @@ def world(tmp_path, monkeypatch, params, rng):
             "vectors": {"exclusive": params["vectors"]["exclusive"]},
         }
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-        flow.main(tmp_path / "crops", tmp_path / "latents", tmp_path / "out")
+        measured = measures.none(tmp_path / "measures")
+        flow.main(tmp_path / "crops", tmp_path / "latents", measured, tmp_path / "out")
         return tmp_path / "out"
 
     return run, codes, labels

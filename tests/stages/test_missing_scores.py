@@ -15,6 +15,7 @@ from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
 from stages import classifier, encode, evaluate, export, flow, prior, score, vectors, witness
+from tests.helpers import measures
 from tests.test_pipeline import SMALL
 
 NAMES = ("grins", "capped")
@@ -61,13 +62,14 @@ def project(tmp_path, monkeypatch, params, rng):
         crops, model, latents, directions, judges, scores = (
             tmp_path / name for name in ("crops", "model", "latents", "vectors", "classifier", "scores")
         )
+        unmeasured = measures.none(tmp_path / "measures")
         encode.run(of(encode), crops, model, latents)
         prior.run(of(prior), crops, model, latents, tmp_path / "prior")
-        vectors.run(of(vectors), crops, latents, crops / "table.csv", directions)
+        vectors.run(of(vectors), crops, latents, crops / "table.csv", unmeasured, directions)
         classifier.run(of(classifier), crops, judges)
         score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)
         inputs = (crops, model, latents, tmp_path / "prior", directions, tmp_path / "flow", judges, scores)
-        witness.run(of(witness), *inputs, tmp_path / "witness")
+        witness.run(of(witness), *inputs, unmeasured, tmp_path / "witness")
         plots = tmp_path / "plots"
         evaluate.run(
             *(of(evaluate), crops, model, latents, directions, judges, scores, None, tmp_path / "witness"),
@@ -79,7 +81,7 @@ def project(tmp_path, monkeypatch, params, rng):
         (raw / "source.json").write_text(json.dumps(source))
         with zipfile.ZipFile(raw / "images.zip", "w") as archive:
             archive.writestr("0.jpg", writer.encode_jpeg(Image.new("RGB", (32, 32)), 90))
-        flow.run(of(flow), crops, latents, tmp_path / "flow")
+        flow.run(of(flow), crops, latents, unmeasured, tmp_path / "flow")
         made = export.run(
             of(export),
             crops,
@@ -88,6 +90,7 @@ def project(tmp_path, monkeypatch, params, rng):
             directions,
             tmp_path / "flow",
             tmp_path / "prior",
+            unmeasured,
             raw,
             tmp_path / "export",
         )

@@ -9,6 +9,7 @@ import yaml
 
 from faces.edits.directions import Directions
 from stages import vectors
+from tests.helpers import measures
 
 ATTRIBUTES = ["Male", "Rare", "Smiling"]
 PLANTED = 3.0
@@ -59,7 +60,8 @@ def world(tmp_path, monkeypatch, params, rng):
                 }
             )
         )
-        vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / labels, tmp_path / "out")
+        measured = measures.none(tmp_path / "measures")
+        vectors.main(tmp_path / "crops", tmp_path / "latents", tmp_path / labels, measured, tmp_path / "out")
         return tmp_path / "out"
 
     return run

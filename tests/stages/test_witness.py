@@ -15,7 +15,7 @@ from faces.ingest import writer
 from faces.metrics.changes import Changes
 from faces.witnesses.measures import MEASURES
 from stages import classifier, encode, flow, prior, vectors, witness
-from tests.helpers import face_api
+from tests.helpers import face_api, measures
 from tests.test_pipeline import SMALL
 
 NAMES = ("Smiling", "Eyeglasses")
@@ -45,10 +45,12 @@ def of(params, tmp_path):
 def folders(tmp_path, monkeypatch, rng, of, params):
     """What the stages before it leave, on 40 small faces; edits of four of them, at strength 1."""
     monkeypatch.setenv("FACES_DEVICE", "cpu")
-    names = ("crops", "model", "latents", "prior", "vectors", "flow", "classifier", "scores", "witness")
+    names = ("crops", "model", "latents", "prior", "vectors", "flow", "classifier", "scores")
+    names += ("measures", "witness")
     place = {name: tmp_path / name for name in names}
     for name in ("crops", "model", "scores"):
         place[name].mkdir()
+    measures.none(place["measures"])
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(40)], "identity": np.arange(40) // 2})
     table["split"] = ["train"] * 20 + ["valid"] * 4 + ["test"] * 16
     for name in NAMES:
@@ -65,8 +67,8 @@ def folders(tmp_path, monkeypatch, rng, of, params):
     crops, model, latents = (place[name] for name in ("crops", "model", "latents"))
     encode.run(of(encode), crops, model, latents)
     prior.run(of(prior), crops, model, latents, place["prior"])
-    vectors.run(of(vectors), crops, latents, crops / "table.csv", place["vectors"])
-    flow.run(of(flow), crops, latents, place["flow"])
+    vectors.run(of(vectors), crops, latents, crops / "table.csv", place["measures"], place["vectors"])
+    flow.run(of(flow), crops, latents, place["measures"], place["flow"])
     classifier.run(of(classifier), crops, place["classifier"])
     keys = [
         (0, editor, kind, name)
@@ -90,7 +92,7 @@ def tables(folder):
 
 def test_off_it_says_so_and_reads_nothing(tmp_path, of):
     """Not one input exists."""
-    nowhere = [tmp_path / name for name in "abcdefgh"]
+    nowhere = [tmp_path / name for name in "abcdefghi"]
     witness.run(of(witness, enabled=False, weights=""), *nowhere, tmp_path / "witness")
     assert json.loads((tmp_path / "witness/witness.json").read_text()) == {"enabled": False}
     assert all(found.empty for found in tables(tmp_path / "witness").values())
