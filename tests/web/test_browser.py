@@ -1877,3 +1877,34 @@ def test_tracks_end_where_faces_lie(visit, served, model):
     slide(page, "Glasses", "Eyeglasses", 2)
     expect(slider(page, "Glasses")).to_have_attribute("max", "2")
     expect(slider(page, "Glasses")).to_have_value("2")
+
+
+def test_drawings_are_enlarged_with_sharp_edges(visit, served):
+    """A soft edge from 50 to 200: it becomes steep where it stands, within its own range; an even area stays
+    as it is. The painter does so for drawings alone.
+    """
+    page = visit(served)
+    edge, even, drawing, other = page.evaluate(
+        """async () => {
+          const { crisp } = await import("/js/crisp.js");
+          const { Painter } = await import("/js/painter.js");
+          const side = 64;
+          const soft = (x) => 50 + 150 / (1 + Math.exp((32 - x) / 1.5));
+          const picture = (f) => ({
+            data: Float32Array.from({ length: side * side * 3 }, (_, i) => f(Math.floor(i / 3) % side)),
+            width: side, height: side });
+          const pixels = picture((x) => soft(x)).data.slice();
+          const shown = async (drawing) => [...(await new Painter(drawing).enlarged(pixels, side, 4)).data];
+          return [[...crisp(picture(soft), 4)], [...crisp(picture(() => 90), 4)],
+                  await shown(true), await shown(undefined)];
+        }"""
+    )
+    row = np.reshape(edge, (64, 64, 3))[30, 1:-1, 0]
+    before = 50 + 150 / (1 + np.exp((32 - np.arange(1, 63)) / 1.5))
+    between = [((values > 65) & (values < 185)).sum() for values in (before, row)]
+    assert between[0] == 7 and between[1] <= 3, between
+    assert row.min() >= 50 and row.max() <= 200
+    assert abs(np.argmax(row > 125) - np.argmax(before > 125)) <= 1
+    np.testing.assert_array_equal(even, 90)
+    steepest = [np.diff(np.reshape(levels, (256, 256, 4))[128, :, 0]).max() for levels in (drawing, other)]
+    assert steepest[0] > 2 * steepest[1]

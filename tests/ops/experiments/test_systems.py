@@ -1,4 +1,4 @@
-"""The ten systems' plan fits the pipeline, and the page says what the experiments found."""
+"""The eleven systems' plan fits the pipeline, and the page says what the experiments found."""
 
 import json
 from copy import deepcopy
