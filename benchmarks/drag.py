@@ -28,7 +28,8 @@ DRAG = """async (moves) => {
             const watch = new MutationObserver(() => { watch.disconnect(); resolve(); });
             watch.observe(frame, { attributeFilter: ["data-shown"] });
         });
-        input.value = String(Number(input.max) * Math.sin(i + 1));
+        const [low, high] = [Number(input.min), Number(input.max)];
+        input.value = String((low + high) / 2 + ((high - low) / 2) * Math.sin(i + 1));
         const from = performance.now();
         input.dispatchEvent(new Event("input"));
         await shown;

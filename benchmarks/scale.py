@@ -48,10 +48,9 @@ def size(path: Path) -> int:
 def pixels(folder: Path) -> dict[str, tuple[float, float]]:
     """Of the stages that read pixels: seconds and bytes per face."""
     throughput.synthesise(folder)
-    geometry = load(crop.Params).crop
     count = throughput.COUNT
     os.environ["FACES_WORKERS"] = "1"
-    cut = seconds(lambda: crop.crop_faces(geometry, folder / "raw", folder / "crops"))
+    cut = seconds(lambda: crop.run(load(crop.Params), folder / "raw", folder / "crops"))
     params = load(train.Params)
     crops = Crops.open(folder / "crops")
     device = torch.device("cpu")

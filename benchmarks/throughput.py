@@ -119,16 +119,16 @@ def show(title: str, rates: dict[str, float]) -> None:
     )
 
 
-def bench_crop(folder: Path, geometry: crop.Crop) -> dict[str, float]:
+def bench_crop(folder: Path, params: crop.Params) -> dict[str, float]:
     loader = DataLoader(
-        Items(folder / "raw" / "images.zip", names(folder), geometry.size),
+        Items(folder / "raw" / "images.zip", names(folder), params.crop.size),
         64,
         num_workers=usable_cores(),
     )
     out = folder / "crops"
 
     def ours() -> int:
-        crop.crop_faces(geometry, folder / "raw", out)
+        crop.run(params, folder / "raw", out)
         return COUNT
 
     return best({"ours": ours, "reference": lambda: sum(len(batch) for batch in loader)})
@@ -231,10 +231,10 @@ def main(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         synthesise(folder)
-        geometry = load(crop.Params).crop
-        crop.crop_faces(geometry, folder / "raw", folder / "crops")
+        params = load(crop.Params)
+        crop.run(params, folder / "raw", folder / "crops")
         for name, bench in {
-            "crop": lambda: bench_crop(folder, geometry),
+            "crop": lambda: bench_crop(folder, params),
             "train": lambda: bench_train(folder),
             "encode": lambda: bench_encode(folder),
         }.items():

@@ -26,12 +26,14 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor, nn
 
+from faces.core import ranks
 from faces.core.batches import batches
 from faces.core.console import Progress, Unfit
 from faces.core.files import read_json
 from faces.core.params import Group
 from faces.data.crops import Crops
 from faces.metrics.auroc import auroc
+from faces.nn import distributed
 from faces.nn.device import fast_arithmetic, to_device
 from faces.nn.layers import Residual, convolution, widths
 from faces.nn.optim import learning_rate
@@ -74,7 +76,11 @@ class AttributeClassifier(nn.Module):
         for inputs, outputs in zip([3, *channels], channels, strict=False):
             layers += [convolution(inputs, outputs, 4, 2)] + ([Residual(outputs)] if inputs > 3 else [])
         self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(channels[-1] * 16, features), nn.SiLU()
+            *layers,
+            nn.Flatten(),
+            distributed.Dropout(DROPOUT),
+            nn.Linear(channels[-1] * 16, features),
+            nn.SiLU(),
         )
         self.head = nn.Linear(features, attributes)
         self.register_buffer("scale", torch.ones(attributes))  # log-odds ratio = scale * logit + shift
@@ -139,21 +145,25 @@ class Ensemble:
 def train(
     settings: Settings, seed: int, width: int, crops: Crops, device: torch.device
 ) -> tuple[AttributeClassifier, list[dict[str, float]]]:
-    """A calibrated classifier with the weights of its best report by mean valid AUROC, and its history."""
+    """A calibrated classifier with the weights of its best report by mean valid AUROC, and its history.
+
+    Processes (faces/core/ranks.py) share each batch, and rank 0 alone measures: only its classifier is of
+    use.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = AttributeClassifier(crops.geometry.size, len(crops.attributes), width, settings.features)
     model.to(device, memory_format=torch.channels_last)
+    if ranks.size() > 1:
+        model = distributed.synchronised(model, device)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
     )
     train_rows = crops.rows("train")
     valid_rows = crops.rows("valid")
     valid_labels = crops.labels[valid_rows]
-    positive, negative = (
-        torch.from_numpy(side).to(device)
-        for side in class_weights(crops.labels[train_rows], settings.class_weight)
-    )
+    weights = class_weights(crops.labels[train_rows], settings.class_weight)
+    sides = tuple(torch.from_numpy(side).to(device) for side in weights)
     steps = math.ceil(settings.images / settings.batch)
     reports = {math.ceil(steps * (k + 1) / settings.reports) for k in range(settings.reports)}
     order = np.empty(0, np.int64)
@@ -165,20 +175,13 @@ def train(
     for step in range(1, steps + 1):
         while len(order) < settings.batch:
             order = np.r_[order, rng.permutation(train_rows)]
-        rows = order[: settings.batch]
+        rows = ranks.own(order[: settings.batch])
         order = order[settings.batch :]
         rate = learning_rate((step - 1) / steps, settings.learning_rate, WARM_UP, "cosine")
         for group in optimiser.param_groups:
             group["lr"] = rate
-        model.train()
-        with fast_arithmetic(device):
-            logits, _ = model(augment(to_device(crops.images[rows], device)))
-        loss = masked_loss(logits, torch.from_numpy(crops.labels[rows]).to(device), positive, negative)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-        if step in reports:
+        losses.append(descend(model, optimiser, crops, rows, sides))
+        if step in reports and ranks.rank() == 0:
             area = mean_auroc(logits_of(model, crops.images, valid_rows, device), valid_labels)
             row = {"width": width, "images": step * settings.batch, "train_loss": sum(losses) / len(losses)}
             history.append(row | {"valid_auroc": area})
@@ -189,9 +192,35 @@ def train(
                 best = copy.deepcopy(model.state_dict())
         bar.update(step * settings.batch, note)
     bar.close()
+    if ranks.rank() > 0:
+        return model, history
     model.load_state_dict(best)
     calibrate(model, logits_of(model, crops.images, valid_rows, device), valid_labels)
     return model, history
+
+
+def descend(
+    model: AttributeClassifier,
+    optimiser: torch.optim.Optimizer,
+    crops: Crops,
+    rows: np.ndarray,
+    sides: tuple[Tensor, ...],
+) -> float:
+    """One step on the faces `rows`, this process's share of a batch; the loss of the whole batch.
+
+    sides: class weights of positives and negatives, each (A,).
+    """
+    device = sides[0].device
+    model.train()
+    with distributed.dealt(ranks.rank(), ranks.size()):
+        with fast_arithmetic(device):
+            logits, _ = model(augment(to_device(crops.images[rows], device)))
+        loss = masked_loss(logits, torch.from_numpy(crops.labels[rows]).to(device), *sides)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        log = distributed.agree(model.parameters(), {"loss": loss})
+    optimiser.step()
+    return log["loss"].item()
 
 
 def measure(
@@ -244,7 +273,8 @@ def masked_loss(logits: Tensor, labels: Tensor, positive: Tensor, negative: Tens
     """
     weights = torch.where(labels > 0, positive, negative) * (labels != 0)
     losses = F.binary_cross_entropy_with_logits(logits, (labels > 0).float(), reduction="none")
-    return (losses * weights).sum() / (labels != 0).sum().clamp_min(1)
+    known = distributed.mean((labels != 0).sum().float())  # of a process, where a batch is dealt
+    return (losses * weights).sum() / known.clamp_min(1 / distributed.shares())
 
 
 def augment(images: Tensor) -> Tensor:
@@ -255,7 +285,7 @@ def augment(images: Tensor) -> Tensor:
     """
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, device=images.device)
+        return distributed.uniform(images.new_empty(shape))
 
     count = len(images)
     soft = F.interpolate(F.avg_pool2d(images, 2), images.shape[-2:], mode="bilinear")

@@ -5,6 +5,7 @@ out   data/classifier/   classifier.safetensors, classifier.json, scores.csv, hi
       (faces/classifier.py)
 
 Trained on the train split, stopped and calibrated on the valid split, measured on the test split.
+Several processes (faces/core/ranks.py) share each batch and take the same steps; only rank 0 measures.
 """
 
 import sys
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from faces.classifier import Settings, measure, train
+from faces.core import ranks
 from faces.core.console import say, stop
 from faces.core.files import new_folder, write_csv, write_json
 from faces.core.params import Group, load
@@ -37,11 +39,20 @@ def run(params: Params, crops_folder: Path, out: Path) -> None:
     classifiers = nn.ModuleList()
     history: list[dict[str, float]] = []
     scores: list[dict[str, dict[str, float | bool | None]]] = []
-    for number, width in enumerate(settings.widths):
-        model, lines = train(settings, params.seed + number, width, crops, device)
-        classifiers.append(model)
-        history += lines
-        scores.append(measure(settings, model, crops, device))
+    if settings.batch % ranks.size():
+        raise ValueError(
+            f"params.yaml: classifier.batch = {settings.batch} cannot be dealt evenly to {ranks.size()} "
+            "processes; start another number"
+        )
+    with ranks.joined(device):
+        for number, width in enumerate(settings.widths):
+            model, lines = train(settings, params.seed + number, width, crops, device)
+            classifiers.append(model)
+            history += lines
+            if ranks.rank() == 0:
+                scores.append(measure(settings, model, crops, device))
+    if ranks.rank() > 0:
+        return
     rows = [
         {"width": width, "attribute": name, **found[name]}
         for width, found in zip(settings.widths, scores, strict=True)
@@ -74,4 +85,5 @@ def main(crops_folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.classifier")
     main(*map(Path, sys.argv[1:]))

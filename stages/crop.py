@@ -5,13 +5,17 @@ out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.
       (faces/data/crops.py);
                     where the source draws counterfactuals, of test faces and (calibration) of valid faces,
                     these cut alike (faces/scoring/counterfactuals.py)
+
+Several processes (faces/core/ranks.py) share the pictures, each with its own workers. Faces go to
+.ckpt/<key>/ until rank 0 puts them together in order; an interrupted run continues after the finished shards.
 """
 
+import hashlib
 import multiprocessing
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +28,8 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
-from faces.core import threads
+from faces.core import ranks, threads
+from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, write_json
 from faces.core.params import Group, load
@@ -35,6 +40,7 @@ from faces.ingest import alignment, decode
 from faces.ingest.alignment import Look, Plan
 
 CHUNK = 256  # faces a worker returns at once: 3 MB at 64 pixels
+SHARDS = 1 << 14  # at most: above 4 million faces they grow, to 75 MB at 100 million
 LOOKS = 4  # pictures of the sample that a worker looks at, at once
 WAITING = 16  # results that may wait for their turn
 PAIRS = ("counterfactuals", "calibration")  # of test and of valid faces, where the source draws them
@@ -65,9 +71,11 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Written:
-    """Faces that were stored."""
+class Cut:
+    """Faces of one archive, in shards."""
 
+    folder: Path
+    cut: list[slice]
     kept: list[int]  # places among the names
     rejects: list[tuple[str, str]]  # name and reason of the others
     frames: bool  # whether every picture was CelebA's frame already
@@ -75,6 +83,7 @@ class Written:
 
 def start_worker(path: Path) -> None:
     global archive  # noqa: PLW0603 (one open archive per process)
+    ranks.die_with_parent()
     archive = zipfile.ZipFile(path)
 
 
@@ -99,7 +108,7 @@ def look(jobs: list[Job]) -> list[Look]:
     return [one for one in found if one is not None]
 
 
-def cut(jobs: list[Job], geometry: Geometry, plan: Plan) -> Chunk:
+def cut_chunk(jobs: list[Job], geometry: Geometry, plan: Plan) -> Chunk:
     """The named members, cut as `plan` says."""
     faces = np.zeros((len(jobs), geometry.size, geometry.size, 3), np.uint8)
     reasons = [""] * len(jobs)
@@ -119,18 +128,18 @@ def worker_pool(path: Path) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context(
         "fork" if "fork" in methods and sys.platform == "linux" else "spawn"
     )  # a fork starts at once
-    processes = threads.workers()
+    processes = max(1, threads.workers() // ranks.neighbours())
     with ProcessPoolExecutor(processes, context, start_worker, (path,)) as pool:
         yield pool
 
 
 def in_order(
-    pool: ProcessPoolExecutor, work: Callable[[list[Job]], T], jobs: Sequence[Job], length: int
+    pool: ProcessPoolExecutor, work: Callable[[list[Job]], T], jobs: Iterable[list[Job]]
 ) -> Iterator[T]:
-    """`work` on `length` jobs at a time, results in order. Only a few wait in memory at any time."""
+    """`work` on each list of jobs, results in order. Only a few wait in memory at any time."""
     waiting = []
-    for start in range(0, len(jobs), length):
-        waiting.append(pool.submit(work, jobs[start : start + length]))
+    for some in jobs:
+        waiting.append(pool.submit(work, some))
         if len(waiting) > WAITING:
             yield waiting.pop(0).result()
     for future in waiting:
@@ -159,93 +168,154 @@ def run(params: Params, source: Path, out: Path) -> None:
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
     labels = annotations.read_labels(source / "labels.csv")
     check_archive(source / "images.zip")
-    plan = sampled_plan(source / "images.zip", jobs_of(labels), geometry)
+    plan = sampled_plan(source / "images.zip", labels, geometry)
     say(f"crop: {plan.reason}")
+    settings = [geometry.model_dump(mode="json"), checksums(source), str(out)]
+    work = ranks.unfinished(settings, [source / "labels.csv"])
+    with ranks.joined():
+        cutting = Cutting(geometry, plan, crop.max_rejects)
+        faces = cutting.shards(work / "images", source / "images.zip", labels)
+        kept = labels.iloc[faces.kept]
+        pairs = {}
+        for name in PAIRS:
+            if (source / f"{name}.csv").is_file():
+                table = pd.read_csv(source / f"{name}.csv")
+                table = table[table["of"].isin(kept["name"])]
+                pairs[name] = table, cutting.shards(work / name, source / f"{name}.zip", table)
+    if ranks.rank() > 0:
+        return
     with new_folder(out) as folder:
-        written = write_faces(
-            folder / "images.npy", source / "images.zip", jobs_of(labels), geometry, plan, crop
-        )
-        if written.rejects:
-            name, reason = written.rejects[0]
+        write_faces(folder / "images.npy", faces, geometry, crop)
+        if faces.rejects:
+            name, reason = faces.rejects[0]
             say(
-                f"crop: {len(written.rejects)} of {len(labels)} images refused, "
+                f"crop: {len(faces.rejects)} of {len(labels)} images refused, "
                 f"listed in {out / 'rejects.csv'}; "
                 f"the first: {name}: {reason}"
             )
-        labels = labels.iloc[written.kept]
-        labels.to_csv(folder / "table.csv", index=False, lineterminator="\n")
-        pd.DataFrame(written.rejects, columns=["name", "reason"]).to_csv(
+        kept.to_csv(folder / "table.csv", index=False, lineterminator="\n")
+        pd.DataFrame(faces.rejects, columns=["name", "reason"]).to_csv(
             folder / "rejects.csv", index=False, lineterminator="\n"
         )
-        for name in PAIRS:
-            if (source / f"{name}.csv").is_file():
-                pairs = pd.read_csv(source / f"{name}.csv")
-                pairs = pairs[pairs["of"].isin(labels["name"])]
-                pictures = source / f"{name}.zip"
-                cut_pairs = write_faces(
-                    folder / f"{name}.npy", pictures, jobs_of(pairs), geometry, plan, crop
-                )
-                pairs.iloc[cut_pairs.kept].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        if geometry.box == "auto" and written.frames:  # then the box alone says how they were cut
+        for name, (table, cut_pairs) in pairs.items():
+            write_faces(folder / f"{name}.npy", cut_pairs, geometry, crop)
+            table.iloc[cut_pairs.kept].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        if geometry.box == "auto" and faces.frames:  # then the box alone says how they were cut
             geometry = geometry.model_copy(update={"box": BOX})
         write_json(folder / "geometry.json", geometry.model_dump(mode="json"))
         write_sheet(folder)
-    for line in label_checks.warnings(labels):
+    ranks.discard(work)
+    for line in label_checks.warnings(kept):
         say(f"crop: {line}")
-    say(f"crop: {len(labels)} faces in {out}; look at {out / 'sheet.png'} before you train")
+    say(f"crop: {len(kept)} faces in {out}; look at {out / 'sheet.png'} before you train")
 
 
-def sampled_plan(pictures: Path, jobs: Sequence[Job], geometry: Geometry) -> Plan:
+def sampled_plan(pictures: Path, table: pd.DataFrame, geometry: Geometry) -> Plan:
     """How all pictures are to be cut, by a sample spread evenly over them."""
-    places = np.unique(np.linspace(0, len(jobs) - 1, min(alignment.SAMPLE, len(jobs))).astype(int))
-    sample = [jobs[place] for place in places]
+    places = np.unique(np.linspace(0, len(table) - 1, min(alignment.SAMPLE, len(table))).astype(int))
+    sample = jobs_of(table.iloc[places])
     with worker_pool(pictures) as pool:
-        looks = [one for some in in_order(pool, look, sample, LOOKS) for one in some]
+        parts = (sample[part] for part in batches(len(sample), LOOKS))
+        looks = [one for some in in_order(pool, look, parts) for one in some]
     return alignment.plan(looks, geometry)
 
 
-def write_faces(
-    path: Path, pictures: Path, jobs: Sequence[Job], geometry: Geometry, plan: Plan, crop: Crop
-) -> Written:
-    """Cut the named members of the archive `pictures` into the array that begins at `path`
-    (faces/data/sharded_array.py), in order.
+@dataclass(frozen=True)
+class Cutting:
+    """How faces are cut."""
 
-    Raises RawError where more than `crop.max_rejects` are refused, or all.
-    """
-    check_archive(pictures)
-    bar = Progress(f"crop {pictures.name}", len(jobs), "faces")
-    kept: list[int] = []
-    rejects: list[tuple[str, str]] = []
-    done = 0
-    frames = True
-    work = partial(cut, geometry=geometry, plan=plan)
-    with (
-        Writer(path, (geometry.size, geometry.size, 3), np.uint8, crop.rows) as out,
-        worker_pool(pictures) as pool,
-    ):
-        for chunk in in_order(pool, work, jobs, CHUNK):
-            good = np.array([not reason for reason in chunk.reasons])
-            out.append(chunk.faces[good])
-            frames = frames and all(chunk.frames)
-            kept.extend((done + np.flatnonzero(good)).tolist())
-            rejects.extend(
-                (jobs[done + place][0], reason) for place, reason in enumerate(chunk.reasons) if reason
+    geometry: Geometry
+    plan: Plan
+    max_rejects: int
+
+    def shards(self, folder: Path, pictures: Path, table: pd.DataFrame) -> Cut:
+        """Leave the faces of the members of the archive `pictures` that `table` names in shards in `folder`.
+
+        Raises RawError where more than `max_rejects` are refused, or all.
+        """
+        check_archive(pictures)
+        cut = ranks.pieces(len(table), CHUNK, SHARDS)
+        ranks.deal(f"crop {pictures.name}", folder, cut, partial(self.pieces, pictures, table))
+        kept: list[int] = []
+        rejects: list[tuple[str, str]] = []
+        frames = True
+        names = table["name"].to_numpy()
+        for rows, found in ranks.merged(folder, cut, "reasons", "frames"):
+            refused = found["reasons"] != ""
+            frames = frames and bool(found["frames"].all())
+            kept.extend((rows.start + np.flatnonzero(~refused)).tolist())
+            places = np.flatnonzero(refused)
+            rejects.extend(zip(names[rows.start + places], found["reasons"][places].tolist(), strict=True))
+        self.check_rejects(pictures, rejects)
+        if cut and not kept:
+            raise annotations.RawError(
+                f"none of the {len(table)} images of {pictures} can be used; "
+                f"the first: {rejects[0][0]}: {rejects[0][1]}"
             )
-            done += len(good)
-            bar.update(done)
-            if len(rejects) > crop.max_rejects:
-                raise annotations.RawError(
-                    f"more than crop.max_rejects = {crop.max_rejects} images of {pictures} cannot be used; "
-                    f"the first: {rejects[0][0]}: {rejects[0][1]}; mend or remove them, "
-                    "choose another crop.box, or raise crop.max_rejects"
-                )
-    bar.close()
-    if jobs and not kept:
-        raise annotations.RawError(
-            f"none of the {len(jobs)} images of {pictures} can be used; "
-            f"the first: {rejects[0][0]}: {rejects[0][1]}"
+        return Cut(folder, cut, kept, rejects, frames)
+
+    def pieces(
+        self, pictures: Path, table: pd.DataFrame, cut: Iterable[slice]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Faces (n, H, W, 3), reasons (n,) and frames (n,) of each piece; see Chunk."""
+        cut = list(cut)
+        bar = Progress(f"crop {pictures.name}", sum(rows.stop - rows.start for rows in cut), "faces")
+        jobs = (
+            jobs_of(table.iloc[rows.start + part.start : rows.start + part.stop])
+            for rows in cut
+            for part in batches(rows.stop - rows.start, CHUNK)
         )
-    return Written(kept, rejects, frames)
+        done = 0
+        rejects: list[tuple[str, str]] = []
+        with worker_pool(pictures) as pool:
+            chunks = in_order(pool, partial(cut_chunk, geometry=self.geometry, plan=self.plan), jobs)
+            for rows in cut:
+                parts = []
+                for part in batches(rows.stop - rows.start, CHUNK):
+                    chunk = next(chunks)
+                    names = table["name"].iloc[rows.start + part.start : rows.start + part.stop]
+                    rejects.extend(pair for pair in zip(names, chunk.reasons, strict=True) if pair[1])
+                    self.check_rejects(pictures, rejects)
+                    parts.append(chunk)
+                    done += len(chunk.reasons)
+                    bar.update(done)
+                yield {
+                    "faces": np.concatenate([chunk.faces for chunk in parts]),
+                    "reasons": np.array([reason for chunk in parts for reason in chunk.reasons]),
+                    "frames": np.array([frame for chunk in parts for frame in chunk.frames]),
+                }
+        bar.close()
+
+    def check_rejects(self, pictures: Path, rejects: list[tuple[str, str]]) -> None:
+        """Raises RawError where there are too many."""
+        if len(rejects) > self.max_rejects:
+            raise annotations.RawError(
+                f"more than crop.max_rejects = {self.max_rejects} images of {pictures} cannot be used; "
+                f"the first: {rejects[0][0]}: {rejects[0][1]}; mend or remove them, "
+                "choose another crop.box, or raise crop.max_rejects"
+            )
+
+
+def checksums(source: Path) -> list[str]:
+    """A digest of the CRC-32 of every member of each archive in `source`, from its directory alone."""
+    found = []
+    for path in sorted(source.glob("*.zip")):
+        with zipfile.ZipFile(path) as members:
+            digest = hashlib.sha256()
+            for member in members.infolist():
+                digest.update(f"{member.filename} {member.CRC} {member.file_size}\n".encode())
+        found.append(f"{path.name} {digest.hexdigest()}")
+    return found
+
+
+def write_faces(path: Path, faces: Cut, geometry: Geometry, crop: Crop) -> None:
+    """Append the kept faces to the array that begins at `path` (faces/data/sharded_array.py), in order; each
+    shard is removed when its faces are there.
+    """
+    with Writer(path, (geometry.size, geometry.size, 3), np.uint8, crop.rows) as out:
+        for piece, found in ranks.merged(faces.folder, faces.cut, "faces", "reasons"):
+            out.append(found["faces"][found["reasons"] == ""])
+            ranks.shard(faces.folder, piece).unlink()
 
 
 def write_sheet(folder: Path) -> None:
@@ -268,4 +338,5 @@ def main(source: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.crop")
     main(*map(Path, sys.argv[1:]))

@@ -17,7 +17,8 @@ from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, read_json
 from faces.core.params import Group, ParamsError, load
 from faces.data.annotations import RawError
-from faces.ingest.forgotten import Forgotten, withhold
+from faces.ingest.forgotten import Forgotten
+from faces.ingest.removal import withhold
 
 
 class Data(Group):

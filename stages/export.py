@@ -286,6 +286,7 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
             "source": run.source["source"],
             "licence": run.source["licence"],
             "redistributable": run.show,
+            "drawn": run.source.get("drawn") is True,
             "faces": {split: len(run.crops.rows(split)) for split in SPLITS},
         },
         "notes": bundle.notes(run.about, run.source, length, len(run.train)),

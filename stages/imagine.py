@@ -11,18 +11,25 @@ out   data/imagined/     codes.npy    float32 (M, D), from the prior at temperat
 Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section
 3.1. The last classifier labels: with two of them (classifier.widths) the first, which scores edits, has not
 labelled the faces that the directions come from.
+
+Several processes (faces/core/ranks.py) share the faces; codes are drawn by each, which costs little. An
+interrupted run continues after the finished shards.
 """
 
 import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from faces import checkpoints
 from faces.classifier import Ensemble, NoUsableAttribute
+from faces.core import ranks
 from faces.core.batches import batches
 from faces.core.console import Progress, stop
 from faces.core.files import new_folder
@@ -45,24 +52,41 @@ class Params(Group):
     labels: str = Field(alias="vectors.labels")
 
 
+def drawn(model: Model, params: Imagine, seed: int) -> Iterator[tuple[slice, Tensor]]:
+    """Codes from the prior, batch by batch: the rows, and codes (B, D) on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    for rows in batches(params.faces, params.batch):
+        yield rows, model.sample(rows.stop - rows.start, generator, 1.0).cpu()
+
+
 @torch.no_grad()
-def imagine(model: Model, ensemble: Ensemble, params: Imagine, seed: int, codes: np.ndarray) -> np.ndarray:
-    """Fill `codes` (M, D) from the prior; log-odds ratios (M, A) that the last classifier reads in their
+def read(
+    model: Model, ensemble: Ensemble, params: Imagine, seed: int, cut: Iterable[slice]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Codes (n, D) of each piece of `cut`, and log-odds ratios (n, A) that the last classifier reads in their
     faces.
     """
+    cut = list(cut)
     device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
     last = len(ensemble.classifiers) - 1
-    log_odds = []
-    bar = Progress("imagine", len(codes), "faces")
-    for rows in batches(len(codes), params.batch):
-        drawn = model.sample(rows.stop - rows.start, generator, 1.0)
-        codes[rows] = drawn.cpu().numpy()
-        faces = model.decode(drawn.to(device)).clamp(-1, 1)
+    bar = Progress("imagine", params.faces, "faces")
+    codes: list[np.ndarray] = []
+    log_odds: list[np.ndarray] = []
+    for rows, some in drawn(model, params, seed):
+        if not cut:
+            break
+        if rows.start < cut[0].start:
+            continue
+        faces = model.decode(some.to(device)).clamp(-1, 1)
+        codes.append(some.numpy())
         log_odds.append(ensemble.predict(last, faces)[0])
         bar.update(rows.stop)
+        if rows.stop == cut[0].stop:
+            yield {"codes": np.concatenate(codes), "log_odds": np.concatenate(log_odds)}
+            del cut[0]
+            codes = []
+            log_odds = []
     bar.close()
-    return np.concatenate(log_odds)
 
 
 def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> None:
@@ -71,25 +95,40 @@ def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, ou
     Raises ValueError.
     """
     crops = Crops.open(crops_folder)
+    if params.labels != "imagined":
+        if ranks.rank() == 0:
+            with new_folder(out):
+                pass
+        return
+    device = pick_device()
+    model = checkpoints.load(weights)[0].to(device)
+    ensemble = Ensemble.open(classifiers).to(device)
+    if not ensemble.attributes:
+        raise NoUsableAttribute(
+            f"{classifiers}: no attribute reaches classifier.min_auroc, so no face can be labelled; "
+            "train longer or lower it, or set vectors.labels to crops/table.csv"
+        )
+    files = [*sorted(weights.glob("model.*")), *sorted(classifiers.glob("classifier.*"))]
+    work = ranks.unfinished([params.seed, params.imagine.model_dump()], files)
+    cut = ranks.pieces(params.imagine.faces, params.imagine.batch)
+    with ranks.joined(device):
+        ranks.deal("imagine", work, cut, partial(read, model, ensemble, params.imagine, params.seed))
+    if ranks.rank() > 0:
+        return
     with new_folder(out) as folder:
-        if params.labels != "imagined":
-            return
-        device = pick_device()
-        model = checkpoints.load(weights)[0].to(device)
-        ensemble = Ensemble.open(classifiers).to(device)
-        if not ensemble.attributes:
-            raise NoUsableAttribute(
-                f"{classifiers}: no attribute reaches classifier.min_auroc, so no face can be labelled; "
-                "train longer or lower it, or set vectors.labels to crops/table.csv"
-            )
         shape = (params.imagine.faces, model.code_length)
         codes = np.lib.format.open_memmap(folder / "codes.npy", "w+", np.float32, shape)
-        log_odds = imagine(model, ensemble, params.imagine, params.seed, codes)
+        found = []
+        for rows, shard in ranks.merged(work, cut):
+            codes[rows] = shard["codes"]
+            found.append(shard["log_odds"])
+        log_odds = np.concatenate(found)
         labels = np.zeros((len(codes), len(crops.attributes)), np.int8)
         columns = [crops.attributes.index(name) for name in ensemble.attributes]
         labels[:, columns] = extremes(log_odds, round(params.imagine.extremes * len(codes)))
         codes.flush()
         np.save(folder / "labels.npy", labels)
+    ranks.discard(work)
 
 
 def main(crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> None:
@@ -100,4 +139,5 @@ def main(crops_folder: Path, weights: Path, classifiers: Path, out: Path) -> Non
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.imagine")
     main(*map(Path, sys.argv[1:]))

@@ -27,6 +27,9 @@ cannot stay (faces/edits/exclusions.py). `plain` is the decoded edit, `detail` t
 changed, which is not scored for the editors of `score.decoded_alone`. A face counts where the classifier
 reads it, before the edit, as its label says. Beside the estimators stands the `oracle`, the mean displacement
 of true counterfactuals, where there are enough of them.
+
+Several processes (faces/core/ranks.py) share the reconstructions and the edits; rank 0 does the rest. An
+interrupted run continues after the finished shards.
 """
 
 import sys
@@ -42,6 +45,7 @@ from torch import Tensor
 
 from faces import checkpoints
 from faces.classifier import Ensemble
+from faces.core import ranks
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load, one_of
@@ -159,8 +163,9 @@ def edit_tables(
     editors: dict[str, ScoredEditor],
     real_features: np.ndarray,
     scales: Scales,
+    work: Path,
 ) -> edit_curves.Scores:
-    """Rows of curves.csv and levels.csv, and the edits of changes.npz."""
+    """Rows of curves.csv and levels.csv, and the edits of changes.npz; by way of shards in `work`."""
     crops = inputs.crops
     codes = inputs.codes
     context = inputs.context
@@ -171,7 +176,7 @@ def edit_tables(
     real = {
         name: real_features[known[choice.real, target] == 1] for target, name in enumerate(context.attributes)
     }
-    return edit_curves.score_editors(context, sample, scales, editors, labels, real)
+    return edit_curves.score_editors(context, sample, scales, editors, labels, real, work)
 
 
 def truth_tables(
@@ -263,12 +268,19 @@ def run(
     real = context.codec.pictures(crops.images[choice.real])
     real_features = context.features(real)
     test = crops.rows("test")
-    rebuilt = reconstruction(context.codec, crops.images, codes, test, params.score.rounds)
+    folders = [crops_folder, weights, latents, prior, vectors, *([] if flow is None else [flow]), classifier]
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    work = ranks.unfinished(params.model_dump(), files)
     identity, units = identity_scales(context, crops, pairs is not None, real, rng)
     scales = Scales.of(units, real_features)
     moved = None if pairs is None else counterfactuals.displacements(context.codec, pairs, codes)
     editors = editors_of(params, inputs, moved)
-    scores = edit_tables(inputs, choice, editors, real_features, scales)
+    with ranks.joined(context.codec.device):
+        rounds = params.score.rounds
+        rebuilt = reconstruction(context.codec, crops.images, codes, test, rounds, work / "reconstructions")
+        scores = edit_tables(inputs, choice, editors, real_features, scales, work / "edits")
+    if ranks.rank() > 0:
+        return
     levels = pd.DataFrame(scores.levels, columns=edit_curves.LEVELS)
     truth = {} if pairs is None else counterfactuals.true_changes(context, crops, pairs)
     priors, portraits = prior_table(params, inputs, choice, real, scales.features)
@@ -291,6 +303,7 @@ def run(
         )
         Changes(context.attributes, scores.changes | truth).save(folder / "changes.npz")
         np.savez(folder / "new_faces.npz", **portraits)
+    ranks.discard(work)
 
 
 def main(*paths: Path) -> None:
@@ -302,4 +315,5 @@ def main(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.score")
     main(*map(Path, sys.argv[1:]))

@@ -7,7 +7,7 @@ An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an 
 made of the params, the data and the code, so a checkpoint is never continued under other conditions.
 Everything random in step k is drawn from (seed, k): there is no random state to save.
 
-Several processes (faces/nn/distributed.py) share each batch and take the same steps; only rank 0 prepares,
+Several processes (faces/core/ranks.py) share each batch and take the same steps; only rank 0 prepares,
 measures and writes. Checkpoints do not depend on their number, so any number continues a run.
 """
 
@@ -27,9 +27,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from faces import checkpoints, models
+from faces.core import ranks
 from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
-from faces.core.files import fingerprint, new_file, new_folder, write_csv
+from faces.core.files import new_file, new_folder, write_csv
 from faces.core.params import Group, load
 from faces.data import sharded_array
 from faces.data.crops import Crops
@@ -38,7 +39,6 @@ from faces.nn.device import compile_where_asked, fast_arithmetic, pick_device, t
 from faces.nn.optim import learning_rate, update_average
 from faces.nn.quality import active_units, psnr
 
-CHECKPOINTS = Path(".ckpt")
 BATCH = 256  # valid faces at once
 
 
@@ -77,7 +77,7 @@ class Run:
         self.model = models.build(params.model, config, crops.geometry.size)
         self.model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()  # the weights that are kept
-        if distributed.size() > 1:
+        if ranks.size() > 1:
             self.model = distributed.synchronised(self.model, device)
         compile_where_asked(self.model)
         self.optimisers: dict[str, torch.optim.Optimizer] = {}  # one for each part of the model
@@ -143,7 +143,7 @@ def train(params: Params, config: models.Config, crops: Crops, device: torch.dev
     note = ""
     while run.step < run.steps:
         advance(run)
-        if distributed.rank() > 0:
+        if ranks.rank() > 0:
             continue
         if run.step in reports:
             note = report(run)
@@ -164,11 +164,11 @@ def advance(run: Run) -> None:
     if model.phase(progress) != run.phase:
         run.begin_phase(model.phase(progress))
     rate = learning_rate(progress, config.learning_rate, params.train.warmup, config.decay)
-    rows = distributed.own(rows_of_step(run.train_rows, params.seed, run.step, config.batch))
+    rows = ranks.own(rows_of_step(run.train_rows, params.seed, run.step, config.batch))
     images = to_device(run.crops.images[rows], run.device)
     torch.manual_seed(params.seed * 1_000_003 + run.step)
     model.train()
-    with distributed.dealt(distributed.rank(), distributed.size()):
+    with distributed.dealt(ranks.rank(), ranks.size()):
         if params.train.flip:
             images = flipped(images)
         for part, loss, log in autocast_each(model.losses(images, progress), run.device):
@@ -194,13 +194,13 @@ def advance(run: Run) -> None:
 def begin(params: Params, config: models.Config, crops: Crops, device: torch.device, checkpoint: Path) -> Run:
     """The run that `checkpoint` holds, or a prepared one before its first step; the same on all ranks."""
     run = Run(params, config, crops, device)
-    if distributed.rank() == 0:
+    if ranks.rank() == 0:
         if checkpoint.is_file():
             run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
             say(f"train: continuing at image {run.step * config.batch:,}")
         else:
             run.prepare()
-    if distributed.size() > 1:
+    if ranks.size() > 1:
         run.restore(distributed.broadcast(run.state()))
     return run
 
@@ -280,10 +280,10 @@ def reconstruct_valid(run: Run) -> tuple[np.ndarray, float, np.ndarray]:
 
 def check_batch(params: Params, config: models.Config) -> None:
     """Raises ValueError where a batch cannot be shared evenly by the processes."""
-    if config.batch % distributed.size():
+    if config.batch % ranks.size():
         raise ValueError(
             f"params.yaml: models.{params.model}.batch = {config.batch} cannot be dealt evenly to "
-            f"{distributed.size()} processes; start another number"
+            f"{ranks.size()} processes; start another number"
         )
 
 
@@ -302,7 +302,7 @@ def checkpoint_of(params: Params, config: models.Config, crops_folder: Path) -> 
     settings = [params.seed, params.model, config.model_dump(), params.train.model_dump()]
     tables = [crops_folder / "table.csv", crops_folder / "geometry.json"]
     files = [*sharded_array.files(crops_folder / "images.npy"), *tables, Path(__file__)]
-    return CHECKPOINTS / fingerprint(settings, files) / "state.pt"
+    return ranks.unfinished(settings, files) / "state.pt"
 
 
 def run(params: Params, crops_folder: Path, out: Path) -> None:
@@ -312,9 +312,9 @@ def run(params: Params, crops_folder: Path, out: Path) -> None:
     device = pick_device()
     torch.use_deterministic_algorithms(device.type != "cpu", warn_only=True)  # a CPU repeats itself anyway
     checkpoint = checkpoint_of(params, config, crops_folder)
-    with distributed.joined(device):
+    with ranks.joined(device):
         trained = train(params, config, crops, device, checkpoint)
-    if distributed.rank() > 0:
+    if ranks.rank() > 0:
         return
     units = trained.history[-1]["active_units"]
     if units < params.train.min_active_units:
@@ -338,5 +338,5 @@ def main(crops_folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    distributed.launch("stages.train")
+    ranks.launch("stages.train")
     main(*map(Path, sys.argv[1:]))

@@ -8,10 +8,15 @@ in    data/crops/     table.csv: labels and splits
                       the labels that directions come from (vectors.labels)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py);
                       measured.csv where there are measured labels: how well each is read off the test codes
+
+Several processes (faces/core/ranks.py) share the estimators, each of which draws from a random state of its
+own. An interrupted run continues after the finished ones.
 """
 
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +24,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from faces.core import ranks
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, open_npy, write_csv
 from faces.core.params import Group, load, one_of, present
@@ -37,6 +43,10 @@ COLUMNS = [
     *("estimator", "attribute", "positives", "negatives", "length", "sigma", "intercept"),
     *("inflation", "agreement", "reliability", "test_positives", "auroc", "auroc_low", "auroc_high", "note"),
 ]
+FIGURES = [
+    *("length", "sigma", "intercept", "test_positives", "auroc", "auroc_low", "auroc_high"),
+    *("agreement", "reliability", "inflation"),
+]  # of an attribute, in a shard
 
 
 class Vectors(Settings):
@@ -162,56 +172,92 @@ def mirrored_too(labels: np.ndarray, copies: int, signs: np.ndarray) -> np.ndarr
     return np.concatenate([labels, labels * signs][:copies])
 
 
-def compute(
+def estimate_each(
     params: Vectors,
     seed: int,
     conditions: tuple[str, ...],
-    faces: tuple[Codes, np.ndarray],
-    codes: np.ndarray,
-    crops: Crops,
-    labelled: Labelled,
-) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """The arrays of vectors.npz and the rows of vectors.csv, from the codes and labels of `faces`.
-
-    Directions are tested on the test faces of `crops` and their `codes` (N, D).
+    problem: Problem,
+    test_codes: Codes,
+    truth: np.ndarray,
+    draws: np.ndarray | None,
+    cut: Iterable[slice],
+) -> Iterator[dict[str, np.ndarray]]:
+    """Of each estimator whose number is in `cut`, over the attributes of `problem`: vectors (A, D),
+    covariance (A, A), intercepts (A,), and of vectors.csv the FIGURES (A, F) and note (A,).
     """
-    rng = np.random.default_rng(seed)
-    test = crops.rows("test")
-    problem, usable, (positives, negatives) = pose(params, codes, faces, crops, labelled, rng)
-    draws = resamples(len(test), params.bootstrap, rng) if params.bootstrap else None
-    shape = (len(params.estimators), len(labelled.attributes))
-    vectors = np.full((*shape, codes.shape[1]), np.nan)
-    covariance = np.full((*shape, shape[1]), np.nan)
-    intercepts = np.full(shape, np.nan)
-    truth = labelled.labels[np.ix_(test, usable)]
-    tables = []
-    bar = Progress("vectors", len(params.estimators), "estimators")
-    for number, name in enumerate(params.estimators):
+    cut = list(cut)
+    bar = Progress("vectors", len(cut), "estimators")
+    for done, piece in enumerate(cut, 1):
+        name = params.estimators[piece.start]
         problem.rng = np.random.default_rng([seed, *name.encode()])  # whichever others are asked for
 
         def estimate(problem: Problem, name: str = name) -> Estimate:
             return condition(ESTIMATORS[name](problem), problem.names, conditions)
 
         found = estimate(problem)
-        appraisal = appraise(found, problem, Codes(codes, test), truth, draws)
-        vectors[number, usable] = found.vectors
-        intercepts[number, usable] = appraisal.intercepts
-        covariance[np.ix_([number], usable, usable)] = appraisal.covariance
+        appraisal = appraise(found, problem, test_codes, truth, draws)
         cosines = agreement(estimate, problem, params.halvings)
         table = appraisal.table.assign(
             agreement=cosines, reliability=reliability(cosines), inflation=problem.statistics.inflation()
         )
-        table = table.reindex(labelled.attributes)
-        table = table.assign(estimator=name, positives=positives, negatives=negatives)
-        left_out = f"left out: fewer than {params.min_faces} train faces on one side"
-        tables.append(table.fillna({"note": left_out}))
-        bar.update(number + 1, name)
+        yield {
+            "vectors": found.vectors,
+            "covariance": appraisal.covariance,
+            "intercepts": appraisal.intercepts,
+            "figures": table[FIGURES].to_numpy(np.float64),
+            "note": table["note"].to_numpy(str),
+        }
+        bar.update(done, name)
     bar.close()
+
+
+def compute(
+    params: Params,
+    conditions: tuple[str, ...],
+    faces: tuple[Codes, np.ndarray],
+    codes: np.ndarray,
+    crops: Crops,
+    labelled: Labelled,
+    work: Path,
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """The arrays of vectors.npz and the rows of vectors.csv, from the codes and labels of `faces`; by way of
+    shards in `work`.
+
+    Directions are tested on the test faces of `crops` and their `codes` (N, D). Ranks other than 0 get
+    nothing.
+    """
+    vectors = params.vectors
+    rng = np.random.default_rng(params.seed)
+    test = crops.rows("test")
+    problem, usable, (positives, negatives) = pose(vectors, codes, faces, crops, labelled, rng)
+    draws = resamples(len(test), vectors.bootstrap, rng) if vectors.bootstrap else None
+    truth = labelled.labels[np.ix_(test, usable)]
+    tested = (problem, Codes(codes, test), truth, draws)
+    cut = ranks.pieces(len(vectors.estimators))
+    ranks.deal("vectors", work, cut, partial(estimate_each, vectors, params.seed, conditions, *tested))
+    if ranks.rank() > 0:
+        return {}, pd.DataFrame()
+    shape = (len(vectors.estimators), len(labelled.attributes))
+    directions = np.full((*shape, codes.shape[1]), np.nan)
+    covariance = np.full((*shape, shape[1]), np.nan)
+    intercepts = np.full(shape, np.nan)
+    tables = []
+    for piece, found in ranks.merged(work, cut):
+        number = piece.start
+        directions[number, usable] = found["vectors"]
+        intercepts[number, usable] = found["intercepts"]
+        covariance[np.ix_([number], usable, usable)] = found["covariance"]
+        table = pd.DataFrame(found["figures"], columns=FIGURES, index=list(problem.names))
+        table = table.astype({"test_positives": np.int64}).assign(note=found["note"].astype(object))
+        table = table.reindex(labelled.attributes)
+        table = table.assign(estimator=vectors.estimators[number], positives=positives, negatives=negatives)
+        left_out = f"left out: fewer than {vectors.min_faces} train faces on one side"
+        tables.append(table.fillna({"note": left_out}))
     components, component_sigma = principal_components(
-        problem.codes, problem.moments.mean(), problem.covariance, params.components, rng
+        problem.codes, problem.moments.mean(), problem.covariance, vectors.components, rng
     )
     numbers = {
-        "vectors": vectors,
+        "vectors": directions,
         "sigma": np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0)),
         "covariance": covariance,
         "intercepts": intercepts,
@@ -222,7 +268,7 @@ def compute(
     }
     arrays = {name: array.astype(np.float32) for name, array in numbers.items()}
     arrays["attributes"] = np.array(labelled.attributes)
-    arrays["estimators"] = np.array(params.estimators)
+    arrays["estimators"] = np.array(vectors.estimators)
     return arrays, pd.concat(tables).rename_axis("attribute").reset_index()[COLUMNS]
 
 
@@ -271,7 +317,19 @@ def run(
     faces = (
         imagined_faces(chosen) if chosen.is_dir() else train_faces(codes, mirrored, crops, labelled.labels)
     )
-    arrays, table = compute(vectors, params.seed, conditions, faces, codes, crops, labelled)
+    work = ranks.unfinished(
+        [params.seed, vectors.model_dump()],
+        [
+            crops_folder / "table.csv",
+            *sorted(latents.glob("*.npy")),
+            *(sorted(chosen.iterdir()) if chosen.is_dir() else []),
+            *sorted(measures_folder.iterdir()),
+        ],
+    )
+    with ranks.joined():
+        arrays, table = compute(params, conditions, faces, codes, crops, labelled, work)
+    if ranks.rank() > 0:
+        return
     phi = pd.DataFrame(LabelStatistics.of(labels).phi(), columns=list(labelled.attributes))
     phi.insert(0, "attribute", labelled.attributes)
     with new_folder(out) as folder:
@@ -283,6 +341,7 @@ def run(
         write_csv(folder / "phi.csv", phi)
         if measures.scales:
             write_csv(folder / "measured.csv", correlations(arrays, codes, crops, measures))
+    ranks.discard(work)
     for row in table[table["note"] != ""].itertuples():
         say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")
 
@@ -295,4 +354,5 @@ def main(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.vectors")
     main(*map(Path, sys.argv[1:]))

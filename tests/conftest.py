@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
+from faces.core import ranks
+
 ROOT = Path(__file__).parents[1]
 LONGEST = ("test_pipeline", "test_retrain", "test_distributed")
 
@@ -22,6 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def unfinished(tmp_path_factory, monkeypatch) -> None:
+    """What an interrupted stage leaves stays out of the project."""
+    monkeypatch.setattr(ranks, "UNFINISHED", tmp_path_factory.getbasetemp() / "unfinished")
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_deps_cover_imports(stage):
         elif f"faces/{package}" in deps:
             for name in registry.names():
                 reached |= closure(ROOT / "faces" / package / f"{name}.py")
-        elif stage != "check":
+        elif stage not in ("check", "inputs"):  # check asks them all, inputs loads none (test_inputs.py)
             assert f"faces/{package}/__init__.py" not in reached, (
                 f"{stage} can build any of {package}: list faces/{package}/${{{key}}}.py"
             )

@@ -37,7 +37,7 @@ from facemorph.code_editors import BadValue, Custom, straight
 from facemorph.export import FORMAT, Export, levels
 from facemorph.finding import Found, find
 from facemorph.photos import BadPhoto
-from web.guard import FAILED, PICTURES, Guard, Refusal
+from web.guard import FAILED, FORM, PICTURES, Guard, Refusal
 from web.shelf import Shelf
 
 T = TypeVar("T")
@@ -191,6 +191,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+PICTURE = {"type": "string", "format": "binary"}
 BYTES = {"content": {"application/octet-stream": {}, "image/png": {}}, "description": "the picture"}
 As = Annotated[Literal["raw", "fine", "png"], Query(alias="as")]
 
@@ -414,7 +415,17 @@ async def render(body: RenderBody, site: Here) -> Response:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+            "content": {
+                **{kind: {"schema": PICTURE} for kind in PICTURES},
+                FORM: {
+                    "schema": {
+                        "type": "object",
+                        "description": "One file, under any name; other fields are ignored.",
+                        "properties": {"picture": PICTURE},
+                        "required": ["picture"],
+                    }
+                },
+            },
         }
     },
 )

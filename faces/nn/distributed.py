@@ -1,10 +1,7 @@
-"""Data-parallel training under torchrun: ranks, and ops that make a sharded batch give the full-batch result.
+"""Data-parallel training under torchrun: ops that make a sharded batch give the full-batch result.
 
-    FACES_LAUNCH="torchrun --standalone --nproc-per-node 2" dvc repro
-
-The number of processes is environment, not params: results do not depend on it, except for rounding in sums
-of gradients. Only rank 0 writes outputs and prints. Ranks on several hosts need the working folder on a file
-system that they share.
+The number of processes (faces/core/ranks.py) is environment, not params: results do not depend on it, except
+for rounding in sums of gradients.
 
 Inside `dealt(rank, size)` every process holds an equal share of a batch: rows rank, rank + size, ... Whatever
 depends on the whole batch uses the functions of this file: means in which a loss is not linear, batch norm,
@@ -16,76 +13,19 @@ of all ranks' losses by r's share; `agree` divides by their number. A loss built
 is linear in them) thus has the gradient of the whole batch, exactly but for rounding.
 """
 
-import ctypes
 import io
-import os
-import shlex
-import signal
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from faces.core.console import stop
+from faces.core.ranks import rank, size
 
-PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
-PATIENCE = timedelta(
-    hours=2
-)  # that a rank waits for another: rank 0 reads, measures and merges while the others wait
 _RANK_AND_SIZE: ContextVar[tuple[int, int]] = ContextVar("rank and size", default=(0, 1))
-
-
-def rank() -> int:
-    """Rank of this process, from 0."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def size() -> int:
-    """Number of processes of this run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def launch(module: str) -> None:
-    """Replace this process by the launcher of FACES_LAUNCH, which starts `python -m module` with these
-    arguments.
-
-    Nothing happens without FACES_LAUNCH, or in a process that is a rank already.
-    """
-    command = shlex.split(os.environ.get("FACES_LAUNCH", ""))
-    if command and "RANK" not in os.environ:
-        try:
-            os.execvp(command[0], [*command, "-m", module, *sys.argv[1:]])
-        except OSError as error:
-            raise stop(
-                ValueError(
-                    f"FACES_LAUNCH: {command[0]}: {error.strerror}; put it on the PATH, or unset FACES_LAUNCH"
-                )
-            ) from None
-
-
-@contextmanager
-def joined(device: torch.device) -> Iterator[None]:
-    """Context in which the ranks can communicate; nothing for a single process. torchrun reports a rank that
-    fails.
-    """
-    if size() == 1:
-        yield
-        return
-    if (
-        sys.platform == "linux"
-    ):  # torchrun puts ranks in sessions of their own, where a killed launcher would leave them working on
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    yield
-    dist.destroy_process_group()
 
 
 def broadcast(value: Any) -> Any:
@@ -99,17 +39,6 @@ def broadcast(value: Any) -> Any:
         letter = [buffer.getvalue()]
     dist.broadcast_object_list(letter, device=torch.device("cpu"))
     return torch.load(io.BytesIO(letter[0]), map_location="cpu", weights_only=True)
-
-
-def wait() -> None:
-    """Barrier: wait for all ranks."""
-    if size() > 1:
-        dist.all_reduce(torch.zeros(1))
-
-
-def own(things: Sequence) -> Sequence:
-    """This rank's share of `things`, dealt in turn; each goes to exactly one rank."""
-    return things[rank() :: size()]
 
 
 @contextmanager
@@ -192,6 +121,15 @@ def agree(parameters: Iterable[nn.Parameter], log: dict[str, Tensor]) -> dict[st
         gradients, [piece.view_as(gradient) for piece, gradient in zip(pieces, gradients, strict=True)]
     )
     return dict(zip(log, means, strict=True))
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose mask is that of the whole of a dealt batch, whatever the number of processes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or shares() == 1:
+            return super().forward(x)
+        return x * _own(nn.functional.dropout(_whole(x).fill_(1), self.p))
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):

@@ -105,8 +105,13 @@ def calibrated_gaussian(images: Tensor, decoded: Tensor) -> Tensor:
     to choose. Rybkin, Daniilidis, Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML
     2021, eq. 5. The floor is one 8-bit step.
     """
+    return images[0].numel() * calibration(distributed.mean(F.mse_loss(decoded, images)))
+
+
+def calibration(error: Tensor) -> Tensor:
+    """The same per pixel value, from a mean squared error."""
     step = 2 / 255
-    return 0.5 * images[0].numel() * torch.log(distributed.mean(F.mse_loss(decoded, images)) + step**2 / 12)
+    return 0.5 * torch.log(error + step**2 / 12)
 
 
 def bernoulli(images: Tensor, decoded: Tensor) -> Tensor:

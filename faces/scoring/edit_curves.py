@@ -3,13 +3,15 @@ flip.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from faces.core import ranks
 from faces.core.console import Progress
 from faces.metrics import edit_effects
 from faces.metrics.changes import Key
@@ -34,6 +36,25 @@ class Scores:
     curves: Rows = field(default_factory=list)
     levels: Rows = field(default_factory=list)
     changes: dict[Key, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As a shard holds them."""
+        found = {
+            "curves": ranks.as_text(self.curves),
+            "levels": ranks.as_text(self.levels),
+            "keys": ranks.as_text([{"key": key} for key in self.changes]),
+        }
+        for place, (rows, change) in enumerate(self.changes.values()):
+            found |= {f"rows_{place}": rows, f"change_{place}": change}
+        return found
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray]) -> "Scores":
+        """From the arrays of a shard."""
+        keys = [tuple(line["key"]) for line in ranks.from_text(arrays["keys"])]
+        pairs = [(arrays[f"rows_{place}"], arrays[f"change_{place}"]) for place in range(len(keys))]
+        texts = (ranks.from_text(arrays[name]) for name in ("curves", "levels"))
+        return cls(*texts, dict(zip(keys, pairs, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -241,30 +262,37 @@ def score_editors(
     editors: dict[str, ScoredEditor],
     labels: dict[str, np.ndarray],
     real: dict[str, np.ndarray],
+    work: Path,
 ) -> Scores:
-    """Every edit of every editor. labels (F, A), by editor, and real (n, K), by attribute, are those of
-    `score_edit`.
+    """Every edit of every editor, shared by the processes (faces/core/ranks.py) as shards in `work`.
+
+    labels (F, A), by editor, and real (n, K), by attribute, are those of `score_edit`.
     """
-    total = Scores()
     jobs = [
         (name, target)
         for name, editor in editors.items()
         for target, attribute in enumerate(context.attributes)
         if attribute in editor.attributes
     ]
-    for name, target in watched(jobs):
-        wanted = real[context.attributes[target]]
-        found = score_edit(context, sample, scales, name, editors[name], labels[name], target, wanted)
+
+    def score_jobs(cut: Iterable[slice]) -> Iterator[dict[str, np.ndarray]]:
+        cut = list(cut)
+        bar = Progress("score edits", len(cut), "edits")
+        for done, piece in enumerate(cut, 1):
+            name, target = jobs[piece.start]
+            wanted = real[context.attributes[target]]
+            yield score_edit(
+                context, sample, scales, name, editors[name], labels[name], target, wanted
+            ).arrays()
+            bar.update(done)
+        bar.close()
+
+    cut = ranks.pieces(len(jobs), most=len(jobs))
+    ranks.deal("score edits", work, cut, score_jobs)
+    total = Scores()
+    for _, arrays in ranks.merged(work, cut):
+        found = Scores.of(arrays)
         total.curves += found.curves
         total.levels += found.levels
         total.changes |= found.changes
     return total
-
-
-def watched(jobs: list[tuple[str, int]]) -> Iterable[tuple[str, int]]:
-    """The jobs, with a progress bar."""
-    bar = Progress("score edits", len(jobs), "edits")
-    for done, job in enumerate(jobs, 1):
-        yield job
-        bar.update(done)
-    bar.close()

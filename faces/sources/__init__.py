@@ -27,10 +27,6 @@ class Source(ABC):
     def __init__(self, config: Group) -> None:
         self.config = config
 
-    def paths(self) -> tuple[Path, ...]:
-        """What it reads outside of the project, whether it is there or not."""
-        return ()
-
     @abstractmethod
     def attributes(self) -> tuple[str, ...]:
         """The label columns that it will offer; cheap, without a network. Raises SourceError."""
@@ -43,6 +39,15 @@ class Source(ABC):
 def names() -> list[str]:
     """Every source, by file."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def paths(name: str, groups: dict[str, Any]) -> tuple[Path, ...]:
+    """What the source `name` reads outside of the project, whether it is there or not. Its params are not
+    checked, since that loads its module. Raises ParamsError where there is no such source.
+    """
+    group = groups.get(one_of("data.source", name, names()))
+    path = group.get("path") if isinstance(group, dict) else None
+    return (Path(path).expanduser(),) if path and isinstance(path, str) else ()
 
 
 def find(name: str) -> ModuleType:

@@ -391,6 +391,7 @@ def _about(config: Config, seed: int, flips: pd.DataFrame) -> dict[str, Any]:
         ),
         "licence": STYLES[config.style].licence,
         "redistributable": True,
+        "drawn": True,
         "request": {"seed": seed, **config.model_dump(mode="json")},
         "visible": [name for name in ATTRIBUTES if name not in HIDDEN],
         "flippable": [name for name in ATTRIBUTES if name not in HIDDEN],

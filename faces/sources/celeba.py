@@ -59,10 +59,6 @@ class Config(Group):
 class Source(sources.Source):
     config: Config
 
-    def paths(self) -> tuple[Path, ...]:
-        """What the data come from, outside of the project; what a mirror brought never changes."""
-        return (Path(self.config.path).expanduser(),) if self.config.path else ()
-
     def attributes(self) -> tuple[str, ...]:
         """Those of the table at `path`, or the forty official ones.
 

@@ -63,10 +63,6 @@ class Sheet:
 class Source(sources.Source):
     config: Config
 
-    def paths(self) -> tuple[Path, ...]:
-        """What the data come from, outside of the project."""
-        return (Path(self.config.path).expanduser(),) if self.config.path else ()
-
     def attributes(self) -> tuple[str, ...]:
         """The attribute columns of labels.csv. Raises SourceError where there is none."""
         try:

@@ -63,10 +63,6 @@ class Config(Group):
 class Source(sources.Source):
     config: Config
 
-    def paths(self) -> tuple[Path, ...]:
-        """What the data come from, outside of the project."""
-        return (Path(self.config.path).expanduser(),) if self.config.path else ()
-
     def attributes(self) -> tuple[str, ...]:
         """The same for every copy. Raises SourceError where `path` is empty or not there."""
         _path(self.config)

@@ -18,7 +18,7 @@ from faces.core.files import new_file, write_json
 from faces.data import sharded_array
 from faces.data.annotations import read_labels
 from faces.ingest import writer
-from faces.ingest.forgotten import rows_without, without
+from faces.ingest.removal import rows_without, without
 from ops.forget.journal import Journal
 from ops.forget.needles import Needles, files
 

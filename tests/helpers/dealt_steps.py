@@ -17,9 +17,9 @@ import torch
 import yaml
 
 from faces import models
+from faces.core import ranks
 from faces.core.params import parse
 from faces.data.crops import Crops
-from faces.nn import distributed
 from stages import train
 
 PROGRESS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # shares of the budget: each phase of a model that grows is in one
@@ -60,14 +60,14 @@ def main(folder: Path) -> None:
     train.fast_arithmetic = lambda device: contextlib.nullcontext()
     values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
     crops = Crops.open(folder / "data" / "crops")
-    with distributed.joined(torch.device("cpu")):
+    with ranks.joined(torch.device("cpu")):
         found = {
             key: step
             for name in (sys.argv[2:] or models.names())
             for key, step in steps(name, values, crops).items()
         }
-    if distributed.rank() == 0:
-        torch.save(found, folder / f"steps{distributed.size()}.pt")
+    if ranks.rank() == 0:
+        torch.save(found, folder / f"steps{ranks.size()}.pt")
 
 
 if __name__ == "__main__":

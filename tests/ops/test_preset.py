@@ -67,6 +67,61 @@ def test_texts_that_yaml_would_read_otherwise_are_quoted(tmp_path):
     assert yaml.safe_load(file.read_text())["train"]["widths"] == names
 
 
+BLOCKS = """# the whole file
+rows:            # what they are
+  # of the first
+  - [x, y]       # its end
+  - name: z
+
+# about next
+next: 2          # behind it
+group:
+  last:
+  - p            # nothing
+
+  - q
+  # behind the group
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "old", "new"),
+    [
+        (
+            {"rows": [["k"]]},
+            "rows:            # what they are\n  # of the first\n  - [x, y]       # its end\n  - name: z\n",
+            "rows: [[k]]      # what they are\n",
+        ),
+        (
+            {"rows": [{"name": "a long name", "side": -1}]},
+            "rows:            # what they are\n  # of the first\n  - [x, y]       # its end\n  - name: z\n",
+            "rows: [{name: a long name, side: -1}] # what they are\n",
+        ),
+        (
+            {"group.last": []},
+            "  last:\n  - p            # nothing\n\n  - q\n",
+            "  last: []\n",
+        ),
+        ({"next": None}, "next: 2          #", "next: null       #"),
+    ],
+)
+def test_a_list_of_several_lines_takes_nothing_else_with_it(changes, old, new, tmp_path):
+    """The comment of its key and what stands behind it stay."""
+    file = tmp_path / "params.yaml"
+    file.write_text(BLOCKS)
+    set_params(file, changes)
+    assert BLOCKS.count(old) == 1 and file.read_text() == BLOCKS.replace(old, new)
+
+
+@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x\n", "b: &x [1]\na: *x\n"])
+def test_a_value_that_two_keys_share_is_not_changed(text, tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"^b shares its value with another key"):
+        set_params(file, {"b": [2]})
+    assert file.read_text() == text
+
+
 def test_the_projects_own_params_are_written_as_they_are(tmp_path):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     set_params(tmp_path / "params.yaml", {"seed": 1})

@@ -508,7 +508,7 @@ def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, a
         moved = table.copy()
         moved[list(annotations.LANDMARKS)] += shift
         moved.to_csv(tmp_path / "raw/labels.csv", index=False)
-        plan = crop.sampled_plan(tmp_path / "raw/images.zip", crop.jobs_of(moved), geometry)
+        plan = crop.sampled_plan(tmp_path / "raw/images.zip", moved, geometry)
         assert (plan.route, plan.by_table) == ("points", used)
     table.to_csv(tmp_path / "raw/labels.csv", index=False)
     crop.run(settings, tmp_path / "raw", tmp_path / "crops")

@@ -50,12 +50,15 @@ class Brightness(AttributeClassifier):
 
 def test_codes_are_labelled_by_what_the_last_classifier_reads_in_their_faces():
     ensemble = Ensemble((Brightness(-1.0), Brightness(1.0)), ("Bright",), (0,), np.ones((2, 1)))
-    codes = np.empty((200, 4), np.float32)
-    log_odds = imagine.imagine(Painter(), ensemble, parse(imagine.Imagine, SETTINGS), 7, codes)
+    cut = [slice(0, 64), slice(64, 192), slice(192, 200)]
+    shards = list(imagine.read(Painter(), ensemble, parse(imagine.Imagine, SETTINGS), 7, cut))
+    codes, log_odds = (np.concatenate([shard[key] for shard in shards]) for key in ("codes", "log_odds"))
     np.testing.assert_allclose(log_odds[:, 0], 0.1 * codes[:, 2], rtol=1e-5)
     np.testing.assert_array_equal(
         codes[:64], Painter().sample(64, torch.Generator().manual_seed(7), 1.0).numpy()
     )
+    (last,) = imagine.read(Painter(), ensemble, parse(imagine.Imagine, SETTINGS), 7, cut[2:])
+    np.testing.assert_array_equal(last["codes"], codes[192:], "whoever made those before")
     labels = extremes(log_odds, 20)[:, 0]
     assert (codes[labels == 1, 2].min() >= np.sort(codes[:, 2])[-20]) and (
         codes[labels == -1, 2].max() <= np.sort(codes[:, 2])[19]

@@ -3,12 +3,16 @@
 import copy
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import yaml
 
+from faces import sources
 from faces.ingest import fingerprints
 from stages import download, inputs
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -78,6 +82,27 @@ def test_the_stage_looks_where_the_source_reads(place, tmp_path, monkeypatch, pa
     assert json.loads((tmp_path / "avatars.json").read_text()) == {"inputs": [], "source": "avatars"}
     found = json.loads((tmp_path / f"{source}.json").read_text())
     assert found["inputs"] == [fingerprints.of(place)]
+
+
+@pytest.mark.parametrize("group", [None, 3, {"path": 3}, {"path": ""}, {}])
+def test_a_wrong_path_is_left_to_the_check(group):
+    assert sources.paths("folder", {"folder": group}) == ()
+
+
+def test_neither_a_source_nor_pandas_is_loaded(place, tmp_path, params):
+    """They would be a third of a second of every `dvc repro`."""
+    params = copy.deepcopy(params)
+    params["data"]["source"] = "folder"
+    params["sources"]["folder"]["path"] = str(place)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    code = (
+        "import sys; from pathlib import Path; from stages import inputs; inputs.main(Path('inputs.json'));"
+        "assert not {'pandas', 'faces.sources.folder'} & {*sys.modules}"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
+    )
+    assert json.loads((tmp_path / "inputs.json").read_text())["inputs"] == [fingerprints.of(place)]
 
 
 def test_what_was_assumed_and_what_is_missing_is_said():

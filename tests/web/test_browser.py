@@ -285,7 +285,10 @@ def slider(page: Page, label: str):
 
 
 def slide(page: Page, label: str, name: str, value: float) -> None:
-    slider(page, label).fill(str(value))
+    field = page.get_by_role("textbox", name=f"{label}, in changes of the label")
+    field.fill(str(value))
+    field.press("Enter")
+    slider(page, label).evaluate("input => input.focus({ preventScroll: true })")
     give_up = monotonic() + 20
     while state(page)["strengths"].get(name, 0) != value:
         assert monotonic() < give_up
@@ -1025,8 +1028,10 @@ def test_a_swipe_up_scrolls_and_moves_no_slider(visit, served):
     y = box["y"] + box["height"] / 2
     touch(page, *((box["x"] + box["width"] / 2 + 5 * i, y) for i in range(9)))
     until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses > 0.3")
-    touch(page, (box["x"] + 0.25 * box["width"], y))
-    until(page, "JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses < -0.5")
+    touch(page, (box["x"] + 2, y))
+    least = float(slider(page, "Glasses").get_attribute("min"))
+    assert least <= -0.5
+    until(page, f"JSON.parse(document.getElementById('frame').dataset.shown)[2].Eyeglasses === {least}")
 
 
 def test_numbers_steps_and_surprises(visit, served, model):
@@ -1044,6 +1049,7 @@ def test_numbers_steps_and_surprises(visit, served, model):
     field.fill("99")
     field.press("Enter")
     end = float(slider(page, "Smile").get_attribute("max"))
+    assert end == 2
     shows(page, strengths={"Smiling": end})
     slide(page, "Glasses", "Eyeglasses", 1)
     slider(page, "Glasses").press("Shift+ArrowLeft")
@@ -1461,6 +1467,96 @@ def test_a_picture_from_the_camera(visit, static):
     assert page.evaluate("document.getElementById('camera-view').srcObject") is None
 
 
+FACE_BEFORE_THE_CAMERA = """(url) => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 480;
+    const image = new Image();
+    image.src = url;
+    let turn = 0;
+    const paint = () => {
+        turn += 1;
+        canvas.getContext("2d").drawImage(image, 4 * Math.sin(turn / 5), 0, 480, 480);
+        window.painting = setTimeout(paint, 40);
+    };
+    image.onload = paint;
+    const stream = canvas.captureStream(25);
+    window.tracks = stream.getTracks();
+    navigator.mediaDevices.getUserMedia = async () => stream;
+}"""
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_the_camera_live(visit, request, where, astronaut):
+    """A face before the camera changes with the sliders, in this browser alone; a still stays the default;
+    Stop lets the camera go and shows what was there before.
+    """
+    page = visit(request.getfixturevalue(where))
+    slide(page, "Glasses", "Eyeglasses", 1)
+    before = pixels(page)
+    picture = "data:image/jpeg;base64," + base64.b64encode(astronaut.read_bytes()).decode()
+    page.evaluate(FACE_BEFORE_THE_CAMERA, picture)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.click("#camera-open")
+    expect(page.locator("#camera-text")).to_contain_text("none is sent or kept")
+    page.click("#camera-on")
+    expect(page.locator("#camera-take")).to_be_focused()
+    page.click("#camera-live")
+    expect(page.locator("#live-text")).to_contain_text("pictures a second", timeout=60000)
+    assert pixels(page).shape == (480, 480, 3)
+    inside, outside = page.evaluate(MOVED)
+    assert inside > 10 and outside == 0
+    slide_live(page, "Glasses", "0")
+    until(page, f"({MOVED})().every((most) => most === 0)")
+    assert serious(page) == []
+    slide_live(page, "Glasses", "1")
+    page.click("#live-stop")
+    assert page.evaluate("window.tracks.every((track) => track.readyState === 'ended')")
+    shows(page, strengths={"Eyeglasses": 1})
+    give_up = monotonic() + 20
+    while not near(pixels(page), before):
+        assert monotonic() < give_up
+    assert not [url for url in sent if "encode" in url]
+    expect(page.locator("#live-bar")).to_be_hidden()
+
+
+# The largest change of the picture now, and of its left edge
+MOVED = """() => {
+    const [one, other] = ["after", "before"].map((id) => {
+        const canvas = document.getElementById(id);
+        return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    });
+    const most = [0, 0];
+    one.forEach((value, i) => {
+        const moved = Math.abs(value - other[i]);
+        most[0] = Math.max(most[0], moved);
+        if ((i / 4) % 480 < 20) most[1] = Math.max(most[1], moved);
+    });
+    return most;
+}"""
+
+
+def slide_live(page: Page, label: str, value: str) -> None:
+    field = page.get_by_role("textbox", name=f"{label}, in changes of the label")
+    field.fill(value)
+    field.press("Enter")
+
+
+def test_a_picture_kept_from_the_live_camera(visit, static, astronaut):
+    """It is the picture as it came, and the sliders stay on it."""
+    page = visit(static)
+    slide(page, "Glasses", "Eyeglasses", 1)
+    picture = "data:image/jpeg;base64," + base64.b64encode(astronaut.read_bytes()).decode()
+    page.evaluate(FACE_BEFORE_THE_CAMERA, picture)
+    page.click("#camera-open")
+    page.click("#camera-on")
+    page.click("#camera-live")
+    expect(page.locator("#live-text")).to_contain_text("pictures a second", timeout=60000)
+    page.click("#live-take")
+    expect(page.locator("#photo-bar")).to_be_visible(timeout=30000)
+    shows(page, base={"kind": "photo", "id": 1}, strengths={"Eyeglasses": 1})
+
+
 def test_a_camera_that_is_refused_says_what_to_do(visit, static):
     page = visit(static)
     page.evaluate(
@@ -1472,6 +1568,48 @@ def test_a_camera_that_is_refused_says_what_to_do(visit, static):
     page.click("#camera-open")
     page.click("#camera-on")
     expect(page.locator("#camera-text")).to_contain_text("allow it in the address bar")
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_a_photograph_outlives_a_reload_until_it_is_forgotten(visit, request, where, astronaut):
+    """Picture, sliders and all; the person is told who kept it. Forgotten, or left for another face, it is in
+    no store of the browser any more.
+    """
+    page = visit(request.getfixturevalue(where))
+    upload(page, astronaut)
+    slide(page, "Glasses", "Eyeglasses", 1)
+    until(page, KEPT)
+    before = pixels(page)
+    page.reload()
+    ready(page)
+    expect(page.locator(".toast")).to_contain_text("this browser alone kept it", timeout=30000)
+    shows(page, base={"kind": "photo", "id": 1}, strengths={"Eyeglasses": 1})
+    assert near(pixels(page), before)
+    page.locator("#presets button").first.click()
+    shows(page, base={"kind": "preset", "index": 0})
+    until(page, f"{KEPT}.then((kept) => !kept)")
+    page.click("#undo")
+    shows(page, base={"kind": "photo", "id": 1})
+    until(page, KEPT)
+    with page.expect_navigation():
+        page.click("#forget")
+    ready(page)
+    assert state(page)["base"]["kind"] == "preset" and state(page)["strengths"] == {}
+    until(page, f"{KEPT}.then((kept) => !kept)")
+
+
+# Whether the browser keeps a photograph
+KEPT = """new Promise((resolve) => {
+    const opening = indexedDB.open("facemorph", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("photograph");
+    opening.onsuccess = () => {
+        const count = opening.result.transaction("photograph").objectStore("photograph").count();
+        count.onsuccess = () => {
+            opening.result.close();
+            resolve(count.result > 0);
+        };
+    };
+})"""
 
 
 def test_closer_into_a_photograph(visit, static, astronaut):
@@ -1583,6 +1721,62 @@ def test_a_video_is_recorded_and_marked(visit, static, tmp_path):
     assert max(travel) > 5 * max(travel[-1], 0.5)  # there and back
 
 
+@pytest.fixture(scope="module")
+def film(astronaut, tmp_path_factory) -> Path:
+    """Half a second of the astronaut, who moves to the side."""
+    path = tmp_path_factory.mktemp("film") / "film.webm"
+    face = cv2.resize(cv2.imread(str(astronaut)), (320, 320), interpolation=cv2.INTER_AREA)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 25, (400, 320))
+    for i in range(13):
+        frame = np.full((320, 400, 3), 90, np.uint8)
+        frame[:, 3 * i : 3 * i + 320] = face
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_a_video_of_ones_own(visit, request, where, film, tmp_path):
+    """The sliders on each picture of a video, in the browser: as many pictures of its size, changed where the
+    face is and nowhere else; closing the dialog ends it.
+    """
+    page = visit(request.getfixturevalue(where))
+    page.click("#save")
+    expect(page.locator("#save-film")).to_be_disabled()
+    page.keyboard.press("Escape")
+    slide(page, "Hat", "Wearing_Hat", 2)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.click("#save")
+    page.set_input_files("#film-file", film)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#saver")).to_be_hidden()
+    expect(page.locator("#status")).to_have_text("Ended.", timeout=30000)
+    page.click("#save")
+    with page.expect_download(timeout=120000) as download:
+        page.set_input_files("#film-file", film)
+    assert sent == []
+    name, data = download.value.suggested_filename, Path(download.value.path()).read_bytes()
+    assert name == "facemorph-video" + Path(name).suffix
+    assert b"compositeWithTrainedAlgorithmicMedia" in data
+    path = tmp_path / name
+    path.write_bytes(data)
+    made, original = frames_of(path), frames_of(film)
+    assert len(made) >= 8 and made[0].shape == original[0].shape
+    for edited, before in ((made[1], original[0]), (made[-1], original[-1])):
+        moved = np.abs(edited.astype(int) - before).max(2)
+        assert moved[:160, 120:260].mean() > 4 * moved[:, 380:].mean()
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    """The pictures (h, w, 3) of a video."""
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    return frames
+
+
 def test_an_animation_of_a_photograph_is_small(visit, static, astronaut):
     """Below 500 kB, as GIF, though it is of a photograph."""
     page = visit(static)
@@ -1613,6 +1807,38 @@ def test_pinned_versions_and_the_contact_sheet(visit, served, model):
     expect(page.locator("#pins-box")).to_be_hidden()
 
 
+def test_a_face_in_a_frame_of_another_page(visit, static, browser, tmp_path):
+    """The HTML to copy shows this face and four sliders, no more, in somebody else's page."""
+    page = visit(static)
+    slide(page, "Glasses", "Eyeglasses", 1)
+    page.click("#save")
+    page.click("#save-embed")
+    html = page.locator("#embed-code").input_value()
+    assert serious(page, "#saver") == []
+    shown = pixels(page)
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>A page</title>{html}")
+    with file_server(tmp_path) as (url, _):
+        context = browser.new_context(viewport=DESKTOP, service_workers="block")
+        other = context.new_page()
+        other.goto(url)
+        frame = other.frame_locator("iframe")
+        expect(frame.locator("#frame")).to_have_attribute(
+            "data-shown", re.compile("Eyeglasses"), timeout=30000
+        )
+        inside = other.frames[1]
+        assert near(pixels(inside), shown)
+        sliders = frame.get_by_role("slider")
+        expect(sliders).to_have_count(4)
+        assert inside.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        frame.get_by_role("textbox", name="Smile, in changes of the label").fill("1")
+        other.keyboard.press("Enter")
+        expect(frame.locator("#frame")).to_have_attribute("data-shown", re.compile("Smiling"))
+        assert "embed" not in frame.locator("#whole").get_attribute("href")
+        assert "Smiling=1" in frame.locator("#whole").get_attribute("href")
+        expect(frame.get_by_role("button", name="Random face")).to_be_hidden()
+        context.close()
+
+
 def test_the_page_opens_without_a_network(visit, static):
     """Once the model is here, kept by the export's version; reloaded offline, a seed is the same face."""
     page = visit(static + "#seed=9", service_workers="allow", broken=True)
@@ -1624,3 +1850,30 @@ def test_the_page_opens_without_a_network(visit, static):
     assert near(pixels(page), before, 0.01)
     names = page.evaluate("caches.keys()")
     assert len(names) == 1 and names[0] == "facemorph " + urlsplit(page.url).fragment.split("model=")[1]
+
+
+def test_tracks_end_where_faces_lie(visit, served, model):
+    """A track goes half a change beyond what turns the face, which is not as far either way; a number that
+    is typed stretches it; the mark lies where the face is turned.
+    """
+    page = visit(served)
+    labels = model.labels(model.array("presets"))[:, model.names.index("Eyeglasses")]
+    for preset in (int(labels.argmin()), int(labels.argmax())):
+        page.locator("#presets button").nth(preset).click()
+        shows(page, base={"kind": "preset", "index": preset}, strengths={})
+        track = page.locator(".row[data-name=Eyeglasses] .track")
+        turns = -(1 + labels[preset]) / 2, (1 - labels[preset]) / 2
+        least, most = -np.ceil((0.5 - turns[0]) / 0.05) * 0.05, np.ceil((turns[1] + 0.5) / 0.05) * 0.05
+        expect(slider(page, "Glasses")).to_have_attribute("min", f"{least:.2f}".rstrip("0").rstrip("."))
+        assert float(slider(page, "Glasses").get_attribute("max")) == pytest.approx(most)
+        ends = [
+            float(track.evaluate(f"track => track.style.getPropertyValue('--band-{end}')").rstrip("%"))
+            for end in ("from", "to")
+        ]
+        assert ends == pytest.approx([100 * (end - least) / (most - least) for end in turns], abs=0.01)
+    assert abs(least) > most + 0.5
+    slider(page, "Glasses").press("End")
+    shows(page, strengths={"Eyeglasses": round(float(most), 2)})
+    slide(page, "Glasses", "Eyeglasses", 2)
+    expect(slider(page, "Glasses")).to_have_attribute("max", "2")
+    expect(slider(page, "Glasses")).to_have_value("2")

@@ -1025,6 +1025,20 @@ def decoded(data: bytes) -> Image.Image:
     return image
 
 
+def test_a_face_in_a_film_does_not_tremble(rng):
+    """Means over pictures around take most tremor and follow what moves; where no face was, none is."""
+    there = np.linspace(0, 60, 31)[:, None, None] + np.array([[0, 0], [40, 0], [20, 20], [5, 40], [35, 40]])
+    seen = there + rng.normal(0, 1, there.shape)
+    places = node("return smoothed(input.seen);", {"film.js": "smoothed"}, seen=seen.tolist())
+    inner = slice(9, 22)
+    tremor = np.diff(np.array(places) - there, axis=0)[inner].std()
+    assert tremor < 0.25 * np.diff(seen - there, axis=0)[inner].std()
+    assert np.abs(np.array(places) - there)[inner].max() < 1.5
+    gap = [None if i == 15 else five for i, five in enumerate(seen.tolist())]
+    found = node("return smoothed(input.seen);", {"film.js": "smoothed"}, seen=gap)
+    assert found[15] is None and np.abs(np.array(found[14]) - there[14]).max() < 1.5
+
+
 def test_a_gif_opens_with_its_frames_and_its_mark():
     """216 well-separated colours in noise, long enough to fill LZW's table many times over: every pixel of
     every frame comes back.

@@ -394,6 +394,8 @@ def test_a_form_with_one_picture_is_taken(client):
     two = client.post("/api/encode", files=[("photo", picture), ("photo", picture)])
     assert "one picture" in refusal(two, 422, "invalid")
     assert "0 files" in refusal(client.post("/api/encode", files={"a": (None, b"text")}), 422, "invalid")
+    plain_text = client.post("/api/encode", content=b"x", headers={"content-type": "text/plain"})
+    assert "multipart/form-data" in refusal(plain_text, 415, "unsupported")
     refusal(client.post("/api/edit", files={"photo": picture}), 415, "unsupported")
 
 
@@ -508,6 +510,16 @@ def test_the_documentation_asks_nobody_else(client):
         "/version",
     ):
         assert path in client.get("/openapi.json").json()["paths"] and path in page.text
+
+
+def test_the_schema_names_every_way_to_send_a_picture(client):
+    """The picture types and the form, as the server takes them."""
+    operation = client.get("/openapi.json").json()["paths"]["/api/encode"]["post"]
+    content = operation["requestBody"]["content"]
+    assert set(content) == {*guard.PICTURES, guard.FORM}
+    file = {"type": "string", "format": "binary"}
+    assert content["image/png"]["schema"] == file
+    assert content[guard.FORM]["schema"]["properties"] == {"picture": file}
 
 
 def test_measured_quality_is_shown_where_it_is_of_this_model(page, tmp_path):

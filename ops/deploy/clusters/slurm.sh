@@ -1,7 +1,7 @@
 #!/bin/bash
 # The pipeline on several hosts of a Slurm cluster: sbatch ops/deploy/clusters/slurm.sh, in a checkout on a
-# file system that the hosts share. DVC runs on the first host; train and encode start torchrun on every host
-# through srun, all else runs on the first alone.
+# file system that the hosts share. DVC runs on the first host; the heavy stages start torchrun on every
+# host through srun, all else runs on the first alone.
 #SBATCH --job-name=faces
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1

@@ -1,5 +1,4 @@
-"""Many processes, one run: what two compute is what one computes, a run changes hands between them, and no
-row is lost or done twice.
+"""Many processes, one run: what two compute is what one computes, and a run changes hands between them.
 
 Processes talk by gloo on this machine's CPU; two of them stand for two devices, and two network namespaces
 for two hosts.
@@ -7,10 +6,8 @@ for two hosts.
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -27,21 +24,15 @@ from faces.data.sharded_array import Writer
 from faces.models.pggan import minibatch_deviation
 from faces.nn import distributed
 from faces.nn.device import to_device
-from stages import encode, train
-from tests.conftest import ROOT
+from stages import train
+from tests.helpers.processes import TORCHRUN, TWO, finish, kill_when, start
 from tests.helpers.training import SMALL, bytes_of, steps_done, write_crops
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
-TWO = [*TORCHRUN, "--standalone", "--nproc-per-node", "2"]
 TRAIN = ["stages.train", "data/crops", "data/model"]
 NARROW = {
     name: {"width": 4, "code_length": 8}
     for name in ("vanilla_vae", "beta_vae", "msssim_vae", "dfc_vae", "face_generator_vae", "dcae", "pgae")
 } | {"vae": SMALL, "glow": {"width": 16, "steps": 2}, "pggan": {"latent": 16, "maps": 8}}
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "FACES_DEVICE": "cpu", **more}
 
 
 def prepare(place: Path, params: dict, faces: int) -> Path:
@@ -80,33 +71,6 @@ def place(tmp_path_factory, params) -> Path:
     place = prepare(tmp_path_factory.mktemp("place"), params, 64)
     finish(start(place, [sys.executable, "-m"], [*TRAIN[:2], "data/alone"]))
     return place
-
-
-def start(place: Path, launcher: list[str], command: list[str], **more: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*launcher, *command],
-        cwd=place,
-        env=environment(**more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said[-3000:]
-    return said
-
-
-def kill_when(process: subprocess.Popen, reached) -> None:
-    """SIGKILL to every process of the run, once `reached()`."""
-    while not reached():
-        assert process.poll() is None, process.communicate()[0][-3000:]
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def apart(folder: Path, other: Path) -> float:
@@ -268,46 +232,6 @@ def test_two_hosts_meet_by_rendezvous(hosts, place):
     assert apart(place / "data" / "alone", place / "data" / "hosts") < 1e-3
 
 
-def test_every_row_is_dealt_to_one_rank(monkeypatch):
-    for count, batch, size in ((1, 4, 3), (400, 1, 3), (10_001, 4, 5), (100_000, 32, 7)):
-        shards = encode.shards_of(count, batch)
-        assert len(shards) <= encode.SHARDS
-        assert all(rows.start % batch == 0 for rows in shards), "a batch of one process is a batch of many"
-        monkeypatch.setenv("WORLD_SIZE", str(size))
-        every = np.arange(count)
-        dealt = []
-        for rank in range(size):
-            monkeypatch.setenv("RANK", str(rank))
-            dealt += [every[rows] for rows in distributed.own(shards)]
-        np.testing.assert_array_equal(np.sort(np.concatenate(dealt)), every)
-
-
-def shard(folder: Path, rows: slice, numbers: np.ndarray) -> None:
-    with encode.path_of(folder, rows).open("wb") as file:
-        codes = np.repeat(numbers[:, None], 3, 1).astype(np.float32)
-        np.savez(file, rows=numbers, latents=codes, mirrored=-codes)
-
-
-def test_shards_that_do_not_fit_are_refused(tmp_path):
-    shards = [slice(0, 4), slice(4, 8)]
-    codes = {name: np.zeros((8, 3), np.float32) for name in ("latents", "mirrored")}
-    for rows in shards:
-        shard(tmp_path, rows, np.arange(8)[rows])
-    encode.merge(tmp_path, shards, codes)
-    np.testing.assert_array_equal(codes["latents"][:, 0], np.arange(8))
-    np.testing.assert_array_equal(codes["mirrored"][:, 0], -np.arange(8))
-    shard(tmp_path, shards[1], np.array([3, 5, 6, 7]))
-    with pytest.raises(ValueError, match="row 3 is in 2 shards, not in one"):
-        encode.merge(tmp_path, shards, codes)
-    path = encode.path_of(tmp_path, shards[1])
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match="is not a whole shard; remove"):
-        encode.merge(tmp_path, shards, codes)
-    path.unlink()
-    with pytest.raises(ValueError, match="they must share one file system"):
-        encode.merge(tmp_path, shards, codes)
-
-
 def test_a_batch_that_cannot_be_dealt_is_refused(place, params, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     group = {**params["models"]["vae"], **SMALL}
@@ -354,37 +278,3 @@ def test_a_row_gets_the_same_draw_however_many_processes(like, draw):
         with distributed.dealt(rank, 2):
             assert torch.equal(draw(like[rank::2]), whole[rank::2])
             assert torch.equal(draw(like[rank::2]), after[rank::2])
-
-
-def test_the_launcher_starts_the_same_stage(monkeypatch):
-    became = []
-    monkeypatch.setattr(os, "execvp", lambda program, words: became.append((program, words)))
-    monkeypatch.setattr(sys, "argv", ["stages/train.py", "data/crops", "data/model"])
-    monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.delenv("FACES_LAUNCH", raising=False)
-    distributed.launch("stages.train")
-    monkeypatch.setenv("FACES_LAUNCH", "torchrun --standalone --nproc-per-node 2")
-    distributed.launch("stages.train")
-    monkeypatch.setenv("RANK", "1")
-    distributed.launch("stages.train")
-    words = [
-        "torchrun",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "stages.train",
-        "data/crops",
-        "data/model",
-    ]
-    assert became == [("torchrun", words)], "only where it is set, and only by what is no rank yet"
-
-
-def test_a_launcher_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.setenv("FACES_LAUNCH", "no-such-launcher --standalone")
-    with pytest.raises(
-        SystemExit,
-        match="error: FACES_LAUNCH: no-such-launcher: No such file or directory; put it on the PATH",
-    ):
-        distributed.launch("stages.train")

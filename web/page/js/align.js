@@ -409,6 +409,14 @@ export async function lookAgain(photo, seenFirst, run) {
 }
 
 /**
+ * The same by four views alone, as is enough from one picture of a film to the next; null where none sees it.
+ */
+export async function glance(photo, seenBefore, run) {
+  const seen = await pointsIn(photo, seenBefore, VIEWS[0], run);
+  return seen.length ? seenBefore.map((_, i) => middle(seen.map((five) => five[i]))) : null;
+}
+
+/**
  * The five points of a face by each of four views that shows it. The network says points for every place that
  * sees a face; their mean is steadier than the surest one.
  */

@@ -6,12 +6,14 @@ import { Compare } from "./compare.js";
 import { Demo } from "./demo.js";
 import { $, element, enable, labelled, openDialog, placeMessages, say, toast } from "./dom.js";
 import { Ends } from "./ends.js";
+import { Film } from "./film.js";
 import { HistoryStrip } from "./history-strip.js";
 import { keepHere } from "./keeper.js";
 import { Morph } from "./morph.js";
 import { OwnSliders } from "./own-sliders.js";
 import { Painter } from "./painter.js";
 import { PhotoInput } from "./photo-input.js";
+import { forget } from "./photo-store.js";
 import { Pins } from "./pins.js";
 import { Player } from "./player.js";
 import { latestWins } from "./queue.js";
@@ -45,12 +47,13 @@ export class App {
   #labelsOf = ""; // the face whose labels are shown
   #fresh = false; // whether the page was opened by nothing but its name
   #labels = null; // Map of what the model sees in it
+  restoring = false; // whether a photograph is read again after a reload
 
   constructor(backend) {
     const { bundle } = backend;
     this.session = new Session(backend);
     this.history = new History(START);
-    this.painter = new Painter();
+    this.painter = new Painter(bundle.data.drawn);
     this.stage = new Stage(
       {
         frame: $("frame"),
@@ -83,6 +86,7 @@ export class App {
       },
     );
     this.compare = new Compare(this.stage);
+    this.film = new Film(this);
     this.photoInput = new PhotoInput(this);
     this.morph = new Morph(this);
     this.ownSliders = new OwnSliders(this);
@@ -145,6 +149,7 @@ export class App {
   }
 
   draw() {
+    if (this.photoInput.live.running) return; // which shows the state by itself
     this.queue.request(this.state);
   }
 
@@ -243,9 +248,10 @@ export class App {
     const beside = {
       strengths: own.map((name) => strengths[name] ?? 0),
       locked: own.map((name) => locked.includes(name)),
-      photo: base.kind === "photo",
+      photo: base.kind === "photo" || this.restoring,
     };
     history.replaceState(beside, "", toHash(this.state, this.session.bundle));
+    $("whole").href = location.pathname + location.hash; // seen in a frame of another page
   }
 
   /** Show what the model sees in the face that sliders start from, and where they turn it. */
@@ -290,6 +296,7 @@ export class App {
 
   /** A new face to start from. */
   face(base) {
+    this.photoInput.live.stop();
     const kept = $("keep").checked ? {} : { strengths: {}, mix: 0 };
     this.commit({ ...this.state, ...kept, base });
     say(`${this.nameOf(base)}.`);
@@ -381,10 +388,25 @@ export class App {
       if (beside?.strengths?.[i]) state.strengths[name] = beside.strengths[i];
       if (beside?.locked?.[i]) state.locked.push(name);
     });
-    if (beside?.photo)
-      toast("A photograph does not outlast a reload: choose it again. The sliders are kept.");
     this.history = new History(state);
     this.#fresh = !beside && !location.hash;
+    this.restoring = Boolean(beside?.photo);
+    this.refresh();
+    this.draw();
+    if (this.restoring) this.#restore();
+    else forget(); // what an earlier visit kept
+  }
+
+  /** Go on with the photograph of before a reload, which this browser kept, if nothing else was done since. */
+  async #restore() {
+    const { state } = this;
+    const base = await this.photoInput.restored().catch(() => null);
+    this.restoring = false;
+    if (this.state !== state) return this.refresh();
+    if (base) {
+      this.history = new History({ ...state, base });
+      toast("Your photograph is back: this browser alone kept it.");
+    } else toast("The photograph did not outlast the reload: choose it again. The sliders are kept.");
     this.refresh();
     this.draw();
   }

@@ -80,6 +80,19 @@ export class LocalBackend {
     return this.#ask("encode", { picture: await photo.load(), face, points });
   }
 
+  /**
+   * Promise of the five points of the face in the next picture of a film, near where it was `seen`, else of
+   * the largest; null where there is none.
+   */
+  seek(picture, seen) {
+    return this.#ask("seek", { picture, seen });
+  }
+
+  /** Promise of {code, matrix} of the face with these five points. */
+  codeAt(picture, five) {
+    return this.#ask("codeAt", { picture, five });
+  }
+
   /** Promise of the code after an edit. */
   edited(edit) {
     return this.bundle.edited(edit, this.#gain);

@@ -18,7 +18,8 @@ export async function get(url) {
 
 export const FORMAT = 3;
 const STEP = 0.05; // of a slider
-const REACH = 2; // changes of the label to which a slider goes, either way
+const REACH = 2; // changes of the label to which a strength goes at most, either way,
+const BEYOND = 0.5; // and a slider beyond those that turn the face
 const LACKS = 3; // of the first sliders that a face is said to lack, at most
 export const NOTABLE = 0.1; // changes of a label that are shown where another slider brought them
 const MOST_NAMED = 3; // such changes that are put into words
@@ -118,6 +119,20 @@ export class Bundle {
     const [low, high] = shrunk([range.low, range.high], this.likeness ? p : null, this.likeness) ?? [];
     if (low === undefined) return null;
     return label > 0 ? [-high, -low] : [low, high];
+  }
+
+  /**
+   * Where faces lie along an attribute's slider, in strengths, for a face as `promised` takes it: {turns:
+   * those that turn its label, from without to with, ends: a little beyond them, as far as what is promised,
+   * on whole steps, promised}.
+   */
+  reaches(name, label, p) {
+    const turns = [-(1 + label) / 2, (1 - label) / 2];
+    const promised = this.promised(name, label, p);
+    const low = Math.min(turns[0] - BEYOND, ...(promised ?? []));
+    const high = Math.max(turns[1] + BEYOND, ...(promised ?? []));
+    const outwards = (value) => Number(Math.min(REACH, Math.ceil(value / STEP) * STEP).toFixed(2));
+    return { turns, ends: [-outwards(-low), outwards(high)], promised };
   }
 
   /**

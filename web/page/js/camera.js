@@ -13,13 +13,14 @@ const REFUSED = {
 export class Camera {
   #stream = null;
 
-  /** take: (file of the picture). */
-  constructor(take) {
-    this.take = take;
+  /** take: (file of the picture); live: (stream), which takes it over. */
+  constructor(take, live) {
+    Object.assign(this, { take, live });
     $("camera-open").hidden = !navigator.mediaDevices?.getUserMedia; // as where the page came without TLS
     $("camera-open").addEventListener("click", () => this.open());
     $("camera-on").addEventListener("click", () => this.#turnOn());
     $("camera-take").addEventListener("click", () => this.#picture());
+    $("camera-live").addEventListener("click", () => this.#goLive());
     $("camera").addEventListener("close", () => this.#turnOff());
   }
 
@@ -29,7 +30,9 @@ export class Camera {
       "The browser will ask whether this page may use the camera. " +
       (local
         ? "The picture that you take stays on this computer."
-        : "Only the picture that you take is sent to this server, which does not store it.");
+        : "Only the picture that you take is sent to this server, which does not store it.") +
+      " Live, each picture is edited in this browser, and none is sent or kept.";
+    $("camera-live").hidden = !local && $("place").hidden; // there the model cannot come here
     openDialog($("camera"));
   }
 
@@ -52,12 +55,7 @@ export class Camera {
     view.srcObject = this.#stream;
     await view.play();
     $("camera-text").textContent = "Look into the camera, with your face in the middle.";
-    for (const [id, hidden] of [
-      ["camera-view", false],
-      ["camera-take", false],
-      ["camera-on", true],
-    ])
-      $(id).hidden = hidden;
+    this.#seen(true);
     $("camera-take").focus();
   }
 
@@ -70,15 +68,22 @@ export class Camera {
     this.take(new File([blob], "camera.jpg", { type: "image/jpeg" }));
   }
 
+  #goLive() {
+    const stream = this.#stream;
+    this.#stream = null; // which goes on
+    $("camera").close();
+    this.live(stream);
+  }
+
   #turnOff() {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = null;
     $("camera-view").srcObject = null;
-    for (const [id, hidden] of [
-      ["camera-view", true],
-      ["camera-take", true],
-      ["camera-on", false],
-    ])
-      $(id).hidden = hidden;
+    this.#seen(false);
+  }
+
+  #seen(on) {
+    for (const id of ["camera-view", "camera-on-buttons"]) $(id).hidden = !on;
+    $("camera-on").hidden = on;
   }
 }

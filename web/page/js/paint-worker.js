@@ -6,7 +6,7 @@ const NONE = { part: null, other: null };
 let held = NONE;
 
 const tasks = {
-  enlarged: ({ pixels, size, times }) => enlarged(pixels, size, times),
+  enlarged: ({ pixels, size, times, drawing }) => enlarged(pixels, size, times, drawing),
 
   /** part, other: absent where they are those of the time before. */
   changed({ part = held.part, other = held.other, changed, size }) {

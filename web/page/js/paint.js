@@ -1,6 +1,7 @@
 /** What the stage and files show, in pixels: pure functions that paint-worker.js runs. */
 
 import { resize } from "./align.js";
+import { crisp } from "./crisp.js";
 import { addChange, enlargedChange, greyed, isGrey, timesOf } from "./detail.js";
 
 const HELD = 4e6; // pixels of a picture that is kept for the next change; a larger one is sent again
@@ -8,10 +9,15 @@ const HELD = 4e6; // pixels of a picture that is kept for the next change; a lar
 /** Whether a photograph's part is kept by the worker. */
 export const holds = ({ picture: { width, height } }) => width * height <= HELD;
 
-/** Model pixels (S * S * 3 numbers) as an RGBA picture `times` as large, by Lanczos. */
-export function enlarged(pixels, size, times = timesOf(size)) {
+/**
+ * Model pixels (S * S * 3 numbers) as an RGBA picture `times` as large: by Lanczos, of drawings with edges as
+ * sharp as a drawing has them.
+ */
+export function enlarged(pixels, size, times = timesOf(size), drawing = false) {
   const small = { data: new Uint8ClampedArray(pixels), width: size, height: size, channels: 3 };
-  const { data, width, height } = resize(small, size * times, size * times, "lanczos");
+  const large = resize(small, size * times, size * times, drawing ? "bicubic" : "lanczos");
+  const { width, height } = large;
+  const data = drawing ? crisp(large, times) : large.data;
   const out = new Uint8ClampedArray(width * height * 4).fill(255);
   for (let i = 0, at = 0; i < data.length; i += 3, at += 4) {
     out[at] = data[i];

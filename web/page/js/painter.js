@@ -8,7 +8,9 @@ export class Painter {
   #next = 0;
   #held = {}; // what the worker holds of the last change: {part, other}
 
-  constructor() {
+  /** drawing: whether the model's faces are drawings, whose edges are shown sharp. */
+  constructor(drawing) {
+    this.drawing = drawing;
     this.#worker.onmessage = ({ data: { id, picture, error } }) => {
       const { resolve, reject } = this.#waiting.get(id);
       this.#waiting.delete(id);
@@ -32,7 +34,7 @@ export class Painter {
 
   /** Promise of model pixels (S * S * 3 numbers) as an RGBA picture `times` as large. */
   enlarged(pixels, size, times) {
-    return this.#ask("enlarged", { pixels, size, times });
+    return this.#ask("enlarged", { pixels, size, times, drawing: this.drawing });
   }
 
   /** Promise of a photograph's part with a change in it (paint.js). A part is sent once. */

@@ -4,8 +4,10 @@ import { threePoints } from "./align.js";
 import { AlignDialog } from "./align-dialog.js";
 import { Camera } from "./camera.js";
 import { $, element, fail, say, toast } from "./dom.js";
+import { Live } from "./live.js";
 import { readState } from "./marks.js";
 import { Photo, rgba, unlike } from "./photo.js";
+import * as store from "./photo-store.js";
 
 // What is said of a photograph at once; the dialog says more.
 const NOTICES = {
@@ -21,7 +23,14 @@ const INSTEAD = "Start from one of the faces below, or bring a picture like them
 
 const said = ({ notices }) => Object.keys(NOTICES).filter((name) => notices.includes(name));
 
+/** Which face was encoded, as backends take it. */
+const choiceOf = ({ aligned, face, points }) => {
+  if (aligned === "points") return { points };
+  return aligned === "face" ? { face } : {};
+};
+
 export class PhotoInput {
+  #kept = null; // what the session holds of the photograph that the browser keeps
   view = "close"; // "close", "whole" or "model": what is shown of a photograph
 
   constructor(app) {
@@ -31,7 +40,9 @@ export class PhotoInput {
       use: (photo, encoded) => app.commit({ ...app.state, base: app.session.addPhoto(photo, encoded) }),
       fail,
     });
-    this.camera = new Camera((file) => this.bring(file, (base) => app.face(base)));
+    const take = (file) => this.bring(file, (base) => app.face(base));
+    this.live = new Live(app, (file) => this.bring(file, (base) => app.commit({ ...app.state, base })));
+    this.camera = new Camera(take, (stream) => this.live.run(stream));
     this.#button("upload", "file", (base) => app.face(base));
     this.#button("morph-upload", "morph-file", (base) => app.morph.towards(base));
     $("align-open").addEventListener("click", () => this.openAlign());
@@ -42,7 +53,31 @@ export class PhotoInput {
         app.draw();
       });
     }
+    $("forget").addEventListener("click", () => this.#forget());
     this.#dropAndPaste();
+  }
+
+  /** Keep the photograph that is shown over a reload, and none where none is. */
+  #keep(held) {
+    if (held === this.#kept) return;
+    this.#kept = held;
+    if (held) store.keep({ file: held.photo.file, choice: choiceOf(held.encoded) });
+    else store.forget();
+  }
+
+  /** Promise of the base of the photograph that the browser kept; null without one. */
+  async restored() {
+    const photograph = await store.kept();
+    if (!photograph) return null;
+    const photo = await Photo.read(photograph.file);
+    return this.app.session.addPhoto(photo, await this.encode(photo, photograph.choice));
+  }
+
+  /** Let the photograph go, here and in all steps: the page begins anew. */
+  async #forget() {
+    await store.forget();
+    history.replaceState(null, "", `${location.pathname}${location.search}`);
+    location.reload();
   }
 
   #button(button, input, then) {
@@ -100,10 +135,12 @@ export class PhotoInput {
   refresh() {
     const { session, state } = this.app;
     const held = session.photoOf(state.base);
-    $("photo-bar").hidden = !held;
-    document.querySelector(".stage").toggleAttribute("data-photo", Boolean(held));
+    if (!this.app.restoring) this.#keep(held);
+    const { running } = this.live;
+    $("photo-bar").hidden = !held || running;
+    document.querySelector(".stage").toggleAttribute("data-photo", Boolean(held) || running);
     $("photo-note").hidden = true;
-    if (!held) return;
+    if (!held || running) return;
     this.#listFaces(held.encoded);
     const notices = said(held.encoded);
     const sentences = notices.map((name) => NOTICES[name]);

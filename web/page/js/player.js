@@ -16,6 +16,7 @@ export class Player {
   async play() {
     if (this.#playing) return this.stop();
     const { app } = this;
+    app.photoInput.live.stop();
     this.#show(true);
     app.queue.cancel();
     const { state } = app;

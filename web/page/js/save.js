@@ -1,5 +1,6 @@
 /** Files to keep: the picture, the animation, the strip. Each carries the mark. */
 
+import { RATE } from "./film.js";
 import { MARK, markJpeg, markMp4, markPng, markWebm } from "./marks.js";
 import { canvasOf, Photo, rgba } from "./photo.js";
 import { toHash } from "./share.js";
@@ -17,7 +18,6 @@ const SAFE = 0.95; // of the side that ought to fit
 const VIDEO_SIDE = 720; // of a video's frame, and
 const STRIP_SIDE = 256; // of each picture
 const VIDEO_FRAMES = 30; // of a video, one way,
-const RATE = 25; // a second
 const BITS = 4e6; // a second of a video
 const JPEG_QUALITY = 0.92;
 const VIDEOS = [
@@ -178,15 +178,20 @@ export class Saver {
 
   /** From the original to the edit and back, recorded as it plays. */
   async video(state, progress) {
-    const [type, , mark] = videoKind();
     const steps = Array.from({ length: VIDEO_FRAMES }, (_, i) => i / (VIDEO_FRAMES - 1));
     const way = steps.map((t) => (1 - Math.cos(Math.PI * t)) / 2);
     const pictures = await this.pictures(state, way, VIDEO_SIDE, progress);
     const rest = (picture) => Array.from({ length: RATE / 2 }, () => picture);
     const frames = [...rest(pictures[0]), ...pictures, ...rest(pictures.at(-1)), ...pictures.toReversed()];
-    const blob = await recorded(frames.map(rgba), type);
-    return new Blob([mark(new Uint8Array(await blob.arrayBuffer()), this.#origin(state))], { type });
+    return filed(frames, this.#origin(state));
   }
+}
+
+/** Promise of the file of a video of pictures, RATE of them a second. */
+export async function filed(pictures, origin) {
+  const [type, , mark] = videoKind();
+  const blob = await recorded(pictures.map(rgba), type);
+  return new Blob([mark(new Uint8Array(await blob.arrayBuffer()), origin)], { type });
 }
 
 /** Promise of a video of pictures (ImageData), RATE of them a second. */

@@ -154,8 +154,8 @@ export class Session {
       : code;
   }
 
-  /** Promise of the edit of a state, as backends take it. */
-  async edit(state) {
+  /** The edit of a state on a code, as backends take it. */
+  #editOf(code, state) {
     const strengths = {};
     const custom = [];
     for (const [name, strength] of Object.entries(state.strengths))
@@ -166,7 +166,7 @@ export class Session {
       if (strength || locked) custom.push({ direction: unit, sigma, strength, locked });
     }
     return {
-      code: await this.start(state),
+      code,
       strengths,
       locked: state.locked.filter((name) => this.bundle.byName.has(name)),
       custom,
@@ -175,7 +175,7 @@ export class Session {
 
   /** Promise of the model's picture of a state: S * S * 3 numbers. */
   async render(state, fine = false) {
-    const { pixels, labels } = await this.backend.render(await this.edit(state), fine);
+    const { pixels, labels } = await this.backend.render(this.#editOf(await this.start(state), state), fine);
     const key = JSON.stringify(state);
     this.#seen.delete(key);
     this.#seen.set(key, labels); // the newest last
@@ -282,6 +282,16 @@ export class Session {
       this.#weight = { from, end, weight };
     }
     return { from, to, weight: this.#weight.weight };
+  }
+
+  /** Promise of what the sliders of a state change on another code, as `change` gives it; by a `backend`. */
+  async changeOf(code, state, backend) {
+    const { size, detail } = this.bundle;
+    const draw = async (of) => (await backend.render(this.#editOf(code, of), true)).pixels;
+    const far = this.#atTheEnd(state);
+    const [from, to] = [await draw({ ...state, strengths: {} }), await draw(state)];
+    const end = far === state ? to : await draw(far);
+    return { change: weighed(from, to, weights(from, end, size, detail)), share: 0, other: null };
   }
 
   /**

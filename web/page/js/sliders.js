@@ -33,21 +33,16 @@ export function paint(track, input) {
 
 /** One slider: its name, its value as a number to type, lock, reset, and the track. */
 class Row {
+  #marks = { turns: [0, 0], promised: [0, 0], carried: 0 }; // in its own unit
+
   /** slider: {label, meaning, group, reach, auroc_low, unit of its strength}; actions as of Sliders. */
   constructor(name, { label, meaning, group, reach, auroc_low: sure, unit = "" }, actions) {
     const { step, end } = sliderSteps(reach);
     const id = `slider-${name.replaceAll(/[^\w-]/g, "-")}`;
-    const limit = end.toFixed(2);
-    Object.assign(this, { name, label, actions, unit });
+    const ends = { min: String(-end), max: String(end), step: String(step) };
+    Object.assign(this, { name, label, actions, unit, ends });
     this.words = [label, name.replaceAll("_", " "), meaning, group].join(" ").toLowerCase();
-    this.input = element("input", {
-      type: "range",
-      id,
-      min: `-${limit}`,
-      max: limit,
-      step: String(step),
-      value: "0",
-    });
+    this.input = element("input", { type: "range", id, ...ends, value: "0" });
     if (!unit) this.input.setAttribute("aria-describedby", "slider-help");
     this.field = element("input", {
       className: "value",
@@ -91,7 +86,7 @@ class Row {
     field.addEventListener("change", () => {
       const number = typed(field.value);
       if (number === null) field.value = signed(value());
-      else actions.change(name, onStep(input, number));
+      else actions.change(name, onStep(this.ends, number));
     });
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
@@ -110,6 +105,7 @@ class Row {
 
   update(value, locked) {
     const { input, field, lock, element: row } = this;
+    this.#span(Number(input.min), Number(input.max), value);
     if (Number(input.value) !== value) input.value = String(value);
     input.setAttribute("aria-valuetext", `${signed(value)}${locked ? ", kept" : ""}`);
     if (document.activeElement !== field || Number(typed(field.value)) !== value) field.value = signed(value);
@@ -126,29 +122,46 @@ class Row {
     paint(this.track, input);
   }
 
+  /** Let the track go from `low` to `high`, as far as `value` at least, and its marks with it. */
+  #span(low, high, value) {
+    const { input } = this;
+    const [min, max] = [Math.min(low, value), Math.max(high, value)].map(String);
+    if (input.min === min && input.max === max) return;
+    Object.assign(input, { min, max });
+    this.#mark();
+  }
+
   #share(value) {
-    const limit = Number(this.input.max);
-    return (Math.min(limit, Math.max(-limit, value)) + limit) / (2 * limit);
+    const [low, high] = [Number(this.input.min), Number(this.input.max)];
+    return (Math.min(high, Math.max(low, value)) - low) / (high - low);
   }
 
-  /** Mark the side to which the slider turns the label (1 with to -1 without) of the face. */
-  band(label) {
-    this.track.style.setProperty("--band-from", `${100 * this.#share(-(1 + label) / 2)}%`);
-    this.track.style.setProperty("--band-to", `${100 * this.#share((1 - label) / 2)}%`);
+  #mark() {
+    const { style } = this.track;
+    const { turns, promised, carried } = this.#marks;
+    style.setProperty("--band-from", `${100 * this.#share(turns[0])}%`);
+    style.setProperty("--band-to", `${100 * this.#share(turns[1])}%`);
+    style.setProperty("--promise-from", this.#share(promised[0]));
+    style.setProperty("--promise-width", this.#share(promised[1]) - this.#share(promised[0]));
+    style.setProperty("--also", this.#share(carried));
   }
 
-  /** Mark the strengths [from, to] that are promised, null for none, for `level` of faces. */
-  promise(range, level) {
-    const [from, to] = range ?? [0, 0];
-    this.track.style.setProperty("--promise-from", this.#share(from));
-    this.track.style.setProperty("--promise-width", this.#share(to) - this.#share(from));
-    this.track.classList.toggle("promised", range !== null);
-    const words = range
-      ? `From ${signed(from)} to ${signed(to)} it turns ${Math.round(100 * level)} of 100 faces like this ` +
-        "one, and nothing else of them."
+  /**
+   * Let the track go where faces lie: {turns: the strengths that turn this face's label, ends: where it ends,
+   * promised: the strengths that are promised, null for none}, for `level` of faces. value: where it stands.
+   */
+  reaches({ turns, ends, promised }, level, value) {
+    this.#marks = { ...this.#marks, turns, promised: promised ?? [0, 0] };
+    this.track.classList.toggle("promised", promised !== null);
+    const words = promised
+      ? `From ${signed(promised[0])} to ${signed(promised[1])} it turns ${Math.round(100 * level)} of 100 ` +
+        "faces like this one, and nothing else of them."
       : "";
     this.track.title = words;
     this.input.setAttribute("aria-description", words);
+    this.#span(...ends, value);
+    paint(this.track, this.input);
+    this.#mark();
   }
 
   /** Say which other sliders, by their labels, ask for what cannot be beside this one. */
@@ -159,9 +172,9 @@ class Row {
 
   /** Mark where other sliders took the label: `change` changes of it; by little is not shown. */
   also(change) {
-    const shown = Math.abs(change) >= NOTABLE;
-    this.track.style.setProperty("--also", this.#share(change));
-    this.track.classList.toggle("carried", shown);
+    this.#marks.carried = change;
+    this.track.classList.toggle("carried", Math.abs(change) >= NOTABLE);
+    this.#mark();
   }
 }
 
@@ -255,11 +268,10 @@ export class Sliders {
     const { bundle } = this.session;
     const likeness = this.session.photoOf(state.base)?.encoded.likeness ?? null;
     for (const [name, row] of this.#rows) {
-      row.update(state.strengths[name] ?? 0, state.locked.includes(name));
-      if (labels?.has(name)) {
-        row.band(labels.get(name));
-        row.promise(bundle.promised(name, labels.get(name), likeness), bundle.guarantee.level);
-      }
+      const value = state.strengths[name] ?? 0;
+      row.update(value, state.locked.includes(name));
+      if (labels?.has(name))
+        row.reaches(bundle.reaches(name, labels.get(name), likeness), bundle.guarantee.level, value);
     }
     const pairs = this.session.bundle.opposed(state.strengths);
     for (const [name, row] of this.#rows) {

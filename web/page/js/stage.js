@@ -148,6 +148,14 @@ export class Stage {
     };
   }
 
+  /** Show a picture of a film, before and after. */
+  moving(before, after) {
+    this.#plain = null;
+    this.#cut = { key: "" };
+    put(this.before, before);
+    put(this.after, after);
+  }
+
   /** While a person holds: the original in place of the edit. */
   hold(on) {
     this.frame.classList.toggle("holding", on);

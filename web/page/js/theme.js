@@ -6,3 +6,6 @@ try {
   // Storage is switched off: the system's theme stands.
 }
 if (location.hash) document.documentElement.dataset.linked = "true"; // to another face than the first
+
+// In a frame of another page: one face and a few sliders (style.css)
+if (new URLSearchParams(location.search).has("embed")) document.documentElement.dataset.embed = "";

@@ -6,6 +6,7 @@ import {
   faceByFrame,
   faceByPoints,
   fitsFrame,
+  glance,
   lookAgain,
   notices,
   ordered,
@@ -89,6 +90,20 @@ function choose({ width, height }, faces, face) {
   return framed && fitsFrame(threePoints(faces[0].points), geometry) ? null : 0;
 }
 
+/** The outputs of the face detector, as align.js takes them. */
+async function detected(planes) {
+  const yunet = await network("export/yunet.onnx");
+  const found = await yunet.run({ input: new ort.Tensor("float32", planes, [1, 3, INPUT, INPUT]) });
+  return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data]));
+}
+
+/** The code of a crop (picture). */
+async function codeOf({ data }) {
+  const images = new ort.Tensor("uint8", Uint8Array.from(data), [1, geometry.size, geometry.size, 3]);
+  const { codes } = await (await network("export/encoder.onnx")).run({ images });
+  return codes.data;
+}
+
 const tasks = {
   async open({ files, geometry: cut, length: numbers, editor, flow: arrays }) {
     geometry = cut;
@@ -131,28 +146,34 @@ const tasks = {
     return flow.sample(given, noise);
   },
 
+  /** Five points of the face in the next picture of a film, near where it was `seen`, else of the largest. */
+  async seek({ picture, seen }) {
+    const again = seen && (await glance(picture, seen, detected));
+    if (again) return again;
+    const [face] = await detectFaces(picture, detected);
+    return face ? lookAgain(picture, face.points, detected) : null;
+  },
+
+  async codeAt({ picture, five }) {
+    const { matrix, face } = faceByPoints(picture, threePoints(five), geometry);
+    return { code: await codeOf(face), matrix };
+  },
+
   async encode({ picture, face, points }) {
-    const yunet = await network("export/yunet.onnx");
-    const run = async (planes) => {
-      const found = await yunet.run({ input: new ort.Tensor("float32", planes, [1, 3, INPUT, INPUT]) });
-      return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data]));
-    };
-    const faces = await detectFaces(picture, run);
+    const faces = await detectFaces(picture, detected);
     const chosen = points ? null : choose(picture, faces, face);
     const used = points
       ? ordered(points)
       : chosen === null
         ? null
-        : threePoints(await lookAgain(picture, faces[chosen].points, run));
+        : threePoints(await lookAgain(picture, faces[chosen].points, detected));
     const {
       matrix,
       face: crop,
       points: spots = used,
     } = used ? faceByPoints(picture, used, geometry) : faceByFrame(picture, geometry);
-    const images = new ort.Tensor("uint8", Uint8Array.from(crop.data), [1, geometry.size, geometry.size, 3]);
-    const { codes } = await (await network("export/encoder.onnx")).run({ images });
     return {
-      code: codes.data,
+      code: await codeOf(crop),
       faces,
       face: chosen,
       aligned: points ? "points" : chosen === null ? "frame" : "face",

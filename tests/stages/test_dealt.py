@@ -1,0 +1,73 @@
+"""Stages that processes share: two of them leave what one leaves, to the byte but for the classifier, whose
+sums of gradients are rounded otherwise.
+"""
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from safetensors.numpy import load_file
+
+from faces import checkpoints, models
+from faces.core.params import load
+from faces.data.crops import read_geometry
+from faces.ingest import writer
+from stages import classifier, crop, encode, prior, vectors
+from tests.helpers import dealt_stages
+from tests.helpers.processes import TWO, finish, start
+from tests.helpers.training import bytes_of
+from tests.stages.test_crop import write_raw
+from tests.test_pipeline import SMALL
+
+CHANGES = SMALL | {"crop.size": 32, "imagine.faces": 90, "imagine.batch": 16, "imagine.extremes": 0.1}
+FACES = 60
+
+
+def write_params(path, params: dict) -> None:
+    values = yaml.safe_load(yaml.safe_dump(params))
+    for key, value in CHANGES.items():
+        group = values
+        *above, last = key.split(".")
+        for name in above:
+            group = group[name]
+        group[last] = value
+    path.write_text(yaml.safe_dump(values))
+
+
+def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACES_DEVICE", "cpu")
+    write_params(tmp_path / "params.yaml", params)
+    data = tmp_path / "data"
+    data.mkdir()
+    coarse = rng.integers(0, 256, (FACES, 7, 6, 3), dtype=np.uint8)
+    coarse[::2, 4:] //= 3  # what Smiling looks like
+    pictures = [writer.encode_jpeg(Image.fromarray(face).resize((178, 218)), 90) for face in coarse]
+    write_raw(
+        data / "raw", {f"{n}.jpg": one for n, one in enumerate(pictures)}, [f"{n}.jpg" for n in range(FACES)]
+    )
+    crop.run(load(crop.Params), data / "raw", data / "crops")
+    config = models.config("vae", yaml.safe_load((tmp_path / "params.yaml").read_text())["models"])
+    torch.manual_seed(0)
+    model = models.find("vae").Model(config, 32)
+    (data / "model").mkdir()
+    checkpoints.save(data / "model", "vae", config, read_geometry(data / "crops/geometry.json"), model)
+    encode.run(load(encode.Params), data / "crops", data / "model", data / "latents")
+    prior.run(load(prior.Params), data / "crops", data / "model", data / "latents", data / "prior")
+    classifier.run(load(classifier.Params), data / "crops", data / "classifier")
+    table = data / "crops/table.csv"
+    vectors.run(load(vectors.Params), data / "crops", data / "latents", table, data / "vectors")
+    dealt_stages.main(data, tmp_path / "one")
+    said = finish(start(tmp_path, TWO, ["-m", "tests.helpers.dealt_stages", "data", "two"]))
+    assert said.count("60 faces in") == 1, "rank 0 alone talks"
+    for stage in ("crops", "latents", "imagined", "vectors", "scores"):
+        one = bytes_of(tmp_path / "one" / stage)
+        assert one == bytes_of(tmp_path / "two" / stage), stage
+        assert len(one) >= 2
+    assert len((tmp_path / "one/scores/levels.csv").read_text().splitlines()) > 1, "edits were scored"
+    one, two = (load_file(tmp_path / run / "classifier/classifier.safetensors") for run in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, weights in one.items():
+        apart = np.linalg.norm(two[name].astype(float) - weights)
+        assert apart <= 3e-2 * np.linalg.norm(weights), f"{name} (measured: 1.2e-2 at most)"
+    assert not list(tmp_path.glob(".ckpt/*"))
