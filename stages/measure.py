@@ -30,6 +30,7 @@ from faces.witnesses.witness import Pointer
 
 FACES = 256  # looked at between two reports of progress
 LANDMARKS = weights.NETWORKS[1]
+CONSTANT = 1e-6  # range of a measure that does not vary, in its unit
 
 
 class Measure(Group):
@@ -63,7 +64,7 @@ def read_all(pointer: Pointer, crops: Crops) -> Reading:
 
 def reliable(first: np.ndarray, second: np.ndarray) -> float:
     """Rank correlation of two looks at the same faces (n,); 0 where nothing varies."""
-    if len(first) < 2 or not (first.std() and second.std()):
+    if len(first) < 2 or min(np.ptp(first), np.ptp(second)) < CONSTANT:
         return 0.0
     return float(spearmanr(first, second)[0])
 

@@ -72,9 +72,9 @@ class Witness(Pointer):
 
         expression, landmarks, identity = cls.networks(labelled)
         return cls(
+            expression=read(Expression, expression),
             landmarks=read(TinyLandmarks if labelled else Landmarks, landmarks),
             batch=batch,
-            expression=read(Expression, expression),
             identity=read(Identity, identity),
         )
 
