@@ -53,17 +53,18 @@ async function until(expression) {
 
 const shown = "JSON.parse(document.getElementById('frame').dataset.shown ?? 'null')";
 const pixels = "[...document.getElementById('after').getContext('2d').getImageData(96, 96, 64, 64).data]";
-const slide = (name, value) => `(() => {
+const toTheEnd = (name) => `(() => {
   const input = document.getElementById("slider-${name}");
-  input.value = "${value}";
+  input.value = input.max;
   for (const kind of ["input", "change"]) input.dispatchEvent(new Event(kind, { bubbles: true }));
 })()`;
 
 await ask("browsingContext.navigate", { context, url: `${url}#seed=7`, wait: "complete" });
 await until(`${shown} !== null`);
 const face = await evaluate(pixels);
-await evaluate(slide("Wearing_Hat", 1.5));
-await until(`${shown}[2].Wearing_Hat === 1.5`);
+await evaluate(toTheEnd("Wearing_Hat"));
+await until(`${shown}[2].Wearing_Hat > 0`);
+const strength = await evaluate(`${shown}[2].Wearing_Hat`);
 const edited = await evaluate(pixels);
 
 const { nodes } = await ask("browsingContext.locateNodes", {
@@ -72,8 +73,8 @@ const { nodes } = await ask("browsingContext.locateNodes", {
 });
 await ask("input.setFiles", { context, element: { sharedId: nodes[0].sharedId }, files: [photograph] });
 await until(`${shown}[0].kind === "photo"`);
-await evaluate(slide("Wearing_Hat", 1.5));
-await until(`${shown}[2].Wearing_Hat === 1.5`);
+await evaluate(toTheEnd("Wearing_Hat"));
+await until(`${shown}[2].Wearing_Hat > 0`);
 
 // What would be downloaded is kept here instead
 await evaluate(`(() => {
@@ -96,5 +97,5 @@ for (const kind of ["png", "jpeg", "gif", "video"]) {
   saved[kind] = await evaluate("files.at(-1)");
   await until("!document.getElementById('saver').open");
 }
-process.stdout.write(JSON.stringify({ face, edited, saved, complaints }));
+process.stdout.write(JSON.stringify({ face, strength, edited, saved, complaints }));
 socket.close();

@@ -80,7 +80,7 @@ def test_a_newcomer_comes_to_a_saved_edit(address, tmp_path):
     model = Export(export)
     decoder = onnxruntime.InferenceSession(str(export / "decoder.onnx"))
     code = model.sample(7)
-    for name, strengths in (("face", {}), ("edited", {"Wearing_Hat": 1.5})):
+    for name, strengths in (("face", {}), ("edited", {"Wearing_Hat": found["strength"]})):
         (image,) = decoder.run(None, {"codes": model.edit(code, strengths)[None]})
         small = Image.fromarray(np.rint(image[0]).clip(0, 255).astype(np.uint8))
         wanted = np.asarray(small.resize((256, 256), Image.Resampling.LANCZOS))[96:160, 96:160]
