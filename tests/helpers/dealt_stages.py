@@ -22,7 +22,9 @@ def main(data: Path, out: Path) -> None:
     classifier.run(load(classifier.Params), crops, out / "classifier")
     asked = load(imagine.Params).model_copy(update={"labels": "imagined"})
     imagine.run(asked, crops, model, data / "classifier", out / "imagined")
-    vectors.run(load(vectors.Params), crops, data / "latents", crops / "table.csv", out / "vectors")
+    table = crops / "table.csv"
+    measures = data / "measures"
+    vectors.run(load(vectors.Params), crops, data / "latents", table, measures, out / "vectors")
     latents, prior, directions, classifiers = (
         data / name for name in ("latents", "prior", "vectors", "classifier")
     )

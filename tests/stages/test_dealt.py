@@ -13,7 +13,7 @@ from faces.core.params import load
 from faces.data.crops import read_geometry
 from faces.ingest import writer
 from stages import classifier, crop, encode, prior, vectors
-from tests.helpers import dealt_stages
+from tests.helpers import dealt_stages, measures
 from tests.helpers.processes import TWO, finish, start
 from tests.helpers.training import bytes_of
 from tests.stages.test_crop import write_raw
@@ -56,7 +56,8 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     prior.run(load(prior.Params), data / "crops", data / "model", data / "latents", data / "prior")
     classifier.run(load(classifier.Params), data / "crops", data / "classifier")
     table = data / "crops/table.csv"
-    vectors.run(load(vectors.Params), data / "crops", data / "latents", table, data / "vectors")
+    measured = measures.none(data / "measures")
+    vectors.run(load(vectors.Params), data / "crops", data / "latents", table, measured, data / "vectors")
     dealt_stages.main(data, tmp_path / "one")
     said = finish(start(tmp_path, TWO, ["-m", "tests.helpers.dealt_stages", "data", "two"]))
     assert said.count("60 faces in") == 1, "rank 0 alone talks"

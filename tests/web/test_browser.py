@@ -1376,7 +1376,8 @@ def test_the_page_says_what_the_model_sees_and_what_an_edit_brought_along(visit,
     change = (export.labels(edited)["Eyeglasses"] - export.labels(code)["Eyeglasses"]) / 2
     ring = page.locator(".row[data-name=Eyeglasses] .also")
     place = ring.evaluate("ring => Number(ring.parentElement.style.getPropertyValue('--also'))")
-    assert place == pytest.approx((change + 2) / 4, abs=1e-3)
+    least, most = (float(slider(page, "Glasses").get_attribute(end)) for end in ("min", "max"))
+    assert place == pytest.approx((change - least) / (most - least), abs=1e-3)
     assert ring.is_visible() == (abs(change) >= 0.1)
     page.click("#reset-all")
     shows(page, strengths={})

@@ -32,7 +32,12 @@ TRAIN = ["stages.train", "data/crops", "data/model"]
 NARROW = {
     name: {"width": 4, "code_length": 8}
     for name in ("vanilla_vae", "beta_vae", "msssim_vae", "dfc_vae", "face_generator_vae", "dcae", "pgae")
-} | {"vae": SMALL, "glow": {"width": 16, "steps": 2}, "pggan": {"latent": 16, "maps": 8}}
+} | {
+    "vae": SMALL,
+    "ladder": SMALL | {"detail": 2, "detail_width": 4},
+    "glow": {"width": 16, "steps": 2},
+    "pggan": {"latent": 16, "maps": 8},
+}
 
 
 def prepare(place: Path, params: dict, faces: int) -> Path:

@@ -35,6 +35,9 @@ class World:
         self.labels = np.where(codes > 0, 1, -1)
         self.flow = self
 
+    def arranged(self, names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
+        return labels
+
     def rows(self, split: str) -> np.ndarray:
         half = len(self.codes) // 2
         return np.arange(half) + half * (split == "test")

@@ -397,7 +397,7 @@ export class App {
     else forget(); // what an earlier visit kept
   }
 
-  /** Go on with the photograph of before a reload, which this browser kept, if nothing else was done since. */
+  /** Go on with the photograph of before a reload, which this browser kept, if nothing was done since. */
   async #restore() {
     const { state } = this;
     const base = await this.photoInput.restored().catch(() => null);

@@ -61,7 +61,7 @@ function sides(data, width, height, times) {
   return out;
 }
 
-/** An RGB picture (data: numbers, three a pixel) that was enlarged `times`, with sharp edges: Float32Array. */
+/** An RGB picture (data: numbers, three a pixel), enlarged `times`, with sharp edges: Float32Array. */
 export function crisp({ data, width, height }, times) {
   const side = sides(data, width, height, times);
   const edges = new Int32Array(side.length);
