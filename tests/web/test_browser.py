@@ -268,6 +268,8 @@ def pixels(page: Page, canvas: str = "after") -> np.ndarray:
 
 
 def state(page: Page) -> dict:
+    """What the picture on the screen is of; waits for the first."""
+    until(page, "document.getElementById('frame').dataset.shown !== undefined")
     base, mix, strengths, locked = json.loads(page.get_attribute("#frame", "data-shown"))
     return {"base": base, "mix": mix, "strengths": strengths, "locked": locked}
 
