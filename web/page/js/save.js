@@ -202,7 +202,9 @@ async function recorded(frames, type) {
   canvas.height = even(frames[0].height);
   const context = canvas.getContext("2d");
   context.putImageData(frames[0], 0, 0);
-  const recorder = new MediaRecorder(canvas.captureStream(RATE), {
+  const stream = canvas.captureStream(0); // which takes a picture when it is told to, and so misses none
+  const [track] = stream.getVideoTracks();
+  const recorder = new MediaRecorder(stream, {
     mimeType: type,
     videoBitsPerSecond: BITS,
   });
@@ -216,6 +218,7 @@ async function recorded(frames, type) {
   const from = performance.now();
   for (const [i, frame] of frames.entries()) {
     context.putImageData(frame, 0, 0);
+    track.requestFrame();
     const late = performance.now() - from - (1000 * i) / RATE;
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1000 / RATE - late)));
   }
