@@ -204,6 +204,7 @@ async function recorded(frames, type) {
   context.putImageData(frames[0], 0, 0);
   const stream = canvas.captureStream(0); // which takes a picture when it is told to, and so misses none
   const [track] = stream.getVideoTracks();
+  const camera = track.requestFrame ? track : stream; // in Firefox the stream takes it
   const recorder = new MediaRecorder(stream, {
     mimeType: type,
     videoBitsPerSecond: BITS,
@@ -218,7 +219,7 @@ async function recorded(frames, type) {
   const from = performance.now();
   for (const [i, frame] of frames.entries()) {
     context.putImageData(frame, 0, 0);
-    track.requestFrame();
+    camera.requestFrame();
     const late = performance.now() - from - (1000 * i) / RATE;
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1000 / RATE - late)));
   }
