@@ -105,7 +105,7 @@ class Model(LinearStartVAE):
     def losses(self, images: Tensor, progress: float) -> models.Losses:
         mean, logvar = self.posterior(images)
         codes = self.draw(mean, logvar)
-        decoded = self.decoder(codes).float()
+        decoded = super().decode(codes)
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())
         loss = (self.reconstruction(images, decoded) + kl) / images[0].numel()
         yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
@@ -124,6 +124,3 @@ class Model(LinearStartVAE):
             count = distributed.mean(chosen.mean()).clamp_min(1e-6)
             loss = loss + share * calibration(distributed.mean((chosen * errors).mean()) / count)
         yield "detail", loss, {"detail_loss": loss, "detail_kl": kl, "detail_mse": errors.mean()}
-
-    def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
-        return temperature * torch.randn(count, self.code_length, generator=generator)
