@@ -6,19 +6,25 @@ from typing import Any
 
 import yaml
 
+from faces.core.files import new_file
+
 Changes = dict[
     str, Any
 ]  # new values by key of params.yaml, dots between levels, as `dvc exp run -S` takes them
 
 
 def set_params(file: Path, changes: Changes) -> None:
-    """Write `changes` into the file. Raises KeyError where a key is not there yet, ValueError at an anchor or
-    alias.
+    """Write `changes` into the file, all or none. Raises KeyError where a key is not there yet, ValueError at
+    an anchor or alias.
     """
     text = file.read_text(encoding="utf-8")
     for name, value in changes.items():
-        text = _replaced(text, name, _flow(value))
-    file.write_text(text, encoding="utf-8")
+        try:
+            text = _replaced(text, name, _flow(value))
+        except (KeyError, ValueError) as error:
+            raise type(error)(f"{file}: {error.args[0]}") from None
+    with new_file(file) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _replaced(text: str, name: str, new: str) -> str:

@@ -12,6 +12,7 @@ from faces import checkpoints, models
 from faces.core.params import load
 from faces.data.crops import read_geometry
 from faces.ingest import writer
+from ops.params_file import set_params
 from stages import classifier, crop, encode, prior, vectors
 from tests.helpers import dealt_stages, measures
 from tests.helpers.processes import TWO, finish, start
@@ -23,21 +24,11 @@ CHANGES = SMALL | {"crop.size": 32, "imagine.faces": 90, "imagine.batch": 16, "i
 FACES = 60
 
 
-def write_params(path, params: dict) -> None:
-    values = yaml.safe_load(yaml.safe_dump(params))
-    for key, value in CHANGES.items():
-        group = values
-        *above, last = key.split(".")
-        for name in above:
-            group = group[name]
-        group[last] = value
-    path.write_text(yaml.safe_dump(values))
-
-
 def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACES_DEVICE", "cpu")
-    write_params(tmp_path / "params.yaml", params)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    set_params(tmp_path / "params.yaml", CHANGES)
     data = tmp_path / "data"
     data.mkdir()
     coarse = rng.integers(0, 256, (FACES, 7, 6, 3), dtype=np.uint8)
