@@ -135,6 +135,10 @@ export class Stage {
       const whole = await shot.photo.load();
       const window = zoomed(viewWindow(shot.view, whole, shot.toModel, size), shot.zoom);
       this.#cut = { key, ...(await cut(whole, window, shot.toModel, SIDE)) };
+      if (shot.zoom[0] > 1) {
+        const close = viewWindow("close", whole, shot.toModel, size);
+        this.#cut.around = await cut(whole, close, shot.toModel, SIDE);
+      }
       this.#other = {};
     }
     const part = this.#cut;
