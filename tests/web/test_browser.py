@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,42 +19,24 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load_file
 
+from benchmarks.website import CHROMIUM, FLAGS
 from facemorph import detail
 from facemorph.export import Export
 from tests.conftest import ROOT
 from tests.helpers import exports, standin
 from tests.helpers.file_server import Quiet, file_server, free_port
+from web import site
 
-CHROMIUM = (
-    os.environ.get("CHROMIUM")
-    or shutil.which("chromium")
-    or shutil.which("chromium-browser")
-    or shutil.which("google-chrome")
-)
 if CHROMIUM is None:
     pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM", allow_module_level=True)
 
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
-
-from web import site  # noqa: E402
-
 pytestmark = pytest.mark.browser
 LENGTH = 24
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
 # a photograph, to a model of drawn faces
 UNLIKE = (
     "This picture is too unlike the faces that the model knows: "
@@ -1601,15 +1582,48 @@ def test_a_photograph_outlives_a_reload_until_it_is_forgotten(visit, request, wh
     until(page, f"{KEPT}.then((kept) => !kept)")
 
 
-# Whether the browser keeps a photograph
-KEPT = """new Promise((resolve) => {
+def test_a_second_tab_forgets_no_photograph_of_the_first(visit, static, astronaut):
+    """Opened, given a photograph and sent back to a ready-made face, it leaves the first tab's alone; what a
+    tab that is gone left a day and more ago goes.
+    """
+    page = visit(static)
+    upload(page, astronaut)
+    until(page, KEPT)
+    page.evaluate(LEFT_LONG_AGO)
+    second = page.context.new_page()
+    second.goto(static)
+    ready(second)
+    until(second, f"{COUNT}.then((count) => count === 1)")
+    upload(second, astronaut)
+    until(second, f"{COUNT}.then((count) => count === 2)")
+    second.locator("#presets button").first.click()
+    until(second, f"{COUNT}.then((count) => count === 1)")
+    page.reload()
+    ready(page)
+    shows(page, base={"kind": "photo", "id": 1})
+
+
+# Promise of how many photographs the browser keeps, and
+COUNT = """new Promise((resolve) => {
     const opening = indexedDB.open("facemorph", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore("photograph");
     opening.onsuccess = () => {
         const count = opening.result.transaction("photograph").objectStore("photograph").count();
         count.onsuccess = () => {
             opening.result.close();
-            resolve(count.result > 0);
+            resolve(count.result);
+        };
+    };
+})"""
+# whether it keeps any
+KEPT = f"{COUNT}.then((count) => count > 0)"
+LEFT_LONG_AGO = """new Promise((resolve) => {
+    const opening = indexedDB.open("facemorph", 1);
+    opening.onsuccess = () => {
+        const store = opening.result.transaction("photograph", "readwrite").objectStore("photograph");
+        store.put({ at: Date.now() - 25 * 3600 * 1000 }, "gone").onsuccess = () => {
+            opening.result.close();
+            resolve();
         };
     };
 })"""
