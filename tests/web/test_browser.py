@@ -1925,3 +1925,36 @@ def test_drawings_are_enlarged_with_sharp_edges(visit, served):
     np.testing.assert_array_equal(even, 90)
     steepest = [np.diff(np.reshape(levels, (256, 256, 4))[128, :, 0]).max() for levels in (drawing, other)]
     assert steepest[0] > 1.5 * steepest[1], steepest
+
+
+def test_a_slow_drag_leaves_sharp_edges_until_it_rests(visit, served):
+    """With a painter that takes 80 ms, pictures of a drag are asked for without them from the fourth on, and
+    the one at rest with them.
+    """
+    page = visit(served)
+    asked = page.evaluate(
+        """async () => {
+          const { Painter } = await import("/js/painter.js");
+          const { enlarged } = Painter.prototype;
+          const asked = [];
+          Painter.prototype.enlarged = async function (pixels, size, times, sharp) {
+            asked.push(sharp);
+            await new Promise((resolve) => setTimeout(resolve, 80));
+            return enlarged.call(this, pixels, size, times, sharp);
+          };
+          const frame = document.getElementById("frame");
+          const input = document.querySelector("#sliders input[type=range]");
+          const move = async (value, kind) => {
+            const before = frame.dataset.shown;
+            input.value = String(value);
+            input.dispatchEvent(new Event(kind));
+            while (frame.dataset.shown === before) await new Promise((resolve) => setTimeout(resolve, 5));
+          };
+          for (let i = 1; i <= 5; i++) await move(0.1 * i, "input");
+          const drag = asked.splice(0);
+          input.dispatchEvent(new Event("change"));
+          while (!asked.length) await new Promise((resolve) => setTimeout(resolve, 5));
+          return [drag, asked];
+        }"""
+    )
+    assert asked == [[True, True, True, False, False], [True]]

@@ -1379,3 +1379,18 @@ def test_undo_and_redo():
         {"session.js": "History"},
     )
     assert steps == [7, 6, 0, False, 6, True, "0,6,7", 1, False, 101]
+
+
+def test_a_drag_hurries_when_three_pictures_came_late_until_it_ends():
+    """50 ms are not late; one or two late ones, as of a machine busy for a moment, change nothing."""
+    seen = node(
+        """
+        const pace = new Pace();
+        const after = (times) => { for (const time of times) pace.took(time); return pace.hurries; };
+        const found = [after([50, 12, 50]), after([51, 400]), after([30]), after([51]), after([10])];
+        pace.end();
+        return [...found, pace.hurries];
+        """,
+        {"queue.js": "Pace"},
+    )
+    assert seen == [False, False, False, True, True, False]

@@ -32,9 +32,9 @@ export class Painter {
     });
   }
 
-  /** Promise of model pixels (S * S * 3 numbers) as an RGBA picture `times` as large. */
-  enlarged(pixels, size, times) {
-    return this.#ask("enlarged", { pixels, size, times, drawing: this.drawing });
+  /** Promise of model pixels (S * S * 3 numbers) as an RGBA picture `times` as large; sharp: if a drawing. */
+  enlarged(pixels, size, times, sharp = true) {
+    return this.#ask("enlarged", { pixels, size, times, drawing: this.drawing && sharp });
   }
 
   /** Promise of a photograph's part with a change in it (paint.js). A part is sent once. */

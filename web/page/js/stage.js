@@ -111,12 +111,13 @@ export class Stage {
 
   /**
    * Promise of a function that shows a face without a photograph: its pictures before and after, S * S * 3.
+   * sharp: the edges of the latter, where it is a drawing.
    */
-  async face(plain, pixels) {
+  async face(plain, pixels, sharp = true) {
     const stands = this.#plain === plain && !this.#cut.key;
     const [before, after] = await Promise.all([
       stands ? null : this.painter.enlarged(plain, this.size),
-      this.painter.enlarged(pixels, this.size),
+      this.painter.enlarged(pixels, this.size, undefined, sharp),
     ]);
     return () => {
       this.#plain = plain;
