@@ -1654,7 +1654,7 @@ def test_closer_into_a_photograph(visit, static, astronaut):
     give_up = monotonic() + 10
     while near(pixels(page), shown, 0.5):
         assert monotonic() < give_up
-    page.get_by_text("Close", exact=True).click()
+    page.get_by_text("Close up", exact=True).click()
     expect(page.locator("#frame")).not_to_have_class(re.compile("zoomed"))
 
 
@@ -1958,3 +1958,26 @@ def test_a_slow_drag_leaves_sharp_edges_until_it_rests(visit, served):
         }"""
     )
     assert asked == [[True, True, True, False, False], [True]]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_in_german(visit, served, viewport):
+    """By the browser's language, whatever appears later too; nothing runs over the side; English by choice,
+    which is kept.
+    """
+    page = visit(served, viewport, locale="de-DE")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.get_by_role("tab").nth(0)).to_have_text("Regler")
+    page.locator("#presets button").first.click()
+    expect(page.locator("#sees")).to_contain_text("Das Modell sieht:")
+    page.click("#save")
+    expect(page.get_by_role("button", name="Streifen")).to_be_visible()
+    page.keyboard.press("Escape")
+    for tab in range(3):
+        page.get_by_role("tab").nth(tab).click()
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0
+    page.get_by_role("combobox").select_option("en")
+    expect(page.get_by_role("tab").nth(0)).to_have_text("Sliders")
+    page.reload()
+    expect(page.get_by_role("tab").nth(0)).to_have_text("Sliders")
