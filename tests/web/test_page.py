@@ -1394,3 +1394,11 @@ def test_a_drag_hurries_when_three_pictures_came_late_until_it_ends():
         {"queue.js": "Pace"},
     )
     assert seen == [False, False, False, True, True, False]
+
+
+def test_the_first_picture_is_asked_for_before_the_program():
+    """Its bytes are few, and on a slow line they would come after all of the page's program."""
+    page = (JS.parent / "index.html").read_text(encoding="utf-8")
+    asked = page.index('<link rel="preload" href="export/first.png" as="image" fetchpriority="high">')
+    assert asked < page.index('rel="stylesheet"') < page.index("modulepreload")
+    assert 'src="export/first.png" fetchpriority="high"' in page
