@@ -247,7 +247,7 @@ def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
 
 def test_both_backends_follow_a_flow_alike(rng):
     """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with a velocity that both can
-    compute: tanh(W [x, t, labels]).
+    compute, tanh(W [x, t, labels]), and with kinds of every label.
     """
     export = Export(exports.shared() / "data/export")
     names = export.names
@@ -267,7 +267,8 @@ def test_both_backends_follow_a_flow_alike(rng):
             rows = np.concatenate([values["x"], values["times"][:, None], values["labels"]], 1)
             return [np.tanh(rows @ weights.T)]
 
-    editor = dataclasses.replace(export.editor, labels=pairs, velocity=Velocity())
+    kinds = np.linalg.qr(rng.normal(size=(2, 3, axes, 4)))[0].swapaxes(2, 3).astype(np.float32)
+    editor = dataclasses.replace(export.editor, labels=pairs, velocity=Velocity(), kinds=kinds)
     codes = np.stack([export.sample(seed, 1.0) for seed in range(50)])
     states = [
         {
@@ -281,6 +282,7 @@ def test_both_backends_follow_a_flow_alike(rng):
         """
         const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
         const arrays = Object.fromEntries(ARRAYS.map((name) => [name, bundle.values[`flow_${name}`]]));
+        arrays.kinds = input.kinds;
         const axes = arrays.inward.length / bundle.length;
         const velocity = async (x, times, labels) => {
           const out = new Float32Array(x.length);
@@ -308,6 +310,7 @@ def test_both_backends_follow_a_flow_alike(rng):
         json=json.dumps(about),
         arrays=np.frombuffer((export.folder / "arrays.safetensors").read_bytes(), np.uint8),
         weights=weights,
+        kinds=kinds,
         codes=codes,
         states=states,
     )
