@@ -25,7 +25,7 @@ FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 VELOCITY = "velocity.onnx"  # where the editor is a flow
 # Its arrays, with flow_ before them
-FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay")
+FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay", "kinds")
 PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ before them of another prior
 
 # PNG of one transparent pixel

@@ -35,6 +35,7 @@ class FlowEditor(CodeEditor):
     pair_mean: np.ndarray  # (A (A - 1) / 2,)
     pairs: np.ndarray  # (A (A - 1) / 2, K) C
     interplay: np.ndarray  # (A L, K) E
+    kinds: np.ndarray  # (2, A, R, K) W of labels that go [0] and that come [1]
     steps: int  # of the solver, each way
     coupling: float  # share of itself that its first state keeps at a step
     noise_of: Callable[[bytes], np.ndarray] = field(init=False, repr=False)
@@ -103,11 +104,20 @@ class FlowEditor(CodeEditor):
         known = labels != 0
         asked_for = known | (asked.goal != asked.start)
         x = self.rest(code, labels)
-        end = self.walked(noise, slope)
+        end = self.walked(self.without_kinds(noise, asked.strength * (asked.goal - asked.start) / 2), slope)
         own = end + self.interactions(labels, known, end) - x - self.interactions(labels, known, x)
         goal, start = (self.interactions(ends, asked_for, end) for ends in (asked.goal, asked.start))
         told = asked.strength * (asked.goal - asked.start) @ self.slopes
         return told + (own + asked.strength * (goal - start)) @ self.outward
+
+    def without_kinds(self, noise: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """Noise (2, K) without what only faces of a label that goes differ in; labels change by `change`
+        (A,).
+        """
+        for number in np.flatnonzero(change):
+            axes = self.kinds[int(change[number] > 0), number]
+            noise = noise - min(abs(change[number]), 1.0) * (noise @ axes.T @ axes)
+        return noise
 
     def sample(self, labels: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """The code float32 (D,) of a new face with labels (A,), from standard normal noise (K,)."""

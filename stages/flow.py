@@ -31,7 +31,7 @@ from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.network import Flow
 from faces.flow.readouts import Readouts, fit_measured, fit_readouts
-from faces.flow.training import FlowSettings, interactions, linear_map, train
+from faces.flow.training import FlowSettings, find_kinds, interactions, linear_map, train
 from faces.nn.device import pick_device
 
 PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
@@ -130,6 +130,7 @@ def fit(
             settings.width,
             settings.blocks,
             min(settings.leading, axes // 4),
+            min(settings.kinds, axes),
         )
     seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
     linear_map(flow, own, given, seen, small_pictures(crops.images[rows[seen]]), settings.whitening)
@@ -150,6 +151,7 @@ def fit(
         lambda step, loss: bar.update(step, f"held-out loss {loss:.4f}"),
     )
     bar.close()
+    find_kinds(flow, train_codes, train_labels, settings.integration_steps)
     editor = FlowEditor(
         attributes,
         exclusive,

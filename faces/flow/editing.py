@@ -3,7 +3,7 @@ Structural Causal Models", NeurIPS 2020).
 
  - abduction: integrate the flow backwards under the face's own labels y, from its code to noise u: all that
    the labels do not say.
- - action: the labels become y'.
+ - action: the labels become y', and kinds of a label that goes are forgotten (faces/flow/network.py).
  - prediction: integrate u forwards under y'.
 
 At strength s the prediction follows the velocity v(y) + s (v(y') - v(y)): s = 0 leads back to where the face
@@ -70,7 +70,7 @@ def predict(
         found = flow.velocity(repeated, torch.full_like(repeated[..., 0], time), conditions)
         return found[0] + amount * (found[1] - found[-1 if start is not None else 0])
 
-    first, second = noise
+    first, second = flow.without_kinds(noise, amount * (goal - begin) / 2)
     for number in range(steps):
         before = number / steps
         after = (number + 1) / steps

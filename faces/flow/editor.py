@@ -50,7 +50,7 @@ class FlowEditor(Editor):
         try:
             about = json.loads((folder / "flow.json").read_text(encoding="utf-8"))
             attributes = tuple(about["attributes"])
-            sizes = (about[name] for name in ("width", "blocks", "leading"))
+            sizes = (about[name] for name in ("width", "blocks", "leading", "kinds"))
             flow = Flow(about["code_length"], about["axes"], len(attributes), *sizes)
             flow.load_state_dict(load_file(folder / "flow.safetensors"), strict=True)
             arrays = load_arrays(folder / "readouts.safetensors")
@@ -89,6 +89,7 @@ class FlowEditor(Editor):
             "width": self.flow.network.enter.out_features,
             "blocks": len(self.flow.network.blocks),
             "leading": self.flow.leading,
+            "kinds": self.flow.kinds.shape[2],
             "integration_steps": self.steps,
             "soft": self.soft,
         }

@@ -55,7 +55,7 @@ def export_velocity(flow: Flow, codes: np.ndarray, labels: np.ndarray, folder: P
 def regression_arrays(flow: Flow) -> dict[str, np.ndarray]:
     """The regression around the velocity (faces/flow/network.py), float32: mean (D,), label_mean (A,), slopes
     (A, D), inward and outward (K, D), pair_mean (A (A - 1) / 2,), pairs (A (A - 1) / 2, K), interplay (A L,
-    K).
+    K); and kinds (2, A, R, K).
     """
-    names = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay")
+    names = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay", "kinds")
     return {name: getattr(flow, name).cpu().numpy() for name in names}

@@ -15,6 +15,11 @@ The network models x given y by flow matching (Lipman et al., "Flow Matching for
 e, it learns the velocity x - e from x_t, t and y. Its last layer starts at zero, where the flow is that of a
 Gaussian x that no label tells anything of, and an edit is the regression's.
 
+**Kinds** are what the faces with a label differ in and those without it do not: which glasses. The network
+smooths over them, so such faces lie further apart in its noise than the others along a few axes W_a (R, K),
+found once it is trained. Where the label goes they are drawn together, noise e becoming e - W_a^T W_a e, so
+that no rim is left; where it comes nothing is spread, and the edit draws a middling kind.
+
 Long codes are described along their K first principal axes alone; what lies beyond them is never touched.
 """
 
@@ -95,7 +100,7 @@ class Flow(nn.Module):
     """The regression and the velocity of what it leaves. Everything an edit needs."""
 
     def __init__(
-        self, code_length: int, axes: int, attributes: int, width: int, blocks: int, leading: int
+        self, code_length: int, axes: int, attributes: int, width: int, blocks: int, leading: int, kinds: int
     ) -> None:
         super().__init__()
         self.leading = leading
@@ -112,6 +117,12 @@ class Flow(nn.Module):
             "pair_mean": (len(first),),  # of y~_i y~_j over the train faces
             "pairs": (len(first), axes),  # C
             "interplay": (attributes * leading, axes),  # E, by labels, then leading coordinates
+            "kinds": (
+                2,
+                attributes,
+                kinds,
+                axes,
+            ),  # W of labels that go [0] and that come [1]; rows may be zero
         }
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -153,6 +164,16 @@ class Flow(nn.Module):
     def interactions(self, labels: Tensor, x: Tensor) -> Tensor:
         """(B, K) what labels (B, A) say together, and of a face with the leading coordinates of x (B, K)."""
         return self.together(labels) + self.with_leading(labels, x) @ self.interplay
+
+    def without_kinds(self, noise: Tensor, change: Tensor) -> Tensor:
+        """Noise (..., B, K) of faces whose labels change by `change` (B, A), 1 for a label that comes and -1
+        for one that goes: without what only faces of the label before differ in. One label after another.
+        """
+        for number in torch.nonzero(change.any(0)).flatten().tolist():
+            for sign, axes in zip((-1, 1), self.kinds[:, number], strict=True):
+                share = (sign * change[:, number]).clamp(0, 1)
+                noise = noise - share[:, None] * (noise @ axes.T @ axes)
+        return noise
 
     def rest(self, codes: Tensor, labels: Tensor) -> Tensor:
         """x (B, K): what no label says of codes (B, D) by regression."""

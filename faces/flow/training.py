@@ -13,6 +13,7 @@ from torch import Tensor
 
 from faces.core.batches import batches
 from faces.core.params import Group
+from faces.flow.editing import abduct
 from faces.flow.network import Flow
 from faces.latents.codes import Codes
 from faces.latents.moments import Moments
@@ -25,6 +26,8 @@ WARMUP = 0.05  # share of the steps in which the learning rate rises
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)  # tried for what labels say together, as shares of the faces
 ENOUGH = 0.95  # share of the best ridge's gain on held-out faces that a stronger one must keep
 BLOCK = 8192  # faces at once in sums over all of them
+APART = 4  # times the variance of the others' noise that tells kinds of a label
+ASSUMED = 100  # faces' worth of all labels' covariance in that of one
 
 
 class FlowSettings(Group):
@@ -37,6 +40,7 @@ class FlowSettings(Group):
     weight_decay: Annotated[float, Field(ge=0)]
     averaging: Annotated[float, Field(ge=0, lt=1)]
     leading: Annotated[int, Field(ge=0)]
+    kinds: Annotated[int, Field(ge=0)]
     whitening: Annotated[float, Field(ge=0, le=1)]
     weighting: Annotated[float, Field(ge=0)]
     unknown: Annotated[float, Field(ge=0, lt=1)]
@@ -237,6 +241,43 @@ def train(
         update_average(average.network, flow.network, settings.averaging, step + 1)
     flow.network.load_state_dict(best[1])
     return history
+
+
+@torch.no_grad()
+def find_kinds(flow: Flow, codes: Tensor, labels: Tensor, steps: int) -> None:
+    """Set `flow.kinds` from the noise of train codes (N, D) with labels (N, A), by `steps` of the solver,
+    after `train`.
+
+    Kinds lie along the eigenvectors of C+ - C-, the covariance of the noise of faces with the label less that
+    of those without, where the variance v+ is more than APART times v-. There the noise shrinks by
+    sqrt(v- / v+), as the optimal map between two Gaussians has it. The same the other way for labels that
+    come. Where the other axes go with the leading ones is no kind, but what the regression's ridge has left.
+    """
+    noise = torch.cat(
+        [abduct(flow, codes[rows], labels[rows], steps)[0] for rows in batches(len(codes), BLOCK)]
+    ).double()
+    pooled = scatter(noise) / len(noise)
+    flow.kinds.zero_()
+    for number in range(labels.shape[1]):
+        with_label, without = (
+            (scatter(some) + ASSUMED * pooled) / (len(some) + ASSUMED)
+            for some in (noise[labels[:, number] > 0], noise[labels[:, number] < 0])
+        )
+        for place, (before, after) in enumerate(((with_label, without), (without, with_label))):
+            apart = before - after
+            apart[: flow.leading, flow.leading :] = 0
+            apart[flow.leading :, : flow.leading] = 0
+            _, axes = torch.linalg.eigh(apart)
+            axes = axes.flip(1)[:, : flow.kinds.shape[2]].T  # (R, K), those that differ most first
+            ratio = (axes @ after * axes).sum(1) / (axes @ before * axes).sum(1)
+            shrunk = torch.where(ratio < 1 / APART, 1 - ratio.sqrt(), 0.0).sqrt()
+            flow.kinds[place, number] = (shrunk[:, None] * axes).float()
+
+
+def scatter(points: Tensor) -> Tensor:
+    """(K, K) sum of the squares of points (n, K) about their mean; zero where there are none."""
+    centred = points - points.sum(0) / max(len(points), 1)
+    return centred.T @ centred
 
 
 @torch.no_grad()

@@ -39,6 +39,18 @@ from faces.sources import SourceError
 
 LABELS = "labels.csv"
 TABLES = (LABELS, "labels.tsv", "labels.txt", "metadata.csv")  # the last as Hugging Face calls it
+# Tables that hold pictures themselves
+PACKED = (
+    ".parquet",
+    ".arrow",
+    ".feather",
+    ".h5",
+    ".hdf5",
+    ".tfrecord",
+    ".tfrecords",
+    ".mdb",
+    ".npz",
+)  # pictures as tables
 
 
 class Config(Group):
@@ -230,6 +242,8 @@ def _instead(files: Files) -> str:
             return f"{name} is not read: save it as {LABELS}, CSV (UTF-8)"
     if inner := _archive(files):
         return f"{inner} is an archive inside: unpack it"
+    if packed := next((name for name in files.names if name.lower().endswith(PACKED)), None):
+        return f"{packed} holds pictures as a table: write them into a folder, with {LABELS}"
     return (
         "write one row per picture: name, then a column of 1 and 0 for each attribute; "
         "for pictures without labels set sources.folder.unlabelled and measure.enabled to true"

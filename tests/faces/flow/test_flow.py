@@ -16,7 +16,7 @@ from faces.flow.editor import FlowEditor, FlowError
 from faces.flow.export import export_velocity
 from faces.flow.network import Flow, gaussian_velocity
 from faces.flow.readouts import Readouts
-from faces.flow.training import FlowSettings, interactions, linear_map, train
+from faces.flow.training import FlowSettings, find_kinds, interactions, linear_map, train
 
 NO_PAIRS = np.zeros((0, 1), np.int8)
 
@@ -29,6 +29,7 @@ def settings(**changes) -> FlowSettings:
         "blocks": 2,
         "axes": 64,
         "leading": 32,
+        "kinds": 16,
         "whitening": 0.5,
         "weighting": 1.0,
         "learning_rate": 3e-3,
@@ -48,13 +49,16 @@ def fitted(codes: np.ndarray, labels: np.ndarray, pairs: np.ndarray = NO_PAIRS, 
     torch.manual_seed(0)
     axes = min(chosen.axes, codes.shape[1])
     leading = min(chosen.leading, axes // 4)
-    flow = Flow(codes.shape[1], axes, labels.shape[1], chosen.width, chosen.blocks, leading)
+    flow = Flow(
+        codes.shape[1], axes, labels.shape[1], chosen.width, chosen.blocks, leading, min(chosen.kinds, axes)
+    )
     linear_map(flow, codes, labels, np.arange(len(codes)), codes, chosen.whitening)
     split = len(codes) * 9 // 10
     z = torch.from_numpy(codes)
     y = torch.from_numpy(labels)
     interactions(flow, z[:split], y[:split], z[split:], y[split:])
     train(flow, z[:split], y[:split], (z[split:], y[split:]), chosen, 0, lambda step, loss: None)
+    find_kinds(flow, z[:split], y[:split], 8)
     names = tuple(f"a{number}" for number in range(labels.shape[1]))
     readouts = Readouts(
         names, np.zeros((len(names), codes.shape[1]), np.float32), np.zeros(len(names), np.float32)
@@ -147,6 +151,32 @@ def test_what_labels_do_together_and_with_a_pose_is_known_before_training(rng):
     found = fitted(codes, labels, steps=0, leading=1).edit(codes, labels, wanted, 1.0)
     assert np.sqrt(np.square(straight - true)[:, 1:3].mean()) > 1.9
     assert np.sqrt(np.square(found - true)[:, 1:3].mean()) < 0.25
+
+
+@pytest.mark.parametrize("kinds", [2, 0])
+def test_what_only_faces_with_a_label_differ_in_goes_with_it(rng, kinds):
+    """Planted: a tenth of the faces have the label, and of these each its own kind, 3 deviations wide along
+    two axes where the others are alike to .1. As the label goes a kind shrinks to that of the others, as the
+    optimal map between the two Gaussians does; as it comes nothing grows. Without `kinds` all of it stays.
+    """
+    labels = np.where(rng.random((20000, 1)) < 0.1, 1, -1)
+    codes = rng.standard_normal((20000, 6))
+    codes[:, :2] *= np.where(labels > 0, 3.0, 0.1)
+    editor = fitted(codes, labels, steps=0, leading=0, kinds=kinds)
+    found = editor.edit(codes, labels, -labels, 1.0)
+    had = labels[:, 0] > 0
+    expected = codes.copy()
+    expected[had, :2] *= 0.1 / 3 if kinds else 1.0
+    assert np.sqrt(np.square(found - expected)[had].mean()) < 0.15
+    assert np.sqrt(np.square(found - expected)[~had].mean()) < 0.15
+    half = editor.edit(codes[had], labels[had], -labels[had], 0.5)
+    np.testing.assert_allclose(half[:, :2], (codes + found)[had, :2] / 2, atol=0.05)
+
+
+def test_a_label_that_all_faces_or_none_have_has_no_kinds(rng):
+    codes = rng.standard_normal((300, 6))
+    labels = np.stack([np.ones(300), -np.ones(300), np.zeros(300)], 1)
+    assert not fitted(codes, labels, steps=0).flow.kinds.any()
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +344,7 @@ def test_axes_are_told_by_what_they_change_in_the_pictures(rng):
     codes = rng.standard_normal((4000, 2)).astype(np.float32)
     labels = np.where(rng.random((4000, 1)) < 0.5, 1, -1).astype(np.float32)
     for whitening, ratio in ((0.0, 9.0), (0.5, 3.0), (1.0, 1.0)):
-        flow = Flow(2, 2, 1, 8, 1, 0)
+        flow = Flow(2, 2, 1, 8, 1, 0, 0)
         linear_map(flow, codes, labels, np.arange(4000), codes * [1, 3], whitening)
         assert abs(flow.inward[0, 1]) > 20 * abs(flow.inward[0, 0])
         assert flow.variance[0] / flow.variance[1] == pytest.approx(ratio, rel=0.1)

@@ -15,6 +15,7 @@ export const ARRAYS = [
   "pair_mean",
   "pairs",
   "interplay",
+  "kinds",
 ];
 const FACES = 8; // whose noise is remembered
 
@@ -42,14 +43,15 @@ export class Flow {
 
   /**
    * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D), pair_mean (A (A - 1) / 2),
-   * pairs (A (A - 1) / 2 * K), interplay (A * L * K); velocity: (x (B * K), times (B), labels (B * A)), all
-   * Float32Array -> Promise of (B * K).
+   * pairs (A (A - 1) / 2 * K), interplay (A * L * K), kinds (2 * A * R * K); velocity: (x (B * K), times
+   * (B), labels (B * A)), all Float32Array -> Promise of (B * K).
    */
   constructor(arrays, { steps, coupling }, velocity) {
     Object.assign(this, arrays, { steps, coupling, velocity });
     this.length = arrays.mean.length;
     this.axes = arrays.inward.length / this.length;
     this.leading = arrays.interplay.length / (this.axes * arrays.label_mean.length);
+    this.ranks = arrays.kinds.length / (2 * this.axes * arrays.label_mean.length);
   }
 
   /** Promise of velocities at x (K) under each of the `conditions` (each A). */
@@ -142,6 +144,23 @@ export class Flow {
     return a;
   }
 
+  /**
+   * A state of noise (K) without what only faces of a label that goes differ in; labels change by `change`
+   * (A).
+   */
+  #withoutKinds(noise, change) {
+    let left = noise;
+    change.forEach((amount, a) => {
+      if (!amount) return;
+      const begin = ((amount > 0 ? change.length : 0) + a) * this.ranks;
+      const axes = this.kinds.subarray(begin * this.axes, (begin + this.ranks) * this.axes);
+      const row = (r) => axes.subarray(r * this.axes, (r + 1) * this.axes);
+      const along = Array.from({ length: this.ranks }, (_, r) => dot(row(r), left));
+      left = plus(left, combined(along, axes, this.axes), -Math.min(Math.abs(amount), 1));
+    });
+    return left;
+  }
+
   /** Promise of the code of a new face with these labels (A), from standard normal noise (K). */
   async sample(labels, noise) {
     const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
@@ -161,7 +180,10 @@ export class Flow {
       const from = found[plain ? 0 : 2];
       return found[0].map((value, i) => value + strength * (found[1][i] - from[i]));
     };
-    const end = await this.#walked(await this.#noise(code, labels), slope);
+    const change = goal.map((label, a) => strength * (label - start[a]));
+    const half = Array.from(change, (amount) => amount / 2);
+    const noise = (await this.#noise(code, labels)).map((state) => this.#withoutKinds(state, half));
+    const end = await this.#walked(noise, slope);
     const x = this.#rest(code, labels);
     const known = labels.map((label) => label !== 0);
     const asked = known.map((is, a) => is || goal[a] !== start[a]);
@@ -171,7 +193,6 @@ export class Flow {
       -1,
     );
     const turn = plus(this.#interactions(goal, asked, end), this.#interactions(start, asked, end), -1);
-    const change = goal.map((label, a) => strength * (label - start[a]));
     const told = combined(change, this.slopes, this.length);
     return plus(told, combined(plus(own, turn, strength), this.outward, this.length), 1);
   }
