@@ -151,7 +151,7 @@ def fit(
         lambda step, loss: bar.update(step, f"held-out loss {loss:.4f}"),
     )
     bar.close()
-    find_kinds(flow, train_codes, train_labels, settings.integration_steps)
+    find_kinds(flow, train_codes, train_labels, settings.integration_steps, len(measures.scales))
     editor = FlowEditor(
         attributes,
         exclusive,

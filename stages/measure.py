@@ -1,10 +1,11 @@
-"""Measure what each face shows, expression and pose, as labels beside those of the data.
+"""Measure what each face shows, expression, pose and light, as labels beside those of the data.
 
 in    data/crops/      images.npy, table.csv
 out   data/measures/   measures.json, measures.csv (faces/data/measured.py)
 
 Optional: without `measure.enabled` nothing is measured, and later stages do what they do without this one.
 The network is face-api's larger one of 68 landmarks; its weights are fetched by `python -m ops.witnesses`.
+Light is measured on the pixels (faces/data/lighting.py).
 Scales come from the train split.
 """
 
@@ -20,6 +21,7 @@ from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, write_json
 from faces.core.params import Group, load
+from faces.data import lighting
 from faces.data.crops import Crops
 from faces.data.measured import Measures, Scale, scale_of
 from faces.nn.device import pick_device, to_device
@@ -50,16 +52,19 @@ class Params(Group):
     weights: str = Field(alias="witness.weights")
 
 
-def read_all(pointer: Pointer, crops: Crops) -> Reading:
-    """What two looks at every face give."""
+def read_all(pointer: Pointer, crops: Crops) -> tuple[Reading, np.ndarray]:
+    """What two looks at every face give, and the light (N, 2)."""
     device = next(pointer.landmarks.buffers()).device
     bar = Progress("measure", len(crops.images), "faces")
     found = []
+    light = []
     for rows in batches(len(crops.images), FACES):
-        found.append(labelling.read(pointer, to_device(np.asarray(crops.images[rows]), device)))
+        images = np.asarray(crops.images[rows])
+        found.append(labelling.read(pointer, to_device(images, device)))
+        light.append(lighting.lighting(images))
         bar.update(rows.stop)
     bar.close()
-    return Reading(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    return Reading(*(np.concatenate(parts) for parts in zip(*found, strict=True))), np.concatenate(light)
 
 
 def reliable(first: np.ndarray, second: np.ndarray) -> float:
@@ -69,8 +74,12 @@ def reliable(first: np.ndarray, second: np.ndarray) -> float:
     return float(spearmanr(first, second)[0])
 
 
-def measured(params: Params, crops: Crops, reading: Reading) -> tuple[Measures, dict[str, float]]:
-    """The measures that the data lack and that two looks agree about, and how far they agree about each."""
+def measured(
+    params: Params, crops: Crops, reading: Reading, light: np.ndarray
+) -> tuple[Measures, dict[str, float]]:
+    """The measures that the data lack and that two looks agree about, and how far they agree about each;
+    then the light (N, 2).
+    """
     values = reading.values(params.measure.apart)
     known = np.isfinite(values[:, 0])
     train = crops.rows("train")
@@ -86,8 +95,14 @@ def measured(params: Params, crops: Crops, reading: Reading) -> tuple[Measures, 
         scale = scale_of(name, kind.unit, values[train, place], kind.mirrored, params.measure.clip)
         if scale is not None and agreement[name] >= params.measure.least:
             scales.append(scale)
-            columns.append(place)
-    return Measures(tuple(scales), values[:, columns].round(3)), agreement
+            columns.append(values[:, place])
+    for column, (name, mirrored) in zip(light.T, lighting.KINDS.items(), strict=True):
+        scale = scale_of(name, "%", column[train], mirrored, params.measure.clip)
+        if scale is not None and name not in crops.attributes:
+            scales.append(scale)
+            columns.append(column)
+    table = np.stack(columns, 1) if columns else np.zeros((len(values), 0))
+    return Measures(tuple(scales), table.round(3)), agreement
 
 
 def run(params: Params, crops_folder: Path, out: Path) -> None:
@@ -99,8 +114,8 @@ def run(params: Params, crops_folder: Path, out: Path) -> None:
     home = Path(params.weights) if params.weights else weights.home()
     network = Landmarks(weights.read(home, LANDMARKS)).eval().to(pick_device())
     crops = Crops.open(crops_folder)
-    reading = read_all(Pointer(network, params.measure.batch), crops)
-    found, agreement = measured(params, crops, reading)
+    reading, light = read_all(Pointer(network, params.measure.batch), crops)
+    found, agreement = measured(params, crops, reading, light)
     share = float((reading.apart < params.measure.apart).mean())
     about = {
         "enabled": True,

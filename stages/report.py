@@ -5,6 +5,7 @@ in    data/raw/       source.json
       data/model/     model.json, history.csv, the shapes in model.safetensors
       data/vectors/   vectors.csv, phi.csv
       data/flow/      what flow.safetensors hashes to
+      data/measures/  units and scales of measured labels
       reports/        metrics.json, plots/, grids/, gifs/
 out   reports/index.html      one page without scripts; its pictures lie beside it in plots, grids and gifs
       reports/model_card.md   the same numbers in the format of Hugging Face's model cards
@@ -23,6 +24,7 @@ from safetensors import safe_open
 from faces.core.console import stop
 from faces.core.files import new_file, read_json, write_json
 from faces.core.params import Group, load
+from faces.data.measured import read_scales
 from faces.export import bundle
 from faces.report.view import Evidence, card, page
 
@@ -62,6 +64,7 @@ def run(
     weights: Path,
     vectors: Path,
     flow: Path,
+    measures: Path,
     metrics: Path,
     plots: Path,
     grids: Path,
@@ -82,6 +85,7 @@ def run(
         vectors=read_table(vectors / "vectors.csv"),
         phi=read_table(vectors / "phi.csv"),
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
+        scales=read_scales(measures),
         **{
             name: read_table(plots / f"{name}.csv")
             for name in ("classifier", "levels", "identity", "priors", "missing")

@@ -52,8 +52,7 @@ class Measures:
     @classmethod
     def open(cls, folder: Path, faces: int) -> "Measures":
         """The measures of `faces` faces. Raises MeasuresError where there are those of another number."""
-        about = read_json(folder / "measures.json")
-        scales = tuple(Scale(**entry) for entry in about.get("measures", []))
+        scales = read_scales(folder)
         if not scales:
             return cls((), np.zeros((faces, 0)))
         values = pd.read_csv(folder / "measures.csv")[[scale.name for scale in scales]].to_numpy(float)
@@ -93,6 +92,11 @@ class Measures:
         """(N, M) int8: 1 in the upper third of the scale, -1 in the lower one, 0 between and for unknown."""
         labels = self.labels
         return (np.sign(labels) * (np.abs(labels) >= THIRD)).astype(np.int8)
+
+
+def read_scales(folder: Path) -> tuple[Scale, ...]:
+    """The scales of what was measured; none where the stage is off."""
+    return tuple(Scale(**entry) for entry in read_json(folder / "measures.json").get("measures", []))
 
 
 def scale_of(name: str, unit: str, values: np.ndarray, mirrored: int, clip: float) -> Scale | None:

@@ -50,6 +50,8 @@ TABLE = {
     "yaw": _fair("Turn of the head", MEASURED, meaning="to the right of the picture, measured"),
     "pitch": _fair("Nod of the head", MEASURED, meaning="upwards, measured"),
     "roll": _fair("Tilt of the head", MEASURED, meaning="clockwise, measured"),
+    "light": _fair("Light on the face", "Picture", meaning="how light the middle of the face is, measured"),
+    "light_side": _fair("Light from the side", "Picture", meaning="from the right of the picture, measured"),
     "Smiling": _fair("Smile", "Expression", 1),
     "Mouth_Slightly_Open": _fair("Open mouth", "Expression", 6),
     "High_Cheekbones": _fair("High cheekbones", "Expression", meaning="mostly a smile, as annotators saw it"),

@@ -244,7 +244,7 @@ def train(
 
 
 @torch.no_grad()
-def find_kinds(flow: Flow, codes: Tensor, labels: Tensor, steps: int) -> None:
+def find_kinds(flow: Flow, codes: Tensor, labels: Tensor, steps: int, measured: int = 0) -> None:
     """Set `flow.kinds` from the noise of train codes (N, D) with labels (N, A), by `steps` of the solver,
     after `train`.
 
@@ -252,13 +252,14 @@ def find_kinds(flow: Flow, codes: Tensor, labels: Tensor, steps: int) -> None:
     of those without, where the variance v+ is more than APART times v-. There the noise shrinks by
     sqrt(v- / v+), as the optimal map between two Gaussians has it. The same the other way for labels that
     come. Where the other axes go with the leading ones is no kind, but what the regression's ridge has left.
+    The last `measured` labels, numbers without a side, have no kinds.
     """
     noise = torch.cat(
         [abduct(flow, codes[rows], labels[rows], steps)[0] for rows in batches(len(codes), BLOCK)]
     ).double()
     pooled = scatter(noise) / len(noise)
     flow.kinds.zero_()
-    for number in range(labels.shape[1]):
+    for number in range(labels.shape[1] - measured):
         with_label, without = (
             (scatter(some) + ASSUMED * pooled) / (len(some) + ASSUMED)
             for some in (noise[labels[:, number] > 0], noise[labels[:, number] < 0])

@@ -17,6 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from faces.data.annotations import SPLITS
+from faces.data.measured import Scale
 from faces.export import bundle
 from faces.export.attributes import describe
 
@@ -136,6 +137,11 @@ class Evidence:
     priors: pd.DataFrame
     missing: pd.DataFrame  # group of metrics that could not be measured, and the reason
     pictures: dict[str, tuple[int, int]]  # path beside the page -> width, height in pixels
+    scales: tuple[Scale, ...] = ()  # of the attributes that were measured
+
+    def scale(self, attribute: str) -> Scale | None:
+        """The scale of a measured attribute, None of another."""
+        return next((scale for scale in self.scales if scale.name == attribute), None)
 
     def metric(self, *path: str) -> float | None:
         """The metric at `path`, None where the run has none."""
@@ -316,7 +322,12 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
     edits = {kind: level_row(evidence, name, kind) for kind in KINDS}
     plain = edits["plain"]
     detail = edits["detail"]
-    facts = [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
+    scale = evidence.scale(name)
+    facts = (
+        measured_facts(evidence, row, scale)
+        if scale
+        else [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
+    )
     if known(row["auroc"]):
         facts.append(
             ("AUROC, 95% interval", interval(row["auroc"], row["auroc_low"], row["auroc_high"], area))
@@ -348,7 +359,13 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "meaning": f"{meaning[0].upper()}{meaning[1:]}." if meaning else "",
         "facts": facts,
         "caveats": caveats(evidence, row, plain),
-        "strip": picture(evidence, f"grids/edit_{name}.png", f"{about.label}, taken away and added"),
+        "strip": picture(
+            evidence,
+            f"grids/edit_{name}.png",
+            f"{about.label}, from one end of its scale to the other"
+            if scale
+            else f"{about.label}, taken away and added",
+        ),
         "left_out": not known(row["length"]),
         "auroc": interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)
         if known(row["auroc"])
@@ -365,6 +382,27 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         else "not scored",
         "leakage": digits(plain.get("leakage")),
     }
+
+
+def measured_facts(evidence: Evidence, row: dict[str, Any], scale: Scale) -> list[tuple[str, str]]:
+    """What is said of a measured attribute instead of the faces with and without it."""
+    facts = [
+        ("Scale, 96% of the train faces", f"{scale.worded(scale.low)} to {scale.worded(scale.high)}"),
+        (
+            "Train faces in its outer thirds",
+            f"{row['positives']:,.0f} in the upper, {row['negatives']:,.0f} in the lower",
+        ),
+    ]
+    for editor in ("flow", evidence.primary):
+        found = evidence.metric("witness", "sliders", editor, scale.name)
+        if found and known(found.get("gain")):
+            facts.append(
+                (
+                    f"Share of the change asked for that the witness sees, {EDITORS.get(editor, editor)}",
+                    f"{percent(found['gain'])} (rank correlation {found['correlation']:.2f})",
+                )
+            )
+    return facts
 
 
 def attributes(evidence: Evidence) -> list[dict[str, Any]]:

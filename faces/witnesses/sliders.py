@@ -21,6 +21,11 @@ SMILE = "smile_expression"  # the chance of a happy face
 Row = dict[str, float | str | int]
 
 
+def read_off_points(scales: tuple[Scale, ...]) -> tuple[Scale, ...]:
+    """The scales of what landmarks say: all but the light."""
+    return tuple(scale for scale in scales if scale.name in KINDS)
+
+
 def judged(witness: Witness, images: Tensor, frames: np.ndarray) -> np.ndarray:
     """(n, M + 1) KINDS in their units by the witness's landmarks, and the chance of a happy face."""
     return np.c_[shown(witness.points(images, frames)), witness.read(images, frames)[:, 0]]
@@ -42,6 +47,7 @@ def slider_rows(
     1 was asked for, in changes of their labels.
     """
     names = list(KINDS)
+    scales = read_off_points(scales)
     halves = np.array([(scale.high - scale.low) / 2 for scale in scales])
     columns = [names.index(scale.name) for scale in scales]
     start = decode(codes)
@@ -79,6 +85,8 @@ def agreement_with_labels(labels: np.ndarray, seen: np.ndarray, scales: tuple[Sc
     """
     names = list(KINDS)
     for place, scale in enumerate(scales):
+        if scale.name not in KINDS:
+            continue
         known = labels[:, place] != 0
         readings = {scale.name: names.index(scale.name)}
         if scale.name == "smile":

@@ -120,6 +120,7 @@ def test_the_flows_counterfactual_is_the_regressions(world):
     flow.main(*(world / name for name in ("crops", "latents", "measures", "flow")))
     editor = FlowEditor.open(world / "flow", torch.device("cpu"))
     assert editor.measured == ("yaw",)
+    assert not editor.flow.kinds[:, 1].any()
     codes = np.load(world / "latents/latents.npy")[-50:]
     labels = editor.arranged(("Male",), np.ones((50, 1), np.int8))
     read = editor.given(codes, labels)

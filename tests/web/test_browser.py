@@ -1367,6 +1367,33 @@ def test_the_page_says_what_the_model_sees_and_what_an_edit_brought_along(visit,
     expect(ring).to_be_hidden()
 
 
+def test_a_measured_slider_says_what_is_read_in_its_unit_while_it_moves(visit, model, tmp_path):
+    folder = shutil.copytree(model.folder, tmp_path / "export")
+    about = json.loads((folder / "bundle.json").read_text())
+    one = next(one for one in about["attributes"] if one["name"] == "Smiling")
+    one["measure"] = {"unit": "%", "low": 40.0, "high": 100.0}
+    (folder / "bundle.json").write_text(json.dumps(about))
+    site.build(folder, tmp_path / "site")
+    export = Export(folder)
+
+    def read(code: np.ndarray) -> str:
+        return f"reads {round(40 + (export.labels(code)['Smiling'] + 1) / 2 * 60)}%"
+
+    with file_server(tmp_path / "site") as (url, _):
+        page = visit(url)
+        shown = page.locator(".row[data-name=Smiling] .reading")
+        code = export.arrays["presets"][state(page)["base"]["index"]]
+        expect(shown).to_have_text(read(code))
+        slide(page, "Smile", "Smiling", 1)
+        after = read(export.edit(code, {"Smiling": 1.0}))
+        assert after != read(code)
+        expect(shown).to_have_text(after)
+        expect(slider(page, "Smile")).to_have_attribute("aria-valuetext", f"+1.00, {after}")
+        expect(page.locator(".row[data-name=Eyeglasses] .reading")).to_be_empty()
+        page.click("#reset-all")
+        expect(shown).to_have_text(read(code))
+
+
 def test_without_sliders_a_photograph_stays_as_it_is(visit, flowing, astronaut):
     """To the pixel, before an edit and after it was taken back."""
     _, url = flowing

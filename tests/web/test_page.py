@@ -409,6 +409,34 @@ def test_the_model_sees_what_it_is_sure_of(export):
     assert said == "hat, no smile, no mouth open"
 
 
+def test_a_measured_label_is_told_in_its_unit(export):
+    """As a reading and as what else changed; the model is not said to see it."""
+    about = json.loads((export / "bundle.json").read_text())
+    for one in about["attributes"]:
+        if one["name"] == "Smiling":
+            one["measure"] = {"unit": "°", "low": -36.0, "high": 12.0}
+    before = {one["name"]: -1.0 for one in about["attributes"]} | {"Smiling": 0.9}
+    readings, sees, also = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        const maps = [input.before, { ...input.before, Smiling: 0.4 }].map((one) =>
+            new Map(Object.entries(one)));
+        return [
+            [-1, 0, 0.5, 1].map((label) => reading(bundle.byName.get("Smiling").measure, label)),
+            bundle.sees(maps[0]),
+            bundle.alsoChanged(...maps, []).map(({ words }) => words),
+        ];
+        """,
+        {"bundle.js": "Bundle, reading"},
+        json=json.dumps(about),
+        arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
+        before=before,
+    )
+    assert readings == ["\N{MINUS SIGN}36°", "\N{MINUS SIGN}12°", "0°", "12°"]
+    assert "smile" not in sees
+    assert also == ["smile \N{MINUS SIGN}12°"]
+
+
 def test_what_else_moved_is_said_in_words(export):
     """The largest three, judgements and the moved slider left out; opposed are two sliders that claim what an
     exclusion forbids; quality is one of three words.

@@ -15,10 +15,12 @@ import yaml
 from PIL import Image
 from safetensors.numpy import save_file
 
+from faces.data.measured import Scale
 from faces.report import view
 from faces.report.view import Evidence, card, digits, page, percent
 from stages import report as stage
 from tests.conftest import ROOT
+from tests.helpers import measures
 
 EMPTY = pd.DataFrame()
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -482,6 +484,7 @@ def test_stage_writes_the_same_bytes_twice_and_pictures_lie_beside_the_page(full
             weights,
             tables,
             flow,
+            measures.none(tmp_path / "measures"),
             reports / "metrics.json",
             *(reports / name for name in ("plots", "grids", "gifs")),
             *out,
@@ -530,3 +533,22 @@ def test_a_promise_is_told_with_its_coverage_and_so_is_none(full):
     assert refusal["value"] == "0.980" and "noise 1.00 and upside down 0.960" in refusal["words"]
     assert missing == [] and view.promised(full) is None
     assert "0.60 to 1.25" in view.page(evidence) and "no guarantee" in view.card(evidence)
+
+
+def test_a_measured_attribute_is_told_by_its_scale_and_by_what_the_witness_sees(full):
+    found = full
+    sliders = {"flow": {"Smiling": {"gain": 0.4514, "correlation": 0.684, "leakage": 0.06}}}
+    found = replace(
+        found,
+        scales=(Scale("Smiling", "%", 43.52, 97.34, 1),),
+        metrics=found.metrics | {"witness": {"sliders": sliders}},
+    )
+    row = found.vectors[found.vectors["attribute"] == "Smiling"].iloc[0].to_dict()
+    facts = view.measured_facts(found, row, found.scale("Smiling"))
+    assert facts[0] == ("Scale, 96% of the train faces", "44% to 97%")
+    assert facts[1][0] == "Train faces in its outer thirds" and " in the upper, " in facts[1][1]
+    assert facts[2] == (
+        "Share of the change asked for that the witness sees, Flow of codes",
+        "45.1% (rank correlation 0.68)",
+    )
+    assert found.scale("Male") is None

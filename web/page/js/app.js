@@ -276,7 +276,10 @@ export class App {
     if (key !== this.#labelsOf) return;
     this.#labels = labels;
     this.sliders.update(this.state, labels);
-    $("sees").textContent = `The model sees: ${bundle.sees(labels) || "nothing that it has a word for"}.`;
+    const words = bundle.sees(labels);
+    const measured = bundle.attributes.every(({ measure }) => measure);
+    if (measured) $("sees").textContent = "What the model reads off the face stands at the sliders.";
+    else $("sees").textContent = `The model sees: ${words || "nothing that it has a word for"}.`;
   }
 
   /* Changing */

@@ -35,6 +35,12 @@ const SEEN = 0.5; // label from which on the model is said to see something
 /** An attribute's absence in words: "no glasses", and of "no beard" "beard". */
 const without = (label) => (label.startsWith("no ") ? label.slice(3) : `no ${label}`);
 
+/** A label of a measured attribute as the value that it stands for, with its unit: "62%", "−12°". */
+export function reading({ unit, low, high }, label) {
+  const value = Math.round(low + ((label + 1) / 2) * (high - low));
+  return `${value < 0 ? "−" : ""}${Math.abs(value)}${unit}`;
+}
+
 /** A slider's quality in a word, by the lower end of its direction's AUROC; "" where that is not known. */
 export function qualityOf(sure) {
   if (sure === null || sure === undefined) return "";
@@ -170,7 +176,8 @@ export class Bundle {
 
   /**
    * What the model sees in a face with these labels, in words: what it has, and which of the first sliders it
-   * lacks. Judgements of looks are left out, and what goes without saying beside something surer.
+   * lacks. Judgements of looks are left out, what goes without saying beside something surer, and measures,
+   * whose values stand at their sliders.
    */
   sees(labels) {
     const sure = (name) => (name.startsWith("-") ? -labels.get(name.slice(1)) : labels.get(name));
@@ -178,7 +185,9 @@ export class Bundle {
       this.editor.exclusive.some(
         (pair) => pair.includes(name) && pair.some((other) => sure(other) > Math.max(SEEN, sure(name))),
       );
-    const fair = this.attributes.filter(({ judgemental, name }) => !judgemental && !ruledOut(name));
+    const fair = this.attributes.filter(
+      ({ judgemental, measure, name }) => !judgemental && !measure && !ruledOut(name),
+    );
     const has = fair.filter(({ name }) => labels.get(name) > SEEN).map(({ label }) => label.toLowerCase());
     const lacks = fair
       .filter(({ name, telling }) => telling && labels.get(name) < -SEEN)
@@ -216,6 +225,11 @@ export class Bundle {
   }
 
   #changeInWords(name, change) {
+    const { label, measure } = this.byName.get(name);
+    if (measure) {
+      const size = Math.round(Math.abs(change) * (measure.high - measure.low));
+      return `${label.toLowerCase()} ${change > 0 ? "+" : "−"}${size}${measure.unit}`;
+    }
     const size = SIZES.find(([least]) => Math.abs(change) >= least)[1];
     const [noun, more] = this.#noun(name, change);
     return `${size}${more ? "more" : "less"} ${noun}`;

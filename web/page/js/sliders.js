@@ -3,7 +3,7 @@
  * own on top.
  */
 
-import { NOTABLE, qualityOf, sliderSteps } from "./bundle.js";
+import { NOTABLE, qualityOf, reading, sliderSteps } from "./bundle.js";
 import { $, element, icon, labelled } from "./dom.js";
 import { draggable, onStep } from "./drag.js";
 
@@ -35,12 +35,17 @@ export function paint(track, input) {
 class Row {
   #marks = { turns: [0, 0], promised: [0, 0], carried: 0 }; // in its own unit
 
-  /** slider: {label, meaning, group, reach, auroc_low, unit of its strength}; actions as of Sliders. */
-  constructor(name, { label, meaning, group, reach, auroc_low: sure, unit = "" }, actions) {
+  #locked = false;
+
+  /**
+   * slider: {label, meaning, group, reach, auroc_low, measure: unit and scale of a measured label, unit of its
+   * strength}; actions as of Sliders.
+   */
+  constructor(name, { label, meaning, group, reach, auroc_low: sure, measure, unit = "" }, actions) {
     const { step, end } = sliderSteps(reach);
     const id = `slider-${name.replaceAll(/[^\w-]/g, "-")}`;
     const ends = { min: String(-end), max: String(end), step: String(step) };
-    Object.assign(this, { name, label, actions, unit, ends });
+    Object.assign(this, { name, label, actions, unit, ends, measure });
     this.words = [label, name.replaceAll("_", " "), meaning, group].join(" ").toLowerCase();
     this.input = element("input", { type: "range", id, ...ends, value: "0" });
     if (!unit) this.input.setAttribute("aria-describedby", "slider-help");
@@ -65,7 +70,8 @@ class Row {
       quality && `${QUALITIES[quality]}: at least ${Math.round(100 * sure)} of 100 pairs told apart`;
     const word = element("span", { className: "quality", textContent: quality, title: hint });
     this.against = element("p", { className: "against", hidden: true });
-    const heading = element("span", {}, title, word);
+    this.reading = element("span", { className: "reading", title: "What the model reads off the face" });
+    const heading = element("span", {}, title, word, this.reading);
     const parts = [heading, this.field, this.lock, this.reset, this.track, this.against];
     this.element = element("li", { className: "row", dataset: { name } }, ...parts);
     this.#listen();
@@ -107,7 +113,8 @@ class Row {
     const { input, field, lock, element: row } = this;
     this.#span(Number(input.min), Number(input.max), value);
     if (Number(input.value) !== value) input.value = String(value);
-    input.setAttribute("aria-valuetext", `${signed(value)}${locked ? ", kept" : ""}`);
+    this.#locked = locked;
+    this.#say();
     if (document.activeElement !== field || Number(typed(field.value)) !== value) field.value = signed(value);
     row.classList.toggle("moved", value !== 0);
     if (row.classList.contains("locked") !== locked || !lock.hasAttribute("aria-pressed")) {
@@ -120,6 +127,19 @@ class Row {
     field.disabled = locked;
     this.reset.disabled = value === 0 || locked;
     paint(this.track, input);
+  }
+
+  #say() {
+    const { input, reading: shown } = this;
+    const parts = [signed(Number(input.value)), shown.textContent, this.#locked ? "kept" : ""];
+    input.setAttribute("aria-valuetext", parts.filter(Boolean).join(", "));
+  }
+
+  /** Show the value that the model reads off the face, of a measured label. */
+  reads(label) {
+    if (!this.measure) return;
+    this.reading.textContent = `reads ${reading(this.measure, label)}`;
+    this.#say();
   }
 
   /** Let the track go from `low` to `high`, as far as `value` at least, and its marks with it. */
@@ -270,8 +290,9 @@ export class Sliders {
     for (const [name, row] of this.#rows) {
       const value = state.strengths[name] ?? 0;
       row.update(value, state.locked.includes(name));
-      if (labels?.has(name))
-        row.reaches(bundle.reaches(name, labels.get(name), likeness), bundle.guarantee.level, value);
+      if (!labels?.has(name)) continue;
+      row.reaches(bundle.reaches(name, labels.get(name), likeness), bundle.guarantee.level, value);
+      if (!Object.keys(state.strengths).length) row.reads(labels.get(name));
     }
     const pairs = this.session.bundle.opposed(state.strengths);
     for (const [name, row] of this.#rows) {
@@ -285,12 +306,17 @@ export class Sliders {
     }
   }
 
-  /** Show what a state brought along: Maps of labels `before` and `after`, undefined where nothing moved. */
+  /**
+   * Show what a state brought along, and the values that are read off it: Maps of labels `before` and `after`,
+   * undefined where nothing moved.
+   */
   moved(state, before, after) {
     for (const [name, row] of this.#rows) {
       const own = Boolean(state.strengths[name]);
       const change = after?.has(name) && before && !own ? (after.get(name) - before.get(name)) / 2 : 0;
       row.also(change);
+      const shown = after ?? before;
+      if (shown?.has(name)) row.reads(shown.get(name));
     }
   }
 
