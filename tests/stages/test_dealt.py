@@ -1,7 +1,8 @@
 """Stages that processes share: two of them leave what one leaves, to the byte but for the classifier, whose
-sums of gradients are rounded otherwise.
+sums of gradients are rounded otherwise. So do two of which one dies, when they are started again.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,25 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
         apart = np.linalg.norm(two[name].astype(float) - weights)
         assert apart <= 3e-2 * np.linalg.norm(weights), f"{name} (measured: 1.2e-2 at most)"
     assert not list(tmp_path.glob(".ckpt/*"))
+    for stage in ("imagined", "vectors", "scores"):
+        lose_one(tmp_path, stage)
+
+
+def lose_one(place: Path, stage: str) -> None:
+    """One of two processes is killed while it writes its second shard: the run ends with one line that says
+    so, and continues from the shards to the bytes of a single process.
+    """
+    command = ["-m", "tests.helpers.dealt_stages", "data", "lost", stage]
+    launched = {"FACES_LAUNCH": " ".join(TWO)}
+    run = start(place, [sys.executable], command, FACES_TEST_DIES="1", **launched)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 1
+    assert said.splitlines()[-1].startswith(
+        "error: tests.helpers.dealt_stages: a process ended before its work was done"
+    )
+    assert not (place / "lost" / stage).exists()
+    assert list(place.glob(".ckpt/**/*.npz"))
+    said = finish(start(place, [sys.executable], command, **launched))
+    assert ": continuing, " in said
+    assert bytes_of(place / "lost" / stage) == bytes_of(place / "one" / stage)
+    assert not list(place.glob(".ckpt/*"))
