@@ -1,5 +1,5 @@
-"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, how long
-it took, and every request that failed.
+"""The life of a served model, for real: python -m benchmarks.retraining PLACE. Prints what happened, every
+request that failed, and a table of phases and times.
 
 In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new
 faces come and a second takes over while the website is asked for edits all the time; a challenger with labels
@@ -125,6 +125,7 @@ class World:
         self.inbox = place / "inbox"
         self.config = place / "retrain.yaml"
         self.table = []
+        self.phases: list[tuple[str, str, float]] = []  # what was done, its exit code, seconds
         shutil.rmtree(place, ignore_errors=True)
         self.inbox.mkdir(parents=True)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
@@ -186,12 +187,14 @@ class World:
         start = time.monotonic()
         process = self.start(*arguments, program=program)
         said = process.communicate()[0]
-        print(
-            f"\n== {title}: exit code {process.returncode} after {time.monotonic() - start:.0f} s\n{said}",
-            end="",
-            flush=True,
-        )
+        self.note(title, str(process.returncode), time.monotonic() - start)
+        print(said, end="", flush=True)
         return process.returncode
+
+    def note(self, title: str, codes: str, seconds: float) -> None:
+        """Tell of a phase that is over, and keep it for the table."""
+        self.phases.append((title, codes, seconds))
+        print(f"\n== {title}: exit code {codes} after {seconds:.0f} s", flush=True)
 
     def champion(self) -> dict[str, Any]:
         return json.loads((self.place / ".retrain/champion.json").read_text(encoding="utf-8"))
@@ -217,6 +220,7 @@ def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
 def kill_at(world: World, instants: int, length: float) -> None:
     """SIGKILL to the job alone, while it judges the champion's twin."""
     chance = random.Random(0)
+    begun = time.monotonic()
     before = world.champion()
     for number in range(instants):
         job = world.start("--force")
@@ -227,7 +231,8 @@ def kill_at(world: World, instants: int, length: float) -> None:
             raise SystemExit(
                 f"after {number + 1} kills champion.json says {world.champion()}, before {before}"
             )
-    print(f"\n== {instants} kills over {length:.0f} s: {before['version']} serves on")
+    world.note(f"{instants} kills over {length:.0f} s", "-9", time.monotonic() - begun)
+    print(f"{before['version']} serves on")
 
 
 def story(world: World, faces: int, kills: int) -> bool:
@@ -275,7 +280,7 @@ def story(world: World, faces: int, kills: int) -> bool:
     for job in jobs:
         job.communicate()
     length = time.monotonic() - start
-    print(f"\n== two jobs at once: exit codes {sorted(job.returncode for job in jobs)} after {length:.0f} s")
+    world.note("two jobs at once", " and ".join(str(job.returncode) for job in jobs), length)
     good.append(sorted(job.returncode for job in jobs)[-1] == 75)
     kill_at(world, kills, length)
     good.append(world.run("after the kills", "--force") in (0, 10))
@@ -283,6 +288,14 @@ def story(world: World, faces: int, kills: int) -> bool:
     site.close()
     print(f"\n== the site meanwhile: {dict(site.answers)}, {len(set(site.models))} models")
     return all(good) and set(site.answers) == {"good"}
+
+
+def phase_table(phases: list[tuple[str, str, float]]) -> str:
+    """The phases of a scenario as a Markdown table, with their sum."""
+    total = sum(seconds for _, _, seconds in phases)
+    rows = [*phases, ("all", "", total)]
+    lines = ["| phase | exit code | seconds |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {title} | {codes} | {seconds:.1f} |" for title, codes, seconds in rows)])
 
 
 def shuffled(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -320,6 +333,7 @@ def main() -> int:
     chosen = parser.parse_args()
     world = World(chosen.place.resolve(), chosen.faces, pairs(chosen.set), pairs(chosen.gate))
     good = story(world, chosen.faces, chosen.kills)
+    print(f"\n{phase_table(world.phases)}")
     print("\nall as it must be" if good else "\nsomething is not as it must be")
     return 0 if good else 1
 

@@ -17,12 +17,19 @@ from playwright.sync_api import Browser, sync_playwright
 from web import ort
 
 PAGE = Path(__file__).parents[1] / "web" / "page"
-FLAGS = [
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [  # with which it is started, in tests too: among them a camera that shows a test picture
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -92,8 +99,6 @@ def site(export: Path) -> Iterator[tuple[Browser, str]]:
     """
     ort.fetch()
     with serve(export, PAGE) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser, f"http://127.0.0.1:{server.port}/"
         browser.close()

@@ -4,14 +4,14 @@
 
 The model's pixels are few, so d is enlarged smoothly and brought back through the inverse of the alignment.
 The model's drawing itself, which stands in pictures of its own size, would blur the photograph. The weight w
-drops what is too weak to be part of the edit: the same as in faces/edits/detail.py. The page does the same
-(web/page/js/detail.js).
+drops what is too weak to be part of the edit: the same as in faces/edits/detail.py. In the photograph the
+change keeps to its outlines (edges.py). The page does the same (web/page/js/detail.js).
 """
 
 import cv2
 import numpy as np
 
-from facemorph import align
+from facemorph import align, edges
 
 ENLARGE = 4  # samples of the change per model pixel: above this, bilinear reading is smooth to the eye
 SOLID = 0.7  # share of the way from the crop's middle to its edge up to which the change counts in full
@@ -57,7 +57,11 @@ def add_change(photo: np.ndarray, change: np.ndarray, matrix: np.ndarray) -> np.
     """`photo` uint8 (h, w, 3) plus a change (S, S, 3) in levels; `matrix` (2, 3) goes from photo to face."""
     size = len(change)
     rows = spline(size)
-    field = np.einsum("ui,vj,ijc->uvc", rows, rows, change, optimize=True) * fade(ENLARGE * size)[:, :, None]
+    field = np.einsum("ui,vj,ijc->uvc", rows, rows, change, optimize=True)
+    shares = fade(ENLARGE * size)
+    to_field = align.compose(align.rescaled(ENLARGE, ENLARGE), matrix)
+    crop = align.extract(photo, to_field, (ENLARGE * size, ENLARGE * size))
+    field = field * (edges.mask(field, crop, shares) * shares)[:, :, None]
     edge = np.array([-0.5, size - 0.5])
     corners = align.apply(align.invert(matrix), np.stack(np.meshgrid(edge, edge), axis=-1).reshape(-1, 2))
     limit = (photo.shape[1], photo.shape[0])

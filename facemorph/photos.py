@@ -230,8 +230,8 @@ def to_rgb(picture: Image.Image, longest: int) -> Image.Image:
         raise BadPhoto(422, "a picture of floats has no known white: save it with 8 bits a colour")
     picture.load()
     profile = picture.info.get("icc_profile")
-    if picture.mode.startswith("I"):  # 16 bits of gray
-        picture = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray(to_8_bits(np.asarray(picture), picture.mode))
     clear = picture.has_transparency_data
     if picture.mode not in ("L", "RGB", "RGBA"):
         picture = picture.convert("RGBA" if clear else "RGB")
@@ -243,6 +243,17 @@ def to_rgb(picture: Image.Image, longest: int) -> Image.Image:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return to_srgb(picture if picture.mode == "L" else picture.convert("RGB"), profile)
+
+
+def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """Gray of 16 or 32 bits as uint8, as in training: 32 bits may hold 8, 16 or 32. Raises BadPhoto where
+    values are negative.
+    """
+    if values.min() < 0:
+        raise BadPhoto(422, "a picture of negative values has no known black: save it with 8 bits a colour")
+    whites = (65535,) if mode.startswith("I;16") else (255, 65535, 2**32 - 1)
+    white = next(white for white in whites if values.max() <= white)
+    return np.rint(values.astype(np.float64) * 255 / white).astype(np.uint8)
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

@@ -164,12 +164,13 @@ def train(
     valid_labels = crops.labels[valid_rows]
     weights = class_weights(crops.labels[train_rows], settings.class_weight)
     sides = tuple(torch.from_numpy(side).to(device) for side in weights)
-    steps = math.ceil(settings.images / settings.batch)
+    steps = math.ceil(settings.images / settings.batch) if crops.attributes else 0
     reports = {math.ceil(steps * (k + 1) / settings.reports) for k in range(settings.reports)}
     order = np.empty(0, np.int64)
     losses: list[float] = []  # since the last report
     history: list[dict[str, float]] = []
     best_area = -1.0
+    best = model.state_dict()
     note = ""
     bar = Progress(f"classifier of width {width}", steps * settings.batch, "images")
     for step in range(1, steps + 1):

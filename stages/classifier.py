@@ -4,7 +4,8 @@ in    data/crops/        images.npy, table.csv
 out   data/classifier/   classifier.safetensors, classifier.json, scores.csv, history.csv
       (faces/classifier.py)
 
-Trained on the train split, stopped and calibrated on the valid split, measured on the test split.
+Trained on the train split, stopped and calibrated on the valid split, measured on the test split. Of data
+without labels nothing is learnt, and the tables have no rows.
 Several processes (faces/core/ranks.py) share each batch and take the same steps; only rank 0 measures.
 """
 
@@ -23,6 +24,9 @@ from faces.core.files import new_folder, write_csv, write_json
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.nn.device import pick_device
+
+SCORES = ("width", "attribute", "auroc", "usable")  # columns, of data without labels
+HISTORY = ("width", "images", "train_loss", "valid_auroc")
 
 
 class Params(Group):
@@ -69,8 +73,8 @@ def run(params: Params, crops_folder: Path, out: Path) -> None:
     with new_folder(out) as folder:
         save_file(weights, folder / "classifier.safetensors")
         write_json(folder / "classifier.json", about)
-        write_csv(folder / "scores.csv", pd.DataFrame(rows))
-        write_csv(folder / "history.csv", pd.DataFrame(history))
+        write_csv(folder / "scores.csv", pd.DataFrame(rows, columns=None if rows else SCORES))
+        write_csv(folder / "history.csv", pd.DataFrame(history, columns=None if history else HISTORY))
     for row in rows:
         if not row["usable"]:
             area = "one side only in the test split" if row["auroc"] is None else f"AUROC {row['auroc']:.3f}"

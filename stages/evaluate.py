@@ -138,6 +138,8 @@ def classifier_metrics(classifier: Path, plots: Path) -> dict[str, Any]:
     """The first classifier's own figures; means are over the attributes that it can read."""
     table = pd.read_csv(classifier / "scores.csv")
     write_csv(plots / "classifier.csv", table)
+    if table.empty:
+        return {"classifier": {"attributes": 0}}
     first = table[(table["width"] == table["width"].iloc[0])]
     usable = first[first["usable"]]
     means = numbers(usable[["auroc", "balanced_accuracy", "calibration_error"]].mean())
@@ -244,6 +246,8 @@ def disentangled(
     crops: Crops, codes: np.ndarray, settings: disentanglement.Settings, seed: int
 ) -> dict[str, float | None]:
     """How far single code numbers stand for single attributes: fitted on train faces, asked of test faces."""
+    if not crops.attributes:
+        return {}
     rng = np.random.default_rng(seed)
     train = np.sort(rng.permutation(crops.rows("train"))[: settings.faces])
     test = crops.rows("test")

@@ -6,6 +6,7 @@ in    data/crops/      the faces and their labels
       data/prior/      the priors that new faces are drawn from
       data/vectors/    the directions
       data/flow/       the flow of codes, which edits where edits.primary says so
+      data/measures/   labels that were measured: a strip of each, in its own unit
 out   reports/grids/*.png   statistics of the data, reconstructions, samples, mean faces, edits by attribute
                             and along principal components of the codes, feature grids, interpolations
       reports/gifs/*.gif    edits there and back, one face becoming another, walks through the code space,
@@ -30,13 +31,16 @@ from faces.core.files import new_folder, open_npy
 from faces.core.params import Group, load, present
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
+from faces.data.measured import Measures
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions, components
 from faces.flow.choice import Edits, open_editor
+from faces.flow.editor import FlowEditor
 from faces.latents.priors import Priors
 from faces.metrics.label_stats import phi, rates
 from faces.nn.device import pick_device
-from faces.viz import animations, charts, defaults, grids, images
+from faces.scoring.served import Served
+from faces.viz import animations, charts, defaults, grids, images, measured
 from faces.viz.config import Labels, Render
 from faces.viz.renderer import Studio
 from faces.viz.selection import Absent, unsigned
@@ -63,7 +67,9 @@ def wanted_attributes(params: Params) -> Iterator[tuple[str, Labels]]:
 
 
 def statistics(folder: Path, crops: Crops) -> None:
-    """Charts of the data."""
+    """Charts of the data's labels, where there are any."""
+    if not crops.attributes:
+        return
     shares = {split: rates(crops.labels[crops.rows(split)]) for split in SPLITS}
     charts.rates(shares, crops.attributes, folder / "data_rates.png")
     charts.correlation(phi(crops.labels), crops.attributes, folder / "data_correlation.png")
@@ -77,6 +83,7 @@ def run(
     prior: Path,
     vectors: Path,
     flow: Path,
+    measures_folder: Path,
     grids_out: Path,
     gifs_out: Path,
 ) -> None:
@@ -87,6 +94,7 @@ def run(
     directions = Directions.open(vectors, params.primary)
     editor = open_editor(params.edits, directions, flow, device)
     attributes = present("render.attributes", params.render.attributes, crops.attributes)
+    measures = Measures.open(measures_folder, len(crops.labels))
     codes = open_npy(latents / "latents.npy")
     snapshots = np.load(weights / "snapshots.npy", allow_pickle=False)
     show = params.render
@@ -103,17 +111,22 @@ def run(
         show.rivals,
         params.seed,
     )
-    best = defaults.by_auroc(pd.read_csv(vectors / "vectors.csv"), params.primary)
+    table = pd.read_csv(vectors / "vectors.csv")
+    best = defaults.by_auroc(table[table["attribute"].isin(crops.attributes)], params.primary)
     show, unknown = defaults.fitted(show, crops.attributes, best)
     if unknown:
         attributes = attributes or present("render.attributes", show.attributes, crops.attributes)
         say(
             f"render: {', '.join(unknown)}: no such attribute in the data; "
-            f"drawn instead: {', '.join(attributes)}"
+            f"drawn instead: {', '.join(attributes) or 'nothing'}"
         )
     attributes = tuple(name for name in attributes if name in directions.attributes)
     stills = grids.every(studio, show, attributes, components(vectors)[: show.components])
-    jobs = [*stills, *animations.every(studio, show, snapshots)]
+    sliders = []
+    if measures.scales:
+        served = Served(FlowEditor.open(flow, device), None if params.edits.primary == "flow" else directions)
+        sliders = measured.every(studio, show, served, measures)
+    jobs = [*stills, *sliders, *animations.every(studio, show, snapshots)]
     bar = Progress("render", len(jobs), "pictures")
     with new_folder(grids_out) as still, new_folder(gifs_out) as moving:
         statistics(still, crops)

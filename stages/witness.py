@@ -108,6 +108,8 @@ def editors_of(
 
 def edits_seen(subject: Subject, witness: Witness, levels: pd.DataFrame, changes: Changes) -> list[Edit]:
     """Every edit at its compared strength, before and after, on the faces on which it was scored."""
+    if levels.empty:
+        return []
     crops = subject.crops
     codes = subject.codes
     rows = np.unique(np.concatenate([np.zeros(0, int), *(found for found, _ in changes.edits.values())]))

@@ -33,6 +33,14 @@ class Scale:
     high: float
     mirrored: int  # sign of the measure in the mirror image: -1 where it changes sides
 
+    def values(self, labels: np.ndarray) -> np.ndarray:
+        """The values that labels stand for, in the measure's unit."""
+        return self.low + (np.asarray(labels) + 1) / 2 * (self.high - self.low)
+
+    def worded(self, value: float) -> str:
+        """A known value with its unit, to whole units: 62%, -12°."""
+        return f"{round(value)}{self.unit}"
+
 
 @dataclass(frozen=True)
 class Measures:

@@ -46,6 +46,12 @@ KINDS = {
     b"\x00\x00\x00\x0cJXL ": "a JPEG XL picture",
     b"II*\x00": "a TIFF or camera file of a kind that is not read",
     b"MM\x00*": "a TIFF or camera file of a kind that is not read",
+    b"\xff\xd8\xff": "a damaged JPEG picture, or one of 12 bits a colour",
+    b"\x89PNG": "a damaged PNG picture",
+    b"%PDF": "a PDF document",
+    b"HTTP/": "an answer of a web server with its head",
+    b"\x00\x05\x16\x07": "what macOS keeps beside a file (AppleDouble)",
+    b"\x93NUMPY": "a NumPy array",
     b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
 }
 UNPACK = (
@@ -217,7 +223,9 @@ def open_files(path: Path) -> Iterator[Files]:
     elif not path.exists():
         if str(path).startswith(("http:/", "https:/", "s3:/", "gs:/")):
             raise RawError(f"{path} is an address; download it, and give the folder or archive")
-        raise RawError(f"{path} does not exist")
+        raise RawError(f"{path} does not exist{_meant(path)}")
+    elif not path.is_file():
+        raise RawError(f"{path} is a pipe or a device; write it to a file, and give that")
     elif _is_zip(path):
         try:
             archive = zipfile.ZipFile(path)
@@ -248,7 +256,16 @@ def open_files(path: Path) -> Iterator[Files]:
 
 def is_picture(name: str) -> bool:
     """Whether the file name is that of a picture."""
-    return name.lower().endswith(PICTURES)
+    return _trimmed(name).lower().endswith(PICTURES)
+
+
+def _meant(path: Path) -> str:
+    """The path that exists where quotation marks, file://, %20 or $HOME keep `path` from it, as a part of
+    a message; "" where there is none.
+    """
+    text = unquote(str(path).strip("'\" ").removeprefix("file:"))
+    meant = os.path.expanduser(os.path.expandvars(text))
+    return f"; {meant} does: give that" if meant != str(path) and os.path.exists(meant) else ""
 
 
 def kind_of(path: Path) -> str:
@@ -266,6 +283,8 @@ def kind_of_bytes(start: bytes, size: int) -> str:
     for mark, kind in KINDS.items():
         if start.startswith(mark):
             return kind
+    if start[128:132] == b"DICM":
+        return "a DICOM file"
     if start[4:8] == b"ftyp":
         return "a damaged HEIF or AVIF picture" if start[8:12] in HEIF else "a film"
     return f"a file of {size:,} bytes that begins with {start[:8]!r}"
@@ -275,8 +294,9 @@ class Lookup:
     """Lookup of the file that a table names: the exact name, or else the one file that differs only in form.
 
     What may differ: backslashes, a leading `./`, the path or the name of the folder itself, %20 for a space,
-    composed or decomposed letters, capitals, the ending of a picture, and the encoding of names in a zip that
-    does not say it. Where two files fit equally well, neither is taken.
+    composed or decomposed letters, capitals, characters of no width, blanks and dots at the end, the ending
+    of a picture, and the encoding of names in a zip that does not say it. Where two files fit equally well,
+    neither is taken.
     """
 
     def __init__(
@@ -427,12 +447,19 @@ def _forward(name: str) -> str:
 
 
 def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    """`name` without capitals, characters of no width, and the form in which its letters are composed."""
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFC", _trimmed(seen)).casefold()
+
+
+def _trimmed(name: str) -> str:
+    """`name` without blanks and dots at its end, which Windows drops."""
+    return name.rstrip(" .")
 
 
 def _stem(name: str) -> str:
     """A picture's name without its ending; any other name as it is."""
-    return name.rpartition(".")[0] if is_picture(name) else name
+    return _trimmed(name).rpartition(".")[0] if is_picture(name) else name
 
 
 def _one_line(error: BaseException) -> str:

@@ -42,6 +42,7 @@ UNKNOWN = (
     *("", "nan", "na", "n/a", "#n/a", "null", "none", "?", "-", "unknown", "<na>"),
     *(".", "--", "n.a.", "\\n", "nil", "missing"),  # the first by Stata, \N by MySQL
 )
+MAX_NUMBER = 2.0**63  # of an identity or a landmark: what an int64 holds; infinity is beyond it
 SPLITS = {
     **dict.fromkeys(("train", "training", "0"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "1"), "valid"),
@@ -209,7 +210,9 @@ def sides(table: Table, column: str) -> dict[int, int]:
 
 
 def numbers(table: Table, column: str, kind: Callable[[str], float], allowed: str) -> dict[int, float | None]:
-    """A column of numbers, None where unknown; a decimal comma is a point. Raises RawError."""
+    """A column of numbers below MAX_NUMBER, None where unknown; a decimal comma is a point. Raises
+    RawError.
+    """
     found: dict[int, float | None] = {}
     for number, text in table.column(column).items():
         value = _plain(text)
@@ -218,6 +221,8 @@ def numbers(table: Table, column: str, kind: Callable[[str], float], allowed: st
             continue
         try:
             found[number] = kind(value.replace(",", "."))
+            if abs(found[number]) >= MAX_NUMBER:
+                raise ValueError(text)
         except ValueError:
             raise table.wrong(number, column, text, allowed) from None
     return found

@@ -39,8 +39,6 @@ def write_labels(path: Path, table: pd.DataFrame) -> None:
         if column not in table:
             table[column] = float("nan")
     names = attributes(table)
-    if not names:
-        raise RawError(f"{path.name}: no attribute column; at least one is needed to compute a direction")
     if twice := table["name"][table["name"].duplicated()].tolist():
         raise RawError(
             f"{path.name}: {len(twice)} names stand twice, first {twice[0]!r}; "

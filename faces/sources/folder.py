@@ -13,6 +13,9 @@ labels.csv has one row per picture. Commas, semicolons or tabs separate its colu
     any other  an attribute: 1, yes or true; -1, no or false; blank or NaN = unknown. 0 = no, unless the
                column also holds -1: then unknown
 
+With `unlabelled` there need be no table: every picture is taken, and none has a label (stage `measure` finds
+some). A table is read all the same, and may then be without attributes.
+
 A row without its picture is kept, for cropping to report; pictures without a row are left out and counted in
 source.json.
 """
@@ -36,6 +39,18 @@ from faces.sources import SourceError
 
 LABELS = "labels.csv"
 TABLES = (LABELS, "labels.tsv", "labels.txt", "metadata.csv")  # the last as Hugging Face calls it
+# Tables that hold pictures themselves
+PACKED = (
+    ".parquet",
+    ".arrow",
+    ".feather",
+    ".h5",
+    ".hdf5",
+    ".tfrecord",
+    ".tfrecords",
+    ".mdb",
+    ".npz",
+)  # pictures as tables
 
 
 class Config(Group):
@@ -43,6 +58,7 @@ class Config(Group):
     licence: str  # the note on use that travels with the data
     valid: Annotated[float, Field(ge=0, le=0.5)]  # share of the pictures that come without a split
     test: Annotated[float, Field(ge=0, le=0.5)]
+    unlabelled: bool  # pictures without a table of labels are taken too
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,7 @@ class Source(sources.Source):
         """The attribute columns of labels.csv. Raises SourceError where there is none."""
         try:
             with open_files(_path(self.config)) as files:
-                return find_sheet(files).attributes
+                return find_sheet(files, self.config.unlabelled).attributes
         except (RawError, OSError) as error:
             raise SourceError(f"sources.folder.path: {error}") from None
 
@@ -75,7 +91,7 @@ class Source(sources.Source):
         """Fill `folder`; `seed` is not used. Raises SourceError naming file and row."""
         try:
             with open_files(_path(self.config)) as files:
-                sheet = find_sheet(files)
+                sheet = find_sheet(files, self.config.unlabelled)
                 table = read_table(sheet, self.config.valid, self.config.test)
                 named = set(table["name"])
                 here = sheet.pictures
@@ -94,7 +110,9 @@ class Source(sources.Source):
             raise SourceError(f"sources.folder.path: {error}") from None
         about = {
             "source": "folder",
-            "description": "a folder of pictures with labels.csv",
+            "description": "a folder of pictures with labels.csv"
+            if sheet.attributes
+            else "a folder of pictures without labels",
             "licence": self.config.licence,
             "request": self.config.model_dump(mode="json"),
             "origin": self.config.path,
@@ -107,14 +125,16 @@ class Source(sources.Source):
         writer.write_source(folder / "source.json", about, table, folder / "images.zip")
 
 
-def find_sheet(files: Files) -> Sheet:
-    """The labels.csv nearest to the top. Raises RawError where it is missing or not the only one, or lacks a
-    name or any attribute.
+def find_sheet(files: Files, unlabelled: bool = False) -> Sheet:
+    """The labels.csv nearest to the top; of `unlabelled` pictures without one their names alone. Raises
+    RawError where it is missing or not the only one, or lacks a name or, of labelled pictures, any attribute.
     """
     found = sorted(
         (name for name in files.names if PurePosixPath(name).name.casefold() in TABLES),
         key=lambda name: (name.count("/"), TABLES.index(PurePosixPath(name).name.casefold()), name),
     )
+    if not found and unlabelled:
+        return _without_table(files)
     if not found:
         raise RawError(f"{files.path}: {LABELS} is missing; {_instead(files)}")
     beside = [name for name in found[1:] if name.count("/") == found[0].count("/")]
@@ -126,7 +146,7 @@ def find_sheet(files: Files) -> Sheet:
     place = files.path / found[0]
     root = found[0].removesuffix(PurePosixPath(found[0]).name)
     table = tables.read(place, files.read(found[0]))
-    if not set(table.header) - set(annotations.FIXED):
+    if not unlabelled and not set(table.header) - set(annotations.FIXED):
         raise RawError(
             f"{place}: no attribute column (found: {', '.join(table.header)}); "
             "at least one is needed to compute a direction"
@@ -145,6 +165,15 @@ def find_sheet(files: Files) -> Sheet:
     lookup = Lookup(pictures, str((files.path / root).absolute()), spellings)
     table = _resolved(_safe(table), lookup)
     return Sheet(place, root, table, pictures)
+
+
+def _without_table(files: Files) -> Sheet:
+    """All pictures, with their names for a table. Raises RawError where there is none."""
+    pictures = sorted(name for name in files.names if is_picture(name))
+    if not pictures:
+        raise RawError(f"{files.path}: no picture in it")
+    rows = {number: [name] for number, name in enumerate(pictures, 2)}
+    return Sheet(files.path, "", tables.Table(files.path, ["name"], rows, []), frozenset(pictures))
 
 
 def read_table(sheet: Sheet, valid: float, test: float) -> pd.DataFrame:
@@ -213,7 +242,12 @@ def _instead(files: Files) -> str:
             return f"{name} is not read: save it as {LABELS}, CSV (UTF-8)"
     if inner := _archive(files):
         return f"{inner} is an archive inside: unpack it"
-    return "write one row per picture: name, then a column of 1 and 0 for each attribute"
+    if packed := next((name for name in files.names if name.lower().endswith(PACKED)), None):
+        return f"{packed} holds pictures as a table: write them into a folder, with {LABELS}"
+    return (
+        "write one row per picture: name, then a column of 1 and 0 for each attribute; "
+        "for pictures without labels set sources.folder.unlabelled and measure.enabled to true"
+    )
 
 
 def _where(files: Files) -> str:

@@ -202,8 +202,9 @@ def trade(table: pd.DataFrame, cost: str, label: str, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(label)
-    if colours:
-        panels[0].legend(fontsize=8)
+    drawn = [axes for axes in panels if axes.lines]
+    if drawn:
+        drawn[0].legend(fontsize=8)
     save(figure, path)
 
 

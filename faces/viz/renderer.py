@@ -100,14 +100,22 @@ class Studio:
         return decoded[2:], blend_detail(self.crops.images[pair], decoded[:2], decoded[2:], positions)
 
     def cast(
-        self, name: str, wanted: dict[str, int], count: int, strangers_to: np.ndarray | None = None
+        self,
+        name: str,
+        wanted: dict[str, int],
+        count: int,
+        strangers_to: np.ndarray | None = None,
+        among: np.ndarray | None = None,
     ) -> np.ndarray:
         """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its
         own random stream, so that adding one leaves the others as they are. None of them shows a person of
-        the rows `strangers_to`. Raises Absent where there is no such face.
+        the rows `strangers_to`; all are of the rows `among`, where they are given. Raises Absent where there
+        is no such face.
         """
         rows = self.crops.rows("test")
         rows = rows[matching(self.crops.labels[rows], self.crops.attributes, wanted)]
+        if among is not None:
+            rows = np.intersect1d(rows, among)
         if strangers_to is not None:
             person = self.crops.table["identity"].to_numpy()
             known = person[strangers_to][person[strangers_to] != -1]

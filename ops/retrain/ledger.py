@@ -7,7 +7,7 @@ promotion.json   a promotion that has been decided and is not yet carried out wh
 forgotten.json   which released versions saw faces that were forgotten since (python -m ops.forget)
 forget/          what was to be forgotten when ops.forget was stopped; certificates/ of what is
 noise.json       spread of each metric over seeds (ops.retrain.noise)
-releases/v0.0.1/ model/, vectors/, export/ and release.json of what was promoted
+releases/v0.0.1/ model/, vectors/, flow/, export/ and release.json of what was promoted
 exams/ID/        the frozen test split, and the classifier
 snapshots/       NAME.json: which pictures a snapshot holds, by content
 runs/TIME-PID/   report.json, report.md, log.txt, samples.png of each run that had something to do

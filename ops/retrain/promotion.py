@@ -30,7 +30,8 @@ MOVED = (
     "(stale info)",
     "(already exists)",
 )  # Git's words for a ref that is elsewhere
-FOLDERS = {"model": "data/model", "vectors": "data/vectors", "export": "data/export"}
+FOLDERS = {"model": "data/model", "vectors": "data/vectors", "flow": "data/flow", "export": "data/export"}
+OPTIONAL = ("flow",)  # whose folder a challenger's code may not write
 QUALITY = "reports/quality.json"  # what the website shows of a release
 
 
@@ -47,6 +48,8 @@ def copy_release(ledger: Ledger, clone: Path, version: str, about: Mapping[str, 
     """Copy what was trained into releases/VERSION, whole or not at all."""
     with new_folder(ledger.release(version)) as folder:
         for name, place in FOLDERS.items():
+            if name in OPTIONAL and not (clone / place).is_dir():
+                continue
             shutil.copytree(clone / place, folder / name, copy_function=shutil.copyfile)
         if (clone / QUALITY).is_file():
             shutil.copyfile(clone / QUALITY, folder / "export/quality.json")

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from facemorph import gif, photos
 from facemorph.photos import BadPhoto
+from faces.ingest import decode
 from tests.helpers.heic import HEIC
 from tests.helpers.profiles import gray_profile
 
@@ -271,3 +272,26 @@ def test_gray_with_a_profile_becomes_srgb(kind):
     """As in training: linear gray of 128 is 188 in sRGB."""
     content = encode(Image.new("L", (48, 64), 128), kind, icc_profile=gray_profile(1.0))
     np.testing.assert_allclose(photos.read(content).pixels, 188, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        (np.full((64, 48), 100, np.int32), 100),
+        (np.full((64, 48), 32896, np.int32), 128),
+        (np.full((64, 48), 2**31 - 1, np.int32), 127),
+        (np.full((64, 48), 100, np.uint16), 0),
+        (np.full((64, 48), 32896, np.uint16), 128),
+    ],
+)
+def test_whole_numbers_of_16_and_32_bits_are_scaled_as_in_training(values, level):
+    content = encode(Image.fromarray(values), "TIFF")
+    assert np.unique(photos.read(content).pixels).tolist() == [level]
+    assert np.unique(np.asarray(decode.read(content)[0])).tolist() == [level]
+
+
+def test_values_below_zero_are_refused():
+    content = encode(Image.fromarray(np.full((64, 48), -5, np.int32)), "TIFF")
+    with pytest.raises(photos.BadPhoto, match="negative values has no known black") as caught:
+        photos.read(content)
+    assert caught.value.status == 422

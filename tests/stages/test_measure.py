@@ -17,7 +17,7 @@ from faces.flow.editor import FlowEditor
 from faces.ingest import writer
 from faces.witnesses.labelling import KINDS, MIRROR, offered
 from stages import flow, measure, vectors
-from tests.helpers import face_api
+from tests.helpers import face_api, measures
 
 SLOPE = np.array([1.0, -2.0, 0.0, 0.5])  # change of the code with a change of the measured label by 1
 FACES = {"train": 1200, "valid": 300, "test": 300}
@@ -40,26 +40,10 @@ def test_a_mirror_image_mirrored_is_the_picture():
     np.testing.assert_array_equal(MIRROR[MIRROR], np.arange(68))
 
 
-def face() -> np.ndarray:
-    """(68, 2) a symmetric face, as shares of the picture's side."""
-    points = np.random.default_rng(1).uniform(-0.1, 0.1, (68, 2))
-    points[[36, 45]] = [[-0.25, -0.1], [0.25, -0.1]]
-    points[[61, 62, 63], 1] = 0.2
-    points[[67, 66, 65], 1] = 0.2
-    points[:, 1] = (points[:, 1] + points[MIRROR, 1]) / 2
-    points[:, 0] = (points[:, 0] - points[MIRROR, 0]) / 2
-    return points + 0.5
-
-
 def test_the_stage_measures_what_the_network_sees(tmp_path, monkeypatch, params, rng):
     """A network that opens the mouth with the colour: mouth_open follows it, yaw is level and left out."""
     monkeypatch.setenv("FACES_DEVICE", "cpu")
-    weights = face_api.trunk(136)
-    opened = np.zeros((68, 2))
-    opened[[67, 66, 65], 1] = 0.02
-    weights["fc/weights"] = np.tile(opened.ravel() / 3, (3, 1))
-    weights["fc/bias"] = face().ravel()
-    face_api.write(tmp_path / "weights", "face_landmark_68_model", weights)
+    face_api.write(tmp_path / "weights", "face_landmark_68_model", measures.opening_mouths())
     crops = tmp_path / "crops"
     crops.mkdir()
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(30)], "identity": -1, "Male": 1})
@@ -112,6 +96,12 @@ def world(tmp_path, monkeypatch, params, rng):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACES_DEVICE", "cpu")
     return tmp_path
+
+
+def test_values_and_labels_of_a_scale_go_both_ways():
+    scale = Scale("pitch", "°", -36.0, 12.0, 1)
+    np.testing.assert_allclose(scale.values([-1, 0, 0.5, 1]), [-36, -12, 0, 12])
+    assert [scale.worded(value) for value in (-12.4, -0.2, 7.6)] == ["-12°", "0°", "8°"]
 
 
 def test_a_measured_label_has_the_direction_of_the_regression(world):

@@ -20,6 +20,7 @@ from faces.viz.config import Render
 from faces.viz.grids import swept
 from faces.viz.renderer import Studio
 from stages import render
+from tests.helpers import measures
 
 ATTRIBUTES = ("Male", "Smiling")
 SHOW = {
@@ -63,6 +64,7 @@ def project(tmp_path, monkeypatch, params, rng):
     for folder in folders:
         folder.mkdir()
     crops, weights, latents, prior, vectors, _ = folders
+    folders.append(measures.none(tmp_path / "measures"))
     labels = np.where(rng.random((40, 2)) < 0.5, 1, -1)
     labels[30:] = [[1, -1], [-1, 1]] * 5
     table = pd.DataFrame(

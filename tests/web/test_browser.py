@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,42 +19,24 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load_file
 
+from benchmarks.website import CHROMIUM, FLAGS
 from facemorph import detail
 from facemorph.export import Export
 from tests.conftest import ROOT
 from tests.helpers import exports, standin
 from tests.helpers.file_server import Quiet, file_server, free_port
+from web import site
 
-CHROMIUM = (
-    os.environ.get("CHROMIUM")
-    or shutil.which("chromium")
-    or shutil.which("chromium-browser")
-    or shutil.which("google-chrome")
-)
 if CHROMIUM is None:
     pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM", allow_module_level=True)
 
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402
-
-from web import site  # noqa: E402
-
 pytestmark = pytest.mark.browser
 LENGTH = 24
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
 # a photograph, to a model of drawn faces
 UNLIKE = (
     "This picture is too unlike the faces that the model knows: "
@@ -1601,15 +1582,48 @@ def test_a_photograph_outlives_a_reload_until_it_is_forgotten(visit, request, wh
     until(page, f"{KEPT}.then((kept) => !kept)")
 
 
-# Whether the browser keeps a photograph
-KEPT = """new Promise((resolve) => {
+def test_a_second_tab_forgets_no_photograph_of_the_first(visit, static, astronaut):
+    """Opened, given a photograph and sent back to a ready-made face, it leaves the first tab's alone; what a
+    tab that is gone left a day and more ago goes.
+    """
+    page = visit(static)
+    upload(page, astronaut)
+    until(page, KEPT)
+    page.evaluate(LEFT_LONG_AGO)
+    second = page.context.new_page()
+    second.goto(static)
+    ready(second)
+    until(second, f"{COUNT}.then((count) => count === 1)")
+    upload(second, astronaut)
+    until(second, f"{COUNT}.then((count) => count === 2)")
+    second.locator("#presets button").first.click()
+    until(second, f"{COUNT}.then((count) => count === 1)")
+    page.reload()
+    ready(page)
+    shows(page, base={"kind": "photo", "id": 1})
+
+
+# Promise of how many photographs the browser keeps, and
+COUNT = """new Promise((resolve) => {
     const opening = indexedDB.open("facemorph", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore("photograph");
     opening.onsuccess = () => {
         const count = opening.result.transaction("photograph").objectStore("photograph").count();
         count.onsuccess = () => {
             opening.result.close();
-            resolve(count.result > 0);
+            resolve(count.result);
+        };
+    };
+})"""
+# whether it keeps any
+KEPT = f"{COUNT}.then((count) => count > 0)"
+LEFT_LONG_AGO = """new Promise((resolve) => {
+    const opening = indexedDB.open("facemorph", 1);
+    opening.onsuccess = () => {
+        const store = opening.result.transaction("photograph", "readwrite").objectStore("photograph");
+        store.put({ at: Date.now() - 25 * 3600 * 1000 }, "gone").onsuccess = () => {
+            opening.result.close();
+            resolve();
         };
     };
 })"""
@@ -1640,7 +1654,7 @@ def test_closer_into_a_photograph(visit, static, astronaut):
     give_up = monotonic() + 10
     while near(pixels(page), shown, 0.5):
         assert monotonic() < give_up
-    page.get_by_text("Close", exact=True).click()
+    page.get_by_text("Close up", exact=True).click()
     expect(page.locator("#frame")).not_to_have_class(re.compile("zoomed"))
 
 
@@ -1911,3 +1925,59 @@ def test_drawings_are_enlarged_with_sharp_edges(visit, served):
     np.testing.assert_array_equal(even, 90)
     steepest = [np.diff(np.reshape(levels, (256, 256, 4))[128, :, 0]).max() for levels in (drawing, other)]
     assert steepest[0] > 1.5 * steepest[1], steepest
+
+
+def test_a_slow_drag_leaves_sharp_edges_until_it_rests(visit, served):
+    """With a painter that takes 80 ms, pictures of a drag are asked for without them from the fourth on, and
+    the one at rest with them.
+    """
+    page = visit(served)
+    asked = page.evaluate(
+        """async () => {
+          const { Painter } = await import("/js/painter.js");
+          const { enlarged } = Painter.prototype;
+          const asked = [];
+          Painter.prototype.enlarged = async function (pixels, size, times, sharp) {
+            asked.push(sharp);
+            await new Promise((resolve) => setTimeout(resolve, 80));
+            return enlarged.call(this, pixels, size, times, sharp);
+          };
+          const frame = document.getElementById("frame");
+          const input = document.querySelector("#sliders input[type=range]");
+          const move = async (value, kind) => {
+            const before = frame.dataset.shown;
+            input.value = String(value);
+            input.dispatchEvent(new Event(kind));
+            while (frame.dataset.shown === before) await new Promise((resolve) => setTimeout(resolve, 5));
+          };
+          for (let i = 1; i <= 5; i++) await move(0.1 * i, "input");
+          const drag = asked.splice(0);
+          input.dispatchEvent(new Event("change"));
+          while (!asked.length) await new Promise((resolve) => setTimeout(resolve, 5));
+          return [drag, asked];
+        }"""
+    )
+    assert asked == [[True, True, True, False, False], [True]]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_in_german(visit, served, viewport):
+    """By the browser's language, whatever appears later too; nothing runs over the side; English by choice,
+    which is kept.
+    """
+    page = visit(served, viewport, locale="de-DE")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.get_by_role("tab").nth(0)).to_have_text("Regler")
+    page.locator("#presets button").first.click()
+    expect(page.locator("#sees")).to_contain_text("Das Modell sieht:")
+    page.click("#save")
+    expect(page.get_by_role("button", name="Streifen")).to_be_visible()
+    page.keyboard.press("Escape")
+    for tab in range(3):
+        page.get_by_role("tab").nth(tab).click()
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0
+    page.get_by_role("combobox").select_option("en")
+    expect(page.get_by_role("tab").nth(0)).to_have_text("Sliders")
+    page.reload()
+    expect(page.get_by_role("tab").nth(0)).to_have_text("Sliders")

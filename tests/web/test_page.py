@@ -11,12 +11,15 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 import torch
 from PIL import Image
 
+from facemorph import edges
+from facemorph.detail import add_change, fade
 from facemorph.export import PRIOR, Export
 from facemorph.gaussian import LowRankGaussian
 from facemorph.labels import Labels
@@ -857,6 +860,55 @@ def test_a_picture_of_the_models_size_is_edited_as_it_is_measured(rng):
     np.testing.assert_array_equal(found.reshape(16, 16, 3)[:7], original[:7])
 
 
+@pytest.mark.parametrize("side", [32, 256, 512])
+def test_an_edit_keeps_to_the_outlines_as_in_python(rng, side):
+    """The page's mask equals facemorph/edges.py's, to 1e-4, on photographs with and without noise."""
+    for blur in (1, side / 16):
+        crop = cv2.GaussianBlur(rng.integers(0, 256, (side, side, 3), dtype=np.uint8), (0, 0), blur)
+        field = cv2.GaussianBlur(rng.normal(size=(side, side, 3)), (0, 0), side / 32) * 900
+        shares = fade(side)
+        found = node(
+            """
+            const crop = { data: input.crop, width: input.side, height: input.side, channels: 3 };
+            return maskOf(input.field, edgesOf(crop), input.shares);
+            """,
+            {"edges.js": "edgesOf, maskOf"},
+            crop=crop,
+            field=field,
+            shares=shares,
+            side=side,
+        )
+        expected = edges.mask(field, crop, shares)
+        assert np.ptp(expected) > 0.5
+        np.testing.assert_allclose(found.reshape(side, side), expected, atol=1e-4)
+
+
+def test_an_edited_photograph_is_the_same_in_python(rng):
+    """The whole way, outlines too: a strong change in a photograph of 600 pixels, to one level of 255 but for
+    one pixel in ten thousand.
+    """
+    photo = cv2.GaussianBlur(rng.integers(0, 256, (600, 600, 4), dtype=np.uint8), (0, 0), 9)
+    photo = cv2.normalize(photo, None, 0, 255, cv2.NORM_MINMAX)
+    photo[..., 3] = 255
+    change = cv2.GaussianBlur(rng.normal(size=(64, 64, 3)), (0, 0), 2).astype(np.float32) * 300
+    a, b, x, y = matrix = [64 / 400, 0.01, -20.0, -14.0]
+    found = node(
+        """
+        const part = { picture: input.photo, toModel: input.matrix };
+        return withChange(part, { change: input.change, share: 0 }, null, 64).data;
+        """,
+        {"paint.js": "withChange"},
+        photo=picture(photo),
+        change=change,
+        matrix=matrix,
+    ).reshape(photo.shape)
+    rgb = np.ascontiguousarray(photo[..., :3])
+    expected = add_change(rgb, change, np.array([[a, -b, x], [b, a, y]]))
+    assert np.abs(expected.astype(int) - rgb).max() > 50
+    apart = np.abs(found[..., :3].astype(int) - expected)
+    assert (apart > 1).mean() < 1e-4
+
+
 CHANGED = """
 const changed = (after) => {
   const weight = weights(input.before, after, 64, input.detail);
@@ -1330,3 +1382,26 @@ def test_undo_and_redo():
         {"session.js": "History"},
     )
     assert steps == [7, 6, 0, False, 6, True, "0,6,7", 1, False, 101]
+
+
+def test_a_drag_hurries_when_three_pictures_came_late_until_it_ends():
+    """50 ms are not late; one or two late ones, as of a machine busy for a moment, change nothing."""
+    seen = node(
+        """
+        const pace = new Pace();
+        const after = (times) => { for (const time of times) pace.took(time); return pace.hurries; };
+        const found = [after([50, 12, 50]), after([51, 400]), after([30]), after([51]), after([10])];
+        pace.end();
+        return [...found, pace.hurries];
+        """,
+        {"queue.js": "Pace"},
+    )
+    assert seen == [False, False, False, True, True, False]
+
+
+def test_the_first_picture_is_asked_for_before_the_program():
+    """Its bytes are few, and on a slow line they would come after all of the page's program."""
+    page = (JS.parent / "index.html").read_text(encoding="utf-8")
+    asked = page.index('<link rel="preload" href="export/first.png" as="image" fetchpriority="high">')
+    assert asked < page.index('rel="stylesheet"') < page.index("modulepreload")
+    assert 'src="export/first.png" fetchpriority="high"' in page

@@ -9,6 +9,7 @@ import lzma
 import os
 import stat
 import struct
+import subprocess
 import tarfile
 import unicodedata
 import zipfile
@@ -320,3 +321,37 @@ def test_what_is_no_archive_here_is_called_by_its_name(tmp_path, start, message)
 def test_an_address_is_no_path():
     with pytest.raises(RawError, match="is an address; download it, and give the folder or archive"):
         everything(Path("https://example.org/set.zip"))
+
+
+def test_a_path_written_for_another_program(tmp_path, monkeypatch):
+    """Quotation marks, file://, %20, variables: the path that exists is said."""
+    place = tmp_path / "my set"
+    place.mkdir()
+    monkeypatch.setenv("SETS", str(tmp_path))
+    for text in (f'"{place}"', f"file://{tmp_path}/my%20set", f"{tmp_path}/my%20set", "$SETS/my set"):
+        with (
+            pytest.raises(RawError, match=rf"does not exist; {place} does: give that"),
+            open_files(Path(text)),
+        ):
+            pass
+    with pytest.raises(RawError, match=r"gone does not exist$"), open_files(tmp_path / "gone"):
+        pass
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(RawError, match="is a pipe or a device; write it to a file"), open_files(path):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["gnu", "posix"])
+def test_a_sparse_member_of_a_tar_has_its_gaps(tmp_path, kind):
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.write(b"begin")
+        file.seek(200_000)
+        file.write(b"end")
+    command = ["tar", "-S", f"--format={kind}", "-cf", "set.tar", "a.jpg"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert (tmp_path / "set.tar").stat().st_size < 100_000  # its gap is not in the archive
+    assert everything(tmp_path / "set.tar") == {"a.jpg": b"begin" + bytes(199_995) + b"end"}

@@ -35,8 +35,9 @@ def lay(place, table, files=PICTURES):
     return place
 
 
-def config(path, valid=0.1, test=0.1):
-    return parse(folder.Config, {"path": str(path), "licence": "mine", "valid": valid, "test": test})
+def config(path, valid=0.1, test=0.1, unlabelled=False):
+    values = {"path": str(path), "unlabelled": unlabelled, "licence": "mine", "valid": valid, "test": test}
+    return parse(folder.Config, values)
 
 
 def fetch(settings, out):
@@ -183,6 +184,28 @@ def test_a_faulty_path(tmp_path, reader):
     (tmp_path / "cut.tar.gz").write_bytes((tmp_path / "set.tar.gz").read_bytes()[:100_000])
     with pytest.raises(SourceError, match=r"cut.tar.gz is a damaged archive"):
         reader(config(tmp_path / "cut.tar.gz"))
+
+
+def test_pictures_without_labels_are_taken_where_asked_to(tmp_path):
+    place = tmp_path / "set"
+    lay(place, TABLE)
+    (place / "labels.csv").unlink()
+    with pytest.raises(SourceError, match=r"labels.csv is missing.*set sources.folder.unlabelled"):
+        fetch(config(place), tmp_path / "refused")
+    assert folder.Source(config(place, unlabelled=True)).attributes() == ()
+    table, pictures, about = fetch(config(place, unlabelled=True), tmp_path / "raw")
+    assert pictures == PICTURES and sorted(table["name"]) == sorted(PICTURES)
+    assert annotations.attributes(table) == () and set(table["split"]) == {"train", "valid", "test"}
+    assert about["attributes"] == [] and about["description"] == "a folder of pictures without labels"
+
+
+def test_a_table_of_names_alone_says_which_pictures_are_taken(tmp_path):
+    place = lay(tmp_path / "set", "name,split,identity\na.jpg,train,7\nc.webp,test,8\n")
+    table, pictures, _ = fetch(config(place, unlabelled=True), tmp_path / "raw")
+    assert sorted(pictures) == ["a.jpg", "c.webp"] and list(table["identity"]) == [7, 8]
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(SourceError, match="no picture in it"):
+        fetch(config(tmp_path / "nothing", unlabelled=True), tmp_path / "none")
 
 
 def test_config_is_strict():

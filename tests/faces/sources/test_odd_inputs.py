@@ -2,13 +2,16 @@
 
 import io
 import json
+import struct
 import tarfile
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from facemorph import photos
 from faces.core.params import parse
 from faces.data import annotations
 from faces.data.crops import Geometry
@@ -143,6 +146,12 @@ def config(path):
         ("<table><tr><td>name</td></tr></table>", r"no column 'name'"),
         ("name,Hat\nC:\\faces\\z.jpg,1\n", r"none of the 1 pictures that it names is here \(C:/faces/z.jpg"),
         ("name,Hat\nhttps://x/y.jpg,1\n", r"none of the 1 pictures that it names is here"),
+        ("name,identity,Hat\na.jpg,99999999999999999999,1\n", r"row 2, column 'identity': '9{20}'"),
+        ("name,identity,Hat\na.jpg,inf,1\n", r"row 2, column 'identity': 'inf'; allowed: a whole number"),
+        ("name,lefteye_x,Hat\na.jpg,-inf,1\n", r"row 2, column 'lefteye_x': '-inf'; allowed: a number"),
+        ("name,lefteye_x,Hat\na.jpg,1e300,1\n", r"row 2, column 'lefteye_x': '1e300'"),
+        ("name,Hat\na.jpg,=TRUE()\n", r"row 2, column 'Hat': '=TRUE\(\)'"),
+        ("name,attribute,value\na.jpg,Hat,1\n", r"row 2, column 'attribute': 'Hat'"),
     ],
 )
 def test_an_odd_table_is_refused_with_its_place(tmp_path, table, message):
@@ -222,6 +231,29 @@ def test_another_way_to_write_the_same_table(tmp_path, table):
     assert rows == [["a.jpg", 1], ["b.jpg", -1]]
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("a.jpg", "a.jpg "),
+        ("a.jpg.", "a.jpg"),
+        ("a", "a.jpg.."),
+        ("\ufeffa.jpg", "a.jpg"),
+        ("\u200ea.jpg", "a.jpg"),
+        ("a.jpg", "a\u200b.jpg"),
+    ],
+)
+def test_what_is_not_seen_in_a_name_does_not_matter(tmp_path, name, file):
+    """Blanks and dots at the end, which Windows drops; characters of no width that copying brings along."""
+    rows, assumed = read(tmp_path / "set", f"name,Hat\n{name},1\nb.jpg,0\n", (file, "b.jpg"))
+    assert rows == [[file, 1], ["b.jpg", -1]]
+    assert assumed[-1].startswith("1 names are written otherwise than the pictures")
+
+
+def test_two_names_that_look_alike_are_not_guessed(tmp_path):
+    rows, _ = read(tmp_path / "set", "name,Hat\nA.jpg,1\nb.jpg,0\n", ("a.jpg", "a.jpg ", "b.jpg"))
+    assert rows == [["A.jpg", 1], ["b.jpg", -1]]  # and A.jpg is reported as a row without its picture
+
+
 @pytest.mark.parametrize("word", [".", "--", "n.a.", "\\N", "nil"])
 def test_another_word_for_unknown(tmp_path, word):
     assert read(tmp_path / "set", f"name,Hat\na.jpg,{word}\nb.jpg,1\n")[0] == [["a.jpg", 0], ["b.jpg", 1]]
@@ -267,6 +299,12 @@ def test_a_file_that_the_table_names_is_a_picture_whatever_its_ending(tmp_path, 
         ("x", "metadata.jsonl", [], "metadata.jsonl is not read"),
         ("x", "faces.zip", [], "labels.csv is missing; faces.zip is an archive inside: unpack it"),
         (
+            "PAR1",
+            "data/train-00000-of-00001.parquet",
+            [],
+            "parquet holds pictures as a table: write them into a folder, with labels.csv",
+        ),
+        (
             "name,Hat\na.jpg,1\n",
             "labels.csv",
             ["faces.tar.gz"],
@@ -285,6 +323,41 @@ def test_gray_with_a_profile_becomes_srgb(kind):
     """Linear gray of 128 is 188 in sRGB: 1.055 (128 / 255)^(1 / 2.4) - 0.055."""
     found = decode.face(encoded(kind, gray("L", 128), icc_profile=gray_profile(1.0)), WHOLE)
     np.testing.assert_allclose(found, 188, atol=1)
+
+
+def png_of_16_bits(kind, values):
+    """A PNG of 48 x 64 pixels of that colour type, written by hand: Pillow writes none with transparency."""
+
+    def chunk(name, content):
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    line = b"\0" + struct.pack(f">{len(values)}H", *values) * 48
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 48, 64, 16, kind, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(line * 64)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_of_16_bits(6, (0, 0, 0, 32768)),
+        png_of_16_bits(4, (0, 32768)),
+        encoded("PNG", Image.new("P", (48, 64), 0), transparency=bytes([128])),
+        encoded("WEBP", Image.new("RGBA", (48, 64), (0, 0, 0, 128)), lossless=True),
+        encoded(
+            "WEBP",
+            Image.new("RGBA", (48, 64), (0, 0, 0, 128)),
+            lossless=True,
+            save_all=True,
+            append_images=[Image.new("RGBA", (48, 64), (*SKIN, 255))],
+        ),
+    ],
+)
+def test_what_is_half_clear_is_half_white_in_training_and_on_the_website(content):
+    """Black of 128 / 255 on white: 255 (1 - 128 / 255) = 127."""
+    np.testing.assert_allclose(decode.face(content, WHOLE), 127, atol=1)
+    np.testing.assert_allclose(photos.read(content).pixels, 127, atol=1)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -312,6 +385,15 @@ def test_every_format_is_turned_upright_once(kind):
         (b"\0\0\0\x18ftypheic" + bytes(500), "but a damaged HEIF or AVIF picture"),
         (b"\xff\x0a" + bytes(90), "but a JPEG XL picture"),
         (b"II*\0" + bytes(200), "but a TIFF or camera file of a kind that is not read"),
+        (
+            encoded("JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+            "a damaged JPEG picture, or one of 12 bits a colour",
+        ),
+        (b"%PDF-1.7\n" + bytes(90), "but a PDF document"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + encoded("JPEG"), "but an answer of a web server with its head"),
+        (b"\0\5\x16\7" + bytes(200), "but what macOS keeps beside a file"),
+        (b"\x93NUMPY\1\0" + bytes(90), "but a NumPy array"),
+        (bytes(128) + b"DICM" + bytes(90), "but a DICOM file"),
     ],
 )
 def test_what_is_no_picture_here_is_called_by_its_name(content, reason):

@@ -250,7 +250,7 @@ export function faceByPoints(photo, points, geometry) {
  * What the similarity `toBox` takes into width x height: averaged down where it shrinks, bicubic, the border
  * repeated.
  */
-function extract(photo, toBox, width, height) {
+export function extract(photo, toBox, width, height) {
   const scale = Math.hypot(toBox[0], toBox[1]);
   const { picture, step, shift } =
     scale > 1 - 1e-6

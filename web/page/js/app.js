@@ -16,7 +16,7 @@ import { PhotoInput } from "./photo-input.js";
 import { forget } from "./photo-store.js";
 import { Pins } from "./pins.js";
 import { Player } from "./player.js";
-import { latestWins } from "./queue.js";
+import { latestWins, Pace } from "./queue.js";
 import { SaveDialog } from "./save-dialog.js";
 import { History, Session, START, withLock, withStrength } from "./session.js";
 import { fromHash, MAX_SEED, toHash } from "./share.js";
@@ -43,6 +43,7 @@ function inView(item) {
 
 export class App {
   #dragFrom = null; // the state before a drag, while one lasts
+  #pace = new Pace(); // of it
   #last = { name: "", at: 0 }; // the slider of the last step, and when
   #labelsOf = ""; // the face whose labels are shown
   #fresh = false; // whether the page was opened by nothing but its name
@@ -75,7 +76,7 @@ export class App {
       remove: (name) => this.ownSliders.remove(name),
     });
     this.queue = latestWins(
-      (state) => this.drawn(state),
+      (state) => this.#paced(state),
       (show, state) => {
         show();
         this.#shown(state);
@@ -139,12 +140,21 @@ export class App {
     };
   }
 
-  /** Promise of a function that puts the picture of a state on the stage. */
-  async drawn(state) {
+  /** `drawn`, of a drag that comes late without sharp edges: they are drawn when it rests. */
+  async #paced(state) {
+    const drags = this.#dragFrom !== null;
+    const from = performance.now();
+    const show = await this.drawn(state, !(drags && this.#pace.hurries));
+    if (drags) this.#pace.took(performance.now() - from);
+    return show;
+  }
+
+  /** Promise of a function that puts the picture of a state on the stage. sharp: a drawing's edges. */
+  async drawn(state, sharp = true) {
     const { session, stage } = this;
     const shot = this.shot(state);
     if (!shot || shot.view === "model")
-      return stage.face(...(await Promise.all([session.rest(state), session.face(state)])));
+      return stage.face(...(await Promise.all([session.rest(state), session.face(state)])), sharp);
     return stage.photograph(shot, await session.change(state));
   }
 
@@ -290,6 +300,7 @@ export class App {
     if (same) this.history.now = state;
     else this.history.commit(state, this.#dragFrom ?? this.state);
     this.#dragFrom = null;
+    this.#pace.end();
     this.refresh();
     this.draw();
   }

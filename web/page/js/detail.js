@@ -8,7 +8,8 @@
  * model pixels}, with which the edits are measured.
  */
 
-import { apply, invert } from "./align.js";
+import { apply, compose, extract, invert } from "./align.js";
+import { edgesOf, maskOf } from "./edges.js";
 
 const ENLARGE = 4; // samples per model pixel: above this, bilinear reading is smooth to the eye
 const SIDE = 512; // samples a side that are enough, however many pixels the model has
@@ -150,19 +151,32 @@ export function keepDetail(original, after, weight) {
 }
 
 /**
- * A change (size, size, 3), enlarged smoothly and faded to zero towards the edges: {field: Float32Array
- * (side, side, 3), side} with side = timesOf(size) * size.
+ * The outlines of a photograph's crop (edges.js), for a model of size x size pixels. toModel: similarity from
+ * the photograph to the model's pixels.
  */
-export function enlargedChange(difference, size) {
+export function outlines(photo, toModel, size) {
+  const times = timesOf(size);
+  const toField = compose([times, 0, times / 2 - 0.5, times / 2 - 0.5], toModel);
+  return edgesOf(extract(photo, toField, size * times, size * times));
+}
+
+/**
+ * A change (size, size, 3), enlarged smoothly, kept to the outlines of a photograph if any are given, and
+ * faded to zero towards the edges: {field: Float32Array (side, side, 3), side} with side = timesOf(size) *
+ * size.
+ */
+export function enlargedChange(difference, size, edges = null) {
   const times = timesOf(size);
   const side = size * times;
   const wide = transpose(enlargeRows(difference, size, size, times), size, side);
   const field = transpose(enlargeRows(wide, side, size, times), side, side);
   const shares = fades(side);
+  const mask = edges && maskOf(field, edges, shares);
   for (let i = 0; i < shares.length; i++) {
-    field[3 * i] *= shares[i];
-    field[3 * i + 1] *= shares[i];
-    field[3 * i + 2] *= shares[i];
+    const share = mask ? mask[i] * shares[i] : shares[i];
+    field[3 * i] *= share;
+    field[3 * i + 1] *= share;
+    field[3 * i + 2] *= share;
   }
   return { field, side };
 }

@@ -1,7 +1,7 @@
 /** Keeps the page and the model in the browser, so that it opens without a network: sw.js does it. */
 
 const OF_THE_EXPORT = ["bundle.json", "quality.json", "first.png", "yunet.onnx"];
-const BESIDES = ["./", "icon-192.png", "icon-512.png"];
+const BESIDES = ["./", "icon-192.png", "icon-512.png", "lang/de.json"];
 const OF_WORKERS = ["worker.js", "gif-worker.js", "paint-worker.js", "flow.js", "yunet.js"]; // no page loads
 const RUNTIME = ["ort.wasm.min.js", "ort-wasm-simd-threaded.js", "ort-wasm-simd-threaded.wasm"];
 

@@ -2,7 +2,7 @@
 
 import { resize } from "./align.js";
 import { crisp } from "./crisp.js";
-import { addChange, enlargedChange, greyed, isGrey, timesOf } from "./detail.js";
+import { addChange, enlargedChange, greyed, isGrey, outlines, timesOf } from "./detail.js";
 
 const HELD = 4e6; // pixels of a picture that is kept for the next change; a larger one is sent again
 
@@ -29,10 +29,17 @@ export function enlarged(pixels, size, times = timesOf(size), drawing = false) {
 
 /**
  * A photograph's part, as stage.js's `cut` gives it, with what Session.change gives in it, as a picture; a
- * photograph without colour gets none. other: the face that a morph goes to, as `faceBeside` gives it.
+ * photograph without colour gets none. around: a part that holds the whole crop, where `picture` may not.
+ * other: the face that a morph goes to, as `faceBeside` gives it. The outlines are kept in the part.
  */
-export function withChange({ picture, toModel }, { change, share }, other, size) {
+export function withChange(part, { change, share }, other, size) {
+  const { picture, toModel, around } = part;
   const towards = share > 0 ? { share, ...other } : null;
   const fitting = !towards && isGrey(picture) ? greyed(change) : change;
-  return { ...picture, data: addChange(picture, enlargedChange(fitting, size), toModel, size, towards) };
+  if (!towards && !part.edges) {
+    const whole = around ?? part;
+    part.edges = outlines(whole.picture, whole.toModel, size);
+  }
+  const field = enlargedChange(fitting, size, towards ? null : part.edges);
+  return { ...picture, data: addChange(picture, field, toModel, size, towards) };
 }

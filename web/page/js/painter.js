@@ -32,16 +32,16 @@ export class Painter {
     });
   }
 
-  /** Promise of model pixels (S * S * 3 numbers) as an RGBA picture `times` as large. */
-  enlarged(pixels, size, times) {
-    return this.#ask("enlarged", { pixels, size, times, drawing: this.drawing });
+  /** Promise of model pixels (S * S * 3 numbers) as an RGBA picture `times` as large; sharp: if a drawing. */
+  enlarged(pixels, size, times, sharp = true) {
+    return this.#ask("enlarged", { pixels, size, times, drawing: this.drawing && sharp });
   }
 
   /** Promise of a photograph's part with a change in it (paint.js). A part is sent once. */
   changed(part, changed, other, size) {
     const request = { changed: { change: changed.change, share: changed.share }, size };
-    const { picture, toModel } = part;
-    if (this.#held.part !== part) request.part = { picture, toModel };
+    const { picture, toModel, around } = part;
+    if (this.#held.part !== part) request.part = { picture, toModel, around };
     if (this.#held.other !== other) request.other = other ?? null;
     this.#held = holds(part) ? { part, other } : {};
     return this.#ask("changed", request);

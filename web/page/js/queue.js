@@ -1,4 +1,7 @@
-/** Latest wins: one request under way, the newest waiting, everything between them dropped. */
+/** Latest wins: one request under way, the newest waiting, everything between them dropped; and their pace. */
+
+const LONGEST = 50; // milliseconds from a moved slider to its picture, that a drag may take
+const LATE = 3; // pictures of a drag that took longer, from which on it hurries
 
 /**
  * work: (item) -> Promise of a result; show: (result, item); fail: (error, item). Every finished result is
@@ -35,4 +38,22 @@ export function latestWins(work, show, fail) {
       waiting = null;
     },
   };
+}
+
+/** Whether the pictures of a drag come so late that they had better be plainer, until it ends. */
+export class Pace {
+  #late = 0;
+
+  /** A picture of a drag took so many milliseconds. */
+  took(milliseconds) {
+    if (milliseconds > LONGEST) this.#late += 1;
+  }
+
+  get hurries() {
+    return this.#late >= LATE;
+  }
+
+  end() {
+    this.#late = 0;
+  }
 }

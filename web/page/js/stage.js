@@ -111,12 +111,13 @@ export class Stage {
 
   /**
    * Promise of a function that shows a face without a photograph: its pictures before and after, S * S * 3.
+   * sharp: the edges of the latter, where it is a drawing.
    */
-  async face(plain, pixels) {
+  async face(plain, pixels, sharp = true) {
     const stands = this.#plain === plain && !this.#cut.key;
     const [before, after] = await Promise.all([
       stands ? null : this.painter.enlarged(plain, this.size),
-      this.painter.enlarged(pixels, this.size),
+      this.painter.enlarged(pixels, this.size, undefined, sharp),
     ]);
     return () => {
       this.#plain = plain;
@@ -135,6 +136,10 @@ export class Stage {
       const whole = await shot.photo.load();
       const window = zoomed(viewWindow(shot.view, whole, shot.toModel, size), shot.zoom);
       this.#cut = { key, ...(await cut(whole, window, shot.toModel, SIDE)) };
+      if (shot.zoom[0] > 1) {
+        const close = viewWindow("close", whole, shot.toModel, size);
+        this.#cut.around = await cut(whole, close, shot.toModel, SIDE);
+      }
       this.#other = {};
     }
     const part = this.#cut;

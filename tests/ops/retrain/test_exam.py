@@ -1,0 +1,96 @@
+"""The exam: champion and challenger sit the same one, whatever they are made of."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from faces import checkpoints, models
+from faces.core.params import parse, pick
+from faces.data.crops import read_geometry
+from faces.ingest import writer
+from ops.retrain import exam
+from stages import classifier, encode, vectors
+from tests.helpers import measures
+from tests.test_pipeline import SMALL
+
+pytestmark = pytest.mark.slow
+NAMES = ("grins", "capped")
+GEOMETRY = {"box": "square", "size": 32, "filter": "lanczos"}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, params, rng):
+    """A folder with params.yaml, an exam of 12 test faces, and a way to make untrained models of any system:
+    (values, exam, make).
+    """
+    monkeypatch.setenv("FACES_DEVICE", "cpu")
+    values = json.loads(json.dumps(params))
+    for key, value in (SMALL | {"train.averaging": 0}).items():
+        group = values
+        *above, last = key.split(".")
+        for name in above:
+            group = group[name]
+        group[last] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    crops = tmp_path / "crops"
+    crops.mkdir()
+    splits = ["train"] * 24 + ["valid"] * 4 + ["test"] * 12
+    sides = np.resize([1, -1], 40)
+    table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(40)], "split": splits, "identity": -1})
+    for name, column in zip(NAMES, (sides, np.roll(sides, 1)), strict=True):
+        table[name] = column
+    writer.write_labels(crops / "table.csv", table)
+    images = rng.integers(0, 120, (40, 32, 32, 3), np.uint8)
+    images[sides > 0, 16:] += 120  # what the labels say can be seen
+    np.save(crops / "images.npy", images)
+    (crops / "geometry.json").write_text(json.dumps(GEOMETRY))
+
+    def of(stage):
+        return parse(stage.Params, pick(stage.Params, values))
+
+    classifier.run(of(classifier), crops, tmp_path / "classifier")
+    exam.build(crops, tmp_path / "classifier", 24, tmp_path / "exam")
+
+    def make(name, system, **changes):
+        config = models.config(system, values["models"]).model_copy(update=changes)
+        torch.manual_seed(0)
+        folder = tmp_path / name
+        folder.mkdir()
+        model = models.find(system).Model(config, 32)
+        checkpoints.save(folder, system, config, read_geometry(crops / "geometry.json"), model)
+        history = {"images": [1, 2], "train_loss": 1.0, "valid_loss": 1.0, "valid_psnr": 9.0}
+        pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+        latents = tmp_path / f"{name} latents"
+        encode.run(of(encode), crops, folder, latents)
+        unmeasured = measures.none(tmp_path / f"{name} measures")
+        vectors.run(
+            of(vectors), crops, latents, crops / "table.csv", unmeasured, tmp_path / f"{name} vectors"
+        )
+        return folder, tmp_path / f"{name} vectors", np.load(latents / "latents.npy").shape[1]
+
+    return values, tmp_path / "exam", make
+
+
+def test_another_system_and_another_code_length_sit_the_champions_exam(place):
+    values, folder, make = place
+    primary = values["vectors"]["primary"]
+    found = {}
+    lengths = {}
+    for name, system, changes in (
+        ("champion", "vae", {}),
+        ("shorter", "vae", {"code_length": 8}),
+        ("other", "beta_vae", {}),
+    ):
+        model, directions, lengths[name] = make(name, system, **changes)
+        found[name] = exam.score(folder, model, directions, primary)
+    assert lengths["champion"] == 16 and lengths["shorter"] == 8 and lengths["other"] not in (8, 16)
+    for figures in found.values():
+        assert figures["reconstruction"]["psnr"] > 0
+        assert set(figures["auroc"]) == {"mean", *NAMES}
+        assert set(figures["edits"]) == {"primary"}
+    assert len({figures["reconstruction"]["psnr"] for figures in found.values()}) == 3
