@@ -88,6 +88,7 @@ def head(picture: np.ndarray) -> np.ndarray:
     side = len(guide.picture)
     across = (2 * np.arange(side) + 1) / side - 1
     away = np.hypot(across[None, :] / INNER[0], across[:, None] / INNER[1])
+    # In half axes: head for certain up to 0.6, background for certain from 1.9 on
     found = ramp(away, 1.35, 0.65)
     for _ in range(ROUNDS - 1):
         found = np.clip(np.maximum(guide.filtered(found), ramp(away, 0.8, 0.6)), 0, 1) * ramp(away, 1.9, 1.4)

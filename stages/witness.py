@@ -113,6 +113,8 @@ def edits_seen(subject: Subject, witness: Witness, levels: pd.DataFrame, changes
     crops = subject.crops
     codes = subject.codes
     rows = np.unique(np.concatenate([np.zeros(0, int), *(found for found, _ in changes.edits.values())]))
+    if len(rows) == 0:  # no edit reaches the level at which they are compared
+        return []
     start = {"plain": subject.codec.decode(codes[rows]), "detail": subject.codec.pictures(crops.images[rows])}
     frames = {kind: witness.frames(images) for kind, images in start.items()}
     before = {kind: seen(witness, start[kind], frames[kind]) for kind in KINDS}

@@ -171,7 +171,7 @@ METRICS = (
     Metric("witness.identity.true_accept", None, False, "pairs of one person within the threshold"),
     Metric("witness.identity.*", None, False, "scale of the witness's distances between two people"),
     Metric("witness.edits.*.attributes", None, False, "attributes that the means are over"),
-    Metric("witness.edits.*.same_person", "higher", False, "edited faces within the threshold of FAR 1%"),
+    Metric("witness.edits.*.same_person", "higher", True, "edited faces within the threshold of FAR 1%"),
     Metric("witness.edits.*.identity", "lower", False, "distance from the person; 1: another one"),
     Metric("witness.edits.*.leakage", "lower", False, "change of what is not the attribute's own, SD"),
     Metric("witness.agreement.*", None, False, "rank correlation of witness and classifier"),

@@ -7,8 +7,9 @@ code.
 
 An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only
 priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `prior`,
-`score` and `evaluate` run on it, with the params of the working directory; `edits` holds the primary
-estimator alone, under the name "primary".
+`score` and `evaluate` run on it, and `witness` where it is on, with the params of the working directory;
+`edits` holds the primary estimator alone, under the name "primary", and so does what the witness says of
+edits.
 """
 
 import shutil
@@ -29,7 +30,7 @@ from faces.edits.directions import Directions
 from faces.ingest.writer import write_labels
 from faces.metrics.auroc import auroc
 from ops.retrain.gates import COSTS
-from stages import encode, evaluate, prior
+from stages import encode, evaluate, measure, prior, witness
 
 OWN = (
     "valid",
@@ -64,6 +65,8 @@ def settings(primary: str) -> dict[str, Any]:
     values = read(Path(FILE))
     values["vectors"] |= {"primary": primary, "estimators": [primary]}
     values["score"] |= {"estimators": [primary], "decoded_alone": []}
+    values["witness"] |= {"editors": [primary]}
+    values["measure"] |= {"enabled": False}  # measured labels are of the model's own data
     values["prior"]["diffusion"] = (
         0  # no gate goes by it, and an exam has no valid faces to stop its training
     )
@@ -96,15 +99,22 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
             params(stages.score.Params),
             *(crops, model, latents, place / "prior", vectors, None, classifier, scores),
         )
+        if values["witness"]["enabled"]:
+            measure.run(params(measure.Params), crops, place / "measures")
+            inputs = (crops, model, latents, place / "prior", vectors, place / "no_flow", classifier, scores)
+            witness.run(params(witness.Params), *inputs, place / "measures", place / "witness")
+        seen = place / "witness" if values["witness"]["enabled"] else None
         evaluate.run(
             params(evaluate.Params),
-            *(crops, model, latents, vectors, classifier, scores, None, None, metrics_file, place / "plots"),
+            *(crops, model, latents, vectors, classifier, scores, None, seen, metrics_file, place / "plots"),
         )
         metrics = read_json(metrics_file)
         levels = pd.read_csv(place / "plots/levels.csv")
         codes = np.load(latents / "latents.npy", allow_pickle=False)
     found = {group: values for group, values in metrics.items() if group not in OWN}
     found["edits"] = {"primary": metrics["edits"].get(primary, {})}
+    if found["witness"]:
+        found["witness"]["edits"] = {"primary": metrics["witness"]["edits"].get(primary, {})}
     found["edits_by_attribute"] = by_attribute(levels)
     return found | {"auroc": read_off(Crops.open(crops), codes, Directions.open(vectors, primary))}
 

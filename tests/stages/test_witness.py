@@ -125,6 +125,17 @@ def test_every_edit_and_set_is_seen(folders, of):
     )
 
 
+def test_where_no_edit_reaches_the_level_the_sets_are_seen_all_the_same(folders, of):
+    levels = pd.read_csv(folders["scores"] / "levels.csv")
+    levels.assign(strength=np.nan).to_csv(folders["scores"] / "levels.csv", index=False)
+    Changes(NAMES, {}).save(folders["scores"] / "changes.npz")
+    witness.run(of(witness), *folders.values())
+    found = tables(folders["witness"])
+    assert found["edits"].empty and {"reconstruction", "gaussian"} <= set(found["sets"]["set"])
+    about = json.loads((folders["witness"] / "witness.json").read_text())
+    assert summary.witness(about, **found)["edits"] == {}
+
+
 def test_the_same_params_give_the_same_bytes(folders, of):
     written = []
     for _ in range(2):

@@ -132,7 +132,9 @@ def test_an_odd_name_is_a_name(tmp_path, name):
 
 
 def config(path):
-    return parse(folder.Config, {"path": str(path), "licence": "mine", "valid": 0.1, "test": 0.1})
+    return parse(
+        folder.Config, {"path": str(path), "unlabelled": False, "licence": "mine", "valid": 0.1, "test": 0.1}
+    )
 
 
 @pytest.mark.parametrize(

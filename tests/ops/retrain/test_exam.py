@@ -14,7 +14,7 @@ from faces.data.crops import read_geometry
 from faces.ingest import writer
 from ops.retrain import exam
 from stages import classifier, encode, vectors
-from tests.helpers import measures
+from tests.helpers import face_api, measures
 from tests.test_pipeline import SMALL
 
 pytestmark = pytest.mark.slow
@@ -94,3 +94,18 @@ def test_another_system_and_another_code_length_sit_the_champions_exam(place):
         assert set(figures["auroc"]) == {"mean", *NAMES}
         assert set(figures["edits"]) == {"primary"}
     assert len({figures["reconstruction"]["psnr"] for figures in found.values()}) == 3
+
+
+def test_the_witness_is_asked_where_it_is_on(place, tmp_path):
+    """Its figures are of the exam's faces and of the primary editor, under the same keys for every model."""
+    values, folder, make = place
+    primary = values["vectors"]["primary"]
+    model, directions, _ = make("champion", "vae")
+    assert exam.score(folder, model, directions, primary)["witness"] == {}
+    face_api.package(tmp_path / "weights")
+    values["witness"] |= {"enabled": True, "weights": str(tmp_path / "weights"), "faces": 12, "resamples": 10}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    found = exam.score(folder, model, directions, primary)["witness"]
+    assert set(found) == {"identity", "edits", "agreement", "sets"}
+    assert set(found["edits"]) == {"primary"}
+    assert found["sets"]["reconstruction"]["faces"] == 12

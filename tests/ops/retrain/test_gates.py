@@ -71,6 +71,33 @@ def test_a_figure_that_went_missing_is_held():
     )
 
 
+@pytest.mark.parametrize(
+    ("same", "word", "reason"),
+    [
+        (0.85, "PROMOTE", "trained on new data"),
+        (0.75, "HOLD", "witness.edits.primary.plain.same_person: worse, 0.9 -> 0.75"),
+        (0.65, "REJECT", "witness.edits.primary.plain.same_person: much worse"),
+        (None, "HOLD", "witness.edits.primary.plain.same_person: the champion has 0.9, the challenger none"),
+    ],
+)
+def test_fewer_edits_that_stay_the_same_person_to_the_witness_count(same, word, reason):
+    """By the tolerance of retrain.yaml, 0.1; where neither has seen the witness there is nothing to hold."""
+
+    def witnessed(share):
+        return figures() | {"witness": {"edits": {"primary": {"plain": {"same_person": share}}}}}
+
+    shipped = settings.load().gates
+    allowed = {**GATES.tolerances, "witness.edits.*.same_person": 0.1}
+    assert shipped.tolerances["witness.edits.*.same_person"] == 0.1
+    own = GATES.model_copy(update={"tolerances": allowed})
+    verdict = gates.judge(witnessed(0.9), witnessed(same), SOUND, own, {}, True)
+    assert verdict.word == word and verdict.reasons[0].startswith(reason), verdict.reasons
+    unseen = figures() | {"witness": {}}
+    assert gates.judge(unseen, unseen, SOUND, own, {}, True).reasons == (
+        "trained on new data, and no critical metric is worse",
+    )
+
+
 def test_what_nobody_could_measure_is_said():
     verdict = gates.judge(
         None, figures(leakage=None), SOUND, GATES.model_copy(update={"floors": {}}), {}, False

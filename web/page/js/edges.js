@@ -172,6 +172,7 @@ function head(picture, pictureSide) {
   const away = Float64Array.from({ length: side * side }, (_, i) =>
     Math.hypot(across(i % side) / INNER[0], across(Math.floor(i / side)) / INNER[1]),
   );
+  // In half axes: head for certain up to 0.6, background for certain from 1.9 on
   let found = away.map((far) => ramp(far, 1.35, 0.65));
   for (let round = 1; round < ROUNDS; round++)
     found = guide
