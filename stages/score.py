@@ -28,8 +28,9 @@ changed, which is not scored for the editors of `score.decoded_alone`. A face co
 reads it, before the edit, as its label says. Beside the estimators stands the `oracle`, the mean displacement
 of true counterfactuals, where there are enough of them.
 
-Several processes (faces/core/ranks.py) share the reconstructions and the edits; rank 0 does the rest. An
-interrupted run continues after the finished shards.
+Several processes (faces/core/ranks.py) share the reconstructions, the edits, alone and against true pictures,
+and the sets of priors.csv, which each of them draws; rank 0 does the rest. An interrupted run continues after
+the finished shards.
 """
 
 import sys
@@ -180,10 +181,14 @@ def edit_tables(
 
 
 def truth_tables(
-    inputs: Inputs, editors: dict[str, ScoredEditor], levels: pd.DataFrame, moved: np.ndarray | None
+    inputs: Inputs,
+    editors: dict[str, ScoredEditor],
+    levels: pd.DataFrame,
+    moved: np.ndarray | None,
+    work: Path,
 ) -> dict[str, pd.DataFrame]:
     """counterfactuals.csv, joint.csv, modes.csv and truth_cosine.csv; without rows where there is no
-    truth.
+    truth. By way of shards in `work`.
     """
     crops = inputs.crops
     codes = inputs.codes
@@ -198,19 +203,20 @@ def truth_tables(
         }
     first = (levels["classifier"] == 0) & (levels["level"] == context.params.levels[-1])
     reached = levels[first & np.isfinite(levels["strength"].astype(float))]
-    table, modes = counterfactuals.against_truth(context, crops, pairs, codes, editors, reached)
+    compared = (context, crops, pairs, codes, editors, reached)
+    table, modes = counterfactuals.against_truth(*compared, work / "counterfactuals")
     return {
         "counterfactuals": table,
-        "joint": joint.against_truth(context, crops, pairs, codes, editors, reached),
+        "joint": joint.against_truth(*compared, work / "joint"),
         "modes": modes,
         "truth_cosine": counterfactuals.truth_cosines(pairs, moved, codes, editors, crops),
     }
 
 
 def prior_table(
-    params: Params, inputs: Inputs, choice: Choice, real: Tensor, scale: float
+    params: Params, inputs: Inputs, choice: Choice, real: Tensor, scale: float, work: Path
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """priors.csv, and the faces of new_faces.npz."""
+    """priors.csv, and the faces of new_faces.npz; by way of shards in `work`."""
     crops = inputs.crops
     codes = inputs.codes
     context = inputs.context
@@ -219,7 +225,7 @@ def prior_table(
     fitted = np.random.default_rng(params.seed).permutation(train)[: params.fit]
     own = codes[choice.real]
     table = samples.score_priors(
-        context.codec, params.score, faces, real, own, codes[fitted], inputs.networks, scale
+        context.codec, params.score, faces, real, own, codes[fitted], inputs.networks, scale, work
     )
     return table, samples.portraits(faces)
 
@@ -279,18 +285,19 @@ def run(
         rounds = params.score.rounds
         rebuilt = reconstruction(context.codec, crops.images, codes, test, rounds, work / "reconstructions")
         scores = edit_tables(inputs, choice, editors, real_features, scales, work / "edits")
+        levels = pd.DataFrame(scores.levels, columns=edit_curves.LEVELS)
+        priors, portraits = prior_table(params, inputs, choice, real, scales.features, work / "priors")
+        compared = truth_tables(inputs, editors, levels, moved, work)
     if ranks.rank() > 0:
         return
-    levels = pd.DataFrame(scores.levels, columns=edit_curves.LEVELS)
     truth = {} if pairs is None else counterfactuals.true_changes(context, crops, pairs)
-    priors, portraits = prior_table(params, inputs, choice, real, scales.features)
     tables = {
         "reconstruction": rebuilt,
         "curves": pd.DataFrame(scores.curves, columns=edit_curves.CURVES),
         "levels": levels,
         "identity": identity,
         "priors": priors,
-        **truth_tables(inputs, editors, levels, moved),
+        **compared,
     }
     tables["missing"] = missing(context, tables, pairs is not None)
     for row in tables["missing"].itertuples():

@@ -25,12 +25,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from faces.core.batches import batches
-from faces.core.console import say
+from faces.core.console import Progress, say
 from faces.core.files import fingerprint, new_file
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ PATIENCE = timedelta(
 UNFINISHED = Path(".ckpt")
 SHARDS = 1024  # at most: few files, and still several for each of many processes
 
+Job = TypeVar("Job")
 Work = Callable[[Iterable[slice]], Iterator[dict[str, np.ndarray]]]  # the arrays of each piece, in turn
 
 
@@ -196,6 +197,27 @@ def merged(folder: Path, cut: Sequence[slice], *names: str) -> Iterator[tuple[sl
                 f"remove {folder} and run the stage again"
             )
         yield piece, arrays
+
+
+def dealt_jobs(
+    task: str, unit: str, folder: Path, jobs: Sequence[Job], work: Callable[[Job], dict[str, np.ndarray]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of each of `jobs` in order, on every rank; each is done by one, a shard in `folder` each.
+
+    Must be called by every rank, within `joined`. `unit`: what jobs are called where they are counted.
+    """
+
+    def work_on(cut: Iterable[slice]) -> Iterator[dict[str, np.ndarray]]:
+        cut = list(cut)
+        bar = Progress(task, len(cut), unit)
+        for done, piece in enumerate(cut, 1):
+            yield work(jobs[piece.start])
+            bar.update(done)
+        bar.close()
+
+    cut = pieces(len(jobs), most=len(jobs))
+    deal(task, folder, cut, work_on)
+    return (arrays for _, arrays in merged(folder, cut))
 
 
 def as_text(rows: list[dict[str, Any]]) -> np.ndarray:

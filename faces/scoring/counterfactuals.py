@@ -14,6 +14,7 @@ These are of test faces. calibration.npy and calibration.csv are the same of val
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faces.core import ranks
 from faces.core.batches import batches
-from faces.core.console import Progress
 from faces.data.crops import Crops
 from faces.data.sharded_array import Parts, open_parts
 from faces.edits.detail import keep_detail
@@ -247,62 +248,83 @@ def against_truth(
     codes: np.ndarray,
     editors: dict[str, ScoredEditor],
     reached: pd.DataFrame,
+    work: Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """counterfactuals.csv and modes.csv: every edit at its strength in `reached` (estimator, kind, attribute,
-    strength), at equal effect.
+    strength), at equal effect; attributes are shared by the processes (faces/core/ranks.py) as shards in
+    `work`.
 
     error_reduction: by how much the squared error inside the truly changed region falls below that of doing
     nothing. The truth is the one picture that the face's own chances draw, so that other glasses count as
     wrong and a blur of all glasses does best; the figures of `Truths.scores` hold the edit against all that
     are true. Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
     """
+    labels = {name: labels_for(editor, crops) for name, editor in editors.items()}
+
+    def compare(attribute: str) -> dict[str, np.ndarray]:
+        lines, modes = compare_attribute(context, crops, pairs, codes, editors, labels, reached, attribute)
+        return {"lines": ranks.as_text(lines), "modes": ranks.as_text(modes)}
+
+    names = list(dict.fromkeys(pairs.attribute))
     lines = []
     modes = []
-    labels = {name: labels_for(editor, crops) for name, editor in editors.items()}
-    names = list(dict.fromkeys(pairs.attribute))
-    bar = Progress("score counterfactuals", len(names), "attributes")
-    for done, attribute in enumerate(names, 1):
-        chosen = pairs.of(attribute, context.params.faces)
-        rows = pairs.rows[chosen]
-        original = context.codec.pictures(crops.images[rows])
-        truth = context.codec.pictures(pairs.images[chosen])
-        before = context.codec.decode(codes[rows])
-        region = changed_region(original, truth, context.params.region_threshold)
-        inside = region.sum().item()
-        outside = region.numel() - inside
-        nothing, _ = squared_error(original, truth, region)
-        truths = Truths.of(context, pairs, chosen, original)
-        pictures = {
-            (NOTHING, PICTURE): original,
-            (REBUILT, PICTURE): context.codec.decode(context.codec.encode(truth)),
-        }
-        for row in reached[reached["attribute"] == attribute].itertuples():
-            now = labels[row.estimator][rows]
-            edited = editors[row.estimator].edited(codes[rows], now, attribute, row.strength)
-            after = context.codec.decode(edited)
-            if row.kind == "detail":
-                after = keep_detail(original, before, after, context.detail)
-            pictures[row.estimator, row.kind] = after
-        for (estimator, kind), image in pictures.items():
-            error_inside, error_outside = squared_error(image, truth, region)
-            as_set, rows_of_forms = truths.scores(image, original)
-            where = {"estimator": estimator, "kind": kind, "attribute": attribute}
-            modes.append(rows_of_forms.assign(**where))
-            lines.append(
-                {
-                    **where,
-                    "pairs": len(chosen),
-                    "region": inside / region.numel(),
-                    "error_reduction": 1 - error_inside / max(nothing, 1e-12),
-                    "psnr_inside": pooled_psnr(error_inside, inside),
-                    "psnr_outside": pooled_psnr(error_outside, outside),
-                    **as_set,
-                }
-            )
-        bar.update(done)
-    bar.close()
-    forms = pd.concat(modes)[list(MODES)] if modes else pd.DataFrame(columns=MODES)
-    return pd.DataFrame(lines, columns=COLUMNS), forms
+    for arrays in ranks.dealt_jobs("score counterfactuals", "attributes", work, names, compare):
+        lines += ranks.from_text(arrays["lines"])
+        modes += ranks.from_text(arrays["modes"])
+    return pd.DataFrame(lines, columns=COLUMNS), pd.DataFrame(modes, columns=MODES)
+
+
+def compare_attribute(
+    context: Context,
+    crops: Crops,
+    pairs: Counterfactuals,
+    codes: np.ndarray,
+    editors: dict[str, ScoredEditor],
+    labels: dict[str, np.ndarray],
+    reached: pd.DataFrame,
+    attribute: str,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of counterfactuals.csv and of modes.csv of one attribute; labels (N, A), by editor."""
+    lines = []
+    modes = []
+    chosen = pairs.of(attribute, context.params.faces)
+    rows = pairs.rows[chosen]
+    original = context.codec.pictures(crops.images[rows])
+    truth = context.codec.pictures(pairs.images[chosen])
+    before = context.codec.decode(codes[rows])
+    region = changed_region(original, truth, context.params.region_threshold)
+    inside = region.sum().item()
+    outside = region.numel() - inside
+    nothing, _ = squared_error(original, truth, region)
+    truths = Truths.of(context, pairs, chosen, original)
+    pictures = {
+        (NOTHING, PICTURE): original,
+        (REBUILT, PICTURE): context.codec.decode(context.codec.encode(truth)),
+    }
+    for row in reached[reached["attribute"] == attribute].itertuples():
+        now = labels[row.estimator][rows]
+        edited = editors[row.estimator].edited(codes[rows], now, attribute, row.strength)
+        after = context.codec.decode(edited)
+        if row.kind == "detail":
+            after = keep_detail(original, before, after, context.detail)
+        pictures[row.estimator, row.kind] = after
+    for (estimator, kind), image in pictures.items():
+        error_inside, error_outside = squared_error(image, truth, region)
+        as_set, rows_of_forms = truths.scores(image, original)
+        where = {"estimator": estimator, "kind": kind, "attribute": attribute}
+        modes += rows_of_forms.assign(**where).to_dict("records")
+        lines.append(
+            {
+                **where,
+                "pairs": len(chosen),
+                "region": inside / region.numel(),
+                "error_reduction": 1 - error_inside / max(nothing, 1e-12),
+                "psnr_inside": pooled_psnr(error_inside, inside),
+                "psnr_outside": pooled_psnr(error_outside, outside),
+                **as_set,
+            }
+        )
+    return lines, modes
 
 
 def labels_for(editor: ScoredEditor, crops: Crops) -> np.ndarray:

@@ -3,7 +3,6 @@ flip.
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from faces.core import ranks
-from faces.core.console import Progress
 from faces.metrics import edit_effects
 from faces.metrics.changes import Key
 from faces.metrics.frechet import kernel, polynomial
@@ -275,22 +273,13 @@ def score_editors(
         if attribute in editor.attributes
     ]
 
-    def score_jobs(cut: Iterable[slice]) -> Iterator[dict[str, np.ndarray]]:
-        cut = list(cut)
-        bar = Progress("score edits", len(cut), "edits")
-        for done, piece in enumerate(cut, 1):
-            name, target = jobs[piece.start]
-            wanted = real[context.attributes[target]]
-            yield score_edit(
-                context, sample, scales, name, editors[name], labels[name], target, wanted
-            ).arrays()
-            bar.update(done)
-        bar.close()
+    def score_job(job: tuple[str, int]) -> dict[str, np.ndarray]:
+        name, target = job
+        wanted = real[context.attributes[target]]
+        return score_edit(context, sample, scales, name, editors[name], labels[name], target, wanted).arrays()
 
-    cut = ranks.pieces(len(jobs), most=len(jobs))
-    ranks.deal("score edits", work, cut, score_jobs)
     total = Scores()
-    for _, arrays in ranks.merged(work, cut):
+    for arrays in ranks.dealt_jobs("score edits", "edits", work, jobs, score_job):
         found = Scores.of(arrays)
         total.curves += found.curves
         total.levels += found.levels

@@ -4,13 +4,14 @@ is.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from faces.core.console import Progress
+from faces.core import ranks
 from faces.latents.priors import Priors
 from faces.metrics import coverage
 from faces.metrics.edit_effects import distances
@@ -69,17 +70,19 @@ def score_sets(
     train: np.ndarray,
     networks: dict[str, Features],
     params: Score,
+    work: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of priors.csv: each set against `real` test faces, with 95% intervals where they are cheap.
+    """Rows of priors.csv: each set against `real` test faces, with 95% intervals where they are cheap. With
+    `work` the processes (faces/core/ranks.py) share the sets as shards in that folder.
 
     Distances and coverage are told by each network's features. Codes of samples are held against the train
     codes (N, D), beside the real faces' codes (n, D).
     """
     wanted = {name: features(real) for name, features in networks.items()}
     reference = to_uint8(real)
-    rows = []
-    bar = Progress("score priors", len(faces), "sets")
-    for name, drawn in faces.items():
+
+    def score_set(name: str) -> dict[str, np.ndarray]:
+        drawn = faces[name]
         row: dict[str, Any] = {"set": name, "faces": len(drawn.images)}
         for network, features in networks.items():
             found = features(drawn.images)
@@ -90,10 +93,13 @@ def score_sets(
         if drawn.codes is not None:
             row["variance"] = coverage.variance_ratio(drawn.codes, train)
             row |= coverage.nearness(drawn.codes, codes, train)
-        rows.append(row)
-        bar.update(len(rows))
-    bar.close()
-    return rows
+        return {"row": ranks.as_text([row])}
+
+    if work is None:
+        shards = map(score_set, faces)
+    else:
+        shards = ranks.dealt_jobs("score priors", "sets", work, list(faces), score_set)
+    return [row for arrays in shards for row in ranks.from_text(arrays["row"])]
 
 
 def distances_of(found: np.ndarray, wanted: np.ndarray, network: str, groups: int) -> dict[str, float]:
@@ -138,13 +144,14 @@ def score_priors(
     train: np.ndarray,
     networks: dict[str, Features],
     scale: float,
+    work: Path,
 ) -> pd.DataFrame:
     """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n,
     D). Without rows where there are fewer real faces than FEWEST, or than jackknife groups.
     """
     if len(real) < max(FEWEST, params.groups):
         return pd.DataFrame(columns=["set", "faces"])
-    rows = score_sets(faces, real, codes, train, networks, params)
+    rows = score_sets(faces, real, codes, train, networks, params, work)
     first = next(iter(networks.values()))
     return pd.DataFrame([*rows, score_interpolation(codec, first, codes, scale)])
 

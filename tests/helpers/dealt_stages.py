@@ -1,36 +1,83 @@
 """Every stage that processes share, one after another over small data: a program that torchrun may start.
 
-    torchrun ... -m tests.helpers.dealt_stages DATA OUT
+    torchrun ... -m tests.helpers.dealt_stages DATA OUT [STAGE ...]
 
 Everything is read from DATA, so that a stage that is the same but for rounding does not change the next.
-params.yaml is in this folder.
+params.yaml is in this folder. With FACES_LAUNCH the program starts itself under it, as stages do. With
+FACES_TEST_DIES=N rank 1 dies as it writes the shard after its first N.
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
+
+import numpy as np
 
 from faces.core import ranks
 from faces.core.params import load
 from stages import classifier, crop, encode, imagine, score, vectors
 
 
-def main(data: Path, out: Path) -> None:
+def main(data: Path, out: Path, *stages: str) -> None:
+    """Run `stages`, all without any."""
     crops = data / "crops"
     model = data / "model"
-    crop.run(load(crop.Params), data / "raw", out / "crops")
-    encode.run(load(encode.Params), crops, model, out / "latents")
-    classifier.run(load(classifier.Params), crops, out / "classifier")
-    asked = load(imagine.Params).model_copy(update={"labels": "imagined"})
-    imagine.run(asked, crops, model, data / "classifier", out / "imagined")
-    table = crops / "table.csv"
-    measures = data / "measures"
-    vectors.run(load(vectors.Params), crops, data / "latents", table, measures, out / "vectors")
     latents, prior, directions, classifiers = (
         data / name for name in ("latents", "prior", "vectors", "classifier")
     )
-    score.run(load(score.Params), crops, model, latents, prior, directions, None, classifiers, out / "scores")
+
+    def make_crops() -> None:
+        crop.run(load(crop.Params), data / "raw", out / "crops")
+
+    def make_latents() -> None:
+        encode.run(load(encode.Params), crops, model, out / "latents")
+
+    def make_classifier() -> None:
+        classifier.run(load(classifier.Params), crops, out / "classifier")
+
+    def make_imagined() -> None:
+        asked = load(imagine.Params).model_copy(update={"labels": "imagined"})
+        imagine.run(asked, crops, model, classifiers, out / "imagined")
+
+    def make_vectors() -> None:
+        measures = data / "measures"
+        vectors.run(load(vectors.Params), crops, latents, crops / "table.csv", measures, out / "vectors")
+
+    def make_scores() -> None:
+        found = out / "scores"
+        score.run(load(score.Params), crops, model, latents, prior, directions, None, classifiers, found)
+
+    makers = {
+        "crops": make_crops,
+        "latents": make_latents,
+        "classifier": make_classifier,
+        "imagined": make_imagined,
+        "vectors": make_vectors,
+        "scores": make_scores,
+    }
+    for stage in stages or makers:
+        makers[stage]()
+
+
+def die_after(shards: int) -> None:
+    """Have this process kill itself as it writes the shard after its first `shards`."""
+    write = np.savez
+    left = shards
+
+    def savez(*args: object, **arrays: np.ndarray) -> None:
+        nonlocal left
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        write(*args, **arrays)
+
+    np.savez = savez
 
 
 if __name__ == "__main__":
+    ranks.launch("tests.helpers.dealt_stages")
+    if "FACES_TEST_DIES" in os.environ and ranks.rank() == 1:
+        die_after(int(os.environ["FACES_TEST_DIES"]))
     with ranks.joined():
-        main(*map(Path, sys.argv[1:]))
+        main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -1,8 +1,12 @@
 """Stages that processes share: two of them leave what one leaves, to the byte but for the classifier, whose
-sums of gradients are rounded otherwise.
+sums of gradients are rounded otherwise. So do two of which one dies, when they are started again.
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import torch
 import yaml
 from PIL import Image
@@ -24,6 +28,29 @@ CHANGES = SMALL | {"crop.size": 32, "imagine.faces": 90, "imagine.batch": 16, "i
 FACES = 60
 
 
+def add_attribute(labels: Path) -> None:
+    """A second label, so that two can be flipped at once."""
+    table = pd.read_csv(labels)
+    writer.write_labels(labels, table.assign(Round=1 - 2 * (table.index // 6 % 2)))
+
+
+def write_counterfactuals(crops: Path, rng: np.random.Generator) -> None:
+    """Of each test face a picture with each label flipped, a second that is as true, and one with both."""
+    table = pd.read_csv(crops / "table.csv")
+    columns = ("of", "attribute", "value", "variant", "form", "second", "second_value")
+    lines = []
+    for face in table[table["split"] == "test"].itertuples():
+        for variant, form in enumerate(("wide", "thin")):
+            lines.append((face.name, "Smiling", -face.Smiling, variant, form, "", 0))
+            lines.append((face.name, "Round", -face.Round, variant, form, "", 0))
+        lines.append((face.name, "Smiling", -face.Smiling, 0, "wide", "Round", -face.Round))
+    lines.sort(key=lambda line: line[3])  # variants follow behind all pairs
+    found = pd.DataFrame(lines, columns=columns)
+    found.insert(0, "name", [f"truth_{place}.jpg" for place in range(len(found))])
+    found.to_csv(crops / "counterfactuals.csv", index=False)
+    np.save(crops / "counterfactuals.npy", rng.integers(0, 256, (len(found), 32, 32, 3), dtype=np.uint8))
+
+
 def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACES_DEVICE", "cpu")
@@ -37,7 +64,9 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     write_raw(
         data / "raw", {f"{n}.jpg": one for n, one in enumerate(pictures)}, [f"{n}.jpg" for n in range(FACES)]
     )
+    add_attribute(data / "raw/labels.csv")
     crop.run(load(crop.Params), data / "raw", data / "crops")
+    write_counterfactuals(data / "crops", rng)
     config = models.config("vae", yaml.safe_load((tmp_path / "params.yaml").read_text())["models"])
     torch.manual_seed(0)
     model = models.find("vae").Model(config, 32)
@@ -56,10 +85,33 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
         one = bytes_of(tmp_path / "one" / stage)
         assert one == bytes_of(tmp_path / "two" / stage), stage
         assert len(one) >= 2
-    assert len((tmp_path / "one/scores/levels.csv").read_text().splitlines()) > 1, "edits were scored"
+    for table in ("levels", "counterfactuals", "joint", "modes", "priors"):
+        assert len(pd.read_csv(tmp_path / f"one/scores/{table}.csv")) > 1, f"{table}.csv is scored"
     one, two = (load_file(tmp_path / run / "classifier/classifier.safetensors") for run in ("one", "two"))
     assert one.keys() == two.keys()
     for name, weights in one.items():
         apart = np.linalg.norm(two[name].astype(float) - weights)
         assert apart <= 3e-2 * np.linalg.norm(weights), f"{name} (measured: 1.2e-2 at most)"
     assert not list(tmp_path.glob(".ckpt/*"))
+    for stage in ("imagined", "vectors", "scores"):
+        lose_one(tmp_path, stage)
+
+
+def lose_one(place: Path, stage: str) -> None:
+    """One of two processes is killed while it writes its second shard: the run ends with one line that says
+    so, and continues from the shards to the bytes of a single process.
+    """
+    command = ["-m", "tests.helpers.dealt_stages", "data", "lost", stage]
+    launched = {"FACES_LAUNCH": " ".join(TWO)}
+    run = start(place, [sys.executable], command, FACES_TEST_DIES="1", **launched)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 1
+    assert said.splitlines()[-1].startswith(
+        "error: tests.helpers.dealt_stages: a process ended before its work was done"
+    )
+    assert not (place / "lost" / stage).exists()
+    assert list(place.glob(".ckpt/**/*.npz"))
+    said = finish(start(place, [sys.executable], command, **launched))
+    assert ": continuing, " in said
+    assert bytes_of(place / "lost" / stage) == bytes_of(place / "one" / stage)
+    assert not list(place.glob(".ckpt/*"))

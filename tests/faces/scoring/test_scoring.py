@@ -175,7 +175,7 @@ def test_strengths_rise_until_the_level_is_reached(params, codes):
     assert curves["flips"].tolist() == [0.0, 0.0, 1.0]
 
 
-def test_the_truth_is_reached_by_its_own_edit(params, codes):
+def test_the_truth_is_reached_by_its_own_edit(tmp_path, params, codes):
     """Pairs flip the last stripe to +-.4: an editor that goes there removes nearly all the error, half the
     way most.
     """
@@ -190,7 +190,7 @@ def test_the_truth_is_reached_by_its_own_edit(params, codes):
         columns=["estimator", "kind", "attribute", "strength"],
     )
     editors = {"mover": Mover((1.0,))}
-    table, modes = counterfactuals.against_truth(here, data, pairs, codes, editors, reached)
+    table, modes = counterfactuals.against_truth(here, data, pairs, codes, editors, reached, tmp_path)
     assert modes.empty and table["mode_coverage"].isna().all()  # there is one truth
     np.testing.assert_allclose(table["error_reduction_nearest"], table["error_reduction"], atol=1e-6)
     np.testing.assert_allclose(table["error_reduction_mean"], table["error_reduction"], atol=1e-6)
@@ -207,7 +207,7 @@ def test_the_truth_is_reached_by_its_own_edit(params, codes):
     np.testing.assert_allclose(change[:, 3], np.abs(new[:, 3] - codes[:, 3]) / 0.4, atol=0.05)
 
 
-def test_the_nearest_of_two_truths_counts_and_a_blur_is_seen(params, codes):
+def test_the_nearest_of_two_truths_counts_and_a_blur_is_seen(tmp_path, params, codes):
     """A stripe is to become .6 or .2, the first drawn for the pair: who always draws .2 has removed all error
     to the nearest truth and one of two forms; who draws the mean, .4, is right about neither.
     """
@@ -230,7 +230,8 @@ def test_the_nearest_of_two_truths_counts_and_a_blur_is_seen(params, codes):
         [("mover", "plain", "Back", 0.6), ("mover", "detail", "Back", 0.8)],
         columns=["estimator", "kind", "attribute", "strength"],
     )
-    table, modes = counterfactuals.against_truth(here, data, pairs, codes, {"mover": Mover((1.0,))}, reached)
+    editors = {"mover": Mover((1.0,))}
+    table, modes = counterfactuals.against_truth(here, data, pairs, codes, editors, reached, tmp_path)
     table = table.set_index(["estimator", "kind"])
     one_form = table.loc[("mover", "plain")]
     blur = table.loc[("mover", "detail")]
@@ -245,7 +246,7 @@ def test_the_nearest_of_two_truths_counts_and_a_blur_is_seen(params, codes):
     assert chosen["own"].to_dict() == {"bright": FACES, "dark": 0}
 
 
-def test_two_attributes_are_edited_at_once(params, codes):
+def test_two_attributes_are_edited_at_once(tmp_path, params, codes):
     """The truth flips the second stripe and the last: who flips both has removed all error, who is half as
     strong on both three quarters; who cannot reach one has no row.
     """
@@ -272,7 +273,8 @@ def test_two_attributes_are_edited_at_once(params, codes):
         columns=["estimator", "kind", "attribute", "strength"],
     )
     editors = {name: Mover((1.0,)) for name in ("whole", "half", "poor")}
-    table = joint.against_truth(here, data, pairs, codes, editors, reached).set_index("estimator")
+    table = joint.against_truth(here, data, pairs, codes, editors, reached, tmp_path / "pairs")
+    table = table.set_index("estimator")
     assert table.index.tolist() == ["nothing", "rebuilt", "whole", "half"]
     assert table[["first", "second", "pairs"]].drop_duplicates().to_numpy().tolist() == [
         ["Middle", "Back", FACES]
@@ -280,7 +282,7 @@ def test_two_attributes_are_edited_at_once(params, codes):
     assert table.loc["nothing", ["flips", "error_reduction"]].tolist() == [0, 0]
     assert table.loc["whole", "flips"] == 1 and table.loc["whole", "error_reduction"] > 0.999
     assert table.loc["half", "error_reduction"] == pytest.approx(0.75, abs=0.01)
-    none = joint.against_truth(here, data, one, codes, editors, reached)
+    none = joint.against_truth(here, data, one, codes, editors, reached, tmp_path / "none")
     assert none.empty and tuple(none) == joint.COLUMNS
 
 
