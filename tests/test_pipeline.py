@@ -225,6 +225,7 @@ def test_the_exam_of_a_retraining_repeats_what_the_pipeline_measured(undisturbed
         str(tmp_path / "exam"),
         "data/model",
         "data/vectors",
+        "-",
         primary,
         str(out),
     )

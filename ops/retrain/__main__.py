@@ -157,11 +157,12 @@ class Job:
         champion = self.ledger.champion()
         figures = {}
         exam = self.ledger.exams / self.find_exam(clone, champion)
-        primary = read(clone / "params.yaml")["vectors"]["primary"]
-        self.outcome |= {"exam": exam.name, "primary": primary}
-        sitting = {"challenger": (clone / "data", primary)}
+        params = read(clone / "params.yaml")
+        about = {"primary": params["vectors"]["primary"], "editor": params["edits"]["primary"]}
+        self.outcome |= {"exam": exam.name, **about}
+        sitting = {"challenger": (clone / "data", about)}
         if champion is not None:
-            sitting["champion"] = (self.ledger.release(champion["version"]), champion["primary"])
+            sitting["champion"] = (self.ledger.release(champion["version"]), champion)
         try:
             self.part(
                 clone,
@@ -172,15 +173,10 @@ class Job:
         except CommandFailed as error:
             return Verdict("REJECT", (f"it cannot be inspected: {error}",))
         broken = gates.unsound(sanity, self.settings.gates)
-        for name, (folder, estimator) in sitting.items():
+        for name, (folder, made) in sitting.items():
             out = self.run / f"{name}.json"
             try:
-                self.part(
-                    clone,
-                    "ops.retrain.exam",
-                    "score",
-                    *map(str, (exam, folder / "model", folder / "vectors", estimator, out)),
-                )
+                self.part(clone, "ops.retrain.exam", "score", *challenger.sits(made, exam, folder, out))
             except CommandFailed as error:
                 if name == "challenger":
                     return Verdict("REJECT", (*broken, f"it cannot be scored: {error}"), sanity=sanity)
@@ -234,6 +230,7 @@ class Job:
             "exam": self.outcome["exam"],
             "snapshot": snapshot.name if snapshot else None,
             "primary": self.outcome["primary"],
+            "editor": self.outcome["editor"],
             "run": self.run.name,
         }
         entry = {"version": version, "revision": revision, "tip": tip, "key": key, "run": self.run.name}

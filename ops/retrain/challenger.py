@@ -5,7 +5,9 @@ copy is never touched.
 import hashlib
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -44,6 +46,14 @@ def key(project: Repository, revision: str, snapshot: Snapshot | None, judged_by
 
 def _has(project: Repository, revision: str, path: str) -> bool:
     return bool(project.git("ls-tree", "--name-only", revision, path))
+
+
+def sits(about: Mapping[str, Any], exam: Path, data: Path, out: Path) -> list[str]:
+    """The arguments of the exam's `score` for what was trained into `data`, where `about` says by which
+    editor (edits.primary) and estimator (vectors.primary) it is served.
+    """
+    flow = str(data / "flow") if about.get("editor") == "flow" else "-"
+    return [str(exam), str(data / "model"), str(data / "vectors"), flow, about["primary"], str(out)]
 
 
 def prepare(project: Repository, folder: Path, revision: str) -> Repository:

@@ -2,14 +2,13 @@
 code.
 
     python -m ops.retrain.exam build CROPS CLASSIFIER TRAIN_FACES OUT   copy what the exam needs
-    python -m ops.retrain.exam score EXAM MODEL VECTORS PRIMARY OUT     figures of one model, as JSON
-
+    python -m ops.retrain.exam score EXAM MODEL VECTORS FLOW PRIMARY OUT   figures of one model, as JSON
 
 An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only
 priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `prior`,
-`score` and `evaluate` run on it, and `witness` where it is on, with the params of the working directory;
-`edits` holds the primary estimator alone, under the name "primary", and so does what the witness says of
-edits.
+`score` and `evaluate` run on it, and `witness` where it is on, with the params of the working directory.
+`edits` holds the editor that is served alone, under the name "primary", and so does what the witness says of
+edits: FLOW, or where that is "-" straight lines along the estimator PRIMARY. AUROC is PRIMARY's in any case.
 """
 
 import shutil
@@ -60,12 +59,12 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
         shutil.copytree(classifier, folder / "classifier")
 
 
-def settings(primary: str) -> dict[str, Any]:
-    """The values of params.yaml, with `primary` as the one estimator."""
+def settings(primary: str, editor: str) -> dict[str, Any]:
+    """The values of params.yaml, with `primary` as the one estimator, and `editor` seen by the witness."""
     values = read(Path(FILE))
     values["vectors"] |= {"primary": primary, "estimators": [primary]}
     values["score"] |= {"estimators": [primary], "decoded_alone": []}
-    values["witness"] |= {"editors": [primary]}
+    values["witness"] |= {"editors": [editor]}
     values["measure"] |= {"enabled": False}  # measured labels are of the model's own data
     values["prior"]["diffusion"] = (
         0  # no gate goes by it, and an exam has no valid faces to stop its training
@@ -73,8 +72,8 @@ def settings(primary: str) -> dict[str, Any]:
     return values
 
 
-def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any]:
-    """The figures of one model."""
+def score(exam: Path, model: Path, vectors: Path, flow: Path | None, primary: str) -> dict[str, Any]:
+    """The figures of one model, edited by its `flow`, or along its directions of the estimator `primary`."""
     crops = exam / "crops"
     classifier = exam / "classifier"
     own = read_json(model / "model.json")["geometry"]
@@ -83,7 +82,8 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
         raise ValueError(
             f"the model's faces are cut as {own}, the exam's as {ours}; start a new exam with --new-exam"
         )
-    values = settings(primary)
+    editor = primary if flow is None else "flow"
+    values = settings(primary, editor)
 
     def params(group: type[Group]) -> Group:
         return parse(group, pick(group, values))
@@ -97,12 +97,13 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
         prior.run(params(prior.Params), crops, model, latents, place / "prior")
         stages.score.run(
             params(stages.score.Params),
-            *(crops, model, latents, place / "prior", vectors, None, classifier, scores),
+            *(crops, model, latents, place / "prior", vectors, flow, classifier, scores),
         )
         if values["witness"]["enabled"]:
             measure.run(params(measure.Params), crops, place / "measures")
-            inputs = (crops, model, latents, place / "prior", vectors, place / "no_flow", classifier, scores)
-            witness.run(params(witness.Params), *inputs, place / "measures", place / "witness")
+            trained = (crops, model, latents, place / "prior", vectors, flow or place / "no_flow")
+            inputs = (*trained, classifier, scores, place / "measures")
+            witness.run(params(witness.Params), *inputs, place / "witness")
         seen = place / "witness" if values["witness"]["enabled"] else None
         evaluate.run(
             params(evaluate.Params),
@@ -112,10 +113,10 @@ def score(exam: Path, model: Path, vectors: Path, primary: str) -> dict[str, Any
         levels = pd.read_csv(place / "plots/levels.csv")
         codes = np.load(latents / "latents.npy", allow_pickle=False)
     found = {group: values for group, values in metrics.items() if group not in OWN}
-    found["edits"] = {"primary": metrics["edits"].get(primary, {})}
+    found["edits"] = {"primary": metrics["edits"].get(editor, {})}
     if found["witness"]:
-        found["witness"]["edits"] = {"primary": metrics["witness"]["edits"].get(primary, {})}
-    found["edits_by_attribute"] = by_attribute(levels)
+        found["witness"]["edits"] = {"primary": metrics["witness"]["edits"].get(editor, {})}
+    found["edits_by_attribute"] = by_attribute(levels[levels["estimator"] == editor])
     return found | {"auroc": read_off(Crops.open(crops), codes, Directions.open(vectors, primary))}
 
 
@@ -159,8 +160,9 @@ def main(action: str, *arguments: str) -> None:
             crops, classifier, train_faces, out = arguments
             build(Path(crops), Path(classifier), int(train_faces), Path(out))
         else:
-            exam, model, vectors, primary, out = arguments
-            found = score(*(Path(path).resolve() for path in (exam, model, vectors)), primary)
+            exam, model, vectors, flow, primary, out = arguments
+            places = (Path(path).resolve() for path in (exam, model, vectors))
+            found = score(*places, None if flow == "-" else Path(flow).resolve(), primary)
             write_json(Path(out), found)
     except ValueError as error:
         raise stop(error) from None

@@ -71,12 +71,8 @@ def measure(settings: Settings, ledger: Ledger, project: Repository) -> dict[str
         runner.run(settings.noise.command, clone, settings.challenger.timeout)
         (clone / "params.yaml").write_text(params, encoding="utf-8")  # the exam itself is the same for all
         out = run / f"seed_{seed}.json"
-        paths = map(str, (exam, clone / "data/model", clone / "data/vectors"))
-        runner.run(
-            [sys.executable, "-m", "ops.retrain.exam", "score", *paths, champion["primary"], str(out)],
-            clone,
-            settings.exam.timeout,
-        )
+        sits = challenger.sits(champion, exam, clone / "data", out)
+        runner.run([sys.executable, "-m", "ops.retrain.exam", "score", *sits], clone, settings.exam.timeout)
         figures.append(dict(metric_table.flatten(json.loads(out.read_text(encoding="utf-8")))))
         print(f"seed {seed}: {out}", flush=True)
     found = {key: round(value, 6) for key, value in spread(figures).items()}

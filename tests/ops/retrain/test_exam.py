@@ -13,7 +13,7 @@ from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
 from ops.retrain import exam
-from stages import classifier, encode, vectors
+from stages import classifier, encode, evaluate, flow, vectors
 from tests.helpers import face_api, measures
 from tests.test_pipeline import SMALL
 
@@ -87,7 +87,7 @@ def test_another_system_and_another_code_length_sit_the_champions_exam(place):
         ("other", "beta_vae", {}),
     ):
         model, directions, lengths[name] = make(name, system, **changes)
-        found[name] = exam.score(folder, model, directions, primary)
+        found[name] = exam.score(folder, model, directions, None, primary)
     assert lengths["champion"] == 16 and lengths["shorter"] == 8 and lengths["other"] not in (8, 16)
     for figures in found.values():
         assert figures["reconstruction"]["psnr"] > 0
@@ -96,16 +96,44 @@ def test_another_system_and_another_code_length_sit_the_champions_exam(place):
     assert len({figures["reconstruction"]["psnr"] for figures in found.values()}) == 3
 
 
+def test_the_edits_that_are_served_are_examined(place, tmp_path, monkeypatch):
+    """A model whose flow edits sits the exam by the flow, under the same keys as one whose lines do.
+
+    No edit of an untrained model reaches the level that is compared: each editor's figures get its name.
+    """
+    values, folder, make = place
+    primary = values["vectors"]["primary"]
+    model, directions, _ = make("champion", "vae")
+    unmeasured = measures.none(tmp_path / "measures")
+    params = parse(flow.Params, pick(flow.Params, values))
+    flow.run(params, tmp_path / "crops", tmp_path / "champion latents", unmeasured, tmp_path / "flow")
+    whole = evaluate.run
+
+    def named(*inputs):
+        whole(*inputs)
+        metrics = json.loads(inputs[-2].read_text())
+        for name, figures in metrics["edits"].items():
+            figures["plain"]["editor"] = name
+        inputs[-2].write_text(json.dumps(metrics))
+
+    monkeypatch.setattr(evaluate, "run", named)
+    lines = exam.score(folder, model, directions, None, primary)
+    served = exam.score(folder, model, directions, tmp_path / "flow", primary)
+    assert lines["edits"]["primary"]["plain"].pop("editor") == primary
+    assert served["edits"]["primary"]["plain"].pop("editor") == "flow"
+    assert served == lines
+
+
 def test_the_witness_is_asked_where_it_is_on(place, tmp_path):
     """Its figures are of the exam's faces and of the primary editor, under the same keys for every model."""
     values, folder, make = place
     primary = values["vectors"]["primary"]
     model, directions, _ = make("champion", "vae")
-    assert exam.score(folder, model, directions, primary)["witness"] == {}
+    assert exam.score(folder, model, directions, None, primary)["witness"] == {}
     face_api.package(tmp_path / "weights")
     values["witness"] |= {"enabled": True, "weights": str(tmp_path / "weights"), "faces": 12, "resamples": 10}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    found = exam.score(folder, model, directions, primary)["witness"]
+    found = exam.score(folder, model, directions, None, primary)["witness"]
     assert set(found) == {"identity", "edits", "agreement", "sets"}
     assert set(found["edits"]) == {"primary"}
     assert found["sets"]["reconstruction"]["faces"] == 12

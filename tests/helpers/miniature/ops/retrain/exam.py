@@ -24,7 +24,7 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((scores[positive][:, None] > scores[~positive]).mean())
 
 
-def score(exam: Path, model: Path, vectors: Path, _primary: str, out: Path) -> None:
+def score(exam: Path, model: Path, vectors: Path, _flow: Path, _primary: Path, out: Path) -> None:
     test = test_rows(exam / "crops")
     images = np.load(exam / "crops/images.npy")[test]
     labels = np.load(exam / "crops/labels.npy")[test]
