@@ -1,13 +1,15 @@
 /**
- * Edge-aware mask of an edit in a photograph: what the model changes, within the outlines of the photograph.
+ * Edge-aware mask of an edit in a photograph: what the model changes, within the outlines of the
+ * photograph.
  *
  * The model's pixels are few, so its change spills over outlines, and a change of light reaches the
  * background. Two guided filters (He et al. 2010; their fast form, He & Sun 2015) with the photograph as
- * guide mend that. One holds the change that a place has in common with like-coloured places nearby against
- * that of all places nearby: beside hair whose colour changes the background has less, inside one surface it
- * is the same, whatever is drawn there. The other grows the middle of the crop to the outline of the head. Outside the head an edit
- * counts where it draws something, a hat or hair, and not where it changes all of the background alike.
- * facemorph/edges.py is the same, and says what the numbers are.
+ * guide mend that. One holds the change that a place has in common with like-coloured places nearby
+ * against that of all places nearby: beside hair whose colour changes the background has less, inside
+ * one surface it is the same, whatever is drawn there. The other grows the middle of the crop to the
+ * outline of the head. Outside the head an edit counts where it draws something, a hat or hair, and not
+ * where it changes all of the background alike. facemorph/edges.py is the same, and says what the
+ * numbers are.
  */
 
 const COARSE = 64;
@@ -80,8 +82,8 @@ function fine(values, count, side) {
 }
 
 /**
- * Colour guided filter by a picture, [red, green, blue] of Float64Array (side, side) in [0, 1]. reach: a share
- * of its side.
+ * Colour guided filter by a picture, [red, green, blue] of Float64Array (side, side) in [0, 1]. reach: a
+ * share of its side.
  */
 class Guide {
   constructor(fine, fineSide, reach) {

@@ -1,8 +1,8 @@
 /**
- * The page in another language. It is written in English; a language is a file, lang/CODE.json, of its texts:
- * {English: translation}, with {1}, {2} where something stands that the page fills in. Whatever the page shows
- * or tells a screen reader is looked up as it appears. What is not found stays English, as names of
- * attributes do. Nothing inside an element with translate="no" is looked up.
+ * The page in another language. It is written in English; a language is a file, lang/CODE.json, of its
+ * texts: {English: translation}, with {1}, {2} where something stands that the page fills in. Whatever
+ * the page shows or tells a screen reader is looked up as it appears. What is not found stays English,
+ * as names of attributes do. Nothing inside an element with translate="no" is looked up.
  */
 
 import { $, stored } from "./dom.js";

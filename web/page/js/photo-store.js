@@ -1,7 +1,7 @@
 /**
- * The photograph that is being edited, kept by this browser and nowhere else, so that it outlives a reload:
- * one for each tab. What a tab that was closed has left goes at the first visit a day later. Where the browser
- * keeps nothing, no photograph is kept.
+ * The photograph that is being edited, kept by this browser and nowhere else, so that it outlives a
+ * reload: one for each tab. What a tab that was closed has left goes at the first visit a day later.
+ * Where the browser keeps nothing, no photograph is kept.
  */
 
 const NAME = "facemorph";

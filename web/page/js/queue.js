@@ -1,4 +1,7 @@
-/** Latest wins: one request under way, the newest waiting, everything between them dropped; and their pace. */
+/**
+ * Latest wins: one request under way, the newest waiting, everything between them dropped; and their
+ * pace.
+ */
 
 const LONGEST = 50; // milliseconds from a moved slider to its picture, that a drag may take
 const LATE = 3; // pictures of a drag that took longer, from which on it hurries

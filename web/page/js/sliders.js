@@ -38,8 +38,8 @@ class Row {
   #locked = false;
 
   /**
-   * slider: {label, meaning, group, reach, auroc_low, measure: unit and scale of a measured label, unit of its
-   * strength}; actions as of Sliders.
+   * slider: {label, meaning, group, reach, auroc_low, measure: unit and scale of a measured label, unit
+   * of its strength}; actions as of Sliders.
    */
   constructor(name, { label, meaning, group, reach, auroc_low: sure, measure, unit = "" }, actions) {
     const { step, end } = sliderSteps(reach);
@@ -307,8 +307,8 @@ export class Sliders {
   }
 
   /**
-   * Show what a state brought along, and the values that are read off it: Maps of labels `before` and `after`,
-   * undefined where nothing moved.
+   * Show what a state brought along, and the values that are read off it: Maps of labels `before` and
+   * `after`, undefined where nothing moved.
    */
   moved(state, before, after) {
     for (const [name, row] of this.#rows) {
