@@ -44,7 +44,8 @@ def test_a_snapshot_is_the_same_bytes_and_the_pipeline_reads_it(inbox, tmp_path)
     for name in ("one.zip", "two.zip"):
         snapshots.write(snapshot, inbox, tmp_path / name)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-    config = source.Config(path=str(tmp_path / "one.zip"), licence="none", valid=0.1, test=0.2)
+    archive = str(tmp_path / "one.zip")
+    config = source.Config(path=archive, licence="none", valid=0.1, test=0.2, unlabelled=False)
     (tmp_path / "raw").mkdir()
     source.Source(config).fetch(1, tmp_path / "raw", lambda *_: None)
     with zipfile.ZipFile(tmp_path / "raw/images.zip") as archive:
