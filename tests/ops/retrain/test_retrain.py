@@ -557,6 +557,7 @@ def test_death_at_every_step_of_a_promotion(grown, monkeypatch):
             about = {
                 "exam": json.loads(grown.ledger.pointer.read_text())["exam"],
                 "primary": "mean_difference",
+                "editor": "directions",
             }
             job = retrain.Job(
                 settings, grown.ledger, project, run, False, about, Verdict("PROMOTE", ("for the test",))
@@ -593,7 +594,7 @@ def test_an_export_that_does_not_work_is_not_served(grown, monkeypatch):
             project,
             run,
             False,
-            {"exam": "e", "primary": "p"},
+            {"exam": "e", "primary": "p", "editor": "directions"},
             Verdict("PROMOTE", ()),
         )
         job.promote(Repository(grown.ledger.work, lock, project.author), project.resolve("HEAD"), None, "key")
