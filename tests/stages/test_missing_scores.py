@@ -16,6 +16,7 @@ from faces.data.crops import read_geometry
 from faces.ingest import writer
 from stages import classifier, encode, evaluate, export, flow, prior, score, vectors, witness
 from tests.helpers import measures
+from tests.helpers.dotted import changed
 from tests.test_pipeline import SMALL
 
 NAMES = ("grins", "capped")
@@ -25,13 +26,7 @@ NAMES = ("grins", "capped")
 def project(tmp_path, monkeypatch, params, rng):
     """Metrics of `count` grey faces with labels of own names, the last `test` of them for testing."""
     monkeypatch.setenv("FACES_DEVICE", "cpu")
-    values = json.loads(json.dumps(params))
-    for key, value in (SMALL | {"train.averaging": 0}).items():
-        group = values
-        *above, last = key.split(".")
-        for name in above:
-            group = group[name]
-        group[last] = value
+    values = changed(params, SMALL | {"train.averaging": 0})
 
     def run(count, test, labels, **changes):
         for key, value in changes.items():

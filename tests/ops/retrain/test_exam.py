@@ -15,6 +15,7 @@ from faces.ingest import writer
 from ops.retrain import exam
 from stages import classifier, encode, evaluate, flow, vectors
 from tests.helpers import face_api, measures
+from tests.helpers.dotted import changed
 from tests.test_pipeline import SMALL
 
 pytestmark = pytest.mark.slow
@@ -28,13 +29,7 @@ def place(tmp_path, monkeypatch, params, rng):
     (values, exam, make).
     """
     monkeypatch.setenv("FACES_DEVICE", "cpu")
-    values = json.loads(json.dumps(params))
-    for key, value in (SMALL | {"train.averaging": 0}).items():
-        group = values
-        *above, last = key.split(".")
-        for name in above:
-            group = group[name]
-        group[last] = value
+    values = changed(params, SMALL | {"train.averaging": 0})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     crops = tmp_path / "crops"
