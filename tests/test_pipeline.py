@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.helpers.dotted import changed
 
 DVC = [sys.executable, "-m", "dvc"]
 STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
@@ -84,13 +85,7 @@ def checkout(place: Path) -> Path:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, place / name)
     values = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
-    for key, value in SMALL.items():
-        group = values
-        *above, last = key.split(".")
-        for name in above:
-            group = group[name]
-        assert last in group, f"{key} is no longer in params.yaml"
-        group[last] = value
+    values = changed(values, SMALL)
     (place / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "a checkout"]):
         run(place, "git", *command)

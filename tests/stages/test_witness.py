@@ -16,6 +16,7 @@ from faces.metrics.changes import Changes
 from faces.witnesses.measures import MEASURES
 from stages import classifier, encode, flow, prior, vectors, witness
 from tests.helpers import face_api, measures
+from tests.helpers.dotted import changed
 from tests.test_pipeline import SMALL
 
 NAMES = ("Smiling", "Eyeglasses")
@@ -24,13 +25,7 @@ NAMES = ("Smiling", "Eyeglasses")
 @pytest.fixture
 def of(params, tmp_path):
     """Params of a stage for a run of seconds, with the witness on."""
-    values = json.loads(json.dumps(params))
-    for key, value in SMALL.items():
-        group = values
-        *above, last = key.split(".")
-        for name in above:
-            group = group[name]
-        group[last] = value
+    values = changed(params, SMALL)
     values["witness"] |= {"enabled": True, "weights": str(tmp_path / "weights"), "faces": 12, "resamples": 10}
     values["flow"]["steps"] = 2
 

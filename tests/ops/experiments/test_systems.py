@@ -1,7 +1,6 @@
 """The eleven systems' plan fits the pipeline, and the page says what the experiments found."""
 
 import json
-from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -11,21 +10,14 @@ from faces import models
 from ops.experiments import systems, systems_page
 from ops.experiments.systems_page import Entry, Unfinished
 from stages.check import check
+from tests.helpers.dotted import changed
 
 PLAN = systems.Plan.read()
 
 
-def changed(params: dict, changes: dict) -> dict:
+def as_told(params: dict, changes: dict) -> dict:
     """`params` after `-S KEY=VALUE` for each change, each value as DVC reads it from the command line."""
-    params = deepcopy(params)
-    for key, value in changes.items():
-        *above, last = key.split(".")
-        group = params
-        for name in above:
-            group = group[name]
-        assert last in group, f"{key} is not in params.yaml"
-        group[last] = yaml.safe_load(systems.written(value))
-    return params
+    return changed(params, {key: yaml.safe_load(systems.written(value)) for key, value in changes.items()})
 
 
 def test_the_plan_names_every_model_once():
@@ -37,7 +29,7 @@ def test_the_plan_names_every_model_once():
 def test_every_change_of_the_plan_is_a_good_one(name, kind, params):
     """What the stage of checks would say of it; a GPU's run has no common changes."""
     changes = getattr(PLAN.systems[name], kind) | ({} if kind == "gpu" else PLAN.common)
-    values = changed(params, {"model": name, **changes})
+    values = as_told(params, {"model": name, **changes})
     assert "Smiling" in check(values)
     config = models.config(name, values["models"])
     small = {key: 4 for key in ("steps", "width", "maps") if key in type(config).model_fields}
