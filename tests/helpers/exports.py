@@ -76,6 +76,7 @@ VAE = {
     "features": 0.0,
     "contrast": 0.0,
     "critic": 0.0,
+    "critic_share": 0.0,
     "batch": 8,
     "learning_rate": 1.0e-3,
     "betas": [0.9, 0.99],
