@@ -67,7 +67,7 @@ def bench_crop(folder: Path, count: int) -> float:
     with zipfile.ZipFile(folder / "raw" / "images.zip", "w") as archive:
         for name in names:
             archive.writestr(name, content)
-    writer.write_labels(folder / "raw" / "labels.csv", labels(count, names))
+    writer.write_labels(folder / "raw" / "labels.parquet", labels(count, names))
     return run("crop", folder, "raw", "crops")
 
 
@@ -81,7 +81,7 @@ def write_vectors(folder: Path, count: int) -> None:
         codes[start : start + 10_000] = rng.standard_normal((min(10_000, count - start), 128), np.float32)
     codes.flush()
     writer.write_labels(
-        folder / "crops" / "table.csv", labels(count, [f"{number}.jpg" for number in range(count)])
+        folder / "crops" / "table.parquet", labels(count, [f"{number}.jpg" for number in range(count)])
     )
     with (folder / "crops" / "images.npy").open("wb") as file:  # no pixel is read: a sparse file will do
         np.lib.format.write_array_header_1_0(
@@ -92,7 +92,7 @@ def write_vectors(folder: Path, count: int) -> None:
 
 
 def run_vectors(folder: Path) -> float:
-    return run("vectors", folder, "crops", "latents", "crops/table.csv", "vectors")
+    return run("vectors", folder, "crops", "latents", "crops/table.parquet", "vectors")
 
 
 def bench_vectors(folder: Path, count: int) -> float:

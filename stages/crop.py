@@ -1,8 +1,8 @@
 """Cut every face out of its picture and store all of them as one array.
 
-in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
-out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png
-      (faces/data/crops.py);
+in    data/raw/     images.zip, labels.parquet (faces/data/annotations.py); the archive is never extracted
+out   data/crops/   images.npy (and more, beyond crop.rows), table.parquet, rejects.csv, geometry.json,
+                    sheet.png (faces/data/crops.py);
                     where the source draws counterfactuals, of test faces and (calibration) of valid faces,
                     these cut alike (faces/scoring/counterfactuals.py)
 
@@ -28,7 +28,7 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
-from faces.core import ranks, threads
+from faces.core import parquet, ranks, threads
 from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, write_json
@@ -166,12 +166,12 @@ def run(params: Params, source: Path, out: Path) -> None:
     """
     crop = params.crop
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
-    labels = annotations.read_labels(source / "labels.csv")
+    labels = annotations.read_labels(source / annotations.LABELS)
     check_archive(source / "images.zip")
     plan = sampled_plan(source / "images.zip", labels, geometry)
     say(f"crop: {plan.reason}")
     settings = [geometry.model_dump(mode="json"), checksums(source), str(out)]
-    work = ranks.unfinished(settings, [source / "labels.csv"])
+    work = ranks.unfinished(settings, [source / annotations.LABELS])
     with ranks.joined():
         cutting = Cutting(geometry, plan, crop.max_rejects)
         faces = cutting.shards(work / "images", source / "images.zip", labels)
@@ -193,7 +193,9 @@ def run(params: Params, source: Path, out: Path) -> None:
                 f"listed in {out / 'rejects.csv'}; "
                 f"the first: {name}: {reason}"
             )
-        kept.to_csv(folder / "table.csv", index=False, lineterminator="\n")
+        rows = np.zeros(len(labels), bool)
+        rows[faces.kept] = True
+        parquet.keep(source / annotations.LABELS, folder / annotations.TABLE, rows)
         pd.DataFrame(faces.rejects, columns=["name", "reason"]).to_csv(
             folder / "rejects.csv", index=False, lineterminator="\n"
         )

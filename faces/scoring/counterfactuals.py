@@ -2,7 +2,7 @@
 can.
 
 data/crops/counterfactuals.npy   uint8 (M, H, W, 3)
-data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value
+data/crops/counterfactuals.csv   row m: name, of (name of the face it was drawn from), attribute, value
                                  (its new label, 1 or -1), and where the source draws every face that is as
                                  true: variant (0 of a pair; the others follow behind all pairs), form (what
                                   the source calls the drawing: which glasses), and second and

@@ -135,7 +135,7 @@ class Job:
             and (self.ledger.exams / champion["exam"] / "crops").is_dir()
         ):
             return champion["exam"]
-        table = hashlib.sha256((clone / "data/crops/table.csv").read_bytes()).hexdigest()[:12]
+        table = hashlib.sha256((clone / "data/crops/table.parquet").read_bytes()).hexdigest()[:12]
         name = f"{now()[:10]}-{table}"
         if not (self.ledger.exams / name).is_dir():
             faces = str(self.settings.exam.train_faces)
