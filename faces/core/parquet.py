@@ -80,6 +80,40 @@ def read(path: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
     return found.to_pandas(split_blocks=True, self_destruct=True)
 
 
+class Rows:
+    """Rows of some columns of a table, read as they are asked for; one row group stays in memory."""
+
+    def __init__(self, path: Path, columns: Collection[str]) -> None:
+        self.file = pq.ParquetFile(path)
+        self.columns = [name for name in columns if name in self.file.schema_arrow.names]
+        head = self.file.metadata
+        self.starts = np.cumsum(
+            [0, *(head.row_group(place).num_rows for place in range(head.num_row_groups))]
+        )
+        self.number = -1
+        self.empty = self.file.schema_arrow.empty_table().select(self.columns)
+        self.block = self.empty
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, rows: slice | np.ndarray) -> pd.DataFrame:
+        """Rows by slice, or by ascending numbers."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        groups = np.searchsorted(self.starts, rows, "right") - 1
+        parts = [self.empty]
+        for number in np.unique(groups):
+            parts.append(self._group(number).take(rows[groups == number] - self.starts[number]))
+        return pa.concat_tables(parts).to_pandas()
+
+    def _group(self, number: int) -> pa.Table:
+        if number != self.number:
+            self.block = self.file.read_row_group(int(number), self.columns, use_threads=False)
+            self.number = number
+        return self.block
+
+
 def columns(path: Path) -> list[str]:
     """The columns of a table, in order."""
     return pq.read_schema(path).names

@@ -525,7 +525,7 @@ def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, a
         moved = table.copy()
         moved[list(annotations.LANDMARKS)] += shift
         writer.write_labels(tmp_path / "raw/labels.parquet", moved)
-        plan = crop.sampled_plan(tmp_path / "raw/images.zip", moved, geometry)
+        plan = crop.sampled_plan(tmp_path / "raw/images.zip", crop.Listing.of(moved), geometry)
         assert (plan.route, plan.by_table) == ("points", used)
     writer.write_labels(tmp_path / "raw/labels.parquet", table)
     crop.run(settings, tmp_path / "raw", tmp_path / "crops")

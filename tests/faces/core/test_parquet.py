@@ -87,3 +87,15 @@ def test_a_person_gets_the_table_as_csv(tmp_path, monkeypatch, table):
     pd.testing.assert_frame_equal(found[list(table)], whole[list(table)].astype({"Hat": "int64"}))
     with pytest.raises(SystemExit, match="no table of faces; give data/crops, data/raw or data/measures"):
         csv_of.main([str(tmp_path), str(tmp_path / "faces.csv")])
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path, monkeypatch, table):
+    """By slice or by number, over the ends of row groups; a column that is not there is left out."""
+    monkeypatch.setattr(parquet, "ROWS", 300)
+    path = tmp_path / "labels.parquet"
+    writer.write_labels(path, table)
+    rows = parquet.Rows(path, ("name", "nose_x", "no such column"))
+    assert len(rows) == COUNT and rows.columns == ["name", "nose_x"]
+    for wanted in (slice(290, 610), slice(0, 0), np.array([0, 299, 300, 301, 999])):
+        expected = table[["name", "nose_x"]].iloc[wanted].reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows[wanted], expected)
