@@ -15,6 +15,7 @@ from faces.core.files import new_folder, write_json
 from faces.core.params import FILE, read
 from faces.data import sharded_array
 from faces.data.annotations import LABELS, TABLE, RawError
+from faces.data.shard_cache import SUFFIX
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from ops.forget import figures, store
@@ -138,6 +139,11 @@ def make(
     root = project.folder
     home = ledger.home
     own = originals(root, settings)
+    if away := sorted((root / "data/crops").glob(f"*{SUFFIX}")):
+        raise ForgetError(
+            f"{away[0]}: these faces lie elsewhere; bring them here by python -m ops.shards pull, remove them"
+            " there, and forget then"
+        )
     places, _ = store.places(root)
     folders = list(places.values())
     found = contents(names, root, home, folders, own)
