@@ -84,7 +84,7 @@ def directions() -> tuple[float, float, float]:
             peaks: list[float] = []
             memory.write_vectors(folder, count)
             taken = seconds(lambda folder=folder, peaks=peaks: peaks.append(memory.run_vectors(folder)))
-            found.append((taken, peaks[0] * 2**20, size(folder / "crops" / "table.parquet")))
+            found.append((taken, peaks[0] * 2**20, size(folder / "data/crops/table.parquet")))
             print(
                 f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, "
                 f"of them {512 * count / 2**20:,.0f} of mapped codes",

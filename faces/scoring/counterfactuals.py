@@ -100,7 +100,8 @@ class Counterfactuals:
         for place, line in enumerate(table.itertuples()):
             if not line.second and line.variant > 0 and (line.of, line.attribute) in place_of:
                 others.setdefault(place_of[line.of, line.attribute], []).append(place)
-        row_of = pd.Series(names.index, index=names.to_numpy())
+        named = names[names.isin(table["of"])]
+        row_of = pd.Series(named.index, index=named.to_numpy())
         rows = pairs["of"].map(row_of)
         joint = table[~single]
         return cls(
