@@ -144,7 +144,7 @@ def prepare(root: Path, redistributable: bool = True) -> None:
         ],
         axis=1,
     )
-    writer.write_labels(root / "data/crops/table.csv", table)
+    writer.write_labels(root / "data/crops/table.parquet", table)
     write_json(
         root / "data/raw/source.json",
         {
@@ -169,7 +169,7 @@ def prepare(root: Path, redistributable: bool = True) -> None:
         stages.vectors.main(
             Path("data/crops"),
             Path("data/latents"),
-            Path("data/crops/table.csv"),
+            Path("data/crops/table.parquet"),
             Path("data/measures"),
             Path("data/vectors"),
         )
