@@ -407,7 +407,7 @@ def measured_facts(evidence: Evidence, row: dict[str, Any], scale: Scale) -> lis
             facts.append(
                 (
                     f"Share of the change asked for that the witness sees, {EDITORS.get(editor, editor)}",
-                    f"{percent(found['gain'])} (rank correlation {found['correlation']:.2f})",
+                    f"{percent(found['gain'])} (rank correlation {digits(found.get('correlation'))})",
                 )
             )
     return facts
@@ -778,7 +778,34 @@ def witnesses(evidence: Evidence) -> list[dict[str, Any]]:
             if name in SETS
         ],
     }
-    return [table for table in (edits, agreement, sets) if table["rows"]]
+    return [table for table in (edits, measured_sliders(evidence), agreement, sets) if table["rows"]]
+
+
+def measured_sliders(evidence: Evidence) -> dict[str, Any]:
+    """The table of sliders of measured attributes in the eyes of the witness, best first within an editor."""
+    rows = []
+    for editor in ("flow", evidence.primary):
+        found = evidence.metric("witness", "sliders", editor) or {}
+        gains = {name: row for name, row in found.items() if known(row.get("gain"))}
+        rows += [
+            [
+                EDITORS.get(editor, words(editor)),
+                describe(name).label,
+                percent(row["gain"]),
+                digits(row.get("correlation")),
+                digits(row.get("leakage")),
+            ]
+            for name, row in sorted(gains.items(), key=lambda pair: -pair[1]["gain"])
+        ]
+    return {
+        "caption": (
+            "Sliders of measured attributes in the eyes of these networks, none of which measured the "
+            "labels: share of the change asked for that they see, rank correlation of the two, and how far "
+            "other measures move, in shares of half their scale"
+        ),
+        "head": ["Editor", "Slider", "Share seen", "Rank correlation", "Leakage"],
+        "rows": rows,
+    }
 
 
 def classifiers_agree(evidence: Evidence) -> str:

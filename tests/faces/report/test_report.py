@@ -549,9 +549,11 @@ def test_a_measured_attribute_is_told_by_its_scale_and_by_what_the_witness_sees(
     assert facts[1][0] == "Train faces in its outer thirds" and " in the upper, " in facts[1][1]
     assert facts[2] == (
         "Share of the change asked for that the witness sees, Flow of codes",
-        "45.1% (rank correlation 0.68)",
+        "45.1% (rank correlation 0.684)",
     )
     assert found.scale("Male") is None
+    assert view.measured_sliders(found)["rows"] == [["Flow of codes", "Smile", "45.1%", "0.684", "0.0600"]]
+    assert view.measured_sliders(full)["rows"] == []
 
 
 def test_where_all_is_measured_the_page_says_nothing_of_labels(full):
