@@ -289,7 +289,7 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
             "drawn": run.source.get("drawn") is True,
             "faces": {split: len(run.crops.rows(split)) for split in SPLITS},
         },
-        "notes": bundle.notes(run.about, run.source, length, len(run.train)),
+        "notes": bundle.notes(run.about, run.source, length, len(run.train), bool(run.measures.scales)),
     }
 
 
