@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ops.forget", description="Let faces leave the project, with a certificate."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures, as labels.csv names them")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures, as the table of faces names them")
     parser.add_argument("--identity", type=int, help="every picture of this person")
     parser.add_argument(
         "--originals", action="store_true", help="also delete the pictures in the folder that they come from"

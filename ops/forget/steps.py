@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from faces.core import parquet
 from faces.core.files import write_json
 from faces.core.params import FILE, read
+from faces.data.annotations import TABLE
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from faces.ingest.http import cache_folder
@@ -108,7 +110,7 @@ def downdate(latents: Path, crops: Path, rows: np.ndarray) -> None:
     path = latents / "moments.npz"
     if not path.is_file():
         return
-    splits = [line.split(",")[1] for line in (crops / "table.csv").read_text().splitlines()[1:]]
+    splits = parquet.read(crops / TABLE, ["split"])["split"]
     train = [row for row in rows if splits[row] == "train"]
     if not train:
         return

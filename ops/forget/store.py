@@ -95,7 +95,7 @@ def drawn(found: dict[str, set[str]], folders: list[Path], named: Needles) -> se
     for path, versions in found.items():
         for version in versions:
             inside = {entry for folder in folders for entry in members(folder, version)}
-            tables = [md5 for name, md5 in inside if name.endswith(".csv")]
+            tables = [md5 for name, md5 in inside if name.endswith((".csv", ".parquet"))]
             holds = path in ("data/raw", "data/crops") and any(
                 named.within(path_of(folder, md5)) for md5 in tables for folder in folders
             )
