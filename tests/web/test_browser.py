@@ -866,6 +866,37 @@ def test_no_width_scrolls_sideways(visit, served):
             assert box["y"] >= 0 and box["y"] + box["height"] < height + 1
 
 
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_nothing_is_cut_off_on_a_narrow_phone(visit, served, locale):
+    """360 pixels: the tools of the picture in one line, the language and what the search is for in full."""
+    page = visit(served, {"width": 360, "height": 740}, locale=locale)
+    tops = {round(button.bounding_box()["y"]) for button in page.locator(".toolbar button").all()}
+    assert len(tops) == 1
+    assert page.get_by_role("button", name={"en-US": "Save", "de-DE": "Speichern"}[locale]).is_visible()
+    cut = page.evaluate(
+        """() => {
+            const pen = new OffscreenCanvas(1, 1).getContext("2d");
+            const [language, search] = ["language", "search"].map((id) => document.getElementById(id));
+            const room = (box, arrow) => {
+                const style = getComputedStyle(box);
+                pen.font = style.font;
+                return box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow;
+            };
+            return [
+                room(language, 20) - pen.measureText(language.selectedOptions[0].text).width,
+                room(search, 0) - pen.measureText(search.placeholder).width,
+            ];
+        }"""
+    )
+    assert min(cut) >= 0, cut
+
+
+def test_a_tall_window_leaves_no_hole_above_the_picture(visit, served):
+    page = visit(served, {"width": 1920, "height": 1200})
+    above = page.locator(".tagline").bounding_box()
+    assert page.locator(".stage").bounding_box()["y"] - above["y"] - above["height"] < 60
+
+
 def test_the_theme_is_the_systems_until_chosen(visit, served):
     background = "getComputedStyle(document.body).backgroundColor"
     page = visit(served, color_scheme="dark")
