@@ -880,7 +880,8 @@ def test_nothing_is_cut_off_on_a_narrow_phone(visit, served, locale):
             const room = (box, arrow) => {
                 const style = getComputedStyle(box);
                 pen.font = style.font;
-                return box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow;
+                const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+                return box.clientWidth - padding - arrow;
             };
             return [
                 room(language, 20) - pen.measureText(language.selectedOptions[0].text).width,
