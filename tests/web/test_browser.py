@@ -1,6 +1,8 @@
 """The website as a person meets it: headless Chromium over the served page and over the static site."""
 
 import base64
+import contextlib
+import hashlib
 import io
 import json
 import re
@@ -20,11 +22,12 @@ import numpy as np
 import pytest
 import skimage.data
 from axe_playwright_python.sync_playwright import Axe
+from onnx import TensorProto, helper
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load_file
 
-from benchmarks.website import CHROMIUM, FLAGS
+from benchmarks.website import CHROMIUM, FLAGS, serve
 from facemorph import detail
 from facemorph.export import Export
 from tests.conftest import ROOT
@@ -1424,6 +1427,83 @@ def test_a_measured_slider_says_what_is_read_in_its_unit_while_it_moves(visit, m
         expect(page.locator(".row[data-name=Eyeglasses] .reading")).to_be_empty()
         page.click("#reset-all")
         expect(shown).to_have_text(read(code))
+
+
+@pytest.fixture(scope="module")
+def witnessed(model, built, tmp_path_factory) -> Path:
+    """The export for photographs, with a face network: 128 numbers, the first three the mean colour."""
+    folder = shutil.copytree(model.folder, tmp_path_factory.mktemp("witnessed") / "export")
+    matrix = np.zeros((64 * 64 * 3, 128), np.float32)
+    matrix[np.arange(len(matrix)), np.arange(len(matrix)) % 3] = 1 / (64 * 64)
+    standin.network(
+        folder / "identity.onnx",
+        ("images", TensorProto.UINT8, ["batch", 64, 64, 3]),
+        ("features", TensorProto.FLOAT, ["batch", 128]),
+        [
+            helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Reshape", ["float", "rows"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "matrix"], ["features"]),
+        ],
+        {"rows": np.array([-1, 64 * 64 * 3]), "matrix": matrix},
+    )
+    about = json.loads((folder / "bundle.json").read_text())
+    content = (folder / "identity.onnx").read_bytes()
+    about["identity"] = {
+        "file": "identity.onnx",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "threshold": 0.3,
+        "unit": 2.5,
+    }
+    (folder / "bundle.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_who_is_still_the_same_person(visit, where, witnessed, astronaut, tmp_path):
+    """Nothing is fetched before a person asks, and never for a drawn face; then words for each edit, figures
+    on demand: how far the mean colour of the crop goes.
+    """
+    with contextlib.ExitStack() as ending:
+        if where == "static":
+            site.build(witnessed, tmp_path / "site")
+            url, _ = ending.enter_context(file_server(tmp_path / "site"))
+        else:
+            url = f"http://127.0.0.1:{ending.enter_context(serve(witnessed, ROOT / 'web/page')).port}/"
+        page = visit(url)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        check = page.locator("#same-check")
+        words = page.locator("#same-words")
+        expect(check).to_be_hidden()
+        upload(page, astronaut)
+        more = {"served": 21, "static": 7}[where]  # MB: in the page the runtime is there already
+        expect(check).to_have_text(f"Still the same person? Check with a face network ({more} MB)")
+        assert not any("identity" in url for url in asked if not url.endswith(".js"))
+        check.click()
+        expect(words).to_have_text("Still the same person, to a face network", timeout=30000)
+        expect(page.locator("#same-figures")).to_have_text(
+            "Distance 0.00. Of a hundred pairs of two people one is nearer than 0.30, half of them than 2.50."
+        )
+        expect(check).to_be_hidden()
+        assert sum(url.endswith("/export/identity.onnx") for url in asked) == 1
+        slide(page, "Hat", "Wearing_Hat", 2)
+        expect(words).to_have_text("Another person, to a face network", timeout=30000)
+        page.click("#same summary")
+        expect(page.locator("#same-figures")).to_be_visible()
+        far = float(page.locator("#same-figures").inner_text().split()[1].rstrip("."))
+        assert far == pytest.approx(moved_colour(page), rel=0.25)
+        page.click("#reset-all")
+        expect(words).to_have_text("Still the same person, to a face network")
+        page.locator("#presets button").first.click()
+        expect(page.locator("#same")).to_be_hidden()
+        expect(check).to_be_hidden()
+
+
+def moved_colour(page: Page) -> float:
+    """How far the mean colour goes in the model's crop, which is seen 1.45 times as large."""
+    difference = pixels(page).astype(float) - pixels(page, "before")
+    return 1.45**2 * float(np.linalg.norm(difference.mean((0, 1))))
 
 
 def test_without_sliders_a_photograph_stays_as_it_is(visit, flowing, astronaut):
