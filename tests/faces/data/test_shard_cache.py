@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from faces.core.files import read_json, write_json
-from faces.data import shard_cache
+from faces.core.remote import RemoteError, opened
 from faces.data.sharded_array import Parts, Writer, files, open_parts
 from ops import shards
 
@@ -78,21 +78,19 @@ def test_the_cache_stays_within_its_room(tmp_path, monkeypatch, path, whole):
 def test_another_file_at_the_address_is_not_taken(tmp_path, path):
     place = f"memory://{tmp_path.name}"
     shards.main(["push", str(path), place])
-    with shard_cache.opened(f"{place}/images.1.npy", "wb") as file:
+    with opened(f"{place}/images.1.npy", "wb") as file:
         file.write(b"other")
-    with pytest.raises(shard_cache.ShardError, match=re.escape(f"{place}/images.1.npy is not the file")):
+    with pytest.raises(RemoteError, match=re.escape(f"{place}/images.1.npy is not the file")):
         open_parts(path)[12]
     listed = path.with_name("images.shards.json")
     entries = read_json(listed)["shards"]
     entries[0]["place"] = f"{place}/gone.npy"
     write_json(listed, {"shards": entries})
-    with pytest.raises(shard_cache.ShardError, match=r"gone.npy cannot be opened .* credentials"):
+    with pytest.raises(RemoteError, match=r"gone.npy cannot be opened .* credentials"):
         open_parts(path)[0]
     entries[0]["place"] = "gone.npy"
     write_json(listed, {"shards": entries})
-    with pytest.raises(
-        shard_cache.ShardError, match=r"gone.npy is missing or not whole: is its disk mounted"
-    ):
+    with pytest.raises(RemoteError, match=r"gone.npy is missing or not whole: is its disk mounted"):
         open_parts(path)
 
 
