@@ -126,8 +126,8 @@ def fit(
     exclusive = exclusions("vectors.exclusive.sets", params.exclusive, attributes, labels)
     read = read_out(params, crops, measures, rows, own)
     given = (1 - settings.soft) * labels + settings.soft * read.expected
-    held_labels = labels_of(crops, measures, held_rows)
-    held_given = (1 - settings.soft) * held_labels + settings.soft * read.readouts.labels(held)
+    told = labels_of(crops, measures, held_rows)
+    held_given = (1 - settings.soft) * told + settings.soft * read.readouts.labels(held)
     if mirrored is not None:
         own = np.concatenate([own, np.asarray(mirrored[rows], np.float32)])
         turned = given.copy()

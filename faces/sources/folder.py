@@ -110,9 +110,9 @@ class Source(sources.Source):
             raise SourceError(f"sources.folder.path: {error}") from None
         about = {
             "source": "folder",
-            "description": "a folder of pictures with labels.csv"
+            "description": "A folder of pictures with labels.csv"
             if sheet.attributes
-            else "a folder of pictures without labels",
+            else "A folder of pictures without labels",
             "licence": self.config.licence,
             "request": self.config.model_dump(mode="json"),
             "origin": self.config.path,

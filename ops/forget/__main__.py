@@ -41,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
                 print(certificate.summary(steps.carry_out(left, project, ledger), ledger))
             names = set(chosen.names)
             if chosen.identity is not None:
-                names |= plan.of_identity(chosen.identity, project.folder, ledger.home)
+                try:
+                    names |= plan.of_identity(chosen.identity, project.folder, ledger.home)
+                except ForgetError:
+                    if left is None:  # otherwise the person may just have been forgotten
+                        raise
             if left is not None:
                 names -= left.names
             if names:

@@ -93,9 +93,13 @@ def codes(journal: Journal, project: Repository, ledger: Ledger) -> None:
         with np.load(vectors / "vectors.npz") as file:
             arrays = dict(file)
         with np.load(found) as closed:
+            fits = all(closed[name].shape == arrays["vectors"].shape[1:] for name in closed)
             for number, name in enumerate(arrays["estimators"]):
-                if name in closed:
+                if name in closed and fits:
                     arrays["vectors"][number] = closed[name]
+        if not fits:
+            scrub.remove(journal, vectors, "directions of measured labels too; `dvc repro` makes them again")
+            return
         draft = scrub.draft_of(vectors)
         np.savez(draft / "vectors.npz", **arrays)
         scrub.put(journal, vectors, draft, "their part in closed-form directions")
