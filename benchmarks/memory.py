@@ -51,6 +51,7 @@ SMALL = {  # budgets of seconds
     "vectors.condition_on": [],
     "vectors.boundary.faces": 2000,
     "vectors.bootstrap": 10,
+    "flow.faces": 2000,
     "flow.steps": 8,
     "flow.width": 16,
     "classifier.widths": [4],
