@@ -36,6 +36,7 @@ SMALL = {  # budgets of seconds
     "crop.size": SIDE,
     "crop.box": "square",
     "models.vae.code_length": LENGTH,
+    "models.vae.critic": 0.0,
     "models.vae.width": 4,
     "models.vae.linear_in": 16,
     "models.vae.linear_out": 16,
