@@ -104,7 +104,7 @@ def setting(place: Path, data: Path) -> Setting:
 def measure(place: Path, data: Path) -> pd.DataFrame:
     """coverage.csv: the checked faces of each range, with the share that hold, and the range."""
     found = setting(place, data)
-    pairs = Counterfactuals.open(place / "crops", found.crops.table["name"], "calibration")
+    pairs = Counterfactuals.open(place / "crops", found.crops.column("name"), "calibration")
     if pairs is None:
         raise SystemExit(f"{place}/crops has no pairs: the data source draws no counterfactuals")
     first, second = halves(pairs)

@@ -28,11 +28,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from faces import sources
 from faces.core.params import read
+from faces.data.annotations import LABELS, read_labels
 from ops.params_file import set_params
 
 ROOT = Path(__file__).parents[1]
@@ -214,18 +214,14 @@ class World:
 
 
 def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
-    """Drawn faces: name, JPEG, row of labels.csv without a split, which then follows from the name."""
+    """Drawn faces: name, JPEG, row of labels without a split, which then follows from the name."""
     values = read(ROOT / "params.yaml")
     config = sources.config("avatars", values["sources"]).model_copy(
         update={"count": faces, "counterfactuals": 0, "calibration": 0}
     )
     place.mkdir()
     sources.find("avatars").Source(config).fetch(values["seed"], place, lambda *_: None)
-    table = (
-        pd.read_csv(place / "labels.csv", dtype={"name": str})
-        .drop(columns=["split", "identity"])
-        .dropna(axis=1, how="all")
-    )
+    table = read_labels(place / LABELS).drop(columns=["split", "identity"]).dropna(axis=1, how="all")
     with zipfile.ZipFile(place / "images.zip") as archive:
         return [(row["name"], archive.read(row["name"]), row) for row in table.to_dict("records")]
 

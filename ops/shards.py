@@ -14,16 +14,16 @@ from pathlib import Path
 
 from faces.core.console import say, stop
 from faces.core.files import read_json, write_json
+from faces.core.remote import RemoteError
 from faces.data import shard_cache, sharded_array
-from faces.data.shard_cache import ShardError
 
 
 def push(path: Path, places: list[str]) -> None:
     """Store each shard of the array, in turn, at one of `places`, and leave the list of them. Raises
-    ShardError.
+    RemoteError.
     """
     if not path.is_file():
-        raise ShardError(f"{path} is not here: nothing to push")
+        raise RemoteError(f"{path} is not here: nothing to push")
     here = sharded_array.files(path)
     entries = [shard_cache.store(file, place) for file, place in zip(here, cycle(places), strict=False)]
     write_json(shard_cache.list_of(path), {"shards": entries})
@@ -33,10 +33,10 @@ def push(path: Path, places: list[str]) -> None:
 
 
 def pull(path: Path) -> None:
-    """Bring the shards of a list back beside it. Raises ShardError."""
+    """Bring the shards of a list back beside it. Raises RemoteError."""
     listed = shard_cache.list_of(path)
     if not listed.is_file():
-        raise ShardError(f"{listed} is not here: nothing to pull")
+        raise RemoteError(f"{listed} is not here: nothing to pull")
     for number, entry in enumerate(read_json(listed)["shards"]):
         place = entry["place"] if "://" in entry["place"] else str((listed.parent / entry["place"]).resolve())
         shard_cache.fetch(place, entry["sha256"], sharded_array.path_of(path, number))
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             push(asked.array, asked.places)
         else:
             pull(asked.array)
-    except (ShardError, OSError) as error:
+    except (RemoteError, OSError) as error:
         raise stop(error) from None
 
 

@@ -350,7 +350,7 @@ def write_faces(path: Path, faces: Cut, geometry: Geometry, crop: Crop) -> None:
     with Writer(path, (geometry.size, geometry.size, 3), np.uint8, crop.rows) as out:
         for piece, found in ranks.merged(faces.folder, faces.cut, "faces", "reasons"):
             out.append(found["faces"][found["reasons"] == ""])
-            ranks.shard(faces.folder, piece).unlink()
+            ranks.remove(ranks.shard(faces.folder, piece))
 
 
 def write_sheet(folder: Path) -> None:

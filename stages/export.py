@@ -218,7 +218,7 @@ def identity(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     images = run.crops.images[rows]
     export_identity(witness, np.array(images[:PARITY]), folder)
     pictures = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-    scale = Scale.of(witness.identities(pictures), run.crops.table["identity"].to_numpy()[rows])
+    scale = Scale.of(witness.identities(pictures), run.crops.column("identity").to_numpy()[rows])
     return {
         "file": IDENTITY,
         **bundle.digest(folder / IDENTITY),

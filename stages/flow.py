@@ -46,6 +46,7 @@ class ReadoutSettings(Group):
 
 
 class FlowParams(FlowSettings):
+    faces: Annotated[int, Field(ge=2)]
     soft: Annotated[float, Field(ge=0, le=1)]
     integration_steps: Annotated[int, Field(ge=1)]
     readouts: ReadoutSettings
@@ -71,9 +72,20 @@ class Read(NamedTuple):
     measured: list[dict[str, float | str]]
 
 
-def read_out(params: Params, crops: Crops, measures: Measures, codes: np.ndarray) -> Read:
-    """Readouts from the codes (N, D) of the train faces, of the table's labels and of the measured ones."""
-    rows = crops.rows("train")
+def sampled(rows: np.ndarray, faces: int, seed: int) -> np.ndarray:
+    """At most `faces` of `rows`, drawn at random, in ascending order."""
+    if len(rows) <= faces:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, faces, replace=False))
+
+
+def labels_of(crops: Crops, measures: Measures, rows: np.ndarray) -> np.ndarray:
+    """(n, A) float32: the table's labels and the measured ones of some faces."""
+    return np.concatenate([crops.labels[rows], measures.labels[rows]], 1, dtype=np.float32)
+
+
+def read_out(params: Params, crops: Crops, measures: Measures, rows: np.ndarray, codes: np.ndarray) -> Read:
+    """Readouts from the codes (n, D) of the faces `rows`, of the table's labels and of the measured ones."""
     settings = params.flow.readouts
     boundary = Boundary(ridge=settings.ridge, faces=len(rows), iterations=settings.iterations)
     readouts, expected, table = fit_readouts(
@@ -104,17 +116,18 @@ def fit(
     """The editor, its readouts and the rows of history.csv, from the codes (N, D) of all faces, and those of
     their mirror images.
     """
-    rows = crops.rows("train")
+    rows = sampled(crops.rows("train"), params.flow.faces, params.seed)
     held_rows = crops.rows("valid")
     settings = params.flow
     attributes = (*crops.attributes, *measures.names)
-    labels = np.concatenate([crops.labels, measures.labels], 1, dtype=np.float32)
+    labels = labels_of(crops, measures, rows)
     own = np.ascontiguousarray(codes[rows], np.float32)
     held = np.ascontiguousarray(codes[held_rows], np.float32)
-    exclusive = exclusions("vectors.exclusive.sets", params.exclusive, attributes, labels[rows])
-    read = read_out(params, crops, measures, own)
-    given = (1 - settings.soft) * labels[rows] + settings.soft * read.expected
-    held_given = (1 - settings.soft) * labels[held_rows] + settings.soft * read.readouts.labels(held)
+    exclusive = exclusions("vectors.exclusive.sets", params.exclusive, attributes, labels)
+    read = read_out(params, crops, measures, rows, own)
+    given = (1 - settings.soft) * labels + settings.soft * read.expected
+    told = labels_of(crops, measures, held_rows)
+    held_given = (1 - settings.soft) * told + settings.soft * read.readouts.labels(held)
     if mirrored is not None:
         own = np.concatenate([own, np.asarray(mirrored[rows], np.float32)])
         turned = given.copy()

@@ -3,8 +3,8 @@
     FACES_LAUNCH="torchrun --standalone --nproc-per-node 2" dvc repro
 
 torchrun starts the processes and torch.distributed joins them; torch is loaded only where there are several.
-Only rank 0 writes outputs and prints. Ranks on several hosts need the working folder on a file system that
-they share.
+Only rank 0 writes outputs and prints. Ranks on several hosts share the working folder, or exchange shards
+under an address that fsspec knows (FACES_EXCHANGE=s3://bucket/work): then each host has what the stage reads.
 
 Work on rows, or on jobs, is cut into pieces that do not depend on the number of processes. `deal` leaves a
 file for each piece, a shard, and `merged` reads them in order, so that the output has the bytes of a single
@@ -12,6 +12,7 @@ process. An interrupted run continues after the finished shards, under any numbe
 """
 
 import ctypes
+import io
 import json
 import math
 import os
@@ -25,10 +26,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from faces.core import remote
 from faces.core.batches import batches
 from faces.core.console import Progress, say
 from faces.core.files import fingerprint, new_file
@@ -150,20 +152,69 @@ def shard(folder: Path, piece: slice) -> Path:
     return folder / f"{piece.start:012d}.npz"
 
 
+def address(path: Path) -> str | None:
+    """Where a shard or its folder lies for hosts that share no disk; None where they share one."""
+    home = os.environ.get("FACES_EXCHANGE", "").rstrip("/")
+    return f"{home}/{path.relative_to(UNFINISHED).as_posix()}" if home else None
+
+
+def standing(folder: Path) -> set[str]:
+    """Names of the shards that are there."""
+    if (place := address(folder)) is None:
+        return {path.name for path in folder.glob("*.npz")}
+    system, name = remote.system_of(place)
+    system.invalidate_cache()
+    return {found.rsplit("/", 1)[-1] for found in system.find(name)}
+
+
+def read(path: Path) -> IO[bytes]:
+    """A shard, opened. Raises FileNotFoundError, or RemoteError."""
+    if (place := address(path)) is None:
+        return path.open("rb")
+    with remote.opened(place, "rb") as file:
+        return io.BytesIO(file.read())
+
+
+def write(path: Path, **arrays: np.ndarray) -> None:
+    """Leave a shard, whole or not at all. Raises RemoteError."""
+    if (place := address(path)) is None:
+        with new_file(path) as draft, draft.open("wb") as file:
+            np.savez(file, **arrays)
+        return
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    with remote.opened(place, "wb") as file:
+        file.write(content.getvalue())
+
+
+def remove(path: Path) -> None:
+    """Remove a shard, or a folder of them."""
+    if (place := address(path)) is None:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        return
+    system, name = remote.system_of(place)
+    system.invalidate_cache()
+    if system.exists(name):
+        system.rm(name, recursive=True)
+
+
 def deal(task: str, folder: Path, cut: Sequence[slice], work: Work) -> None:
     """Leave a shard for each piece of `cut` in `folder`, each made by one rank; return when all are there.
 
     What stands already is not made again. Must be called by every rank, within `joined`.
     """
-    there = sum(shard(folder, piece).is_file() for piece in cut)
+    names = standing(folder)
+    there = sum(shard(folder, piece).name in names for piece in cut)
     if there:
         say(f"{task}: continuing, {there} of {len(cut)} shards are there")
-    mine = [piece for piece in own(cut) if not shard(folder, piece).is_file()]
+    mine = [piece for piece in own(cut) if shard(folder, piece).name not in names]
     try:
         for piece, arrays in zip(mine, work(mine), strict=True):
             rows = np.array([piece.start, piece.stop])
-            with new_file(shard(folder, piece)) as draft, draft.open("wb") as file:
-                np.savez(file, rows=rows, **arrays)
+            write(shard(folder, piece), rows=rows, **arrays)
     except ValueError as error:
         if os.environ.get("LOCAL_RANK", "0") != "0":  # what the others do not know of
             print(f"error: {error}", file=sys.stderr, flush=True)
@@ -179,14 +230,16 @@ def merged(folder: Path, cut: Sequence[slice], *names: str) -> Iterator[tuple[sl
     for piece in cut:
         path = shard(folder, piece)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with read(path) as opened, np.load(opened, allow_pickle=False) as file:
                 rows = slice(*file["rows"].tolist())
                 arrays = {name: file[name] for name in names or file.files if name != "rows"}
         except FileNotFoundError:
             raise ValueError(
-                f"{path} is missing though every process is done: they must share one file system; "
-                "run them where they do"
+                f"{path} is missing though every process is done: they must share one file system, "
+                "or exchange shards (FACES_EXCHANGE)"
             ) from None
+        except remote.RemoteError:
+            raise
         except (EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile):
             raise ValueError(
                 f"{path} is not a whole shard; remove {folder} and run the stage again"
@@ -233,4 +286,4 @@ def from_text(text: np.ndarray) -> list[dict[str, Any]]:
 def discard(folder: Path) -> None:
     """Remove the shards of finished work, once the ranks have left `joined`."""
     if rank() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)

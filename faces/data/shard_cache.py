@@ -17,13 +17,10 @@ from typing import Any
 import numpy as np
 
 from faces.core.files import read_json
+from faces.core.remote import RemoteError, opened
 
 SUFFIX = ".shards.json"
 BLOCK = 1 << 24  # bytes copied at once
-
-
-class ShardError(ValueError):
-    """A shard cannot be had. The message names it and the way out."""
 
 
 def list_of(path: Path) -> Path:
@@ -56,11 +53,11 @@ class Remote:
         return self.shape[0]
 
     def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        """Rows, from the file on this host. Raises ShardError."""
+        """Rows, from the file on this host. Raises RemoteError."""
         return self.local()[rows]
 
     def local(self) -> np.ndarray:
-        """The array as a map of its file on this host; fetched where it is not there. Raises ShardError."""
+        """The array as a map of its file on this host; fetched where it is not there. Raises RemoteError."""
         path = folder() / f"{self.sha256}.npy"
         for _ in range(2):  # another process may remove it meanwhile
             with contextlib.suppress(FileNotFoundError):
@@ -70,13 +67,13 @@ class Remote:
             path.parent.mkdir(parents=True, exist_ok=True)
             make_room(path.parent, self.size)
             fetch(self.place, self.sha256, path)
-        raise ShardError(
+        raise RemoteError(
             f"{path} does not stay: raise FACES_SHARDS_GB, too small for one shard of each process"
         )
 
 
 def fetch(place: str, sha256: str, path: Path) -> None:
-    """Bring a shard to `path`, whole or not at all. Raises ShardError."""
+    """Bring a shard to `path`, whole or not at all. Raises RemoteError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     digest = hashlib.sha256()
     try:
@@ -85,7 +82,7 @@ def fetch(place: str, sha256: str, path: Path) -> None:
                 digest.update(block)
                 goal.write(block)
         if digest.hexdigest() != sha256:
-            raise ShardError(f"{place} is not the file that was stored there: store it again")
+            raise RemoteError(f"{place} is not the file that was stored there: store it again")
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -106,20 +103,8 @@ def make_room(place: Path, size: int) -> None:
         total -= taken
 
 
-def opened(place: str, mode: str) -> Any:
-    """A file under an address, as fsspec opens it. Raises ShardError where it cannot be."""
-    import fsspec  # noqa: PLC0415 (only where there are addresses)
-
-    try:
-        return fsspec.open(place, mode).open()
-    except ImportError as error:
-        raise ShardError(f"{place}: {error}; pip install it beside the pipeline") from None
-    except OSError as error:
-        raise ShardError(f"{place} cannot be opened ({error}); are address and credentials right?") from None
-
-
 def shards(listed: Path) -> list[np.ndarray | Remote]:
-    """The shards of a list, in order; those in folders are mapped. Raises ShardError."""
+    """The shards of a list, in order; those in folders are mapped. Raises RemoteError."""
     found: list[np.ndarray | Remote] = []
     for entry in read_json(listed)["shards"]:
         remote = Remote(
@@ -130,7 +115,7 @@ def shards(listed: Path) -> list[np.ndarray | Remote]:
             continue
         path = listed.parent / remote.place
         if not path.is_file() or path.stat().st_size != remote.size:
-            raise ShardError(f"{listed}: {path} is missing or not whole: is its disk mounted?")
+            raise RemoteError(f"{listed}: {path} is missing or not whole: is its disk mounted?")
         found.append(np.load(path, mmap_mode="r", allow_pickle=False))
     return found
 

@@ -34,7 +34,7 @@ from facemorph.align import MIRRORED, SIDES, Detector, DetectorMissing
 from faces import sources
 from faces.core.console import Report
 from faces.core.params import Group
-from faces.data.annotations import LANDMARKS
+from faces.data.annotations import LABELS, LANDMARKS
 from faces.ingest import writer
 from faces.ingest.alignment import detector
 from faces.sources import SourceError
@@ -104,7 +104,7 @@ class Source(sources.Source):
         splits = writer.splits_of(names, [""] * config.count, config.valid, config.test)
         table = pd.DataFrame(np.reshape(points, (config.count, -1)).round(2), columns=list(LANDMARKS))
         table = table.assign(name=names, split=splits)
-        writer.write_labels(folder / "labels.csv", table)
+        writer.write_labels(folder / LABELS, table)
         about = {
             "source": "generated",
             "description": "Photograph-like faces of people who do not exist, drawn by a DCGAN of 64 pixels",

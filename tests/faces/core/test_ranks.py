@@ -145,3 +145,25 @@ def test_crop_loses_a_process_and_continues(tmp_path, params, rng):
     finish(start(tmp_path, [sys.executable], [*command, "alone"]))
     assert bytes_of(tmp_path / "crops") == bytes_of(tmp_path / "alone")
     assert not list(tmp_path.glob(".ckpt/*"))
+
+
+def test_hosts_that_share_no_disk_exchange_shards(tmp_path, monkeypatch):
+    """Two hosts, a folder each, and memory:// for the bucket; what one made the other reads."""
+    monkeypatch.setenv("FACES_EXCHANGE", f"memory://{tmp_path.name}/work")
+    monkeypatch.setattr(ranks, "wait", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    cut = ranks.pieces(10, 4)
+    work = ranks.UNFINISHED / "key/part"
+    for host in ("1", "0"):
+        (tmp_path / host).mkdir()
+        monkeypatch.chdir(tmp_path / host)
+        monkeypatch.setenv("RANK", host)
+        ranks.deal("task", work, cut, squares)
+        assert list((tmp_path / host).iterdir()) == []
+    found = np.concatenate([arrays["squares"] for _, arrays in ranks.merged(work, cut)])
+    np.testing.assert_array_equal(found, np.arange(10) ** 2)
+    ranks.remove(ranks.shard(work, cut[0]))
+    with pytest.raises(ValueError, match=r"key/part/000000000000.npz cannot be opened"):
+        list(ranks.merged(work, cut))
+    ranks.discard(work.parent)
+    assert ranks.standing(work) == set()

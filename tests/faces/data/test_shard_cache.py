@@ -1,20 +1,16 @@
 """Shards elsewhere are the array: in folders, in memory:// and on an S3 server, through a bounded cache."""
 
 import hashlib
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
 from faces.core.files import read_json, write_json
-from faces.data import shard_cache
+from faces.core.remote import RemoteError, opened
 from faces.data.sharded_array import Parts, Writer, files, open_parts
 from ops import shards
+from tests.helpers.bucket import bucket
 
 
 @pytest.fixture
@@ -78,57 +74,28 @@ def test_the_cache_stays_within_its_room(tmp_path, monkeypatch, path, whole):
 def test_another_file_at_the_address_is_not_taken(tmp_path, path):
     place = f"memory://{tmp_path.name}"
     shards.main(["push", str(path), place])
-    with shard_cache.opened(f"{place}/images.1.npy", "wb") as file:
+    with opened(f"{place}/images.1.npy", "wb") as file:
         file.write(b"other")
-    with pytest.raises(shard_cache.ShardError, match=re.escape(f"{place}/images.1.npy is not the file")):
+    with pytest.raises(RemoteError, match=re.escape(f"{place}/images.1.npy is not the file")):
         open_parts(path)[12]
     listed = path.with_name("images.shards.json")
     entries = read_json(listed)["shards"]
     entries[0]["place"] = f"{place}/gone.npy"
     write_json(listed, {"shards": entries})
-    with pytest.raises(shard_cache.ShardError, match=r"gone.npy cannot be opened .* credentials"):
+    with pytest.raises(RemoteError, match=r"gone.npy cannot be opened .* credentials"):
         open_parts(path)[0]
     entries[0]["place"] = "gone.npy"
     write_json(listed, {"shards": entries})
-    with pytest.raises(
-        shard_cache.ShardError, match=r"gone.npy is missing or not whole: is its disk mounted"
-    ):
+    with pytest.raises(RemoteError, match=r"gone.npy is missing or not whole: is its disk mounted"):
         open_parts(path)
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    """The address of a bucket on a server of its own process."""
-    pytest.importorskip("moto.server")
-    s3fs = pytest.importorskip("s3fs")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for name, value in (("AWS_ACCESS_KEY_ID", "me"), ("AWS_SECRET_ACCESS_KEY", "secret")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(
-        command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            for _ in range(600):
-                with socket.socket() as there:
-                    if there.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            s3fs.S3FileSystem.clear_instance_cache()
-            s3fs.S3FileSystem().mkdir("faces")
-            yield "s3://faces/run"
-        finally:
-            server.terminate()
-
-
-def test_shards_on_a_bucket_are_the_array(tmp_path, path, whole, bucket):
-    """A real server over HTTP."""
+def test_shards_on_a_bucket_are_the_array(tmp_path, monkeypatch, path, whole):
+    """A server of its own process, over HTTP."""
     before = digests(path.parent)
-    shards.main(["push", str(path), bucket])
-    read_everywhere(path, whole)
-    assert len(list((tmp_path / "cache").iterdir())) == 3
-    shards.main(["pull", str(path)])
+    with bucket(monkeypatch) as place:
+        shards.main(["push", str(path), place])
+        read_everywhere(path, whole)
+        assert len(list((tmp_path / "cache").iterdir())) == 3
+        shards.main(["pull", str(path)])
     assert digests(path.parent) == before

@@ -151,7 +151,7 @@ def test_a_face_network_comes_along_where_witnesses_are_asked(root, tmp_path):
     crops = Crops.open(project / "data/crops")
     rows = np.sort(np.random.default_rng(params["seed"]).permutation(crops.rows("test"))[:20])
     witness = Witness.open(tmp_path / "weights", torch.device("cpu"), 8)
-    people = crops.table["identity"].to_numpy()[rows]
+    people = crops.column("identity").to_numpy()[rows]
     features = witness.identities(to_device(crops.images[rows], torch.device("cpu")))
     scale = Scale.of(features, people)
     assert [found["unit"], found["threshold"]] == pytest.approx([scale.unit, scale.threshold], rel=1e-6)

@@ -89,7 +89,7 @@ def fetch(settings, out, seed=1):
     with zipfile.ZipFile(out / "images.zip") as archive:
         found = {name: np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist()}
     about = json.loads((out / "source.json").read_text())
-    return annotations.read_labels(out / "labels.csv"), found, about
+    return annotations.read_labels(out / "labels.parquet"), found, about
 
 
 def test_the_network_is_built_from_the_shapes_of_its_tensors():

@@ -17,6 +17,7 @@ from ops.forget import __main__ as forget
 from ops.forget.journal import Journal
 from ops.retrain import status
 from ops.retrain.ledger import Ledger, read_json
+from tests.helpers.contents import content_of
 from tests.helpers.projects import ENVIRONMENT, Inbox, Project
 
 NAMES = ("a003.png", "a004.png")
@@ -68,12 +69,6 @@ def call(here, *arguments):
     return forget.main(
         [*arguments, "--project", str(here / "project"), "--config", str(here / "project.yaml")]
     )
-
-
-def content_of(path):
-    """The bytes of a file, and of a Parquet table its cells as text."""
-    content = path.read_bytes()
-    return content + pd.read_parquet(path).to_csv().encode() if content[:4] == b"PAR1" else content
 
 
 def holders(here, needles):

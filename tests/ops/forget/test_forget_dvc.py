@@ -14,11 +14,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from faces.data.annotations import read_labels
 from ops.forget import __main__ as forget
 from ops.forget.needles import files
 from ops.params_file import set_params
 from tests.conftest import ROOT
 from tests.helpers import standin
+from tests.helpers.contents import content_of
 from tests.test_pipeline import DVC, checkout, run
 
 pytestmark = pytest.mark.slow
@@ -70,8 +72,8 @@ def pushed(tmp_path_factory):
 
 def needles(project):
     """Bytes that give them away: pictures, crops, codes and names."""
-    table = (project / "data/crops/table.csv").read_text(encoding="utf-8").splitlines()[1:]
-    rows = [number for number, line in enumerate(table) if line.split(",")[0] in NAMES]
+    names = read_labels(project / "data/crops/table.parquet")["name"]
+    rows = np.flatnonzero(names.isin(NAMES))
     assert len(rows) == len(NAMES)
     images = np.load(project / "data/crops/images.npy")
     codes = np.load(project / "data/latents/latents.npy")
@@ -86,7 +88,7 @@ def needles(project):
 def holders(place, found):
     """Files of the project, its cache and its remote, but for Git's, with one of the needles."""
     everywhere = [*files(place / "project", (place / "project/.git",)), *files(place / "remote")]
-    return {path for path in everywhere if any(needle in path.read_bytes() for needle in found)}
+    return {path for path in everywhere if any(needle in content_of(path) for needle in found)}
 
 
 def digest(path):
@@ -131,8 +133,8 @@ def test_nothing_of_theirs_is_left_and_nothing_returns(pushed):
     run(project, *DVC, "repro", "-q", "encode")
     run(project, *DVC, "push", "-q")
     assert holders(place, theirs) == set(), "they came back"
-    table = (project / "data/crops/table.csv").read_text(encoding="utf-8")
-    assert KEPT in table and len(table.splitlines()) == 1 + sum(FACES.values()) - len(NAMES)
+    names = read_labels(project / "data/crops/table.parquet")["name"].tolist()
+    assert KEPT in names and len(names) == sum(FACES.values()) - len(NAMES)
     assert len(np.load(project / "data/latents/latents.npy")) == sum(FACES.values()) - len(NAMES)
     md5 = locked(project)["data/latents"]
     assert (remote / md5[:2] / md5[2:]).is_file()
