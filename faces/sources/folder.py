@@ -105,7 +105,7 @@ class Source(sources.Source):
                     folder / "images.zip",
                     ((name.removeprefix(sheet.root), content) for name, content in members),
                 )
-            writer.write_labels(folder / "labels.csv", table)
+            writer.write_labels(folder / annotations.LABELS, table)
         except (RawError, OSError) as error:
             raise SourceError(f"sources.folder.path: {error}") from None
         about = {

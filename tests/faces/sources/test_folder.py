@@ -46,7 +46,7 @@ def fetch(settings, out):
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
     return (
-        annotations.read_labels(out / "labels.csv"),
+        annotations.read_labels(out / "labels.parquet"),
         pictures,
         json.loads((out / "source.json").read_text()),
     )
