@@ -28,11 +28,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from faces import sources
+from faces.core import parquet
 from faces.core.params import read
+from faces.data.annotations import LABELS
 from ops.params_file import set_params
 
 ROOT = Path(__file__).parents[1]
@@ -221,11 +222,7 @@ def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
     )
     place.mkdir()
     sources.find("avatars").Source(config).fetch(values["seed"], place, lambda *_: None)
-    table = (
-        pd.read_csv(place / "labels.csv", dtype={"name": str})
-        .drop(columns=["split", "identity"])
-        .dropna(axis=1, how="all")
-    )
+    table = parquet.read(place / LABELS).drop(columns=["split", "identity"]).dropna(axis=1, how="all")
     with zipfile.ZipFile(place / "images.zip") as archive:
         return [(row["name"], archive.read(row["name"]), row) for row in table.to_dict("records")]
 

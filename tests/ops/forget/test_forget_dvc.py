@@ -14,6 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from faces.core import parquet
+from faces.data.annotations import TABLE
 from ops.forget import __main__ as forget
 from ops.forget.needles import files
 from ops.params_file import set_params
@@ -70,8 +72,7 @@ def pushed(tmp_path_factory):
 
 def needles(project):
     """Bytes that give them away: pictures, crops, codes and names."""
-    table = (project / "data/crops/table.csv").read_text(encoding="utf-8").splitlines()[1:]
-    rows = [number for number, line in enumerate(table) if line.split(",")[0] in NAMES]
+    rows = np.flatnonzero(parquet.naming(project / "data/crops" / TABLE, NAMES))
     assert len(rows) == len(NAMES)
     images = np.load(project / "data/crops/images.npy")
     codes = np.load(project / "data/latents/latents.npy")
@@ -83,10 +84,16 @@ def needles(project):
     ]
 
 
+def content_of(path):
+    """The bytes of a file, and of a Parquet table its cells as text."""
+    content = path.read_bytes()
+    return content + parquet.read(path).to_csv().encode() if content[:4] == parquet.MAGIC else content
+
+
 def holders(place, found):
     """Files of the project, its cache and its remote, but for Git's, with one of the needles."""
     everywhere = [*files(place / "project", (place / "project/.git",)), *files(place / "remote")]
-    return {path for path in everywhere if any(needle in path.read_bytes() for needle in found)}
+    return {path for path in everywhere if any(needle in content_of(path) for needle in found)}
 
 
 def digest(path):
@@ -131,8 +138,8 @@ def test_nothing_of_theirs_is_left_and_nothing_returns(pushed):
     run(project, *DVC, "repro", "-q", "encode")
     run(project, *DVC, "push", "-q")
     assert holders(place, theirs) == set(), "they came back"
-    table = (project / "data/crops/table.csv").read_text(encoding="utf-8")
-    assert KEPT in table and len(table.splitlines()) == 1 + sum(FACES.values()) - len(NAMES)
+    names = list(parquet.read(project / "data/crops" / TABLE, ["name"])["name"])
+    assert KEPT in names and len(names) == sum(FACES.values()) - len(NAMES)
     assert len(np.load(project / "data/latents/latents.npy")) == sum(FACES.values()) - len(NAMES)
     md5 = locked(project)["data/latents"]
     assert (remote / md5[:2] / md5[2:]).is_file()
