@@ -24,6 +24,7 @@ from facemorph.likeness import Likeness, statistics
 FORMAT = 3
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 VELOCITY = "velocity.onnx"  # where the editor is a flow
+IDENTITY = "identity.onnx"  # where bundle.json has a group `identity`; the page alone runs it
 # Its arrays, with flow_ before them
 FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay", "kinds")
 PRIOR = ("mean", "factor", "residual")  # of the train codes, and with prior_ before them of another prior
@@ -195,8 +196,10 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]
             f"{path}: format {about['format']}, this version reads {FORMAT}; run `dvc repro export`"
         )
     names = (*FILES, VELOCITY) if about["editor"]["kind"] == "flow" else FILES
-    files = {name: (folder / name).read_bytes() for name in names}
     hashes = {name: about["files"][name]["sha256"] for name in names}
+    if "identity" in about:
+        hashes[IDENTITY] = about["identity"]["sha256"]
+    files = {name: (folder / name).read_bytes() for name in hashes}
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != hashes[name]:
             raise BadExport(

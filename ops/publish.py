@@ -29,6 +29,7 @@ FILES = {  # name in the folder -> where it comes from, what it is
     "encoder.onnx": ("data/export", "a face to its code, for use without torch"),
     "decoder.onnx": ("data/export", "a code to a face"),
     "velocity.onnx": ("data/export", "the flow of codes along which edits go"),
+    "identity.onnx": ("data/export", "who is still the same person, by a network of face-api's (MIT)"),
     "arrays.safetensors": ("data/export", "directions, readouts of labels, moments and prior of the codes"),
     "bundle.json": ("data/export", "attributes, geometry, hashes: how to use the files of the export"),
     "quality.json": ("reports", "the figures that the website shows"),
@@ -37,7 +38,7 @@ FILES = {  # name in the folder -> where it comes from, what it is
     "metrics.json": ("reports", "every figure of the card and more"),
     "params.yaml": (".", "the params of the run"),
 }
-FLOW = "velocity.onnx"  # where the flow edits
+NOT_ALWAYS = ("velocity.onnx", "identity.onnx")  # where the flow edits, and where witnesses are asked
 KIND = "facemorph"
 PLACES = {  # words of the card that are about our folders -> the same about this one
     'Path("data/model")': 'Path(".")',
@@ -53,8 +54,8 @@ class Refused(ValueError):
 
 def contents(root: Path) -> dict[str, tuple[str, str]]:
     """FILES, as far as this model has them."""
-    flow = (root / FILES[FLOW][0] / FLOW).is_file()
-    return {name: about for name, about in FILES.items() if flow or name != FLOW}
+    missing = {name for name in NOT_ALWAYS if not (root / FILES[name][0] / name).is_file()}
+    return {name: about for name, about in FILES.items() if name not in missing}
 
 
 def card(text: str, files: dict[str, tuple[str, str]]) -> str:

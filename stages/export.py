@@ -9,7 +9,8 @@ in    data/crops/     images.npy, table.parquet, geometry.json
       data/measures/  units and scales of measured labels
       data/raw/       source.json, and the size of a picture in images.zip
 out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md), and
-                      velocity.onnx where the flow edits
+                      velocity.onnx where the flow edits, identity.onnx where witnesses are asked
+                      (`witness.enabled`): by it the website says who is still the same person
 """
 
 import io
@@ -45,9 +46,14 @@ from faces.flow.editor import FlowEditor
 from faces.flow.export import VELOCITY, export_velocity, regression_arrays
 from faces.latents.pca import gaussian_of_moments, gaussian_of_train
 from faces.latents.priors import Priors
+from faces.witnesses import weights
+from faces.witnesses.export import IDENTITY, export_identity
+from faces.witnesses.scale import Scale
+from faces.witnesses.witness import Witness
 
 SAMPLE = 8192  # draws from which the covariance of the model's own prior is taken
 PARITY = 8  # images and codes on which the networks are compared with torch
+BATCH = 32  # faces that the witness looks at at once
 NETWORKS = ("encoder.onnx", "decoder.onnx")
 ARRAYS = "arrays.safetensors"
 
@@ -69,6 +75,9 @@ class Params(Group):
     detail: Detail
     primary: str = Field(alias="vectors.primary")
     edits: Edits
+    witnesses: bool = Field(alias="witness.enabled")
+    weights: str = Field(alias="witness.weights")
+    witnessed: int = Field(alias="witness.faces")
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,26 @@ def likeness(params: Params, run: Run, codes: LowRankGaussian, folder: Path) -> 
     return Likeness.of(found, params.likeness.refuse, params.likeness.gradual)
 
 
+def identity(params: Params, run: Run, folder: Path) -> dict[str, Any]:
+    """Write identity.onnx; the group `identity` of bundle.json, with the scale of stage `witness`. Raises
+    WitnessError.
+    """
+    home = Path(params.weights) if params.weights else weights.home()
+    witness = Witness.open(home, torch.device("cpu"), BATCH, bool(run.measures.scales))
+    order = np.random.default_rng(params.seed).permutation(run.crops.rows("test"))
+    rows = np.sort(order[: params.witnessed])
+    images = run.crops.images[rows]
+    export_identity(witness, np.array(images[:PARITY]), folder)
+    pictures = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    scale = Scale.of(witness.identities(pictures), run.crops.table["identity"].to_numpy()[rows])
+    return {
+        "file": IDENTITY,
+        **bundle.digest(folder / IDENTITY),
+        "unit": scale.unit,
+        "threshold": scale.threshold,
+    }
+
+
 def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     """Fill `folder`; what bundle.json says. Raises ExportError where networks and model differ."""
     some = np.resize(run.crops.rows("test"), PARITY)
@@ -235,6 +264,8 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     if like is not None:
         arrays["likeness_scores"] = like.scores
         description["likeness"] = bundle.describe_likeness(like)
+    if params.witnesses:
+        description["identity"] = identity(params, run, folder)
     bundle.write_arrays(folder / ARRAYS, arrays)
     description["files"] = {name: bundle.digest(folder / name) for name in names}
     write_json(folder / "bundle.json", description)

@@ -51,7 +51,8 @@ from faces.scoring.editors import ScoredEditor, SigmaEditor, SwitchEditor
 from faces.scoring.served import Served
 from faces.witnesses import sliders, testimony, weights
 from faces.witnesses.measures import MEASURES
-from faces.witnesses.testimony import Edit, Scale
+from faces.witnesses.scale import Scale
+from faces.witnesses.testimony import Edit
 from faces.witnesses.witness import Witness
 
 COLUMNS = {

@@ -344,6 +344,7 @@ async def file(
         "encoder.onnx",
         "decoder.onnx",
         "velocity.onnx",
+        "identity.onnx",
         "yunet.onnx",
     ],
     model: Wanted = None,

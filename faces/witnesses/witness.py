@@ -93,6 +93,10 @@ class Witness(Pointer):
         """(n, 128) identity: pictures of one person are near each other."""
         return looked(self.identity, images, frames, self.batch)
 
+    def identities(self, images: Tensor) -> np.ndarray:
+        """(n, 128) identity of images, each in a frame of its own."""
+        return self.features(images, self.frames(images))
+
 
 @torch.no_grad()
 def looked(network: Network, images: Tensor, frames: np.ndarray, batch: int) -> np.ndarray:
@@ -104,13 +108,13 @@ def looked(network: Network, images: Tensor, frames: np.ndarray, batch: int) -> 
     return torch.cat(found).numpy()
 
 
-def framed(images: Tensor, frames: np.ndarray, side: int) -> Tensor:
+def framed(images: Tensor, frames: np.ndarray | Tensor, side: int) -> Tensor:
     """What lies in the frames (B, 3) of images: (B, 3, side, side); the border goes on outside of a
     picture.
     """
-    centre_and_half = torch.from_numpy(frames).to(images.device, images.dtype)
+    centre_and_half = torch.as_tensor(frames, dtype=images.dtype, device=images.device)
     steps = (torch.arange(side, device=images.device) * 2 + 1) / side - 1
     x, y = (2 * (centre_and_half[:, [k]] + centre_and_half[:, [2]] * steps) - 1 for k in (0, 1))
-    shape = (len(images), side, side)
+    shape = (images.shape[0], side, side)
     grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], 3)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -54,6 +54,7 @@ PARAMS = {
     "edits": {"primary": "flow"},
     "detail": {"noise": 0.12, "reach": 1},
     "likeness": {"refuse": 0.01, "gradual": 0.1},
+    "witness": {"enabled": False, "weights": "", "faces": 20},
     "export": {
         "prior": "train",
         "drawn": 16,

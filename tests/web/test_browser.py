@@ -1,6 +1,8 @@
 """The website as a person meets it: headless Chromium over the served page and over the static site."""
 
 import base64
+import contextlib
+import hashlib
 import io
 import json
 import re
@@ -20,11 +22,12 @@ import numpy as np
 import pytest
 import skimage.data
 from axe_playwright_python.sync_playwright import Axe
+from onnx import TensorProto, helper
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.numpy import load_file
 
-from benchmarks.website import CHROMIUM, FLAGS
+from benchmarks.website import CHROMIUM, FLAGS, serve
 from facemorph import detail
 from facemorph.export import Export
 from tests.conftest import ROOT
@@ -866,6 +869,38 @@ def test_no_width_scrolls_sideways(visit, served):
             assert box["y"] >= 0 and box["y"] + box["height"] < height + 1
 
 
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_nothing_is_cut_off_on_a_narrow_phone(visit, served, locale):
+    """360 pixels: the tools of the picture in one line, the language and what the search is for in full."""
+    page = visit(served, {"width": 360, "height": 740}, locale=locale)
+    tops = {round(button.bounding_box()["y"]) for button in page.locator(".toolbar button").all()}
+    assert len(tops) == 1
+    assert page.get_by_role("button", name={"en-US": "Save", "de-DE": "Speichern"}[locale]).is_visible()
+    cut = page.evaluate(
+        """() => {
+            const pen = new OffscreenCanvas(1, 1).getContext("2d");
+            const [language, search] = ["language", "search"].map((id) => document.getElementById(id));
+            const room = (box, arrow) => {
+                const style = getComputedStyle(box);
+                pen.font = style.font;
+                const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+                return box.clientWidth - padding - arrow;
+            };
+            return [
+                room(language, 20) - pen.measureText(language.selectedOptions[0].text).width,
+                room(search, 0) - pen.measureText(search.placeholder).width,
+            ];
+        }"""
+    )
+    assert min(cut) >= 0, cut
+
+
+def test_a_tall_window_leaves_no_hole_above_the_picture(visit, served):
+    page = visit(served, {"width": 1920, "height": 1200})
+    above = page.locator(".tagline").bounding_box()
+    assert page.locator(".stage").bounding_box()["y"] - above["y"] - above["height"] < 60
+
+
 def test_the_theme_is_the_systems_until_chosen(visit, served):
     background = "getComputedStyle(document.body).backgroundColor"
     page = visit(served, color_scheme="dark")
@@ -1392,6 +1427,83 @@ def test_a_measured_slider_says_what_is_read_in_its_unit_while_it_moves(visit, m
         expect(page.locator(".row[data-name=Eyeglasses] .reading")).to_be_empty()
         page.click("#reset-all")
         expect(shown).to_have_text(read(code))
+
+
+@pytest.fixture(scope="module")
+def witnessed(model, built, tmp_path_factory) -> Path:
+    """The export for photographs, with a face network: 128 numbers, the first three the mean colour."""
+    folder = shutil.copytree(model.folder, tmp_path_factory.mktemp("witnessed") / "export")
+    matrix = np.zeros((64 * 64 * 3, 128), np.float32)
+    matrix[np.arange(len(matrix)), np.arange(len(matrix)) % 3] = 1 / (64 * 64)
+    standin.network(
+        folder / "identity.onnx",
+        ("images", TensorProto.UINT8, ["batch", 64, 64, 3]),
+        ("features", TensorProto.FLOAT, ["batch", 128]),
+        [
+            helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Reshape", ["float", "rows"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "matrix"], ["features"]),
+        ],
+        {"rows": np.array([-1, 64 * 64 * 3]), "matrix": matrix},
+    )
+    about = json.loads((folder / "bundle.json").read_text())
+    content = (folder / "identity.onnx").read_bytes()
+    about["identity"] = {
+        "file": "identity.onnx",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "threshold": 0.3,
+        "unit": 2.5,
+    }
+    (folder / "bundle.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.mark.parametrize("where", ["served", "static"])
+def test_who_is_still_the_same_person(visit, where, witnessed, astronaut, tmp_path):
+    """Nothing is fetched before a person asks, and never for a drawn face; then words for each edit, figures
+    on demand: how far the mean colour of the crop goes.
+    """
+    with contextlib.ExitStack() as ending:
+        if where == "static":
+            site.build(witnessed, tmp_path / "site")
+            url, _ = ending.enter_context(file_server(tmp_path / "site"))
+        else:
+            url = f"http://127.0.0.1:{ending.enter_context(serve(witnessed, ROOT / 'web/page')).port}/"
+        page = visit(url)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        check = page.locator("#same-check")
+        words = page.locator("#same-words")
+        expect(check).to_be_hidden()
+        upload(page, astronaut)
+        more = {"served": 21, "static": 7}[where]  # MB: in the page the runtime is there already
+        expect(check).to_have_text(f"Still the same person? Check with a face network ({more} MB)")
+        assert not any("identity" in url for url in asked if not url.endswith(".js"))
+        check.click()
+        expect(words).to_have_text("Still the same person, to a face network", timeout=30000)
+        expect(page.locator("#same-figures")).to_have_text(
+            "Distance 0.00. Of a hundred pairs of two people one is nearer than 0.30, half of them than 2.50."
+        )
+        expect(check).to_be_hidden()
+        assert sum(url.endswith("/export/identity.onnx") for url in asked) == 1
+        slide(page, "Hat", "Wearing_Hat", 2)
+        expect(words).to_have_text("Another person, to a face network", timeout=30000)
+        page.click("#same summary")
+        expect(page.locator("#same-figures")).to_be_visible()
+        far = float(page.locator("#same-figures").inner_text().split()[1].rstrip("."))
+        assert far == pytest.approx(moved_colour(page), rel=0.25)
+        page.click("#reset-all")
+        expect(words).to_have_text("Still the same person, to a face network")
+        page.locator("#presets button").first.click()
+        expect(page.locator("#same")).to_be_hidden()
+        expect(check).to_be_hidden()
+
+
+def moved_colour(page: Page) -> float:
+    """How far the mean colour goes in the model's crop, which is seen 1.45 times as large."""
+    difference = pixels(page).astype(float) - pixels(page, "before")
+    return 1.45**2 * float(np.linalg.norm(difference.mean((0, 1))))
 
 
 def test_without_sliders_a_photograph_stays_as_it_is(visit, flowing, astronaut):

@@ -18,8 +18,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from facemorph import gaussian
+from facemorph.export import BadExport, Export
 from faces import checkpoints, models
-from faces.data.crops import Geometry
+from faces.data.crops import Crops, Geometry
 from faces.edits.directions import Directions
 from faces.export import bundle
 from faces.export import onnx as networks
@@ -28,8 +29,10 @@ from faces.flow.editor import FlowEditor
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
 from faces.latents.priors import Priors
 from faces.nn.device import to_device
+from faces.witnesses.scale import Scale
+from faces.witnesses.witness import Witness
 from stages.export import describe_editor
-from tests.helpers import exports
+from tests.helpers import exports, face_api
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,34 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
     assert lines["editor"] == about["editor"] | {"kind": "directions"}
     assert "velocity.onnx" not in lines["files"] and not (folder / "velocity.onnx").exists()
     assert not any(name.startswith("flow_") for name in load_file(folder / "arrays.safetensors"))
+
+
+def test_a_face_network_comes_along_where_witnesses_are_asked(root, tmp_path):
+    """With the scale of the faces that stage `witness` looks at; the other files stay as they are."""
+    project = tmp_path / "project"
+    shutil.copytree(root, project)
+    face_api.package(tmp_path / "weights")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["witness"] |= {"enabled": True, "weights": str(tmp_path / "weights")}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    folder = exports.export(project)
+    about = json.loads((folder / "bundle.json").read_text())
+    plain = json.loads((root / "data/export/bundle.json").read_text())
+    assert about["files"] == plain["files"] and "identity" not in plain
+    found = about["identity"]
+    assert found["file"] == "identity.onnx" and 0 < found["threshold"] < found["unit"]
+    assert Export(folder).files["identity.onnx"] == (folder / "identity.onnx").read_bytes()
+
+    crops = Crops.open(project / "data/crops")
+    rows = np.sort(np.random.default_rng(params["seed"]).permutation(crops.rows("test"))[:20])
+    witness = Witness.open(tmp_path / "weights", torch.device("cpu"), 8)
+    people = crops.table["identity"].to_numpy()[rows]
+    features = witness.identities(to_device(crops.images[rows], torch.device("cpu")))
+    scale = Scale.of(features, people)
+    assert [found["unit"], found["threshold"]] == pytest.approx([scale.unit, scale.threshold], rel=1e-6)
+    (folder / "identity.onnx").write_bytes(b"another")
+    with pytest.raises(BadExport, match=r"identity\.onnx is not the file"):
+        Export(folder)
 
 
 def test_quality_is_of_the_editor_that_is_served(root):

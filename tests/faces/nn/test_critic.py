@@ -74,6 +74,15 @@ def test_a_vae_with_a_critic_leaves_the_encoder_at_rest_and_trains_critic_and_de
         assert [part for part, _, _ in model.losses(images, before)] == ["vae"]
 
 
+def test_losses_of_held_out_faces_need_no_gradient(params):
+    group = {**params["models"]["vae"], "critic": 0.5, "critic_share": 0.1}
+    model = models.find("vae").Model(models.config("vae", {"vae": group}), 32).eval()
+    with torch.no_grad():
+        found = {part: loss for part, loss, _ in model.losses(torch.zeros(2, 3, 32, 32), 1.0)}
+    assert set(found) == {"critic", "vae"}
+    assert all(torch.isfinite(loss) for loss in found.values())
+
+
 def test_a_critic_that_is_asked_while_the_encoder_learns_is_refused(params):
     group = {**params["models"]["vae"], "finish": 0.2, "critic": 0.5, "critic_share": 0.3}
     with pytest.raises(ParamsError, match=r"models\.vae\.critic_share = 0\.3; must be at most .* = 0\.2"):

@@ -7,7 +7,8 @@ import pytest
 from faces.metrics.changes import Changes
 from faces.witnesses import testimony
 from faces.witnesses.measures import MEASURES
-from faces.witnesses.testimony import Edit, Scale
+from faces.witnesses.scale import Scale
+from faces.witnesses.testimony import Edit
 
 
 def test_the_threshold_takes_one_in_a_hundred_of_other_people(rng):

@@ -30,7 +30,7 @@ function inShort({ model, data, attributes }, backend) {
   const { size } = model;
   return [
     `This model learnt to draw faces of ${size} × ${size} pixels from ` +
-      `${data.faces.train.toLocaleString("en")} of them.`,
+      `${data.faces.train.toLocaleString(document.documentElement.lang)} of them.`,
     "A slider asks for the same face with one thing changed, " +
       "and what changes besides is said below the picture.",
     `Of its ${attributes.length} sliders the model knows ${count("clear")} well (clear), ` +
@@ -55,7 +55,7 @@ export function about(body, bundle, backend) {
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)
-    .map(([split, count]) => `${count.toLocaleString("en")} ${split}`);
+    .map(([split, count]) => `${count.toLocaleString(document.documentElement.lang)} ${split}`);
   const measured = Object.entries(quality)
     .filter(([, value]) => typeof value === "number")
     .map(([name, value]) => {
@@ -77,7 +77,7 @@ export function about(body, bundle, backend) {
     const cells = [
       number(a.auroc),
       interval,
-      `${a.positives.toLocaleString("en")} / ${a.negatives.toLocaleString("en")}`,
+      `${a.positives.toLocaleString(document.documentElement.lang)} / ${a.negatives.toLocaleString(document.documentElement.lang)}`,
       removed,
     ];
     const row = element("tr", {}, element("th", { scope: "row", textContent: a.label }));

@@ -8,6 +8,7 @@ import { $, element, enable, labelled, openDialog, placeMessages, say, toast } f
 import { Ends } from "./ends.js";
 import { Film } from "./film.js";
 import { HistoryStrip } from "./history-strip.js";
+import { Identity } from "./identity.js";
 import { keepHere } from "./keeper.js";
 import { Morph } from "./morph.js";
 import { OwnSliders } from "./own-sliders.js";
@@ -98,6 +99,7 @@ export class App {
     this.ends = new Ends(this);
     this.zoom = new Zoom(this);
     this.demo = new Demo(this);
+    this.identity = new Identity(this);
     const deserved = Math.round(bundle.size * PER_PIXEL);
     document.querySelector(".stage").style.setProperty("--deserved", `${deserved}px`);
     this.listPresets($("presets"), (base) => this.face(base));
@@ -186,6 +188,8 @@ export class App {
     this.historyStrip.shown(state);
     this.sliders.moved(state, this.#labels, this.session.seen(state));
     this.#also(state, this.session.seen(state));
+    this.identity.refresh(this.#dragFrom !== null);
+    if (this.#dragFrom === null) this.identity.shown(state);
     frame.dataset.shown = JSON.stringify([state.base, state.mix, state.strengths, state.locked]);
   }
 
@@ -245,6 +249,7 @@ export class App {
     this.pins.refresh();
     this.ends.refresh();
     this.zoom.refresh();
+    this.identity.refresh();
     this.session.keep([...this.history.all.states, ...this.pins.states], state);
     this.ownSliders.store(state);
     this.#address();

@@ -39,6 +39,7 @@ const openBackend = (name) =>
 
 function showPlace(name, both) {
   $("place").hidden = !both;
+  $("place").toggleAttribute("data-alone", name === "http" && !both); // no model runs in this browser
   $("frame").dataset.place = name;
   $("place-local").checked = name === "local";
   $("privacy").textContent =

@@ -19,6 +19,7 @@ const RUNTIME = "ort-wasm-simd-threaded";
 const RUNTIME_BYTES = 14239897; // of the pinned release, for the progress bar alone
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
 
+let runtime = null; // promise of its bytes
 let geometry = null;
 let length = 0;
 let decoder = null;
@@ -59,6 +60,19 @@ function once(made, path, make) {
     made.set(path, promise);
   }
   return made.get(path);
+}
+
+/** Promise of the runtime, ready to make sessions. */
+function started(received = () => {}) {
+  runtime ??= read(`ort/${RUNTIME}.wasm`, received).then((binary) => {
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmPaths = { mjs: at(`ort/${RUNTIME}.js`), wasm: at(`ort/${RUNTIME}.wasm`) };
+    ort.env.wasm.wasmBinary = binary;
+  });
+  runtime.catch(() => {
+    runtime = null;
+  });
+  return runtime;
 }
 
 const bytes = (path) => once(files, path, () => read(path, () => {}));
@@ -114,14 +128,11 @@ const tasks = {
       sum += bytes;
       postMessage({ share: Math.min(1, sum / total) });
     };
-    const [runtime, model, walk] = await Promise.all([
-      read(`ort/${RUNTIME}.wasm`, received),
+    const [model, walk] = await Promise.all([
       read("export/decoder.onnx", received),
       arrays ? read("export/velocity.onnx", received) : null,
+      started(received),
     ]);
-    ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmPaths = { mjs: at(`ort/${RUNTIME}.js`), wasm: at(`ort/${RUNTIME}.wasm`) };
-    ort.env.wasm.wasmBinary = runtime;
     decoder = await session(model);
     if (walk) flow = new Flow(arrays, editor, velocityOf(await session(walk)));
   },
@@ -152,6 +163,20 @@ const tasks = {
     if (again) return again;
     const [face] = await detectFaces(picture, detected);
     return face ? lookAgain(picture, face.points, detected) : null;
+  },
+
+  /**
+   * Distance of the people in two crops (pictures), before and after an edit. path: of the network of
+   * identity, which looks at both where the face of the first lies.
+   */
+  async apart({ path, before, after }) {
+    await started();
+    const { width, height } = before;
+    const images = new Uint8Array([...before.data, ...after.data]);
+    const tensor = new ort.Tensor("uint8", images, [2, height, width, 3]);
+    const { features } = await (await network(path)).run({ images: tensor });
+    const [first, second] = [0, 1].map((row) => features.data.subarray(128 * row, 128 * (row + 1)));
+    return Math.hypot(...first.map((value, i) => value - second[i]));
   },
 
   async codeAt({ picture, five }) {
