@@ -142,7 +142,8 @@ class World:
         for key, value in settings.items():
             group, name = key.split(".", 1)
             self.values[group][name] = value
-        self.config.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+        text = yaml.safe_dump(self.values, sort_keys=False)  # of the tolerances the first match counts
+        self.config.write_text(text, encoding="utf-8")
 
     def params(self, changes: dict[str, Any], message: str) -> None:
         """Commit a change of params.yaml."""
