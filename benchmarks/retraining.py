@@ -31,8 +31,9 @@ from typing import Any
 import yaml
 
 from faces import sources
+from faces.core import parquet
 from faces.core.params import read
-from faces.data.annotations import LABELS, read_labels
+from faces.data.annotations import LABELS
 from ops.params_file import set_params
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +142,8 @@ class World:
         for key, value in settings.items():
             group, name = key.split(".", 1)
             self.values[group][name] = value
-        self.config.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+        text = yaml.safe_dump(self.values, sort_keys=False)  # of the tolerances the first match counts
+        self.config.write_text(text, encoding="utf-8")
 
     def params(self, changes: dict[str, Any], message: str) -> None:
         """Commit a change of params.yaml."""
@@ -214,14 +216,14 @@ class World:
 
 
 def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
-    """Drawn faces: name, JPEG, row of labels without a split, which then follows from the name."""
+    """Drawn faces: name, JPEG, row of labels.csv without a split, which then follows from the name."""
     values = read(ROOT / "params.yaml")
     config = sources.config("avatars", values["sources"]).model_copy(
         update={"count": faces, "counterfactuals": 0, "calibration": 0}
     )
     place.mkdir()
     sources.find("avatars").Source(config).fetch(values["seed"], place, lambda *_: None)
-    table = read_labels(place / LABELS).drop(columns=["split", "identity"]).dropna(axis=1, how="all")
+    table = parquet.read(place / LABELS).drop(columns=["split", "identity"]).dropna(axis=1, how="all")
     with zipfile.ZipFile(place / "images.zip") as archive:
         return [(row["name"], archive.read(row["name"]), row) for row in table.to_dict("records")]
 

@@ -38,7 +38,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setenv("FACES_LOG_SECONDS", "0")
     checkout(tmp_path / "project")
     world = World(tmp_path, FACES, SETTINGS)
-    world.params(SMALLER | {"model": OTHER}, "a poorer system")
+    world.params(SMALLER | {"model": OTHER, "models.vae.critic": 0.0}, "a poorer system")
     world.grow(FACES * 3 // 4)
     return world
 

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from faces.core import parquet
 from faces.core.params import FILE
-from faces.data.annotations import read_labels
+from faces.data.annotations import TABLE
 from faces.ingest import writer
 from faces.latents.moments import Moments
 from ops.forget import __main__ as forget
@@ -56,7 +57,7 @@ def project(tmp_path, params, monkeypatch):
     )
     table.insert(1, "split", np.repeat(list(SPLITS), list(SPLITS.values())))
     table[list(standin.ATTRIBUTES)] = np.where(truth, 1, -1)
-    writer.write_labels(data / "crops/table.parquet", table)
+    writer.write_labels(data / "crops" / TABLE, table)
     np.save(data / "crops/images.npy", images)
     geometry = {"box": "square", "size": 64, "filter": "lanczos"}
     (data / "crops/geometry.json").write_text(json.dumps(geometry))
@@ -77,9 +78,8 @@ def project(tmp_path, params, monkeypatch):
 
 
 def directions(data, out):
-    vectors.main(
-        data / "crops", data / "latents", data / "crops/table.parquet", measures.none(data / "measures"), out
-    )
+    table = data / "crops" / TABLE
+    vectors.main(data / "crops", data / "latents", table, measures.none(data / "measures"), out)
     with np.load(out / "vectors.npz") as file:
         return dict(file)
 
@@ -91,7 +91,7 @@ def call(project, *arguments):
 
 def test_a_person_is_forgotten(project, tmp_path):
     data = project / "data"
-    before = read_labels(data / "crops/table.parquet")
+    before = parquet.read(data / "crops" / TABLE)
     codes = np.load(data / "latents/latents.npy")
     with np.load(data / "vectors/vectors.npz") as file:
         old = dict(file)
@@ -99,7 +99,7 @@ def test_a_person_is_forgotten(project, tmp_path):
 
     kept = before["identity"] != PERSON
     assert kept.sum() == len(before) - EACH
-    after = read_labels(data / "crops/table.parquet")
+    after = parquet.read(data / "crops" / TABLE)
     assert list(after["name"]) == list(before["name"][kept]) and PERSON not in set(after["identity"])
     np.testing.assert_array_equal(np.load(data / "latents/latents.npy"), codes[kept])
     truth = Moments.of(codes, np.flatnonzero(kept & (before["split"] == "train"))).arrays()
@@ -152,7 +152,7 @@ def test_a_model_without_them_betrays_them_no_more(project, tmp_path, capsys):
     """The loss threshold on the person's own pictures, before and after another model is trained."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    table = read_labels(project / "data/crops/table.parquet")
+    table = parquet.read(project / "data/crops" / TABLE)
     images = np.load(project / "data/crops/images.npy")
     for row in np.flatnonzero(table["identity"] == PERSON):
         Image.fromarray(images[row]).save(pictures / table["name"][row])
