@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=6)
     asked = parser.parse_args()
     crops = Crops.open(asked.data / "crops")
-    pairs = Counterfactuals.open(asked.data / "crops", crops.table["name"])
+    pairs = Counterfactuals.open(asked.data / "crops", crops.column("name"))
     if pairs is None:
         raise SystemExit(f"{asked.data / 'crops'}: these data have no counterfactuals")
     model, _ = checkpoints.load(asked.data / "model")

@@ -98,7 +98,7 @@ class Run:
         """The outputs in `data`; what takes long to compute is kept in the folder `state`."""
         device = pick_device()
         crops = Crops.open(data / "crops")
-        pairs = Counterfactuals.open(data / "crops", crops.table["name"])
+        pairs = Counterfactuals.open(data / "crops", crops.column("name"))
         if pairs is None:
             raise SystemExit(f"{data / 'crops'}: these data have no counterfactuals; draw avatars")
         model, _ = checkpoints.load(data / "model")

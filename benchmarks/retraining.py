@@ -3,9 +3,9 @@ request that failed, and a table of phases and times.
 
 In a clone of this project under PLACE, with faces drawn into a growing folder: a first champion serves; new
 faces come and a second takes over while the website is asked for edits all the time; a challenger with labels
-of other faces, one with NaN weights and one trained for less time are turned down; a rollback; two jobs at
-once; SIGKILL at instants spread over a run. A run at the default scale trains four models; see --set for
-smaller ones.
+of other faces, one with NaN weights and one trained for less time are turned down; one of another system
+sits the same exam; a rollback, after which edits are those of before, to the byte; two jobs at once; SIGKILL
+at instants spread over a run. A run at the default scale trains five models; see --set for smaller ones.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -35,7 +36,8 @@ from faces.core.params import read
 from ops.params_file import set_params
 
 ROOT = Path(__file__).parents[1]
-PORT = 8437
+EDITED = ("Smiling", "Eyeglasses", "Black_Hair")  # edits that are compared before and after a rollback
+OTHER = "vanilla_vae"  # a system that is not served, with a code of another length
 SPOIL = """
 import os, subprocess, sys
 import numpy as np
@@ -55,17 +57,13 @@ class Site:
     """`python -m web` over the job's pointer, and a visitor who edits a face all the time."""
 
     def __init__(self, place: Path) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "web",
-            "--export",
-            str(place / ".retrain/champion.json"),
-            "--port",
-            str(PORT),
-        ]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        pointer = str(place / ".retrain/champion.json")
+        command = [sys.executable, "-m", "web", "--export", pointer, "--port", str(self.port)]
         self.process = subprocess.Popen(
-            command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.answers: Counter[str] = Counter()
         self.models: list[str] = []
@@ -82,28 +80,33 @@ class Site:
     def ask(self, path: str, body: Any = None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{PORT}{path}", content, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.port}{path}", content, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
 
+    def edit(self, attribute: str) -> tuple[str, bytes]:
+        """One edit of a new face, always from the same seed: the model that made it, and its pixels."""
+        face = json.loads(self.ask("/api/sample", {"seed": 7}))
+        wanted = {"code": face["code"], "strengths": {attribute: 1.0}, "model": face["model"]}
+        return face["model"], self.ask("/api/edit", wanted)
+
+    def edits(self) -> list[tuple[str, bytes]]:
+        return [self.edit(attribute) for attribute in EDITED]
+
     def visit(self) -> None:
         while not self.over.is_set():
             try:
-                face = json.loads(self.ask("/api/sample", {"seed": 7}))
-                self.ask(
-                    "/api/edit", {"code": face["code"], "strengths": {"Smiling": 1.0}, "model": face["model"]}
-                )
-                self.models.append(face["model"])
+                self.models.append(self.edit(EDITED[0])[0])
                 self.answers["good"] += 2
             except (urllib.error.URLError, OSError, ValueError) as error:
                 self.answers[f"failed: {error}"] += 1
             time.sleep(0.1)
 
     def follows(self, model: str) -> bool:
-        """Whether the site serves `model` within ten seconds."""
+        """Whether the site serves `model` within half a minute."""
         seen = len(self.models)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             if model in self.models[seen:]:
                 return True
@@ -118,29 +121,32 @@ class Site:
 
 
 class World:
-    """A clone of the project, a folder that grows, and the job's settings."""
+    """A checkout of the project at `place`/project, beside it a folder that grows to `faces` faces, and the
+    job's settings: retrain.yaml with `settings`, by keys such as gates.spread.
+    """
 
-    def __init__(self, place: Path, faces: int, changes: dict[str, Any], python: dict[str, Any]) -> None:
+    def __init__(self, place: Path, faces: int, settings: dict[str, Any]) -> None:
         self.place = place / "project"
         self.inbox = place / "inbox"
         self.config = place / "retrain.yaml"
         self.table = []
         self.phases: list[tuple[str, str, float]] = []  # what was done, its exit code, seconds
-        shutil.rmtree(place, ignore_errors=True)
-        self.inbox.mkdir(parents=True)
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.place)], check=True)
-        set_params(self.place / "params.yaml", changes)
-        self.commit("params of the benchmark")
+        self.inbox.mkdir()
         self.values = yaml.safe_load((ROOT / "ops/retrain/retrain.yaml").read_text(encoding="utf-8"))
-        self.values["source"] |= {"folder": str(self.inbox), "settle": 0.0}
-        for key, value in python.items():
-            group, name = key.split(".", 1)
-            self.values[group][name] = value
-        self.write_settings()
+        self.set({"source.folder": str(self.inbox), "source.settle": 0.0} | settings)
         self.pictures = draw(place / "drawn", faces)
 
-    def write_settings(self) -> None:
+    def set(self, settings: dict[str, Any]) -> None:
+        """Change some of retrain.yaml."""
+        for key, value in settings.items():
+            group, name = key.split(".", 1)
+            self.values[group][name] = value
         self.config.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+
+    def params(self, changes: dict[str, Any], message: str) -> None:
+        """Commit a change of params.yaml."""
+        set_params(self.place / "params.yaml", changes)
+        self.commit(message)
 
     def commit(self, message: str) -> None:
         person = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
@@ -199,12 +205,19 @@ class World:
     def champion(self) -> dict[str, Any]:
         return json.loads((self.place / ".retrain/champion.json").read_text(encoding="utf-8"))
 
+    def report(self) -> dict[str, Any]:
+        """The newest run's."""
+        newest = max(
+            (self.place / ".retrain/runs").glob("*/report.json"), key=lambda file: file.stat().st_mtime
+        )
+        return json.loads(newest.read_text(encoding="utf-8"))
+
 
 def draw(place: Path, faces: int) -> list[tuple[str, bytes, dict[str, Any]]]:
     """Drawn faces: name, JPEG, row of labels.csv without a split, which then follows from the name."""
     values = read(ROOT / "params.yaml")
     config = sources.config("avatars", values["sources"]).model_copy(
-        update={"count": faces, "counterfactuals": 0}
+        update={"count": faces, "counterfactuals": 0, "calibration": 0}
     )
     place.mkdir()
     sources.find("avatars").Source(config).fetch(values["seed"], place, lambda *_: None)
@@ -242,37 +255,38 @@ def story(world: World, faces: int, kills: int) -> bool:
     good.append(world.run("first champion") == 0)
     first = world.champion()
     site = Site(world.place)
+    of_first = site.edits()
     world.grow(faces)
     good += [world.run("new faces") == 0, site.follows(world.champion()["id"])]
     second = world.champion()
+    of_second = site.edits()
 
     world.write_labels(shuffled(world.table))
     good.append(world.run("labels of other faces") in (10, 11))
     world.write_labels(world.table)
 
     command = world.values["challenger"]["command"]
-    world.values["challenger"]["command"] = [sys.executable, "-c", SPOIL]
-    world.write_settings()
+    world.set({"challenger.command": [sys.executable, "-c", SPOIL]})
     good.append(world.run("NaN weights", "--force") == 11)
-    world.values["challenger"]["command"] = command
-    world.write_settings()
+    world.set({"challenger.command": command})
 
-    budget = read(world.place / "params.yaml")["train"]["images"]
-    set_params(world.place / "params.yaml", {"train.images": budget // 2})
-    world.commit("half the training")
+    values = read(world.place / "params.yaml")
+    budget = values["train"]["images"]
+    world.params({"train.images": budget // 2}, "half the training")
     good.append(world.run("half the training") in (10, 11))
-    set_params(world.place / "params.yaml", {"train.images": budget})
-    world.commit("all the training")
+    world.params({"train.images": budget}, "all the training")
+
+    world.params({"model": OTHER}, "another system")
+    good += [world.run("another system") in (10, 11), world.report()["exam"] == first["exam"]]
+    world.params({"model": values["model"]}, "the system again")
     good.append(world.champion() == second)
 
-    good += [
-        world.run("rollback", first["version"], program="ops.retrain.rollback") == 0,
-        site.follows(first["id"]),
-    ]
-    good += [
-        world.run("and back", second["version"], program="ops.retrain.rollback") == 0,
-        site.follows(second["id"]),
-    ]
+    for title, champion, edits in (("rollback", first, of_first), ("and back", second, of_second)):
+        good += [
+            world.run(title, champion["version"], program="ops.retrain.rollback") == 0,
+            site.follows(champion["id"]),
+            site.edits() == edits,
+        ]
     good.append(world.run("nothing new") == 0)
 
     start = time.monotonic()
@@ -331,7 +345,11 @@ def main() -> int:
         help="a key of retrain.yaml, such as gates.spread=1.0",
     )
     chosen = parser.parse_args()
-    world = World(chosen.place.resolve(), chosen.faces, pairs(chosen.set), pairs(chosen.gate))
+    place = chosen.place.resolve()
+    shutil.rmtree(place, ignore_errors=True)
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place / "project")], check=True)
+    world = World(place, chosen.faces, pairs(chosen.gate))
+    world.params(pairs(chosen.set), "params of the benchmark")
     good = story(world, chosen.faces, chosen.kills)
     print(f"\n{phase_table(world.phases)}")
     print("\nall as it must be" if good else "\nsomething is not as it must be")

@@ -72,7 +72,7 @@ def pixels(folder: Path) -> dict[str, tuple[float, float]]:
 
 def directions() -> tuple[float, float, float]:
     """Of the stage vectors, at the default estimators and 40 attributes: seconds, bytes of resident memory
-    and of table.csv, per face more.
+    and of table.parquet, per face more.
     """
     found = []
     for count in VECTORS:
@@ -84,7 +84,7 @@ def directions() -> tuple[float, float, float]:
             peaks: list[float] = []
             memory.write_vectors(folder, count)
             taken = seconds(lambda folder=folder, peaks=peaks: peaks.append(memory.run_vectors(folder)))
-            found.append((taken, peaks[0] * 2**20, size(folder / "crops" / "table.csv")))
+            found.append((taken, peaks[0] * 2**20, size(folder / "data/crops/table.parquet")))
             print(
                 f"vectors of {count:,} faces: {taken:.0f} s, {peaks[0]:,.0f} MB at most, "
                 f"of them {512 * count / 2**20:,.0f} of mapped codes",
@@ -105,7 +105,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         costs = pixels(Path(temporary))
     taken, held, table = directions()
-    costs |= {"vectors": (taken, 0.0), "table.csv": (0.0, table)}
+    costs |= {"vectors": (taken, 0.0), "table.parquet": (0.0, table)}
     costs["DVC's hash of all"] = (hashing() * sum(stored for _, stored in costs.values()), 0.0)
     print(
         f"{'per face':24}{'core ms':>10}{'bytes':>10}   and for " + ", ".join(f"{count:,}" for count in SIZES)

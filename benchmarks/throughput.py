@@ -89,7 +89,7 @@ def synthesise(folder: Path) -> None:
     writer.write_images(folder / "images.zip", members.items())
     splits = (["train"] * 8 + ["valid", "test"]) * (COUNT // 10)
     writer.write_labels(
-        folder / "labels.csv",
+        folder / "labels.parquet",
         pd.DataFrame({"name": list(members), "split": splits, "A": rng.choice([-1, 1], COUNT)}),
     )
 
@@ -135,7 +135,7 @@ def bench_crop(folder: Path, params: crop.Params) -> dict[str, float]:
 
 
 def names(folder: Path) -> list[str]:
-    return annotations.read_labels(folder / "raw" / "labels.csv")["name"].tolist()
+    return annotations.read_labels(folder / "raw" / "labels.parquet")["name"].tolist()
 
 
 def bench_train(folder: Path) -> dict[str, float]:

@@ -73,7 +73,7 @@ def chain(pictures: Path, clone: Path, changes: list[str]) -> None:
 
 def held_out(clone: Path) -> pd.Series:
     """Rows of the crops of a chain that are test faces, by name of the picture."""
-    table = Crops.open(clone / "data/crops").table
+    table = Crops.open(clone / "data/crops").columns("name", "split")
     rows = pd.Series(np.arange(len(table)), index=table["name"])
     return rows[(table["split"] == "test").to_numpy()]
 

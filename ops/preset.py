@@ -39,6 +39,7 @@ class Preset(Group):
     """One file of presets/."""
 
     about: Annotated[str, Field(min_length=1)]  # one sentence, for --list
+    like: str = ""  # the preset whose values hold where this one has none; none where empty
     params: Annotated[Changes, Field(min_length=1)]  # new values by dotted key of params.yaml
 
 
@@ -47,14 +48,23 @@ def names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def read(name: str) -> Preset:
-    """The preset called `name`. Raises ParamsError."""
+def read(name: str, builders: tuple[str, ...] = ()) -> Preset:
+    """The preset called `name`, with the values of those that it builds on; `builders` build on it. Raises
+    ParamsError.
+    """
     known = names()
+    place = f"presets/{builders[-1]}.yaml: like: " if builders else ""
+    if name in builders:
+        raise ParamsError(f"{place}{name} builds on {builders[-1]} itself")
     if name not in known:
         raise ParamsError(
-            f"there is no preset {name!r}{did_you_mean(name, known)}; presets: {', '.join(known)}"
+            f"{place}there is no preset {name!r}{did_you_mean(name, known)}; presets: {', '.join(known)}"
         )
-    return params.parse(Preset, params.read(PRESETS / f"{name}.yaml"), file=f"presets/{name}.yaml")
+    own = params.parse(Preset, params.read(PRESETS / f"{name}.yaml"), file=f"presets/{name}.yaml")
+    if not own.like:
+        return own
+    below = read(own.like, (*builders, name))
+    return own.model_copy(update={"params": {**below.params, **own.params}})
 
 
 def leaves(values: dict[str, Any], above: str = "") -> Changes:

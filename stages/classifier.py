@@ -1,6 +1,6 @@
 """Train the attribute classifiers that score edits; they know nothing of the face model.
 
-in    data/crops/        images.npy, table.csv
+in    data/crops/        images.npy, table.parquet
 out   data/classifier/   classifier.safetensors, classifier.json, scores.csv, history.csv
       (faces/classifier.py)
 

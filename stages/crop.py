@@ -1,8 +1,8 @@
 """Cut every face out of its picture and store all of them as one array.
 
-in    data/raw/     images.zip, labels.csv (faces/data/annotations.py); the archive is never extracted
-out   data/crops/   images.npy (and more, beyond crop.rows), table.csv, rejects.csv, geometry.json, sheet.png
-      (faces/data/crops.py);
+in    data/raw/     images.zip, labels.parquet (faces/data/annotations.py); the archive is never extracted
+out   data/crops/   images.npy (and more, beyond crop.rows), table.parquet, rejects.csv, geometry.json,
+                    sheet.png (faces/data/crops.py);
                     where the source draws counterfactuals, of test faces and (calibration) of valid faces,
                     these cut alike (faces/scoring/counterfactuals.py)
 
@@ -25,10 +25,12 @@ from typing import Annotated, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 from pydantic import Field
 
-from faces.core import ranks, threads
+from faces.core import parquet, ranks, threads
 from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, write_json
@@ -62,12 +64,32 @@ class Params(Group):
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Names and landmarks of pictures, read as they are asked for."""
+
+    count: int
+    take: Callable[[slice | np.ndarray], pd.DataFrame]
+
+    @classmethod
+    def open(cls, path: Path) -> "Listing":
+        """A label table."""
+        rows = parquet.Rows(path, ("name", *annotations.LANDMARKS))
+        return cls(len(rows), rows.__getitem__)
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Listing":
+        """A table in memory."""
+        return cls(len(table), table.iloc.__getitem__)
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Faces of consecutive pictures."""
 
     faces: np.ndarray  # uint8 (n, H, W, 3)
     reasons: list[str]  # why each was refused; "" where it was not
     frames: list[bool]  # whether each picture was CelebA's frame already
+    rejects: list[tuple[str, str]]  # name and reason of those refused
 
 
 @dataclass(frozen=True)
@@ -76,7 +98,7 @@ class Cut:
 
     folder: Path
     cut: list[slice]
-    kept: list[int]  # places among the names
+    kept: np.ndarray  # (N,) bool, of the names
     rejects: list[tuple[str, str]]  # name and reason of the others
     frames: bool  # whether every picture was CelebA's frame already
 
@@ -118,7 +140,8 @@ def cut_chunk(jobs: list[Job], geometry: Geometry, plan: Plan) -> Chunk:
             faces[place], frames[place] = alignment.face(member(name), geometry, plan, marked)
         except decode.BadPicture as error:
             reasons[place] = str(error)
-    return Chunk(faces, reasons, frames)
+    rejects = [(name, reason) for (name, _), reason in zip(jobs, reasons, strict=True) if reason]
+    return Chunk(faces, reasons, frames, rejects)
 
 
 @contextmanager
@@ -166,22 +189,24 @@ def run(params: Params, source: Path, out: Path) -> None:
     """
     crop = params.crop
     geometry = Geometry(box=crop.box, size=crop.size, filter=crop.filter)
-    labels = annotations.read_labels(source / "labels.csv")
+    labels = source / annotations.LABELS
+    annotations.read_attributes(labels)
+    listing = Listing.open(labels)
     check_archive(source / "images.zip")
-    plan = sampled_plan(source / "images.zip", labels, geometry)
+    plan = sampled_plan(source / "images.zip", listing, geometry)
     say(f"crop: {plan.reason}")
     settings = [geometry.model_dump(mode="json"), checksums(source), str(out)]
-    work = ranks.unfinished(settings, [source / "labels.csv"])
+    work = ranks.unfinished(settings, [labels])
     with ranks.joined():
         cutting = Cutting(geometry, plan, crop.max_rejects)
-        faces = cutting.shards(work / "images", source / "images.zip", labels)
-        kept = labels.iloc[faces.kept]
+        faces = cutting.shards(work / "images", source / "images.zip", listing)
         pairs = {}
         for name in PAIRS:
             if (source / f"{name}.csv").is_file():
                 table = pd.read_csv(source / f"{name}.csv")
-                table = table[table["of"].isin(kept["name"])]
-                pairs[name] = table, cutting.shards(work / name, source / f"{name}.zip", table)
+                table = table[table["of"].isin(names_of(labels, faces.kept, table["of"]))]
+                listed = Listing.of(table)
+                pairs[name] = table, cutting.shards(work / name, source / f"{name}.zip", listed)
     if ranks.rank() > 0:
         return
     with new_folder(out) as folder:
@@ -189,31 +214,42 @@ def run(params: Params, source: Path, out: Path) -> None:
         if faces.rejects:
             name, reason = faces.rejects[0]
             say(
-                f"crop: {len(faces.rejects)} of {len(labels)} images refused, "
+                f"crop: {len(faces.rejects)} of {listing.count} images refused, "
                 f"listed in {out / 'rejects.csv'}; "
                 f"the first: {name}: {reason}"
             )
-        kept.to_csv(folder / "table.csv", index=False, lineterminator="\n")
+        parquet.keep(labels, folder / annotations.TABLE, faces.kept)
         pd.DataFrame(faces.rejects, columns=["name", "reason"]).to_csv(
             folder / "rejects.csv", index=False, lineterminator="\n"
         )
         for name, (table, cut_pairs) in pairs.items():
             write_faces(folder / f"{name}.npy", cut_pairs, geometry, crop)
-            table.iloc[cut_pairs.kept].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+            table[cut_pairs.kept].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
         if geometry.box == "auto" and faces.frames:  # then the box alone says how they were cut
             geometry = geometry.model_copy(update={"box": BOX})
         write_json(folder / "geometry.json", geometry.model_dump(mode="json"))
         write_sheet(folder)
     ranks.discard(work)
-    for line in label_checks.warnings(kept):
+    for line in label_checks.warnings(out / annotations.TABLE):
         say(f"crop: {line}")
-    say(f"crop: {len(kept)} faces in {out}; look at {out / 'sheet.png'} before you train")
+    say(f"crop: {faces.kept.sum()} faces in {out}; look at {out / 'sheet.png'} before you train")
 
 
-def sampled_plan(pictures: Path, table: pd.DataFrame, geometry: Geometry) -> Plan:
+def names_of(labels: Path, kept: np.ndarray, wanted: pd.Series) -> set[str]:
+    """Which of the `wanted` names are those of faces that are `kept` (N,) bool."""
+    found: set[str] = set()
+    start = 0
+    for block in parquet.blocks(labels, ["name"]):
+        names = block["name"].filter(pa.array(kept[start : start + len(block)]))
+        found.update(names.filter(pc.is_in(names, pa.array(wanted, pa.string()))).to_pylist())
+        start += len(block)
+    return found
+
+
+def sampled_plan(pictures: Path, listing: Listing, geometry: Geometry) -> Plan:
     """How all pictures are to be cut, by a sample spread evenly over them."""
-    places = np.unique(np.linspace(0, len(table) - 1, min(alignment.SAMPLE, len(table))).astype(int))
-    sample = jobs_of(table.iloc[places])
+    places = np.unique(np.linspace(0, listing.count - 1, min(alignment.SAMPLE, listing.count)).astype(int))
+    sample = jobs_of(listing.take(places))
     with worker_pool(pictures) as pool:
         parts = (sample[part] for part in batches(len(sample), LOOKS))
         looks = [one for some in in_order(pool, look, parts) for one in some]
@@ -228,40 +264,40 @@ class Cutting:
     plan: Plan
     max_rejects: int
 
-    def shards(self, folder: Path, pictures: Path, table: pd.DataFrame) -> Cut:
-        """Leave the faces of the members of the archive `pictures` that `table` names in shards in `folder`.
+    def shards(self, folder: Path, pictures: Path, listing: Listing) -> Cut:
+        """Leave the faces of the listed members of the archive `pictures` in shards in `folder`.
 
         Raises RawError where more than `max_rejects` are refused, or all.
         """
         check_archive(pictures)
-        cut = ranks.pieces(len(table), CHUNK, SHARDS)
-        ranks.deal(f"crop {pictures.name}", folder, cut, partial(self.pieces, pictures, table))
-        kept: list[int] = []
+        cut = ranks.pieces(listing.count, CHUNK, SHARDS)
+        ranks.deal(f"crop {pictures.name}", folder, cut, partial(self.pieces, pictures, listing))
+        kept = np.zeros(listing.count, bool)
         rejects: list[tuple[str, str]] = []
         frames = True
-        names = table["name"].to_numpy()
         for rows, found in ranks.merged(folder, cut, "reasons", "frames"):
-            refused = found["reasons"] != ""
+            kept[rows] = found["reasons"] == ""
             frames = frames and bool(found["frames"].all())
-            kept.extend((rows.start + np.flatnonzero(~refused)).tolist())
-            places = np.flatnonzero(refused)
-            rejects.extend(zip(names[rows.start + places], found["reasons"][places].tolist(), strict=True))
+            places = np.flatnonzero(~kept[rows])
+            if len(places):
+                names = listing.take(rows.start + places)["name"]
+                rejects.extend(zip(names, found["reasons"][places].tolist(), strict=True))
         self.check_rejects(pictures, rejects)
-        if cut and not kept:
+        if cut and not kept.any():
             raise annotations.RawError(
-                f"none of the {len(table)} images of {pictures} can be used; "
+                f"none of the {listing.count} images of {pictures} can be used; "
                 f"the first: {rejects[0][0]}: {rejects[0][1]}"
             )
         return Cut(folder, cut, kept, rejects, frames)
 
     def pieces(
-        self, pictures: Path, table: pd.DataFrame, cut: Iterable[slice]
+        self, pictures: Path, listing: Listing, cut: Iterable[slice]
     ) -> Iterator[dict[str, np.ndarray]]:
         """Faces (n, H, W, 3), reasons (n,) and frames (n,) of each piece; see Chunk."""
         cut = list(cut)
         bar = Progress(f"crop {pictures.name}", sum(rows.stop - rows.start for rows in cut), "faces")
         jobs = (
-            jobs_of(table.iloc[rows.start + part.start : rows.start + part.stop])
+            jobs_of(listing.take(slice(rows.start + part.start, rows.start + part.stop)))
             for rows in cut
             for part in batches(rows.stop - rows.start, CHUNK)
         )
@@ -271,10 +307,9 @@ class Cutting:
             chunks = in_order(pool, partial(cut_chunk, geometry=self.geometry, plan=self.plan), jobs)
             for rows in cut:
                 parts = []
-                for part in batches(rows.stop - rows.start, CHUNK):
+                for _ in batches(rows.stop - rows.start, CHUNK):
                     chunk = next(chunks)
-                    names = table["name"].iloc[rows.start + part.start : rows.start + part.stop]
-                    rejects.extend(pair for pair in zip(names, chunk.reasons, strict=True) if pair[1])
+                    rejects.extend(chunk.rejects)
                     self.check_rejects(pictures, rejects)
                     parts.append(chunk)
                     done += len(chunk.reasons)

@@ -3,8 +3,8 @@
 in    data/checked.json   params.yaml has been checked
       data/inputs.json    what lies outside of the project is as it was, or else this stage runs again; and
                           what is forgotten, which is left out
-out   data/raw/           images.zip, labels.csv, source.json (faces/data/annotations.py), and what else the
-      source knows
+out   data/raw/           images.zip, labels.parquet, source.json (faces/data/annotations.py), and what else
+                          the source knows
 """
 
 import json

@@ -1,6 +1,6 @@
 """Encode every face of the data set.
 
-in    data/crops/     images.npy, table.csv
+in    data/crops/     images.npy, table.parquet
       data/model/     the trained model
 out   data/latents/   latents.npy   float32 (N, D), row i = image i: the deterministic code (a VAE's posterior
       mean)

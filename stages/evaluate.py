@@ -1,6 +1,6 @@
 """Sum the scores up as metrics, tables and charts. No network is run.
 
-in    data/crops/     table.csv
+in    data/crops/     table.parquet
       data/model/     history.csv
       data/latents/   latents.npy
       data/vectors/   vectors.npz, vectors.csv

@@ -1,6 +1,6 @@
 """Export the model for use without torch: two ONNX networks, arrays, and a description in one folder.
 
-in    data/crops/     images.npy, table.csv, geometry.json
+in    data/crops/     images.npy, table.parquet, geometry.json
       data/model/     the trained model
       data/latents/   latents.npy, moments.npz
       data/vectors/   vectors.npz, vectors.csv
@@ -139,7 +139,7 @@ class Run:
             priors=priors,
             measures=Measures.open(measures, len(crops.labels)),
             measured=table[table["estimator"] == primary],
-            frame=frame(raw, crops.table["name"].iloc[0]),
+            frame=frame(raw, crops.column("name").iloc[0]),
             made_from=bundle.made_from(weights, vectors, flow),
         )
 
@@ -291,7 +291,7 @@ def describe_editor(kind: str, editor: FlowEditor) -> dict[str, Any]:
 
 def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -> dict[str, Any]:
     """bundle.json, all but `files`."""
-    landmarks = run.crops.table.iloc[run.train].reindex(columns=LANDMARKS).dropna().to_numpy()
+    landmarks = run.crops.columns(*LANDMARKS).iloc[run.train].dropna().to_numpy()
     length = run.codes.shape[1]
     source = params.export.prior
     if source == "flow" and params.edits.primary != "flow":
@@ -320,7 +320,7 @@ def describe(params: Params, run: Run, entries: list[dict], faces: list[dict]) -
             "drawn": run.source.get("drawn") is True,
             "faces": {split: len(run.crops.rows(split)) for split in SPLITS},
         },
-        "notes": bundle.notes(run.about, run.source, length, len(run.train)),
+        "notes": bundle.notes(run.about, run.source, length, len(run.train), bool(run.measures.scales)),
     }
 
 

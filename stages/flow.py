@@ -1,6 +1,6 @@
 """Train a conditional flow of the codes, given all labels: the editor whose edits are counterfactuals.
 
-in    data/crops/     images.npy; table.csv: labels and splits
+in    data/crops/     images.npy; table.parquet: labels and splits
       data/measures/  labels that were measured, beside those of the table
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored

@@ -1,6 +1,6 @@
 """Find the range of strengths that each slider can promise, and which pictures the model is to refuse.
 
-in    data/crops/       images.npy, table.csv, and the pairs that the source draws of valid and of test faces
+in    data/crops/       images.npy, table.parquet, and the pairs that the source draws of valid and test faces
       data/model/       the trained model
       data/latents/     latents.npy, moments.npz
       data/vectors/     vectors.npz
@@ -113,7 +113,7 @@ def run(
     ensemble = Ensemble.open(classifier).to(device)
     codes = open_npy(latents / "latents.npy")
     setting = Setting(params.guarantee, crops, codes, codec, ensemble, served)
-    names = crops.table["name"]
+    names = crops.column("name")
     calibration = Counterfactuals.open(crops_folder, names, "calibration")
     pairs = Counterfactuals.open(crops_folder, names)
     truth = calibration is not None and pairs is not None

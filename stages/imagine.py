@@ -1,11 +1,11 @@
 """Sample faces from the model's prior and label them with a classifier, as InterFaceGAN does.
 
-in    data/crops/        table.csv: the attributes
+in    data/crops/        table.parquet: the attributes
       data/model/        the trained model
       data/classifier/   the classifiers
 out   data/imagined/     codes.npy    float32 (M, D), from the prior at temperature 1
-                         labels.npy   int8 (M, A) in the order of table.csv: 1 and -1 for the extremes of the
-                                      classifier's score, 0 between them
+                         labels.npy   int8 (M, A) in the order of table.parquet: 1 and -1 for the extremes of
+                                      the classifier's score, 0 between them
       an empty folder unless vectors.labels is imagined: directions then come from the data's own labels
 
 Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", CVPR 2020, section
@@ -106,7 +106,7 @@ def run(params: Params, crops_folder: Path, weights: Path, classifiers: Path, ou
     if not ensemble.attributes:
         raise NoUsableAttribute(
             f"{classifiers}: no attribute reaches classifier.min_auroc, so no face can be labelled; "
-            "train longer or lower it, or set vectors.labels to crops/table.csv"
+            "train longer or lower it, or set vectors.labels to crops/table.parquet"
         )
     files = [*sorted(weights.glob("model.*")), *sorted(classifiers.glob("classifier.*"))]
     work = ranks.unfinished([params.seed, params.imagine.model_dump()], files)

@@ -1,7 +1,7 @@
 """Measure what each face shows, expression, pose and light, as labels beside those of the data.
 
-in    data/crops/      images.npy, table.csv
-out   data/measures/   measures.json, measures.csv (faces/data/measured.py)
+in    data/crops/      images.npy, table.parquet
+out   data/measures/   measures.json, measures.parquet (faces/data/measured.py)
 
 Optional: without `measure.enabled` nothing is measured, and later stages do what they do without this one.
 The network is face-api's larger one of 68 landmarks; its weights are fetched by `python -m ops.witnesses`.

@@ -1,6 +1,6 @@
 """Fit priors of codes, and choose the one that new faces are drawn from.
 
-in    data/crops/     images.npy, table.csv: the faces of the valid split
+in    data/crops/     images.npy, table.parquet: the faces of the valid split
       data/model/     the trained model, whose own prior competes
       data/latents/   latents.npy
 out   data/prior/     prior.safetensors, prior.json (faces/latents/priors.py)

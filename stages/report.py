@@ -86,6 +86,7 @@ def run(
         phi=read_table(vectors / "phi.csv"),
         pictures=sizes(plots) | sizes(grids) | sizes(gifs),
         scales=read_scales(measures),
+        measured=read_table(vectors / "measured.csv"),
         **{
             name: read_table(plots / f"{name}.csv")
             for name in ("classifier", "levels", "identity", "priors", "missing")

@@ -1,7 +1,7 @@
 """Run the networks on reconstructions, edits and samples of test faces. All that is costly is here;
 `evaluate` sums up.
 
-in    data/crops/        images.npy, table.csv, and counterfactuals where the source draws them
+in    data/crops/        images.npy, table.parquet, and counterfactuals where the source draws them
       data/model/        the trained model
       data/latents/      latents.npy
       data/prior/        the priors that new faces are drawn from
@@ -121,7 +121,7 @@ def opened(
         crops,
         open_npy(latents / "latents.npy"),
         Priors.open(prior, device),
-        Counterfactuals.open(crops_folder, crops.table["name"]),
+        Counterfactuals.open(crops_folder, crops.column("name")),
         {name: Directions.open(vectors, name) for name in names},
         None if flow is None else FlowEditor.open(flow, device),
         Context(score, params.detail, codec, Ensemble.open(classifier).to(device), features["lite0"]),

@@ -1,6 +1,6 @@
 """Train the model that `model` names; one loop serves all models.
 
-in    data/crops/   images.npy, table.csv, geometry.json
+in    data/crops/   images.npy, table.parquet, geometry.json
 out   data/model/   model.safetensors, model.json, history.csv, snapshots.npy (faces/checkpoints.py)
 
 An interrupted run continues from .ckpt/<key>/ and ends in the same bytes as an undisturbed one. The key is
@@ -300,7 +300,7 @@ def check_finite(run: Run) -> None:
 def checkpoint_of(params: Params, config: models.Config, crops_folder: Path) -> Path:
     """Where a run under these params, on these data, by this code keeps its checkpoint."""
     settings = [params.seed, params.model, config.model_dump(), params.train.model_dump()]
-    tables = [crops_folder / "table.csv", crops_folder / "geometry.json"]
+    tables = [crops_folder / "table.parquet", crops_folder / "geometry.json"]
     files = [*sharded_array.files(crops_folder / "images.npy"), *tables, Path(__file__)]
     return ranks.unfinished(settings, files) / "state.pt"
 

@@ -1,10 +1,10 @@
 """Compute the direction of every attribute, by every estimator, from the train split; test them on the test
 split.
 
-in    data/crops/     table.csv: labels and splits
+in    data/crops/     table.parquet: labels and splits
       data/measures/  labels that were measured, beside those of the table
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice
-      data/crops/table.csv again, or data/imagined/ with codes.npy and labels.npy of sampled faces:
+      data/crops/table.parquet again, or data/imagined/ with codes.npy and labels.npy of sampled faces:
                       the labels that directions come from (vectors.labels)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py);
                       measured.csv where there are measured labels: how well each is read off the test codes
@@ -28,6 +28,7 @@ from faces.core import ranks
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder, open_npy, write_csv
 from faces.core.params import Group, load, one_of, present
+from faces.data import annotations
 from faces.data.crops import Crops
 from faces.data.measured import Measures
 from faces.data.sharded_array import Parts
@@ -50,7 +51,7 @@ FIGURES = [
 
 
 class Vectors(Settings):
-    labels: Literal["crops/table.csv", "imagined"]
+    labels: Literal["crops/table.parquet", "imagined"]
     estimators: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
     condition_on: tuple[str, ...]
@@ -320,7 +321,7 @@ def run(
     work = ranks.unfinished(
         [params.seed, vectors.model_dump()],
         [
-            crops_folder / "table.csv",
+            crops_folder / annotations.TABLE,
             *sorted(latents.glob("*.npy")),
             *(sorted(chosen.iterdir()) if chosen.is_dir() else []),
             *sorted(measures_folder.iterdir()),

@@ -1,7 +1,7 @@
 """Ask networks that nobody here trained about identities, edits and sets of faces: face-api's expressions,
 landmarks and identity (faces/witnesses).
 
-in    data/crops/        images.npy, table.csv
+in    data/crops/        images.npy, table.parquet
       data/model/        the trained model
       data/latents/      latents.npy
       data/prior/        the priors that new faces are drawn from
@@ -194,7 +194,7 @@ def asked(
 
     rng = np.random.default_rng(params.seed)
     rows = np.sort(rng.permutation(crops.rows("test"))[: settings.faces])
-    people = crops.table["identity"].to_numpy()[rows]
+    people = crops.column("identity").to_numpy()[rows]
     real = codec.pictures(crops.images[rows])
     measured, identities = seen(witness, real, witness.frames(real))
     scale = Scale.of(identities, people)

@@ -10,7 +10,7 @@ import yaml
 from faces.core import ranks
 
 ROOT = Path(__file__).parents[1]
-LONGEST = ("test_pipeline", "test_retrain", "test_distributed")
+LONGEST = ("test_pipeline", "test_retrain", "test_distributed", "test_retraining_story")
 
 
 cv2.setNumThreads(1)  # its threads would not survive the fork of the stage crop in a test that comes later

@@ -170,7 +170,7 @@ def test_directions_need_a_classifier_only_where_they_come_from_imagined_faces(t
     for name, stage in STAGES.items():
         outs = paths(stage["outs"])
         folders = " ".join(out if "." not in out else "data reports" for out in outs)
-        files = " ".join(out if "." in out else f"{out}/table.csv" for out in outs)
+        files = " ".join(out if "." in out else f"{out}/table.parquet" for out in outs)
         pipeline["stages"][name] = {
             "cmd": f"mkdir -p {folders} && echo {name} | tee {files} >> ran",
             "deps": [dep for dep in paths(stage["deps"]) if dep.startswith(DATA)],
@@ -187,11 +187,11 @@ def test_directions_need_a_classifier_only_where_they_come_from_imagined_faces(t
         subprocess.run([*dvc, "repro", "-q", "vectors"], cwd=tmp_path, check=True)
         return set((tmp_path / "ran").read_text().split())
 
-    assert ran("crops/table.csv") == {
+    assert ran("crops/table.parquet") == {
         *("inputs", "check", "download", "crop", "measure", "train", "encode", "vectors")
     }
     assert ran("imagined") == {"classifier", "imagine", "vectors"}
-    assert ran("crops/table.csv") == set()  # from the run cache
+    assert ran("crops/table.parquet") == set()  # from the run cache
 
 
 def test_every_stage_says_what_it_does():

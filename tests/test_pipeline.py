@@ -158,7 +158,7 @@ def test_what_the_stages_leave(undisturbed):
 
     images = open_parts(undisturbed / "data/crops/images.npy")
     codes = np.load(undisturbed / "data/latents/latents.npy", mmap_mode="r")
-    table = pd.read_csv(undisturbed / "data/crops/table.csv")
+    table = pd.read_parquet(undisturbed / "data/crops/table.parquet")
     assert len(images) == len(codes) == len(table) == 120
     metrics = json.loads((undisturbed / "reports/metrics.json").read_text())
     assert {"reconstruction", "code", "auroc", "counterfactual", "classifier", "edits", "generation"} <= set(

@@ -2,7 +2,7 @@
 
 images.npy      uint8 (N, H, W, 3), a memory map; what is beyond crop.rows lies in images.1.npy, images.2.npy,
                 ...
-table.csv       row i describes image i: the columns of labels.csv
+table.parquet   row i describes image i: the columns of labels.parquet
 rejects.csv     what was refused, and why
 geometry.json   how the faces were cut: whoever uses a model later must cut alike
 sheet.png       some of the crops, for a person to look at before training
@@ -10,7 +10,6 @@ sheet.png       some of the crops, for a person to look at before training
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +66,7 @@ class Crops:
         ValueError where files of images do.
         """
         images = open_parts(folder / "images.npy")
-        path = folder / "table.csv"
+        path = folder / annotations.TABLE
         labels, splits = annotations.read_numbers(path, len(images))
         return cls(
             folder,
@@ -78,17 +77,20 @@ class Crops:
             splits,
         )
 
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The whole table.csv, names, identities and landmarks included; large at a million faces."""
-        return annotations.read_labels(self.folder / "table.csv")
+    def column(self, name: str) -> pd.Series:
+        """One column of the table, such as names, read anew by each call."""
+        return self.columns(name)[name]
+
+    def columns(self, *names: str) -> pd.DataFrame:
+        """Some columns of the table, all where none is named; read anew by each call."""
+        return annotations.read_labels(self.folder / annotations.TABLE, names or None)
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of one split. Raises RawError where it is empty."""
         rows = np.flatnonzero(self.splits == annotations.SPLITS.index(split))
         if not len(rows):
             raise annotations.RawError(
-                f"the data have no {split} images; every split needs some (column `split` of labels.csv)"
+                f"the data have no {split} images; every split needs some (column `split` of the labels)"
             )
         return rows
 

@@ -1,53 +1,69 @@
 """Warnings about labels, before training: problems that no model can learn around."""
 
-import pandas as pd
+from pathlib import Path
 
-from faces.data.annotations import SPLITS, attributes
+import numpy as np
+
+from faces.core import parquet
+from faces.data.annotations import SPLITS, places, read_attributes
 
 FEW = 200  # train faces below which a model learns little more than their mean
 NAMED = 4  # attributes that a line names
 
 
-def warnings(table: pd.DataFrame) -> list[str]:
+def warnings(path: Path) -> list[str]:
     """Warnings about a table of labels, one line each.
 
     An attribute that is the same for every face has no direction; one that is the same for a whole split
     cannot be learnt or measured there.
     """
-    names = attributes(table)
+    names = read_attributes(path)
+    faces, sides = counts(path, names)
     lines = []
-    constant = [name for name in names if _sides(table[name]) < 2]
+    constant = [name for name, both in zip(names, sides.sum(0) > 0, strict=True) if not both.all()]
     if constant:
         lines.append(
             f"{_list(constant)}: the same for every face, so that there is nothing to learn; "
             "it gets no slider and no score"
         )
-    missing = [split for split in SPLITS if not (table["split"] == split).any()]
+    missing = [split for split, count in zip(SPLITS, faces, strict=True) if not count]
     if missing:
         lines.append(
-            f"no {' and no '.join(missing)} images among {len(table)}; "
+            f"no {' and no '.join(missing)} images among {faces.sum()}; "
             "every split needs some (column `split`)"
         )
-    for split in SPLITS:
-        faces = table[table["split"] == split]
+    for split, count, there in zip(SPLITS, faces, sides > 0, strict=True):
         one_sided = [
-            name for name in names if name not in constant and len(faces) and _sides(faces[name]) < 2
+            name
+            for name, both in zip(names, there, strict=True)
+            if name not in constant and count and not both.all()
         ]
         if one_sided:
             lines.append(
-                f"{_list(one_sided)}: the same for all {len(faces)} faces of the {split} split; "
+                f"{_list(one_sided)}: the same for all {count} faces of the {split} split; "
                 "no score can be told"
             )
-    if (count := int((table["split"] == "train").sum())) < FEW:
+    if (train := faces[SPLITS.index("train")]) < FEW:
         lines.append(
-            f"{count} train faces are few: expect blurred faces and figures that vary from run to run"
+            f"{train} train faces are few: expect blurred faces and figures that vary from run to run"
         )
     return lines
 
 
-def _sides(values: pd.Series) -> int:
-    """Number of distinct known labels."""
-    return int((values == 1).any()) + int((values == -1).any())
+def counts(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Faces of each split (3,), and of them those without and with each attribute (3, A, 2), int64."""
+    faces = np.zeros(len(SPLITS), np.int64)
+    sides = np.zeros((len(SPLITS), len(names), 2), np.int64)
+    for block in parquet.blocks(path, ["split", *names]):
+        split = places(block["split"])
+        faces += [(split == place).sum() for place in range(len(SPLITS))]
+        for column, name in enumerate(names):
+            labels = block[name].to_numpy()
+            for side, value in enumerate((-1, 1)):
+                sides[:, column, side] += np.bincount(split[labels == value] + 1, minlength=len(SPLITS) + 1)[
+                    1:
+                ]
+    return faces, sides
 
 
 def _list(names: list[str]) -> str:

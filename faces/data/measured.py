@@ -1,7 +1,7 @@
 """Measured labels: numbers that networks read off each cropped face, beside the labels of the data.
 
-measures.json   whether faces were measured, and if so what: an entry for each measure (`Scale`)
-measures.csv    row i is face i: each measure in its own unit, blank where the face could not be measured
+measures.json      whether faces were measured, and if so what: an entry for each measure (`Scale`)
+measures.parquet   row i is face i: each measure in its own unit, null where the face could not be measured
 
 As a label a measure is a number in [-1, 1], like all labels: -1 at the low end of its scale and 1 at the high
 one, beyond which it is clipped. 0 is unknown, so what lies exactly between the ends counts as a hair above.
@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from faces.core.files import read_json, write_csv, write_json
+from faces.core import parquet
+from faces.core.files import read_json, write_json
 
+TABLE = "measures.parquet"
 MIDDLE = 1e-6  # the label of a value exactly between the ends
 THIRD = 1 / 3  # of the label: beyond it on either side lie the faces that count as with and without
 
@@ -55,7 +58,9 @@ class Measures:
         scales = read_scales(folder)
         if not scales:
             return cls((), np.zeros((faces, 0)))
-        values = pd.read_csv(folder / "measures.csv")[[scale.name for scale in scales]].to_numpy(float)
+        if not (folder / TABLE).is_file():
+            raise MeasuresError(f"{folder / TABLE} is missing; run `dvc repro -f measure`")
+        values = parquet.read(folder / TABLE, [scale.name for scale in scales]).to_numpy(float)
         if len(values) != faces:
             raise MeasuresError(
                 f"{folder} has {len(values)} rows for {faces} faces; run `dvc repro -f measure`"
@@ -66,7 +71,8 @@ class Measures:
         """Write what `open` reads; `about` goes into measures.json too."""
         entries = [asdict(scale) for scale in self.scales]
         write_json(folder / "measures.json", about | {"measures": entries})
-        write_csv(folder / "measures.csv", pd.DataFrame(self.values, columns=list(self.names)))
+        table = pd.DataFrame(self.values, columns=list(self.names))
+        parquet.write(folder / TABLE, table, pa.schema(dict.fromkeys(self.names, pa.float64())))
 
     @property
     def names(self) -> tuple[str, ...]:

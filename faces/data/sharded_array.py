@@ -2,7 +2,8 @@
 Usually one file holds all of it.
 
 Each file but the last holds the same number of rows, so a row's file and its place in it follow from its
-number. Files can lie on different disks, linked into one folder.
+number. Files can lie on different disks, linked into one folder, or elsewhere: faces.shards.json then stands
+for them (faces/data/shard_cache.py).
 """
 
 from itertools import count, takewhile
@@ -11,6 +12,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from faces.data import shard_cache
+from faces.data.shard_cache import Remote
+
 
 def path_of(path: Path, number: int) -> Path:
     """Path of shard `number`; 0 is `path` itself."""
@@ -18,7 +22,9 @@ def path_of(path: Path, number: int) -> Path:
 
 
 def files(path: Path) -> list[Path]:
-    """The existing shards of the array, in order."""
+    """The existing shards of the array, in order; or the list of where they are."""
+    if not path.is_file() and (listed := shard_cache.list_of(path)).is_file():
+        return [listed]
     return [path, *takewhile(Path.is_file, (path_of(path, number) for number in count(1)))]
 
 
@@ -28,7 +34,7 @@ class Parts:
     What is read is a copy unless it lies in one array.
     """
 
-    def __init__(self, arrays: list[np.ndarray]) -> None:
+    def __init__(self, arrays: list[np.ndarray | Remote]) -> None:
         """Raises ValueError where the arrays are not alike, or one before the last has another length than
         the first.
         """
@@ -72,9 +78,13 @@ def open_parts(path: Path) -> np.ndarray | Parts:
     """Memory-map the array whose first shard is `path`. Raises ValueError where its shards do not fit
     together.
     """
-    arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files(path)]
+    here = files(path)
+    if here[0].name.endswith(shard_cache.SUFFIX):
+        arrays = shard_cache.shards(here[0])
+    else:
+        arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in here]
     try:
-        return arrays[0] if len(arrays) == 1 else Parts(arrays)
+        return arrays[0] if len(arrays) == 1 and isinstance(arrays[0], np.ndarray) else Parts(arrays)
     except ValueError as error:
         raise ValueError(
             f"{path} and the {len(arrays) - 1} files after it do not make one array: {error}"

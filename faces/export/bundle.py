@@ -25,6 +25,10 @@ from faces.export.attributes import GROUPS, describe
 
 FORMAT = 3
 GUARANTEE = ("level", "excess", "truth", "promised", "ranges")  # of metrics.json, for quality.json
+READING = (
+    "Expression and pose are a network's reading of {size} x {size} pixels: the opening of the eyes is "
+    "rough, and where they look cannot be seen."
+)
 
 
 def template(landmarks: np.ndarray | None, frame: tuple[int, int]) -> np.ndarray:
@@ -194,8 +198,12 @@ def describe_geometry(cut: Geometry, frame: tuple[int, int], landmarks: np.ndarr
     }
 
 
-def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, train: int) -> dict[str, Any]:
-    """Sentences for people, from model.json, source.json, the code length and the number of train faces."""
+def notes(
+    about: Mapping[str, Any], source: Mapping[str, Any], length: int, train: int, measured: bool
+) -> dict[str, Any]:
+    """Sentences for people, from model.json, source.json, the code length, the number of train faces, and
+    whether labels were measured.
+    """
     size = about["geometry"]["size"]
     described = f"{source['description']}. " if "description" in source else ""
     return {
@@ -208,6 +216,7 @@ def notes(about: Mapping[str, Any], source: Mapping[str, Any], length: int, trai
             "as far as the model has learnt to; what no label says may change with it.",
             "Faces unlike the training faces are encoded worse. "
             "Labels are the annotators' view, not facts about a person.",
+            *([READING.format(size=size)] if measured else []),
             "Use photographs of yourself or of people who agreed, and say that a picture was edited.",
         ],
     }

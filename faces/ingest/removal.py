@@ -1,4 +1,7 @@
-"""Removal of pictures from a fetched data/raw, and from archives and tables like it."""
+"""Removal of pictures from a fetched data/raw, and from archives and tables like it.
+
+A table is CSV or Parquet, as its name says; a row names a picture where a cell is its name.
+"""
 
 import csv
 import json
@@ -8,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from faces.core import parquet
 from faces.core.files import new_file
-from faces.data.annotations import read_labels
+from faces.data.annotations import LABELS, read_labels
 from faces.ingest import writer
 from faces.ingest.forgotten import Forgotten
 
@@ -20,23 +24,51 @@ def withhold(folder: Path, forgotten: Forgotten) -> int:
     """
     with zipfile.ZipFile(folder / "images.zip") as archive:
         found = {name for name in archive.namelist() if forgotten.knows(name, archive.read(name))}
-    table = read_labels(folder / "labels.csv")
+    table = read_labels(folder / LABELS)
     found |= {name for name in table["name"] if forgotten.knows(name)}
     if not found:
         return 0
     gone = without(folder / "images.zip", found)
-    for extra in sorted(folder.glob("*.csv")):
-        if extra.name == "labels.csv":
+    for extra in tables(folder):
+        if extra.name == LABELS:
             continue
-        _, _, dropped, kept = rows_without(extra.read_text(encoding="utf-8"), found)
-        extra.write_text(kept, encoding="utf-8")
+        _, _, dropped = take_rows(extra, found)
         if dropped and extra.with_suffix(".zip").is_file():
             without(extra.with_suffix(".zip"), dropped)
     table = table[~table["name"].isin(gone | found)].reset_index(drop=True)
-    writer.write_labels(folder / "labels.csv", table)
+    writer.write_labels(folder / LABELS, table)
     about = json.loads((folder / "source.json").read_text(encoding="utf-8"))
     writer.write_source(folder / "source.json", about, table, folder / "images.zip")
     return len(found)
+
+
+def tables(folder: Path) -> list[Path]:
+    """The tables in a folder, by name."""
+    return sorted(path for path in folder.glob("*") if path.suffix in (".csv", ".parquet"))
+
+
+def rows_naming(path: Path, names: Collection[str]) -> tuple[int, np.ndarray]:
+    """Number of rows of a table, and which of them name a picture."""
+    if path.suffix == ".parquet":
+        found = parquet.naming(path, names)
+        return len(found), np.flatnonzero(found)
+    return rows_without(path.read_text(encoding="utf-8"), names)[:2]
+
+
+def take_rows(path: Path, names: Collection[str]) -> tuple[int, np.ndarray, set[str]]:
+    """Write a table again without the rows that name a picture. Returns how many rows there were, which went,
+    and their first cells.
+    """
+    if path.suffix == ".parquet":
+        found = parquet.naming(path, names)
+        first = parquet.read(path, parquet.columns(path)[:1]).iloc[:, 0]
+        firsts = {str(cell) for cell in first[found]}
+        if found.any():
+            parquet.keep(path, path, ~found)
+        return len(found), np.flatnonzero(found), firsts
+    count, dropped, firsts, kept = rows_without(path.read_text(encoding="utf-8"), names)
+    path.write_text(kept, encoding="utf-8")
+    return count, dropped, firsts
 
 
 def rows_without(text: str, names: Collection[str]) -> tuple[int, np.ndarray, set[str], str]:

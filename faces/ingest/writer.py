@@ -9,8 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from faces.core.files import write_json
-from faces.data.annotations import FIXED, LANDMARKS, SPLITS, RawError, attributes
+from faces.core import parquet
+from faces.core.batches import batches
+from faces.core.files import new_file, write_json
+from faces.data import annotations
+from faces.data.annotations import LANDMARKS, SPLITS, RawError, attributes
 
 
 def write_images(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
@@ -28,16 +31,11 @@ def write_images(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
 
 
 def write_labels(path: Path, table: pd.DataFrame) -> None:
-    """Write labels.csv with its columns in order; columns that `table` lacks are filled as unknown.
+    """Write labels.parquet with its columns in order; columns that `table` lacks are filled as unknown.
 
     Raises RawError where a name stands twice, a split is not one of train, valid, test, or an attribute is
     not 1, -1 or 0.
     """
-    table = table.copy()
-    table["identity"] = table["identity"].fillna(-1).astype("int64") if "identity" in table else -1
-    for column in LANDMARKS:
-        if column not in table:
-            table[column] = float("nan")
     names = attributes(table)
     if twice := table["name"][table["name"].duplicated()].tolist():
         raise RawError(
@@ -52,8 +50,12 @@ def write_labels(path: Path, table: pd.DataFrame) -> None:
                 f"{path.name}: column {name!r} holds {sorted(set(table[name]) - {-1, 0, 1})[0]!r}; "
                 "allowed: 1, -1, 0 (unknown)"
             )
-    table[list(names)] = table[list(names)].astype("int8")
-    table[[*FIXED, *names]].to_csv(path, index=False, lineterminator="\n")
+    schema = annotations.schema(names)
+    with new_file(path) as draft, parquet.Writer(draft, schema) as out:
+        for rows in batches(len(table), parquet.ROWS):
+            some = table.iloc[rows].reindex(columns=schema.names)
+            some["identity"] = some["identity"].fillna(-1).astype("int64")
+            out.append(some.astype(dict.fromkeys(LANDMARKS, "float64") | dict.fromkeys(names, "int8")))
 
 
 def write_source(path: Path, about: dict[str, Any], labels: pd.DataFrame, images: Path) -> None:

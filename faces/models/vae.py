@@ -13,9 +13,9 @@ each with its own best variance:
                 where to the pixel
 
 `critic` above 0 makes it a VAE/GAN (Larsen et al., "Autoencoding beyond pixels using a learned similarity
-metric", ICML 2016, who first edited faces by attribute vectors): in the last phase a critic
-(faces/nn/critic.py) tells decodings from faces, those of codes between two faces' too, so that edits are
-sharp. Codes and what is made of them stay those of the VAE, since the encoder rests.
+metric", ICML 2016, who first edited faces by attribute vectors): in the last share `critic_share` of the
+budget a critic (faces/nn/critic.py) tells decodings from faces, those of codes between two faces' too, so
+that edits are sharp. Codes and what is made of them stay those of the VAE, since the encoder rests.
 """
 
 from typing import Annotated
@@ -43,7 +43,18 @@ class Config(LinearStartConfig):
         float, Field(ge=0, lt=1)
     ]  # share of the reconstruction term that then compares features; 0: no network is needed
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
-    critic: Annotated[float, Field(ge=0)]  # length of a critic's gradient then, over the other's; 0: none
+    critic: Annotated[float, Field(ge=0)]  # length of a critic's gradient, over the other's; 0: none
+    critic_share: Annotated[float, Field(ge=0, le=1)]  # share of the budget, at its end, in which it is asked
+
+    @model_validator(mode="after")
+    def encoder_rests(self) -> "Config":
+        """Validator: the critic's gradient reaches the decoder alone."""
+        if self.critic and self.critic_share > self.finish:
+            raise ParamsError(
+                f"{FILE}: models.vae.critic_share = {self.critic_share:g}; must be at most "
+                f"models.vae.finish = {self.finish:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def pixels_count(self) -> "Config":
@@ -98,7 +109,7 @@ class Model(LinearStartVAE):
             mean, logvar = self.posterior(images)
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())
         codes = self.draw(mean, logvar)
-        if self.config.critic:
+        if self.config.critic and progress >= 1 - self.config.critic_share:
             yield from self.adversarial(images, mean, codes, kl)
             return
         decoded = self.decode(codes)

@@ -8,7 +8,7 @@ day or the machine.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,7 @@ class Evidence:
     missing: pd.DataFrame  # group of metrics that could not be measured, and the reason
     pictures: dict[str, tuple[int, int]]  # path beside the page -> width, height in pixels
     scales: tuple[Scale, ...] = ()  # of the attributes that were measured
+    measured: pd.DataFrame = field(default_factory=pd.DataFrame)  # measured.csv: how they are read off codes
 
     def scale(self, attribute: str) -> Scale | None:
         """The scale of a measured attribute, None of another."""
@@ -275,14 +276,16 @@ def caveats(evidence: Evidence, row: dict[str, Any], edit: dict[str, Any]) -> li
     if rarer < FEW_TRAIN:
         found.append(f"Few faces: only {rarer:,.0f} train faces on the rarer side.")
     if known(row["auroc"]) and row["test_positives"] < FEW_TEST:
-        found.append(f"Its AUROC rests on {row['test_positives']:.0f} test faces with the attribute.")
+        those = "in the upper third of the scale" if evidence.scale(name) else "with the attribute"
+        found.append(f"Its AUROC rests on {row['test_positives']:.0f} test faces {those}.")
     if known(row["auroc"]) and row["auroc"] < WEAK:
         found.append("Weak: the direction tells faces with it from faces without it badly.")
     if together := companions(evidence, name):
         found.append(
             f"Goes with {listed(together)} in the training faces; part of what is seen may be theirs."
         )
-    if "visible" in evidence.source and name not in evidence.source["visible"]:
+    labelled = evidence.scale(name) is None
+    if labelled and "visible" in evidence.source and name not in evidence.source["visible"]:
         found.append("Draws nothing itself: an edit can only move what goes with it.")
     if describe(name).judgemental and evidence.source["source"] != "avatars":
         found.append("An annotator's judgement of looks, not a fact about a person.")
@@ -329,9 +332,8 @@ def attribute_view(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         else [("Train faces", f"{row['positives']:,.0f} with, {row['negatives']:,.0f} without")]
     )
     if known(row["auroc"]):
-        facts.append(
-            ("AUROC, 95% interval", interval(row["auroc"], row["auroc_low"], row["auroc_high"], area))
-        )
+        title = "AUROC of its outer thirds, 95% interval" if scale else "AUROC, 95% interval"
+        facts.append((title, interval(row["auroc"], row["auroc_low"], row["auroc_high"], area)))
     removed = {"plain": evidence.metric("counterfactual", "error_reduction", name)}
     detailed = {"plain": evidence.metric("counterfactual", "error_reduction_detail", name)}
     if known(removed["plain"]):
@@ -393,13 +395,19 @@ def measured_facts(evidence: Evidence, row: dict[str, Any], scale: Scale) -> lis
             f"{row['positives']:,.0f} in the upper, {row['negatives']:,.0f} in the lower",
         ),
     ]
+    table = evidence.measured
+    if len(table):
+        rows = table[(table["estimator"] == evidence.primary) & (table["attribute"] == scale.name)]
+        if len(rows) and known(rows["correlation"].iloc[0]):
+            value = f"{rows['correlation'].iloc[0]:.2f} (on {rows['faces'].iloc[0]:,} test faces)"
+            facts.append(("Correlation of the direction with the measure", value))
     for editor in ("flow", evidence.primary):
         found = evidence.metric("witness", "sliders", editor, scale.name)
         if found and known(found.get("gain")):
             facts.append(
                 (
                     f"Share of the change asked for that the witness sees, {EDITORS.get(editor, editor)}",
-                    f"{percent(found['gain'])} (rank correlation {found['correlation']:.2f})",
+                    f"{percent(found['gain'])} (rank correlation {digits(found.get('correlation'))})",
                 )
             )
     return facts
@@ -442,9 +450,17 @@ def model_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
             "lies further along. 0.5 is chance."
         )
         found.append(tile("Attributes told apart", area(metric("auroc", "mean")), sentence))
+    elif not counted(evidence) and evidence.scales:
+        missing.append("The data have no labels; each measured attribute has its figures below.")
     else:
         missing.append("No attribute has a direction and enough test faces to measure it.")
     return found, missing
+
+
+def counted(evidence: Evidence) -> list[str]:
+    """The attributes that the data label, as opposed to those that were measured."""
+    names = evidence.vectors["attribute"].unique().tolist()
+    return [name for name in names if evidence.scale(name) is None]
 
 
 def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
@@ -453,6 +469,8 @@ def edit_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[str]]:
     """
     edits = evidence.metric("edits", evidence.primary, "plain")
     share = percent(evidence.level)
+    if evidence.scales and not counted(evidence):
+        return [], ["Edits of measured attributes have no classifier that scores them; a witness does."]
     if reason := evidence.reason("edits"):
         return [], [f"Edits were not scored, so flips and leakage are not known: {reason}."]
     if not evidence.metrics.get("edits"):
@@ -586,7 +604,12 @@ def guarantee_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[st
             f"({percent(all_of_them['held_low'])} to {percent(all_of_them['held_high'])})"
         )
     sentence += "." if found["truth"] else ", in the classifier's eyes: these data hold no truth."
-    tiles = [tile("Sliders with a guarantee", f"{found['promised']} of {found['edits']}", sentence)]
+    tiles = []
+    missing = []
+    if found["edits"]:
+        tiles.append(tile("Sliders with a guarantee", f"{found['promised']} of {found['edits']}", sentence))
+    else:
+        missing.append("No slider has a guaranteed range: the classifier could score none.")
     area = found["refusal"]["auroc"]
     if known(area):
         words_of = (
@@ -595,7 +618,7 @@ def guarantee_figures(evidence: Evidence) -> tuple[list[dict[str, str]], list[st
             f"{percent(found['refusal']['refused_test'])} of the test faces."
         )
         tiles.append(tile("Refusal of strange pictures", digits(area), words_of))
-    return tiles, []
+    return tiles, missing
 
 
 def refused_kinds(found: dict[str, Any]) -> list[str]:
@@ -755,7 +778,34 @@ def witnesses(evidence: Evidence) -> list[dict[str, Any]]:
             if name in SETS
         ],
     }
-    return [table for table in (edits, agreement, sets) if table["rows"]]
+    return [table for table in (edits, measured_sliders(evidence), agreement, sets) if table["rows"]]
+
+
+def measured_sliders(evidence: Evidence) -> dict[str, Any]:
+    """The table of sliders of measured attributes in the eyes of the witness, best first within an editor."""
+    rows = []
+    for editor in ("flow", evidence.primary):
+        found = evidence.metric("witness", "sliders", editor) or {}
+        gains = {name: row for name, row in found.items() if known(row.get("gain"))}
+        rows += [
+            [
+                EDITORS.get(editor, words(editor)),
+                describe(name).label,
+                percent(row["gain"]),
+                digits(row.get("correlation")),
+                digits(row.get("leakage")),
+            ]
+            for name, row in sorted(gains.items(), key=lambda pair: -pair[1]["gain"])
+        ]
+    return {
+        "caption": (
+            "Sliders of measured attributes in the eyes of these networks, none of which measured the "
+            "labels: share of the change asked for that they see, rank correlation of the two, and how far "
+            "other measures move, in shares of half their scale"
+        ),
+        "head": ["Editor", "Slider", "Share seen", "Rank correlation", "Leakage"],
+        "rows": rows,
+    }
 
 
 def classifiers_agree(evidence: Evidence) -> str:
@@ -896,6 +946,8 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "distances": distances(evidence),
         "promised": promised(evidence),
         "attributes": entries,
+        "labelled": bool(counted(evidence)),
+        "measured": bool(evidence.scales),
         "columns": {
             "removed": bool(evidence.metric("counterfactual", "error_reduction")),
             "edited": any(
@@ -925,7 +977,9 @@ def view(evidence: Evidence) -> dict[str, Any]:
             *("grids/features_edited.png", "grids/features_native.png", "grids/means.png"),
         ),
         "galleries": galleries(evidence),
-        "limits": bundle.notes(evidence.model, source, length, splits["train"])["limits"],
+        "limits": bundle.notes(evidence.model, source, length, splits["train"], bool(evidence.scales))[
+            "limits"
+        ],
         "unread": [
             entry["label"]
             for entry in entries

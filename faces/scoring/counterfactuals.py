@@ -2,7 +2,7 @@
 can.
 
 data/crops/counterfactuals.npy   uint8 (M, H, W, 3)
-data/crops/counterfactuals.csv   row m: name, of (the face in table.csv it was drawn from), attribute, value
+data/crops/counterfactuals.csv   row m: name, of (name of the face it was drawn from), attribute, value
                                  (its new label, 1 or -1), and where the source draws every face that is as
                                  true: variant (0 of a pair; the others follow behind all pairs), form (what
                                   the source calls the drawing: which glasses), and second and
@@ -100,7 +100,8 @@ class Counterfactuals:
         for place, line in enumerate(table.itertuples()):
             if not line.second and line.variant > 0 and (line.of, line.attribute) in place_of:
                 others.setdefault(place_of[line.of, line.attribute], []).append(place)
-        row_of = pd.Series(names.index, index=names.to_numpy())
+        named = names[names.isin(table["of"])]
+        row_of = pd.Series(named.index, index=named.to_numpy())
         rows = pairs["of"].map(row_of)
         joint = table[~single]
         return cls(

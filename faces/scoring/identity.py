@@ -27,7 +27,7 @@ def same_person(
     test = crops.rows("test")
     if drawn:
         return "none", crops.images[np.sort(rng.permutation(test)[:count])], None
-    first, second = edit_effects.identity_pairs(crops.table["identity"].to_numpy()[test], count, rng)
+    first, second = edit_effects.identity_pairs(crops.column("identity").to_numpy()[test], count, rng)
     if len(first) >= count // 4:
         return "identities", crops.images[test[first]], crops.images[test[second]]
     return "copies", crops.images[np.sort(rng.permutation(test)[:count])], None

@@ -13,7 +13,7 @@ Beside the raw layout this source leaves, where the test split has faces and `co
 
     counterfactuals.zip   JPEG members: faces of the test split drawn again with one attribute flipped, all
                           else equal to the pixel
-    counterfactuals.csv   name (member), of (name in labels.csv), attribute, value (its new label, 1 or -1),
+    counterfactuals.csv   name (member), of (name of the face), attribute, value (its new label, 1 or -1),
                           also (the one label that had
                           to change with it, empty for most: a hair colour takes the place of another, a bald
                           head has none), variant, form (of what is drawn anew, as the style calls it)
@@ -230,7 +230,7 @@ class Source(sources.Source):
                 members = zip(pairs["name"], islice(pictures, len(pairs)), strict=True)
                 writer.write_images(folder / f"{name}.zip", members)
                 pairs.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        writer.write_labels(folder / "labels.csv", table)
+        writer.write_labels(folder / annotations.LABELS, table)
         writer.write_source(folder / "source.json", _about(config, seed, flips), table, folder / "images.zip")
 
 

@@ -136,7 +136,7 @@ def _take(
         if whole and counts["rows_without_image"]:
             raise RawError(f"{images.path}: {counts['rows_without_image']} of {ROWS} pictures are missing")
         table = celeba_layout.take_images(images, table, folder / "images.zip", report)
-    writer.write_labels(folder / "labels.csv", table)
+    writer.write_labels(folder / annotations.LABELS, table)
     about = {
         "source": "celeba",
         "description": DESCRIPTION,

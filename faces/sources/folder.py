@@ -105,14 +105,14 @@ class Source(sources.Source):
                     folder / "images.zip",
                     ((name.removeprefix(sheet.root), content) for name, content in members),
                 )
-            writer.write_labels(folder / "labels.csv", table)
+            writer.write_labels(folder / annotations.LABELS, table)
         except (RawError, OSError) as error:
             raise SourceError(f"sources.folder.path: {error}") from None
         about = {
             "source": "folder",
-            "description": "a folder of pictures with labels.csv"
+            "description": "A folder of pictures with labels.csv"
             if sheet.attributes
-            else "a folder of pictures without labels",
+            else "A folder of pictures without labels",
             "licence": self.config.licence,
             "request": self.config.model_dump(mode="json"),
             "origin": self.config.path,

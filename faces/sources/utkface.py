@@ -24,6 +24,7 @@ from pydantic import Field
 from faces import sources
 from faces.core.console import Report
 from faces.core.params import Group
+from faces.data import annotations
 from faces.data.annotations import RawError
 from faces.ingest import writer
 from faces.ingest.archives import Files, is_picture, open_files
@@ -80,7 +81,7 @@ class Source(sources.Source):
                 )
         except (RawError, OSError) as error:
             raise SourceError(f"sources.utkface.path: {error}") from None
-        writer.write_labels(folder / "labels.csv", table)
+        writer.write_labels(folder / annotations.LABELS, table)
         about = {
             "source": "utkface",
             "description": DESCRIPTION,

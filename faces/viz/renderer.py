@@ -117,7 +117,7 @@ class Studio:
         if among is not None:
             rows = np.intersect1d(rows, among)
         if strangers_to is not None:
-            person = self.crops.table["identity"].to_numpy()
+            person = self.crops.column("identity").to_numpy()
             known = person[strangers_to][person[strangers_to] != -1]
             rows = rows[~np.isin(rows, strangers_to) & ~np.isin(person[rows], known)]
         if not len(rows):

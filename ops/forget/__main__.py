@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ops.forget", description="Let faces leave the project, with a certificate."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures, as labels.csv names them")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures, as the table of faces names them")
     parser.add_argument("--identity", type=int, help="every picture of this person")
     parser.add_argument(
         "--originals", action="store_true", help="also delete the pictures in the folder that they come from"
@@ -41,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
                 print(certificate.summary(steps.carry_out(left, project, ledger), ledger))
             names = set(chosen.names)
             if chosen.identity is not None:
-                names |= plan.of_identity(chosen.identity, project.folder, ledger.home)
+                try:
+                    names |= plan.of_identity(chosen.identity, project.folder, ledger.home)
+                except ForgetError:
+                    if left is None:  # otherwise the person may just have been forgotten
+                        raise
             if left is not None:
                 names -= left.names
             if names:

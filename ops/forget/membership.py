@@ -5,6 +5,9 @@ Two attacks, each an AUROC of members against strangers with a bootstrap interva
 loss     loss threshold (Yeom et al. 2018): members are reconstructed better by the export
 shadow   shadow Gaussians (likelihood ratio against references, Carlini et al. 2022): the density of a code
          under the Gaussian of the members' codes, less its mean under Gaussians of random halves without it
+
+Members are the train faces; with --pictures those of a folder, such as forgotten ones that somebody still
+has, once a challenger without them is trained.
 """
 
 import argparse
@@ -18,7 +21,9 @@ import numpy as np
 from facemorph.export import BadExport, Export
 from faces.core.files import open_npy
 from faces.data.annotations import RawError
-from faces.data.crops import Crops
+from faces.data.crops import Crops, Geometry
+from faces.ingest import decode
+from faces.ingest.archives import is_picture
 from faces.metrics.auroc import auroc, resamples
 
 RESAMPLES = 1000
@@ -85,6 +90,18 @@ def losses(export: Export, faces: np.ndarray) -> np.ndarray:
     return np.array(errors)
 
 
+def cropped(folder: Path, geometry: Geometry) -> np.ndarray:
+    """The pictures of a folder as the data's were cut: uint8 (N, S, S, 3), by name. Raises ValueError,
+    BadPicture.
+    """
+    if geometry.box == "auto":
+        raise ValueError("--pictures: these data were aligned face by face, which is not done here")
+    paths = [path for path in sorted(folder.iterdir()) if is_picture(path.name)]
+    if not paths:
+        raise ValueError(f"--pictures {folder}: no picture is there")
+    return np.stack([decode.face(path.read_bytes(), geometry) for path in paths])
+
+
 def some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """At most MOST of `rows`, ascending."""
     return np.sort(rng.permutation(rows)[:MOST])
@@ -97,6 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--export", type=Path, default=Path("data/export"))
     parser.add_argument("--crops", type=Path, default=Path("data/crops"))
     parser.add_argument("--latents", type=Path, default=Path("data/latents"))
+    parser.add_argument("--pictures", type=Path, help="folder of pictures to attack, not the train faces")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
     rng = np.random.default_rng(chosen.seed)
@@ -106,12 +124,18 @@ def main(arguments: list[str] | None = None) -> int:
         codes = open_npy(chosen.latents / "latents.npy")
         train = crops.rows("train")
         members, strangers = (some(crops.rows(split), rng) for split in ("train", "test"))
-        own, foreign = (losses(export, crops.images[rows]) for rows in (members, strangers))
+        if chosen.pictures is None:
+            faces = crops.images[members]
+            theirs = codes[members]
+        else:
+            faces = cropped(chosen.pictures, crops.geometry)
+            theirs = np.stack([export.encode(face) for face in faces])
+        own, foreign = (losses(export, some_faces) for some_faces in (faces, crops.images[strangers]))
         found = {
             "loss": area(-own, -foreign, rng),
-            "shadow": shadow(codes[train], codes[members], codes[strangers], rng),
+            "shadow": shadow(codes[train], theirs, codes[strangers], rng),
         }
-    except (BadExport, RawError, OSError, ValueError) as error:
+    except (BadExport, RawError, decode.BadPicture, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(json.dumps(found, indent=2))

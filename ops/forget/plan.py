@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from faces.core import parquet
 from faces.core.files import new_folder, write_json
 from faces.core.params import FILE, read
 from faces.data import sharded_array
-from faces.data.annotations import RawError
+from faces.data.annotations import LABELS, TABLE, RawError
+from faces.data.shard_cache import SUFFIX
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from ops.forget import figures, store
@@ -31,17 +32,17 @@ class ForgetError(RuntimeError):
 
 def tables(project: Path, home: Path) -> list[Path]:
     """Tables with a row per face."""
-    fixed = [project / "data/crops/table.csv", project / "data/raw/labels.csv"]
+    fixed = [project / "data/crops" / TABLE, project / "data/raw" / LABELS]
     fixed += [home / "work" / path.relative_to(project) for path in fixed]
-    return [path for path in (*fixed, *sorted(home.glob("exams/*/crops/table.csv"))) if path.is_file()]
+    return [path for path in (*fixed, *sorted(home.glob(f"exams/*/crops/{TABLE}"))) if path.is_file()]
 
 
 def of_identity(identity: int, project: Path, home: Path) -> set[str]:
     """The pictures of one person. Raises ForgetError where no table knows the person."""
     found = set()
     for path in tables(project, home):
-        table = pd.read_csv(path, dtype={"name": str})
-        if "identity" in table:
+        if "identity" in parquet.columns(path):
+            table = parquet.read(path, ["name", "identity"])
             found |= set(table["name"][table["identity"] == identity])
     if identity < 0 or not found:
         raise ForgetError(f"--identity {identity}: no picture of that person; name the pictures instead")
@@ -87,13 +88,13 @@ def contents(
 
 def rows_of(table: Path, names: Collection[str]) -> tuple[int, np.ndarray]:
     """Number of rows of a table, and which are of `names`."""
-    column = pd.read_csv(table, usecols=["name"], dtype=str)["name"]
+    column = parquet.read(table, ["name"])["name"]
     return len(column), np.flatnonzero(column.isin(set(names)))
 
 
 def arrays_of(crops: Path, names: Collection[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Crops uint8 (S, S, 3) and codes (D,) of the faces, as folders beside `crops` hold them."""
-    count, rows = rows_of(crops / "table.csv", names)
+    count, rows = rows_of(crops / TABLE, names)
     pixels: list[np.ndarray] = []
     codes: list[np.ndarray] = []
     for path, found in (
@@ -138,6 +139,11 @@ def make(
     root = project.folder
     home = ledger.home
     own = originals(root, settings)
+    if away := sorted((root / "data/crops").glob(f"*{SUFFIX}")):
+        raise ForgetError(
+            f"{away[0]}: these faces lie elsewhere; bring them here by python -m ops.shards pull, remove them"
+            " there, and forget then"
+        )
     places, _ = store.places(root)
     folders = list(places.values())
     found = contents(names, root, home, folders, own)
@@ -145,8 +151,8 @@ def make(
     codes: list[np.ndarray] = []
     known = {name for name, versions in found.items() if versions}
     for table in tables(root, home):
-        known |= set(pd.read_csv(table, usecols=["name"], dtype=str)["name"]) & set(names)
-        if table.name == "table.csv":
+        known |= set(parquet.read(table, ["name"])["name"]) & set(names)
+        if table.name == TABLE:
             more, further = arrays_of(table.parent, names)
             pixels += more
             codes += further
@@ -162,7 +168,7 @@ def make(
     if ledger.journal.is_file():
         raise ForgetError(f"{ledger.journal}: a promotion is not carried out yet; run python -m ops.retrain")
     versions, models = seen_by(names, root, ledger)
-    table = root / "data/crops/table.csv"
+    table = root / "data/crops" / TABLE
     count, rows = rows_of(table, names) if table.is_file() else (0, np.array([], int))
     report, vectors, attacks = measured(root, rows)
     mark = f"{now()[:10]}-{secrets.token_hex(4)}"

@@ -16,9 +16,9 @@ import numpy as np
 
 from faces.core.files import new_file, write_json
 from faces.data import sharded_array
-from faces.data.annotations import read_labels
+from faces.data.annotations import LABELS, read_labels
 from faces.ingest import writer
-from faces.ingest.removal import rows_without, without
+from faces.ingest.removal import rows_naming, rows_without, tables, take_rows, without
 from ops.forget.journal import Journal
 from ops.forget.needles import Needles, files
 
@@ -59,12 +59,10 @@ def data_folder(journal: Journal, folder: Path) -> None:
     draft = draft_of(folder)
     gone = set(journal.names)
     rows: dict[str, tuple[int, np.ndarray]] = {}
-    for path in sorted(draft.glob("*.csv")):
-        text = path.read_text(encoding="utf-8")
-        count, dropped, firsts, kept = rows_without(text, journal.names)
+    for path in tables(draft):
+        count, dropped, firsts = take_rows(path, journal.names)
         rows[path.stem] = (count, dropped)
         gone |= firsts
-        path.write_text(kept, encoding="utf-8")
     for path in sorted(draft.glob("*.zip")):
         without(path, gone)
     for path in sorted(draft.glob("*.npy")):
@@ -73,9 +71,9 @@ def data_folder(journal: Journal, folder: Path) -> None:
         if path.name == f"{stem}.npy" and table is not None and len(table[1]):
             array(path, *table)
     (draft / "sheet.png").unlink(missing_ok=True)  # pictures of some faces: drawn again with the crops
-    if (draft / "labels.csv").is_file() and (draft / "source.json").is_file():
+    if (draft / LABELS).is_file() and (draft / "source.json").is_file():
         about = json.loads((draft / "source.json").read_text(encoding="utf-8"))
-        table = read_labels(draft / "labels.csv")
+        table = read_labels(draft / LABELS)
         writer.write_source(draft / "source.json", about, table, draft / "images.zip")
     for path in draft.glob("*.json"):
         document(path, journal.needles)
@@ -181,8 +179,8 @@ def progress(journal: Journal, path: Path) -> None:
 
 def _names(path: Path, names: Collection[str]) -> bool:
     """Whether a table or an archive names a face."""
-    if path.suffix == ".csv":
-        return bool(len(rows_without(path.read_text(encoding="utf-8"), names)[1]))
+    if path.suffix in (".csv", ".parquet"):
+        return bool(len(rows_naming(path, names)[1]))
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as file:
             return bool(set(file.namelist()) & set(names))

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from faces.core import parquet
 from faces.core.files import write_json
 from faces.core.params import FILE, read
+from faces.data.annotations import TABLE
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from faces.ingest.http import cache_folder
@@ -91,9 +93,13 @@ def codes(journal: Journal, project: Repository, ledger: Ledger) -> None:
         with np.load(vectors / "vectors.npz") as file:
             arrays = dict(file)
         with np.load(found) as closed:
+            fits = all(closed[name].shape == arrays["vectors"].shape[1:] for name in closed)
             for number, name in enumerate(arrays["estimators"]):
-                if name in closed:
+                if name in closed and fits:
                     arrays["vectors"][number] = closed[name]
+        if not fits:
+            scrub.remove(journal, vectors, "directions of measured labels too; `dvc repro` makes them again")
+            return
         draft = scrub.draft_of(vectors)
         np.savez(draft / "vectors.npz", **arrays)
         scrub.put(journal, vectors, draft, "their part in closed-form directions")
@@ -104,7 +110,7 @@ def downdate(latents: Path, crops: Path, rows: np.ndarray) -> None:
     path = latents / "moments.npz"
     if not path.is_file():
         return
-    splits = [line.split(",")[1] for line in (crops / "table.csv").read_text().splitlines()[1:]]
+    splits = parquet.read(crops / TABLE, ["split"])["split"]
     train = [row for row in rows if splits[row] == "train"]
     if not train:
         return

@@ -17,6 +17,7 @@ from ops.forget.needles import Needles, files
 from ops.retrain.repository import Repository
 
 DRAWN = (  # outputs that are pictures or figures of single faces, or statistics of them
+    "data/measures",
     "data/latents",
     "data/vectors",
     "data/scores",
@@ -94,7 +95,7 @@ def drawn(found: dict[str, set[str]], folders: list[Path], named: Needles) -> se
     for path, versions in found.items():
         for version in versions:
             inside = {entry for folder in folders for entry in members(folder, version)}
-            tables = [md5 for name, md5 in inside if name.endswith(".csv")]
+            tables = [md5 for name, md5 in inside if name.endswith((".csv", ".parquet"))]
             holds = path in ("data/raw", "data/crops") and any(
                 named.within(path_of(folder, md5)) for md5 in tables for folder in folders
             )
@@ -104,12 +105,19 @@ def drawn(found: dict[str, set[str]], folders: list[Path], named: Needles) -> se
 
 
 def clean(journal: Journal, folder: Path, also: set[str]) -> None:
-    """Remove every object of a cache or local remote that holds a face, and those with an MD5 of `also`.
-    Listings go with a name in them alone, after their members.
+    """Remove every object of a cache or local remote that holds a face, and those with an MD5 of `also`; then
+    the listings of folders that lost a file, or that have a name in them.
     """
     objects = list(files(folder))
-    for path in sorted(objects, key=lambda path: (path.suffix == ".dir", path)):
+    listings = [path for path in objects if path.suffix == ".dir"]
+    for path in objects:
         md5 = path.parent.name + path.name
         what = journal.needles.within(path) or ("drawn from faces" if md5 in also else None)
-        if what is not None:
+        if what is not None and path not in listings:
             scrub.remove(journal, path, what)
+    gone = {Path(one["where"]) for one in journal.removed()}
+    gone = {path.parent.name + path.name for path in gone if path.parent.parent.name == "md5"}
+    for path in listings:
+        inside = {md5 for _, md5 in members(folder, path.parent.name + path.name)}
+        if inside & gone or journal.needles.within(path) is not None:
+            scrub.remove(journal, path, "the list of a folder's files")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from faces.core.params import ParamsError, read
+from faces.data.annotations import TABLE
 from faces.ingest import forgotten
 from ops.retrain import challenger, gates, promotion, run_report, snapshots
 from ops.retrain.gates import Verdict
@@ -132,10 +133,10 @@ class Job:
         if (
             champion is not None
             and not self.new_exam
-            and (self.ledger.exams / champion["exam"] / "crops").is_dir()
+            and (self.ledger.exams / champion["exam"] / "crops" / TABLE).is_file()
         ):
             return champion["exam"]
-        table = hashlib.sha256((clone / "data/crops/table.csv").read_bytes()).hexdigest()[:12]
+        table = hashlib.sha256((clone / "data/crops" / TABLE).read_bytes()).hexdigest()[:12]
         name = f"{now()[:10]}-{table}"
         if not (self.ledger.exams / name).is_dir():
             faces = str(self.settings.exam.train_faces)

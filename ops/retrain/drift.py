@@ -96,7 +96,7 @@ def encode(model: torch.nn.Module, images: np.ndarray, rows: np.ndarray, device:
 
 def measure(crops: Crops, weights: Path, names: list[str]) -> dict[str, Any]:
     """All figures. Raises ValueError where the champion's faces are cut differently."""
-    new = crops.table["name"].isin(names).to_numpy()
+    new = crops.column("name").isin(names).to_numpy()
     device = pick_device()
     rng = np.random.default_rng(0)
     model, geometry = checkpoints.load(weights)

@@ -43,7 +43,7 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
     """Write the exam. Train faces are the first by name, up to `train_faces`."""
     crops = Crops.open(crops_folder)
     train = crops.rows("train")
-    train = train[np.argsort(crops.table["name"].to_numpy(str)[train], kind="stable")[:train_faces]]
+    train = train[np.argsort(crops.column("name").to_numpy(str)[train], kind="stable")[:train_faces]]
     rows = np.sort(np.concatenate([train, crops.rows("test")]))
     with new_folder(out) as folder:
         (folder / "crops").mkdir()
@@ -53,7 +53,7 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
         for place, row in enumerate(rows):
             images[place] = crops.images[row]
         images.flush()
-        write_labels(folder / "crops/table.csv", crops.table.iloc[rows].reset_index(drop=True))
+        write_labels(folder / "crops/table.parquet", crops.columns().iloc[rows].reset_index(drop=True))
         for path in (crops_folder / "geometry.json", *sorted(crops_folder.glob("counterfactuals.*"))):
             shutil.copyfile(path, folder / "crops" / path.name)
         shutil.copytree(classifier, folder / "classifier")

@@ -69,7 +69,7 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
     table = pd.DataFrame(
         {"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 8 + ["test"] * 8, "Light": labels}
     )
-    writer.write_labels(tmp_path / "table.csv", table)
+    writer.write_labels(tmp_path / "table.parquet", table)
     np.save(
         tmp_path / "images.npy",
         (rng.integers(0, 56, (40, 64, 64, 3)) + 100 * (labels[:, None, None, None] + 1) // 2).astype(

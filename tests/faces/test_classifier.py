@@ -122,7 +122,7 @@ def run(tmp_path_factory):
     np.save(folder / "images.npy", images.astype(np.uint8))
     table = pd.DataFrame({"name": [f"{n}.jpg" for n in range(count)], "split": SIDES * (count // 10)})
     table[["A", "Rare", "Noise", "Absent"]] = labels
-    writer.write_labels(folder / "table.csv", table)
+    writer.write_labels(folder / "table.parquet", table)
     write_json(folder / "geometry.json", {"box": "square", "size": 32, "filter": "lanczos"})
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["classifier"] |= {
@@ -168,7 +168,7 @@ def test_the_panel_says_what_the_figures_say(run):
     place, _ = run
     folder = place / "data" / "classifier"
     ensemble = classifier.Ensemble.open(folder)
-    table = annotations.read_labels(place / "data" / "crops" / "table.csv")
+    table = annotations.read_labels(place / "data" / "crops" / "table.parquet")
     rows = np.flatnonzero(table["split"] == "test")
     images = to_device(np.load(place / "data" / "crops" / "images.npy")[rows], torch.device("cpu"))
     log_odds, features = ensemble.predict(0, images)

@@ -42,7 +42,7 @@ def main(data: Path, out: Path, *stages: str) -> None:
 
     def make_vectors() -> None:
         measures = data / "measures"
-        vectors.run(load(vectors.Params), crops, latents, crops / "table.csv", measures, out / "vectors")
+        vectors.run(load(vectors.Params), crops, latents, crops / "table.parquet", measures, out / "vectors")
 
     def make_scores() -> None:
         found = out / "scores"

@@ -77,6 +77,7 @@ VAE = {
     "features": 0.0,
     "contrast": 0.0,
     "critic": 0.0,
+    "critic_share": 0.0,
     "batch": 8,
     "learning_rate": 1.0e-3,
     "betas": [0.9, 0.99],
@@ -144,7 +145,7 @@ def prepare(root: Path, redistributable: bool = True) -> None:
         ],
         axis=1,
     )
-    writer.write_labels(root / "data/crops/table.csv", table)
+    writer.write_labels(root / "data/crops/table.parquet", table)
     write_json(
         root / "data/raw/source.json",
         {
@@ -169,7 +170,7 @@ def prepare(root: Path, redistributable: bool = True) -> None:
         stages.vectors.main(
             Path("data/crops"),
             Path("data/latents"),
-            Path("data/crops/table.csv"),
+            Path("data/crops/table.parquet"),
             Path("data/measures"),
             Path("data/vectors"),
         )

@@ -21,7 +21,7 @@ def write_crops(folder, count: int, rng: np.random.Generator) -> None:
             "A": 1,
         }
     )
-    writer.write_labels(folder / "table.csv", table)
+    writer.write_labels(folder / "table.parquet", table)
     write_json(folder / "geometry.json", {"box": "square", "size": 32, "filter": "lanczos"})
 
 

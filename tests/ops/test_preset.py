@@ -206,6 +206,44 @@ def test_a_wrong_preset_is_named(text, message, tmp_path, monkeypatch, params):
         preset.changed(params, preset.read("own").params, "presets/own.yaml")
 
 
+def test_a_preset_builds_on_others(tmp_path, monkeypatch):
+    """Nearer values win; the sentence is its own."""
+    for name, text in {
+        "far": "about: Far\nparams: {seed: 2, train.images: 640, crop.size: 32}\n",
+        "near": "about: Near\nlike: far\nparams: {train.images: 64}\n",
+        "own": "about: Own\nlike: near\nparams: {seed: 3}\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.setattr(preset, "PRESETS", tmp_path)
+    found = preset.read("own")
+    assert (found.about, found.params) == ("Own", {"seed": 3, "train.images": 64, "crop.size": 32})
+    assert preset.read("far").params == {"seed": 2, "train.images": 640, "crop.size": 32}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("own", "other", r"^presets/own\.yaml: like: own builds on own itself$"),
+        ("other", "own", r"^presets/other\.yaml: like: own builds on other itself$"),
+        ("othr", "own", r"^presets/own\.yaml: like: there is no preset 'othr', did you mean 'other'\?"),
+    ],
+)
+def test_presets_that_build_on_one_another_are_refused(first, second, message, tmp_path, monkeypatch):
+    for name, below in {"own": first, "other": second}.items():
+        (tmp_path / f"{name}.yaml").write_text(f"about: x\nlike: {below}\nparams: {{seed: 2}}\n")
+    monkeypatch.setattr(preset, "PRESETS", tmp_path)
+    with pytest.raises(ParamsError, match=message):
+        preset.read("own")
+
+
+def test_pictures_without_labels_get_what_suits_photographs():
+    ours = preset.read("photographs").params
+    for name, source in {"unlabelled": "folder", "generated": "generated"}.items():
+        found = preset.read(name).params
+        assert found["data.source"] == source and found["measure.enabled"] is True
+        assert found == ours | {key: found[key] for key in found if key not in ours} | {"data.source": source}
+
+
 @pytest.mark.parametrize("name", preset.names())
 def test_an_experiment_gets_the_same_values(name, project, params):
     """Read by DVC's own parser of -S, on a copy of params.yaml."""

@@ -13,6 +13,7 @@ import skimage
 import yaml
 from PIL import Image
 
+from faces.core import parquet
 from faces.data import annotations
 from faces.data.crops import Crops, Geometry, framed
 from faces.ingest import alignment, decode, writer
@@ -151,7 +152,7 @@ def write_raw(folder, members: dict[str, bytes], names: list[str]) -> None:
             "Smiling": [1 - 2 * (i % 2) for i in range(len(names))],
         }
     )
-    writer.write_labels(folder / "labels.csv", table)
+    writer.write_labels(folder / "labels.parquet", table)
 
 
 def make_crop(max_rejects: int, rows: int = 1000, **changes) -> crop.Params:
@@ -173,7 +174,7 @@ def test_rejects_are_listed_and_the_rest_stays_aligned(tmp_path):
     write_raw(tmp_path / "raw", members, [*(f"{n}.jpg" for n in range(9)), "absent.jpg"])
     crop.run(make_crop(10), tmp_path / "raw", tmp_path / "crops")
     crops = Crops.open(tmp_path / "crops")
-    assert crops.table["name"].tolist() == [f"{n}.jpg" for n in (0, 1, 3, 4, 6, 7, 8)]
+    assert crops.column("name").tolist() == [f"{n}.jpg" for n in (0, 1, 3, 4, 6, 7, 8)]
     np.testing.assert_allclose(crops.images.mean((1, 2, 3)), [20 * n for n in (0, 1, 3, 4, 6, 7, 8)], atol=1)
     rejects = pd.read_csv(tmp_path / "crops" / "rejects.csv").set_index("name")["reason"]
     assert rejects["absent.jpg"] == "no such image in the archive"
@@ -197,11 +198,11 @@ def test_faces_in_several_files_are_the_same_faces(tmp_path, monkeypatch):
     names = ["images.npy", "images.1.npy", "images.2.npy"]
     assert [len(np.load(tmp_path / "3" / name)) for name in names] == [3, 3, 1]
     one, several = (Crops.open(tmp_path / str(rows)) for rows in (1000, 3))
-    assert several.table.equals(one.table) and np.array_equal(several.splits, one.splits)
+    assert several.columns().equals(one.columns()) and np.array_equal(several.splits, one.splits)
     np.testing.assert_array_equal(several.images[:], one.images)
     (tmp_path / "3/images.1.npy").unlink()
     with pytest.raises(
-        annotations.RawError, match=r"table.csv has 7 rows for 3 images; run `dvc repro -f crop`"
+        annotations.RawError, match=r"table.parquet has 7 rows for 3 images; run `dvc repro -f crop`"
     ):
         Crops.open(tmp_path / "3")
 
@@ -235,7 +236,7 @@ def test_twice_the_same_bytes_whatever_the_processes(tmp_path, monkeypatch):
         monkeypatch.setenv("FACES_WORKERS", workers)
         monkeypatch.setattr(crop, "CHUNK", 7)
         crop.run(make_crop(0), tmp_path / "raw", tmp_path / workers)
-    for name in ("images.npy", "table.csv", "rejects.csv", "geometry.json"):
+    for name in ("images.npy", "table.parquet", "rejects.csv", "geometry.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
@@ -257,25 +258,40 @@ def test_splits_by_name_stay_when_images_are_added():
 
 
 def test_labels_are_read_as_bytes_and_anything_else_is_named(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text("name,split,identity,A\n0.jpg,train,-1,1\n1.jpg,test,7,-1\n")
-    table = annotations.read_labels(path)
-    assert table["A"].dtype == np.int8
-    assert table["A"].tolist() == [1, -1]
-    path.write_text("name,split,identity,A\n0.jpg,train,-1,yes\n")
-    with pytest.raises(
-        annotations.RawError, match=r"labels.csv: a label is not 1, -1 or 0 .*yes.*dvc repro -f download"
-    ):
-        annotations.read_labels(path)
-    with pytest.raises(
-        annotations.RawError, match=r"labels.csv: a label is not 1, -1 or 0 .*yes.*dvc repro -f download"
-    ):
-        annotations.read_numbers(path, 1)
+    path = tmp_path / "labels.parquet"
+    table = pd.DataFrame({"name": ["0.jpg", "1.jpg"], "split": ["train", "test"], "identity": [-1, 7]})
+    table.assign(A=np.array([1, -1], np.int8)).to_parquet(path)
+    found = annotations.read_labels(path)
+    assert found["A"].dtype == np.int8
+    assert found["A"].tolist() == [1, -1]
+    table.assign(A=["yes", "no"]).to_parquet(path)
+    for read in (annotations.read_labels, lambda path: annotations.read_numbers(path, 2)):
+        with pytest.raises(
+            annotations.RawError,
+            match=r"labels.parquet: column 'A' holds .*string, and a label is 1, -1 or 0 .*repro -f download",
+        ):
+            read(path)
+    table.assign(A=pd.array([1, None], "Int8")).to_parquet(path)
+    with pytest.raises(annotations.RawError, match="column 'A' has blanks"):
+        annotations.read_numbers(path, 2)
+
+
+def test_a_table_of_an_earlier_version_names_the_stage_to_run(tmp_path):
+    for name, stage in (("labels", "download"), ("table", "crop")):
+        (tmp_path / f"{name}.csv").write_text("name,split,identity,A\n0.jpg,train,-1,1\n")
+        with pytest.raises(
+            annotations.RawError,
+            match=rf"{name}.parquet is missing: {name}.csv beside it .*run `dvc repro -f {stage}`",
+        ):
+            annotations.read_attributes(tmp_path / f"{name}.parquet")
+    (tmp_path / "table.parquet").write_text("name,split,identity,A\n0.jpg,train,-1,1\n")
+    with pytest.raises(annotations.RawError, match=r"is no Parquet table .*run `dvc repro -f crop`"):
+        annotations.read_attributes(tmp_path / "table.parquet")
 
 
 def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rng):
-    monkeypatch.setattr(annotations, "CHUNK", 7)
-    path = tmp_path / "labels.csv"
+    monkeypatch.setattr(parquet, "ROWS", 7)
+    path = tmp_path / "labels.parquet"
     labels = rng.integers(-1, 2, (20, 3))
     splits = rng.choice(annotations.SPLITS, 20)
     writer.write_labels(
@@ -290,7 +306,8 @@ def test_numbers_are_those_of_the_table_chunk_by_chunk(tmp_path, monkeypatch, rn
     assert [annotations.SPLITS[place] for place in places] == splits.tolist()
     for count in (19, 21):
         with pytest.raises(
-            annotations.RawError, match=rf"labels.csv has 20 rows for {count} images; run `dvc repro -f crop`"
+            annotations.RawError,
+            match=rf"labels.parquet has 20 rows for {count} images; run `dvc repro -f crop`",
         ):
             annotations.read_numbers(path, count)
 
@@ -493,7 +510,7 @@ def test_faces_elsewhere_are_aligned_by_eyes_and_mouth(tmp_path, astronaut, turn
 def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, astronaut):
     members = {f"{n}.jpg": jpeg(astronaut, subsampling=0) for n in range(3)}
     write_raw(tmp_path / "raw", members, list(members))
-    table = pd.read_csv(tmp_path / "raw/labels.csv")
+    table = pd.read_parquet(tmp_path / "raw/labels.parquet")
     table[list(annotations.LANDMARKS)] = [
         *EYES[0],
         *EYES[1],
@@ -507,10 +524,10 @@ def test_landmarks_of_the_table_are_used_where_they_fit_the_pictures(tmp_path, a
     for shift, used in ((0, True), (150, False)):  # the second belong to other pictures
         moved = table.copy()
         moved[list(annotations.LANDMARKS)] += shift
-        moved.to_csv(tmp_path / "raw/labels.csv", index=False)
-        plan = crop.sampled_plan(tmp_path / "raw/images.zip", moved, geometry)
+        writer.write_labels(tmp_path / "raw/labels.parquet", moved)
+        plan = crop.sampled_plan(tmp_path / "raw/images.zip", crop.Listing.of(moved), geometry)
         assert (plan.route, plan.by_table) == ("points", used)
-    table.to_csv(tmp_path / "raw/labels.csv", index=False)
+    writer.write_labels(tmp_path / "raw/labels.parquet", table)
     crop.run(settings, tmp_path / "raw", tmp_path / "crops")
     expected = alignment.by_points(np.asarray(astronaut), EYES, geometry).astype(int)
     assert abs(Crops.open(tmp_path / "crops").images[0].astype(int) - expected).mean() < 2
@@ -571,10 +588,10 @@ def test_the_sheet_shows_faces_of_the_whole_set(tmp_path):
 def test_labels_that_teach_nothing_are_said_before_training(tmp_path, capsys):
     members = {f"{n}.jpg": jpeg(ruler()) for n in range(9)}
     write_raw(tmp_path / "raw", members, list(members))
-    table = pd.read_csv(tmp_path / "raw/labels.csv")
+    table = pd.read_parquet(tmp_path / "raw/labels.parquet")
     table["human"] = 1
     table["Hat"] = np.where(table["split"] == "test", -1, table["Smiling"])
-    table.to_csv(tmp_path / "raw/labels.csv", index=False)
+    writer.write_labels(tmp_path / "raw/labels.parquet", table)
     crop.run(make_crop(0), tmp_path / "raw", tmp_path / "crops")
     said = capsys.readouterr().err
     assert "human: the same for every face" in said

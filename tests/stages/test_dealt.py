@@ -30,13 +30,13 @@ FACES = 60
 
 def add_attribute(labels: Path) -> None:
     """A second label, so that two can be flipped at once."""
-    table = pd.read_csv(labels)
+    table = pd.read_parquet(labels)
     writer.write_labels(labels, table.assign(Round=1 - 2 * (table.index // 6 % 2)))
 
 
 def write_counterfactuals(crops: Path, rng: np.random.Generator) -> None:
     """Of each test face a picture with each label flipped, a second that is as true, and one with both."""
-    table = pd.read_csv(crops / "table.csv")
+    table = pd.read_parquet(crops / "table.parquet")
     columns = ("of", "attribute", "value", "variant", "form", "second", "second_value")
     lines = []
     for face in table[table["split"] == "test"].itertuples():
@@ -64,7 +64,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     write_raw(
         data / "raw", {f"{n}.jpg": one for n, one in enumerate(pictures)}, [f"{n}.jpg" for n in range(FACES)]
     )
-    add_attribute(data / "raw/labels.csv")
+    add_attribute(data / "raw/labels.parquet")
     crop.run(load(crop.Params), data / "raw", data / "crops")
     write_counterfactuals(data / "crops", rng)
     config = models.config("vae", yaml.safe_load((tmp_path / "params.yaml").read_text())["models"])
@@ -75,7 +75,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     encode.run(load(encode.Params), data / "crops", data / "model", data / "latents")
     prior.run(load(prior.Params), data / "crops", data / "model", data / "latents", data / "prior")
     classifier.run(load(classifier.Params), data / "crops", data / "classifier")
-    table = data / "crops/table.csv"
+    table = data / "crops/table.parquet"
     measured = measures.none(data / "measures")
     vectors.run(load(vectors.Params), data / "crops", data / "latents", table, measured, data / "vectors")
     dealt_stages.main(data, tmp_path / "one")

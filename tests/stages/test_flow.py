@@ -11,6 +11,7 @@ import yaml
 from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.readouts import fit_readouts
+from faces.ingest import writer
 from stages import flow
 from tests.helpers import measures
 
@@ -36,15 +37,12 @@ def world(tmp_path, monkeypatch, params, rng):
         {
             "name": [f"{i:04}.jpg" for i in range(count)],
             "split": np.repeat(list(SPLITS), list(SPLITS.values())),
-            "identity": -1,
         }
     )
-    for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth"):
-        table[[f"{name}_x", f"{name}_y"]] = np.nan
     (tmp_path / "crops").mkdir()
     (tmp_path / "latents").mkdir()
     table = pd.concat([table, pd.DataFrame(labels, columns=ATTRIBUTES)], axis=1)
-    table.to_csv(tmp_path / "crops/table.csv", index=False)
+    writer.write_labels(tmp_path / "crops/table.parquet", table)
     np.save(tmp_path / "crops/images.npy", rng.integers(0, 255, (count, 4, 4, 3), np.uint8))
     geometry = {"box": [15, 35, 163, 183], "size": 64, "filter": "lanczos"}
     (tmp_path / "crops/geometry.json").write_text(json.dumps(geometry))

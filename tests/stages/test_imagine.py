@@ -72,7 +72,7 @@ def project(tmp_path, monkeypatch, params):
     for name in ("crops", "model", "classifiers"):
         (tmp_path / name).mkdir()
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(8)], "split": "train", "Rare": -1, "Smiling": 1})
-    writer.write_labels(tmp_path / "crops/table.csv", table)
+    writer.write_labels(tmp_path / "crops/table.parquet", table)
     np.save(tmp_path / "crops/images.npy", np.zeros((8, 32, 32, 3), np.uint8))
     (tmp_path / "crops/geometry.json").write_text(
         json.dumps({"box": "square", "size": 32, "filter": "lanczos"})
@@ -116,7 +116,7 @@ def test_the_stage_labels_the_attributes_that_can_be_read(project):
 
 
 def test_the_folder_is_empty_where_directions_come_from_the_data_s_labels(project):
-    assert list(project("crops/table.csv").iterdir()) == []
+    assert list(project("crops/table.parquet").iterdir()) == []
 
 
 def test_labels_need_an_attribute_that_can_be_read(project, tmp_path):

@@ -48,7 +48,7 @@ def test_the_stage_measures_what_the_network_sees(tmp_path, monkeypatch, params,
     crops.mkdir()
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(30)], "identity": -1, "Male": 1})
     table["split"] = ["train"] * 20 + ["valid"] * 5 + ["test"] * 5
-    writer.write_labels(crops / "table.csv", table)
+    writer.write_labels(crops / "table.parquet", table)
     grey = rng.permutation(np.linspace(130, 250, 30)).astype(np.uint8)
     np.save(crops / "images.npy", np.tile(grey[:, None, None, None], (1, 32, 32, 3)))
     (crops / "geometry.json").write_text('{"box": "square", "size": 32, "filter": "lanczos"}')
@@ -79,7 +79,7 @@ def world(tmp_path, monkeypatch, params, rng):
     table["Male"] = np.where(male, 1, -1)
     for name in ("crops", "latents", "measures"):
         (tmp_path / name).mkdir()
-    writer.write_labels(tmp_path / "crops/table.csv", table)
+    writer.write_labels(tmp_path / "crops/table.parquet", table)
     np.save(tmp_path / "crops/images.npy", rng.integers(0, 255, (count, 4, 4, 3), np.uint8))
     (tmp_path / "crops/geometry.json").write_text('{"box": "square", "size": 64, "filter": "lanczos"}')
     np.save(tmp_path / "latents/latents.npy", codes.astype(np.float32))
@@ -106,7 +106,9 @@ def test_values_and_labels_of_a_scale_go_both_ways():
 
 def test_a_measured_label_has_the_direction_of_the_regression(world):
     """partial holds Male still: a change of the label by 2 is twice the slope."""
-    vectors.main(*(world / name for name in ("crops", "latents", "crops/table.csv", "measures", "vectors")))
+    vectors.main(
+        *(world / name for name in ("crops", "latents", "crops/table.parquet", "measures", "vectors"))
+    )
     found = Directions.open(world / "vectors", "partial")
     assert found.attributes == ("Male", "yaw")
     np.testing.assert_allclose(found.native("yaw"), 2 * SLOPE, atol=0.06)

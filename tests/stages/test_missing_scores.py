@@ -39,7 +39,7 @@ def project(tmp_path, monkeypatch, params, rng):
         table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(count)], "split": splits, "identity": -1})
         for name, column in zip(NAMES, labels, strict=True):
             table[name] = column
-        writer.write_labels(folders["crops"] / "table.csv", table)
+        writer.write_labels(folders["crops"] / "table.parquet", table)
         np.save(folders["crops"] / "images.npy", rng.integers(0, 255, (count, 32, 32, 3), np.uint8))
         geometry = {"box": "square", "size": 32, "filter": "lanczos"}
         (folders["crops"] / "geometry.json").write_text(json.dumps(geometry))
@@ -60,7 +60,7 @@ def project(tmp_path, monkeypatch, params, rng):
         unmeasured = measures.none(tmp_path / "measures")
         encode.run(of(encode), crops, model, latents)
         prior.run(of(prior), crops, model, latents, tmp_path / "prior")
-        vectors.run(of(vectors), crops, latents, crops / "table.csv", unmeasured, directions)
+        vectors.run(of(vectors), crops, latents, crops / "table.parquet", unmeasured, directions)
         classifier.run(of(classifier), crops, judges)
         score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)
         inputs = (crops, model, latents, tmp_path / "prior", directions, tmp_path / "flow", judges, scores)

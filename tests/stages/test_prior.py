@@ -44,7 +44,7 @@ def project(tmp_path, monkeypatch, params, rng):
     def run(valid: int) -> Priors:
         splits = ["train"] * 200 + ["valid"] * valid + ["test"] * (100 - valid)
         table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(300)], "split": splits, "A": 1})
-        writer.write_labels(tmp_path / "crops/table.csv", table)
+        writer.write_labels(tmp_path / "crops/table.parquet", table)
         folders = [tmp_path / name for name in ("crops", "model", "latents", "prior")]
         prior.run(parse(prior.Params, pick(prior.Params, values)), *folders)
         return Priors.open(folders[-1], CPU)

@@ -70,7 +70,7 @@ def project(tmp_path, monkeypatch, params, rng):
     table = pd.DataFrame(
         {"name": [f"{i}.jpg" for i in range(40)], "split": ["train"] * 24 + ["valid"] * 6 + ["test"] * 10}
     )
-    writer.write_labels(crops / "table.csv", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
+    writer.write_labels(crops / "table.parquet", table.assign(**dict(zip(ATTRIBUTES, labels.T, strict=True))))
     images = rng.integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
     np.save(crops / "images.npy", images)
     (crops / "geometry.json").write_text(json.dumps({"box": "square", "size": 32, "filter": "lanczos"}))

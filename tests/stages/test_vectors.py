@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from faces.edits.directions import Directions
+from faces.ingest import writer
 from stages import vectors
 from tests.helpers import measures
 
@@ -32,16 +33,12 @@ def world(tmp_path, monkeypatch, params, rng):
         {
             "name": [f"{i:04}.jpg" for i in range(count)],
             "split": np.repeat(list(SPLITS), list(SPLITS.values())),
-            "identity": -1,
         }
     )
-    for name in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth"):
-        table[[f"{name}_x", f"{name}_y"]] = np.nan
     (tmp_path / "crops").mkdir()
     (tmp_path / "latents").mkdir()
-    pd.concat([table, pd.DataFrame(labels, columns=ATTRIBUTES)], axis=1).to_csv(
-        tmp_path / "crops/table.csv", index=False
-    )
+    table = pd.concat([table, pd.DataFrame(labels, columns=ATTRIBUTES)], axis=1)
+    writer.write_labels(tmp_path / "crops/table.parquet", table)
     np.save(tmp_path / "crops/images.npy", np.zeros((count, 1, 1, 3), np.uint8))
     (tmp_path / "crops/geometry.json").write_text(
         json.dumps({"box": [15, 35, 163, 183], "size": 64, "filter": "lanczos"})
@@ -49,7 +46,7 @@ def world(tmp_path, monkeypatch, params, rng):
     np.save(tmp_path / "latents/latents.npy", codes)
     monkeypatch.chdir(tmp_path)
 
-    def run(labels="crops/table.csv", **changes):
+    def run(labels="crops/table.parquet", **changes):
         (tmp_path / "params.yaml").write_text(
             yaml.safe_dump(
                 {

@@ -50,7 +50,7 @@ def folders(tmp_path, monkeypatch, rng, of, params):
     table["split"] = ["train"] * 20 + ["valid"] * 4 + ["test"] * 16
     for name in NAMES:
         table[name] = np.resize([1, -1], 40)
-    writer.write_labels(place["crops"] / "table.csv", table)
+    writer.write_labels(place["crops"] / "table.parquet", table)
     np.save(place["crops"] / "images.npy", rng.integers(0, 255, (40, 32, 32, 3), np.uint8))
     (place["crops"] / "geometry.json").write_text('{"box": "square", "size": 32, "filter": "lanczos"}')
     values = json.loads(json.dumps(params))["models"]
@@ -62,7 +62,7 @@ def folders(tmp_path, monkeypatch, rng, of, params):
     crops, model, latents = (place[name] for name in ("crops", "model", "latents"))
     encode.run(of(encode), crops, model, latents)
     prior.run(of(prior), crops, model, latents, place["prior"])
-    vectors.run(of(vectors), crops, latents, crops / "table.csv", place["measures"], place["vectors"])
+    vectors.run(of(vectors), crops, latents, crops / "table.parquet", place["measures"], place["vectors"])
     flow.run(of(flow), crops, latents, place["measures"], place["flow"])
     classifier.run(of(classifier), crops, place["classifier"])
     keys = [

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 import yaml
 
+from faces.data.annotations import read_labels
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from stages import download, inputs
@@ -41,8 +42,7 @@ def test_they_do_not_come_back(place):
     download.main(place / "checked.json", place / "inputs.json", place / "after")
     with zipfile.ZipFile(place / "after/images.zip") as archive:
         assert archive.namelist() == ["b.jpg", "d.jpg"]
-    rows = (place / "after/labels.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["name", "b.jpg", "d.jpg"]
+    assert read_labels(place / "after/labels.parquet")["name"].tolist() == ["b.jpg", "d.jpg"]
     assert json.loads((place / "after/source.json").read_text())["counts"]["images"] == 2
     assert b"picture a" not in b"".join(path.read_bytes() for path in (place / "after").iterdir())
 

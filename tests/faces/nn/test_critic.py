@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from faces import models
+from faces.core.params import ParamsError
 from faces.nn.critic import CHANNELS, Critic, between, with_critic
 
 
@@ -57,7 +58,7 @@ def test_codes_between_faces_lie_on_their_line():
 
 
 def test_a_vae_with_a_critic_leaves_the_encoder_at_rest_and_trains_critic_and_decoder(params):
-    group = {**params["models"]["vae"], "critic": 0.5}
+    group = {**params["models"]["vae"], "finish": 0.2, "critic": 0.5, "critic_share": 0.1}
     torch.manual_seed(0)
     model = models.find("vae").Model(models.config("vae", {"vae": group}), 32).train()
     images = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -69,4 +70,11 @@ def test_a_vae_with_a_critic_leaves_the_encoder_at_rest_and_trains_critic_and_de
         moved = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
         parts.append((part, moved))
     assert parts == [("critic", {"critic"}), ("vae", {"decoder"})]
-    assert [part for part, _, _ in model.losses(images, 0.1)] == ["vae"]
+    for before in (0.1, 0.85):
+        assert [part for part, _, _ in model.losses(images, before)] == ["vae"]
+
+
+def test_a_critic_that_is_asked_while_the_encoder_learns_is_refused(params):
+    group = {**params["models"]["vae"], "finish": 0.2, "critic": 0.5, "critic_share": 0.3}
+    with pytest.raises(ParamsError, match=r"models\.vae\.critic_share = 0\.3; must be at most .* = 0\.2"):
+        models.config("vae", {"vae": group})

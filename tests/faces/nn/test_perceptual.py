@@ -219,7 +219,7 @@ def test_a_classifier_is_trained_on_the_data_and_is_not_the_scoring_one(
     crops.mkdir()
     labels = np.tile([1, -1], 20)
     writer.write_labels(
-        crops / "table.csv",
+        crops / "table.parquet",
         pd.DataFrame(
             {"name": map(str, range(40)), "split": ["train"] * 24 + ["valid"] * 16, "Light": labels}
         ),

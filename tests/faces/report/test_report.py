@@ -549,6 +549,33 @@ def test_a_measured_attribute_is_told_by_its_scale_and_by_what_the_witness_sees(
     assert facts[1][0] == "Train faces in its outer thirds" and " in the upper, " in facts[1][1]
     assert facts[2] == (
         "Share of the change asked for that the witness sees, Flow of codes",
-        "45.1% (rank correlation 0.68)",
+        "45.1% (rank correlation 0.684)",
     )
     assert found.scale("Male") is None
+    assert view.measured_sliders(found)["rows"] == [["Flow of codes", "Smile", "45.1%", "0.684", "0.0600"]]
+    assert view.measured_sliders(full)["rows"] == []
+
+
+def test_where_all_is_measured_the_page_says_nothing_of_labels(full):
+    """No attribute that draws nothing, none taken away; what the direction reads, and what cannot be seen."""
+    names = full.vectors["attribute"].unique()
+    table = pd.DataFrame({"estimator": full.primary, "attribute": names, "faces": 1234, "correlation": 0.774})
+    held = {"faces": 0, "held": None, "held_low": None, "held_high": None}
+    guarantee = {"level": 0.9, "excess": 0.5, "truth": False, "edits": 0, "promised": 0, "ranges": {}}
+    guarantee |= {"coverage": {"all": held}, "refusal": {"auroc": None}}
+    found = replace(
+        full,
+        scales=tuple(Scale(name, "%", 0.0, 50.0, 1) for name in names),
+        measured=table,
+        source=full.source | {"visible": []},
+        metrics=full.metrics | {"auroc": {"mean": None}, "guarantee": guarantee},
+    )
+    text = view.page(found)
+    assert "Draws nothing itself" not in text and "Draws nothing itself" in view.page(
+        replace(found, scales=())
+    )
+    assert "taken away" not in text and "set to values of its own scale" in text
+    assert "0.77 (on 1,234 test faces)" in text and "AUROC of its outer thirds, 95% interval" in text
+    assert "where they look cannot be seen" in text and "0 of 0" not in text
+    assert "The data have no labels; each measured attribute has its figures below." in text
+    assert "No slider has a guaranteed range: the classifier could score none." in text

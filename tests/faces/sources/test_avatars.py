@@ -480,7 +480,7 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     assert digests[0] == digests[1]
     assert set(digests[0]) == {
         "images.zip",
-        "labels.csv",
+        "labels.parquet",
         "source.json",
         "counterfactuals.zip",
         "counterfactuals.csv",
@@ -488,7 +488,7 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
         "calibration.csv",
     }
 
-    table = annotations.read_labels(folders[0] / "labels.csv")
+    table = annotations.read_labels(folders[0] / "labels.parquet")
     flips = pd.read_csv(folders[0] / "counterfactuals.csv", keep_default_na=False)
     about = json.loads((folders[0] / "source.json").read_text())
     truth = table.set_index("name")
@@ -543,7 +543,7 @@ def test_another_style_draws_the_same_labels(tmp_path):
         folder = tmp_path / style
         folder.mkdir()
         Source(configure(count=24, test=0.3, style=style)).fetch(7, folder, lambda *progress: None)
-        labels = annotations.read_labels(folder / "labels.csv")
+        labels = annotations.read_labels(folder / "labels.parquet")
         tables.append(labels.drop(columns=list(annotations.LANDMARKS)))
         with zipfile.ZipFile(folder / "images.zip") as members:
             pictures.append(members.read("000001.jpg"))
@@ -558,7 +558,7 @@ def test_another_style_draws_the_same_labels(tmp_path):
 def test_pairs_of_two_attributes_come_last(tmp_path):
     config = configure(count=48, test=0.3)
     Source(config).fetch(7, tmp_path, lambda *progress: None)
-    table = annotations.read_labels(tmp_path / "labels.csv")
+    table = annotations.read_labels(tmp_path / "labels.parquet")
     truth = table.set_index("name")
     flips = pd.read_csv(tmp_path / "counterfactuals.csv", keep_default_na=False)
     joint = flips[flips["second"] != ""]

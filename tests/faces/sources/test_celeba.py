@@ -117,7 +117,7 @@ def fetch(settings, folder):
     with zipfile.ZipFile(folder / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     return (
-        annotations.read_labels(folder / "labels.csv"),
+        annotations.read_labels(folder / "labels.parquet"),
         pictures,
         json.loads((folder / "source.json").read_text()),
     )
@@ -549,7 +549,7 @@ def test_the_same_set_is_the_same_bytes(tmp_path):
     path = lay(tmp_path / "set", LAYOUTS["Kaggle"])
     for name in ("one", "two"):
         fetch(config(path), tmp_path / name)
-    for file in ("images.zip", "labels.csv", "source.json"):
+    for file in ("images.zip", "labels.parquet", "source.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     shutil.rmtree(path)
 

@@ -46,7 +46,7 @@ def fetch(settings, out):
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
     return (
-        annotations.read_labels(out / "labels.csv"),
+        annotations.read_labels(out / "labels.parquet"),
         pictures,
         json.loads((out / "source.json").read_text()),
     )
@@ -196,7 +196,7 @@ def test_pictures_without_labels_are_taken_where_asked_to(tmp_path):
     table, pictures, about = fetch(config(place, unlabelled=True), tmp_path / "raw")
     assert pictures == PICTURES and sorted(table["name"]) == sorted(PICTURES)
     assert annotations.attributes(table) == () and set(table["split"]) == {"train", "valid", "test"}
-    assert about["attributes"] == [] and about["description"] == "a folder of pictures without labels"
+    assert about["attributes"] == [] and about["description"] == "A folder of pictures without labels"
 
 
 def test_a_table_of_names_alone_says_which_pictures_are_taken(tmp_path):

@@ -126,7 +126,7 @@ def test_an_odd_name_is_a_name(tmp_path, name):
     (place / "labels.csv").write_text(f'name,Hat\n"{name}",1\n', encoding="utf-8")
     (tmp_path / "raw").mkdir()
     folder.Source(config(f"{place}/")).fetch(0, tmp_path / "raw", lambda *_: None)
-    assert annotations.read_labels(tmp_path / "raw/labels.csv")["name"].tolist() == [name]
+    assert annotations.read_labels(tmp_path / "raw/labels.parquet")["name"].tolist() == [name]
     with zipfile.ZipFile(tmp_path / "raw/images.zip") as archive:
         assert archive.namelist() == [name]
 
@@ -189,7 +189,7 @@ def test_odd_places(tmp_path):
         out = tmp_path / f"raw {path.name}"
         out.mkdir()
         folder.Source(config(path)).fetch(0, out, lambda *_: None)
-        assert annotations.read_labels(out / "labels.csv")["name"].tolist() == ["folder.jpg/a.jpg"]
+        assert annotations.read_labels(out / "labels.parquet")["name"].tolist() == ["folder.jpg/a.jpg"]
 
 
 def read(place, table, files=("a.jpg", "b.jpg", "c.jpg"), name="labels.csv"):
@@ -202,7 +202,7 @@ def read(place, table, files=("a.jpg", "b.jpg", "c.jpg"), name="labels.csv"):
     raw = place.parent / f"{place.name} raw"
     raw.mkdir()
     folder.Source(config(place)).fetch(0, raw, lambda *_: None)
-    found = annotations.read_labels(raw / "labels.csv")
+    found = annotations.read_labels(raw / "labels.parquet")
     rows = found[["name", *annotations.attributes(found)]].to_numpy().tolist()
     return rows, json.loads((raw / "source.json").read_text(encoding="utf-8"))["assumed"]
 
@@ -274,7 +274,7 @@ def test_fixed_columns_in_capitals(tmp_path):
     rows, assumed = read(tmp_path / "set", "name,Identity,LeftEye_X,Hat\na.jpg,7,70.5,1\nb.jpg,8,71,0\n")
     assert rows == [["a.jpg", 1], ["b.jpg", -1]]
     assert assumed[0] == "column 'Identity' is taken for 'identity'"
-    table = annotations.read_labels(tmp_path / "set raw/labels.csv")
+    table = annotations.read_labels(tmp_path / "set raw/labels.parquet")
     assert table["identity"].tolist() == [7, 8] and table["lefteye_x"].tolist() == [70.5, 71.0]
 
 

@@ -40,7 +40,7 @@ def fetch(settings, out):
     with zipfile.ZipFile(out / "images.zip") as archive:
         pictures = {name: archive.read(name) for name in archive.namelist()}
     return (
-        annotations.read_labels(out / "labels.csv").set_index("name"),
+        annotations.read_labels(out / "labels.parquet").set_index("name"),
         pictures,
         json.loads((out / "source.json").read_text()),
     )

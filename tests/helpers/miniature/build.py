@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import standin
 import yaml
 from PIL import Image
@@ -60,9 +61,8 @@ def main(spoil: bool) -> None:
         Path("data", name).mkdir(parents=True)
     np.save("data/crops/images.npy", images)
     np.save("data/crops/labels.npy", labels)
-    Path("data/crops/table.csv").write_text(
-        "\n".join(["name,split", *(f"{name},{split_of(name)}" for name in names)]) + "\n"
-    )
+    table = pd.DataFrame({"name": names, "split": [split_of(name) for name in names]})
+    table.to_parquet("data/crops/table.parquet", index=False)
     mean, axes = components(images[train], params["length"])
     codes = (images[train].reshape(train.sum(), -1) - mean) @ axes.T
     directions = np.stack([codes[has].mean(0) - codes[~has].mean(0) for has in labels[train].T])

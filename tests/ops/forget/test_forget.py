@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -44,7 +45,7 @@ def whole(tmp_path_factory):
         target = place_of / "files/md5/ab"
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(archive, target / "cdef0123456789")
-        shutil.copy(work / "data/crops/table.csv", target / "0123456789abcd")
+        shutil.copy(work / "data/crops/table.parquet", target / "0123456789abcd")
         (target / "innocent").write_bytes(b"\0nothing of theirs")
     return project
 
@@ -69,13 +70,19 @@ def call(here, *arguments):
     )
 
 
+def content_of(path):
+    """The bytes of a file, and of a Parquet table its cells as text."""
+    content = path.read_bytes()
+    return content + pd.read_parquet(path).to_csv().encode() if content[:4] == b"PAR1" else content
+
+
 def holders(here, needles):
     """Files of the project, its cache and its remote that hold one of `needles`."""
     return sorted(
         str(path.relative_to(here))
         for part in ("project", "remote")
         for path in (here / part).rglob("*")
-        if path.is_file() and any(needle in path.read_bytes() for needle in needles)
+        if path.is_file() and any(needle in content_of(path) for needle in needles)
     )
 
 
@@ -122,7 +129,7 @@ def test_no_byte_of_theirs_is_left(here, capsys):
     assert all((here / "inbox" / name).is_file() for name in NAMES), "the user's own are the user's"
     assert told["models"]["seen"] == ["release v0.0.1"] and told["models"]["champion"] == "v0.0.1"
     assert len(np.load(here / "project/data/crops/images.npy")) == 58
-    assert len((here / "project/data/crops/table.csv").read_text().splitlines()) == 59
+    assert len(pd.read_parquet(here / "project/data/crops/table.parquet")) == 58
     with zipfile.ZipFile(here / "project/data/raw/images.zip") as archive:
         assert len(archive.namelist()) == 59 and archive.testzip() is None
     page = next((here / "project/.retrain/certificates").glob("*.html")).read_text()
@@ -137,11 +144,11 @@ def test_no_byte_of_theirs_is_left(here, capsys):
 def test_a_start_face_goes_and_the_export_serves_on(here):
     place = here / "project/.retrain/releases/v0.0.1/export"
     images = np.load(here / "project/data/crops/images.npy")
-    table = (here / "project/data/crops/table.csv").read_text().splitlines()[1:]
-    first = next(row for row, line in enumerate(table) if line.endswith("train"))
+    table = pd.read_parquet(here / "project/data/crops/table.parquet")
+    first = np.flatnonzero(table["split"] == "train")[0]
     before = Export(place)
     np.testing.assert_allclose(before.encode(images[first]), before.arrays["presets"][0], atol=1e-3)
-    assert call(here, table[first].split(",")[0]) == 0
+    assert call(here, table["name"][first]) == 0
     after = Export(place)
     assert len(after.arrays["presets"]) == len(after.about["presets"]) == 0
     assert json.loads((here / "project/.retrain/champion.json").read_text())["id"] == after.id != before.id

@@ -39,7 +39,7 @@ def place(tmp_path, monkeypatch, params, rng):
     table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(40)], "split": splits, "identity": -1})
     for name, column in zip(NAMES, (sides, np.roll(sides, 1)), strict=True):
         table[name] = column
-    writer.write_labels(crops / "table.csv", table)
+    writer.write_labels(crops / "table.parquet", table)
     images = rng.integers(0, 120, (40, 32, 32, 3), np.uint8)
     images[sides > 0, 16:] += 120  # what the labels say can be seen
     np.save(crops / "images.npy", images)
@@ -64,7 +64,7 @@ def place(tmp_path, monkeypatch, params, rng):
         encode.run(of(encode), crops, folder, latents)
         unmeasured = measures.none(tmp_path / f"{name} measures")
         vectors.run(
-            of(vectors), crops, latents, crops / "table.csv", unmeasured, tmp_path / f"{name} vectors"
+            of(vectors), crops, latents, crops / "table.parquet", unmeasured, tmp_path / f"{name} vectors"
         )
         return folder, tmp_path / f"{name} vectors", np.load(latents / "latents.npy").shape[1]
 
