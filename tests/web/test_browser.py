@@ -1323,8 +1323,9 @@ FOLLOW = """async (asked) => {
     const backend = await LocalBackend.open(() => {});
     const found = [];
     for (const { seed, strengths, locked } of asked) {
-        const code = await backend.sample(seed);
-        found.push([...await backend.edited({ code, strengths, locked, custom: [] })]);
+        const edit = { code: await backend.sample(seed), strengths, locked, custom: [] };
+        const { pixels } = await backend.render(edit, true);
+        found.push([[...await backend.edited(edit)], [...pixels]]);
     }
     backend.close();
     return found;
@@ -1332,7 +1333,9 @@ FOLLOW = """async (asked) => {
 
 
 def test_the_browser_follows_the_flow_as_python_does(visit, flowing, rng):
-    """50 faces in 200 states of sliders and locks, the networks run by ONNX Runtime in WebAssembly."""
+    """50 faces in 200 states of sliders and locks, the networks run by ONNX Runtime in WebAssembly: codes,
+    and pictures to 1e-4 of their range.
+    """
     export, url = flowing
     page = visit(url)
     asked = [
@@ -1343,9 +1346,11 @@ def test_the_browser_follows_the_flow_as_python_does(visit, flowing, rng):
         }
         for number in range(200)
     ]
-    for one, code in zip(asked, page.evaluate(FOLLOW, asked), strict=True):
+    for one, (code, picture) in zip(asked, page.evaluate(FOLLOW, asked), strict=True):
         expected = export.edit(export.sample(one["seed"]), one["strengths"], one["locked"])
         np.testing.assert_allclose(code, expected, atol=1e-4)
+        drawn = export.decode(expected[None])[0]
+        np.testing.assert_allclose(np.reshape(picture, drawn.shape), drawn, atol=1e-4 * 255)
 
 
 DRAW = """async ([seed, labels]) => {
@@ -1478,7 +1483,10 @@ def test_who_is_still_the_same_person(visit, where, witnessed, astronaut, tmp_pa
         expect(check).to_be_hidden()
         upload(page, astronaut)
         more = {"served": 21, "static": 7}[where]  # MB: in the page the runtime is there already
-        expect(check).to_have_text(f"Still the same person? Check with a face network ({more} MB)")
+        expect(check).to_have_text(f"Same person? Check with a face network ({more} MB)")
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert check.evaluate("button => button.scrollWidth <= button.clientWidth")
+        page.set_viewport_size(DESKTOP)
         assert not any("identity" in url for url in asked if not url.endswith(".js"))
         check.click()
         expect(words).to_have_text("Still the same person, to a face network", timeout=30000)

@@ -5,6 +5,7 @@ import { qualityOf } from "./bundle.js";
 import { element } from "./dom.js";
 
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+const counted = (value) => value.toLocaleString(document.documentElement.lang);
 const QUALITY = {
   psnr: ["PSNR", "dB", 1],
   ssim: ["SSIM", "", 3],
@@ -30,7 +31,7 @@ function inShort({ model, data, attributes }, backend) {
   const { size } = model;
   return [
     `This model learnt to draw faces of ${size} × ${size} pixels from ` +
-      `${data.faces.train.toLocaleString(document.documentElement.lang)} of them.`,
+      `${counted(data.faces.train)} of them.`,
     "A slider asks for the same face with one thing changed, " +
       "and what changes besides is said below the picture.",
     `Of its ${attributes.length} sliders the model knows ${count("clear")} well (clear), ` +
@@ -55,7 +56,7 @@ export function about(body, bundle, backend) {
   const { model, data, notes, quality, attributes, prior, geometry } = bundle;
   const faces = Object.entries(data.faces)
     .filter(([, count]) => count)
-    .map(([split, count]) => `${count.toLocaleString(document.documentElement.lang)} ${split}`);
+    .map(([split, count]) => `${counted(count)} ${split}`);
   const measured = Object.entries(quality)
     .filter(([, value]) => typeof value === "number")
     .map(([name, value]) => {
@@ -74,12 +75,7 @@ export function about(body, bundle, backend) {
   const rows = attributes.map((a) => {
     const interval = a.auroc_low === null ? "–" : `${number(a.auroc_low)} to ${number(a.auroc_high)}`;
     const removed = a.error_reduction === null ? "–" : `${Math.round(100 * a.error_reduction)}%`;
-    const cells = [
-      number(a.auroc),
-      interval,
-      `${a.positives.toLocaleString(document.documentElement.lang)} / ${a.negatives.toLocaleString(document.documentElement.lang)}`,
-      removed,
-    ];
+    const cells = [number(a.auroc), interval, `${counted(a.positives)} / ${counted(a.negatives)}`, removed];
     const row = element("tr", {}, element("th", { scope: "row", textContent: a.label }));
     row.append(...cells.map((textContent) => element("td", { textContent })));
     return row;

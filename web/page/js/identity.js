@@ -59,7 +59,7 @@ export class Identity {
     if (!asks) return;
     const more = this.app.session.backend.name === "local" ? 0 : RUNTIME;
     const size = Math.ceil(this.scale.bytes / 1e6 + more);
-    $("same-check").textContent = `Still the same person? Check with a face network (${size} MB)`;
+    $("same-check").textContent = `Same person? Check with a face network (${size} MB)`;
     if (this.#on && (drags || !$("same-words").textContent)) $("same-words").textContent = "Looking …";
   }
 
