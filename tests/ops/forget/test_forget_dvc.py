@@ -21,6 +21,7 @@ from ops.forget.needles import files
 from ops.params_file import set_params
 from tests.conftest import ROOT
 from tests.helpers import standin
+from tests.helpers.contents import content_of
 from tests.test_pipeline import DVC, checkout, run
 
 pytestmark = pytest.mark.slow
@@ -83,12 +84,6 @@ def needles(project):
         *(array[row].tobytes() for array in (images, codes) for row in rows),
         *(name.encode() for name in NAMES),
     ]
-
-
-def content_of(path):
-    """The bytes of a file, and of a Parquet table its cells as text."""
-    content = path.read_bytes()
-    return content + parquet.read(path).to_csv().encode() if content[:4] == parquet.MAGIC else content
 
 
 def holders(place, found):
