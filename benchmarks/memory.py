@@ -58,6 +58,8 @@ SMALL = {  # budgets of seconds
     "classifier.widths": [4],
     "classifier.images": 512,
     "classifier.min_auroc": 0.0,
+    "score.estimators": ["partial"],
+    "score.decoded_alone": [],
     "score.faces": 8,
     "score.min_faces": 2,
     "score.strengths": [2.0, 8.0],
@@ -69,7 +71,10 @@ SMALL = {  # budgets of seconds
     "prior.diffusion": 4,
     "evaluate.resamples": 10,
 }
-STAGES = ("train", "classifier", "encode", "imagine", "vectors", "flow", "prior", "score", "evaluate")
+STAGES = (
+    *("train", "classifier", "encode", "imagine", "vectors", "flow", "prior", "score", "guarantee"),
+    *("witness", "evaluate"),
+)
 WATCHED = """
 import importlib, pathlib, resource, sys, threading, time
 most = 0
@@ -174,6 +179,7 @@ def peaks(count: int) -> dict[str, float]:
         params(folder, SMALL)
         write_raw(folder, count // FEWER)
         found["crop"], found["crop, a worker"] = run("crop", folder, *command("crop"))
+        print(f"crop of {count // FEWER:,} faces: {found['crop']:,.0f} MB", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         params(folder, SMALL)
