@@ -1,7 +1,8 @@
 # make run      the environment, then the whole pipeline
 # make quick    the environment, then the pipeline at the size of presets/quick.yaml, a first look
 # make test     the environment, then ruff and pytest
-# make stories  the environment, then the tests that take minutes each: a served model's life, being forgotten
+# make stories  the environment, then the tests that take minutes each: a served model's life,
+#               being forgotten, stages dealt to processes
 # make serve    the website over data/export, on http://127.0.0.1:8000
 # make site     the website as a folder for any file server, in site/
 # make compare  REVS="main name": runs side by side, compare.html (default: last commit, workspace)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 import yaml
 from PIL import Image
@@ -24,6 +25,7 @@ from tests.helpers.training import bytes_of
 from tests.stages.test_crop import write_raw
 from tests.test_pipeline import SMALL
 
+pytestmark = pytest.mark.story
 CHANGES = SMALL | {"crop.size": 32, "imagine.faces": 90, "imagine.batch": 16, "imagine.extremes": 0.1}
 FACES = 60
 
