@@ -1,6 +1,7 @@
 # make run      the environment, then the whole pipeline
 # make quick    the environment, then the pipeline at the size of presets/quick.yaml, a first look
 # make test     the environment, then ruff and pytest
+# make stories  the environment, then the tests that take minutes each: a served model's life, being forgotten
 # make serve    the website over data/export, on http://127.0.0.1:8000
 # make site     the website as a folder for any file server, in site/
 # make compare  REVS="main name": runs side by side, compare.html (default: last commit, workspace)
@@ -18,7 +19,7 @@ PAGE = $(if $(filter avatars,$(SOURCE)),docs/systems.md,.systems/$(SOURCE)/syste
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: help run quick test serve site compare plots systems doctor lock
+.PHONY: help run quick test stories serve site compare plots systems doctor lock
 help:
 	@grep -E '^# ' Makefile
 
@@ -32,7 +33,10 @@ quick: $(READY)
 test: $(READY)
 	ruff check .
 	ruff format --check .
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile -m "not story"
+
+stories: $(READY)
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile -m story
 
 serve: $(READY)
 	python -m web.ort || echo "The model runs on the server alone; the page's local mode is left out." >&2

@@ -38,6 +38,7 @@ SMALL = {  # what makes a run short: key -> value
     "models.vae.linear_in": 16,
     "models.vae.linear_out": 16,
     "models.vae.batch": 16,
+    "models.vae.critic": 0.0,
     "train.images": 480,
     "train.reports": 2,
     "train.valid_images": 8,

@@ -43,7 +43,7 @@ class Critic(nn.Module):
 
 def between(codes: Tensor) -> Tensor:
     """Codes between each face and the one before it in the batch: (B, D) -> (B, D)."""
-    return torch.lerp(codes, codes.roll(1, 0), distributed.uniform(codes[:, :1]))
+    return torch.lerp(codes, distributed.rolled(codes), distributed.uniform(codes[:, :1]))
 
 
 def with_critic(loss: Tensor, score: Tensor, pictures: Tensor, ratio: float) -> Tensor:
@@ -57,6 +57,6 @@ def with_critic(loss: Tensor, score: Tensor, pictures: Tensor, ratio: float) -> 
         return loss
     (pull,) = torch.autograd.grad(loss, pictures, retain_graph=True)
     (push,) = torch.autograd.grad(-score, pictures)
-    scale = distributed.mean(pull.norm()) / distributed.mean(push.norm()).clamp_min(1e-12)
+    scale = distributed.norm(pull) / distributed.norm(push).clamp_min(1e-12)
     along = (pictures * (pull + ratio * scale * push)).sum()
     return loss.detach() + along - along.detach()

@@ -75,6 +75,22 @@ def mean(x: Tensor) -> Tensor:
     return x if shares() == 1 else _Sum.apply(x) / shares()
 
 
+def norm(x: Tensor) -> Tensor:
+    """Norm of the gradient of the batch's mean, a scalar, where x is that of a share's mean: up to a factor
+    that is the same for all gradients.
+    """
+    return x.norm() if shares() == 1 else mean(x.norm().square()).sqrt()
+
+
+def rolled(x: Tensor) -> Tensor:
+    """Each row of x (B, ...) replaced by the one before it in the batch; no gradient flows."""
+    if shares() == 1:
+        return x.roll(1, 0)
+    parts = [torch.empty_like(x) for _ in range(shares())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return _own(torch.stack(parts, 1).flatten(0, 1).roll(1, 0))
+
+
 def normal(like: Tensor) -> Tensor:
     """N(0, 1) in the shape of `like` (B, ...), from the global random state: the same draw for a row however
     many processes there are.

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.helpers.projects import wait
 from tests.test_pipeline import checkout
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.story
 FACES = 240
 CHALLENGER = [sys.executable, str(ROOT / "tests/helpers/one_process.py")]
 SMALLER = {

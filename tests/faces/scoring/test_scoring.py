@@ -100,6 +100,9 @@ class Data:
     def rows(self, split: str) -> np.ndarray:
         return np.arange(len(self.labels))
 
+    def column(self, name: str) -> pd.Series:
+        return self.table[name]
+
 
 def painted(codes: np.ndarray) -> np.ndarray:
     """The stripes as pixels (N, 16, 16, 3)."""

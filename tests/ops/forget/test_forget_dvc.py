@@ -24,7 +24,7 @@ from tests.helpers import standin
 from tests.helpers.contents import content_of
 from tests.test_pipeline import DVC, checkout, run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.story
 NAMES = ("a03.png", "a04.png", "a24.png")  # two of the train split, and one of the valid split, by its place
 FACES = {"train": 24, "valid": 8, "test": 8}
 KEPT = "a10.png"
