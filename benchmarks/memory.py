@@ -142,12 +142,13 @@ def write_raw(folder: Path, count: int) -> None:
 
 
 def write_crops(folder: Path, count: int) -> None:
-    """data/crops of `count` faces: pixels of the held-out ones and as many train faces, black beyond."""
+    """data/crops of `count` faces, each of one colour."""
     rng = np.random.default_rng(0)
     crops = folder / "data/crops"
     crops.mkdir(parents=True)
     images = np.lib.format.open_memmap(crops / "images.npy", "w+", np.uint8, (count, SIDE, SIDE, 3))
-    images[: 4 * HELD_OUT] = rng.integers(0, 256, (4 * HELD_OUT, 1, 1, 3))
+    for rows in batches(count, BLOCK):
+        images[rows] = rng.integers(0, 256, (rows.stop - rows.start, 1, 1, 3), np.uint8)
     images.flush()
     writer.write_labels(crops / "table.parquet", labels(count, [f"{n:08d}.jpg" for n in range(count)]))
     write_json(crops / "geometry.json", {"box": "square", "size": SIDE, "filter": "lanczos"})
