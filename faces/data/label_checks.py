@@ -60,9 +60,8 @@ def counts(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         for column, name in enumerate(names):
             labels = block[name].to_numpy()
             for side, value in enumerate((-1, 1)):
-                sides[:, column, side] += np.bincount(split[labels == value] + 1, minlength=len(SPLITS) + 1)[
-                    1:
-                ]
+                known = split[(labels == value) & (split >= 0)]
+                sides[:, column, side] += np.bincount(known, minlength=len(SPLITS))
     return faces, sides
 
 

@@ -76,8 +76,8 @@ def mean(x: Tensor) -> Tensor:
 
 
 def norm(x: Tensor) -> Tensor:
-    """Norm of the gradient of the batch's mean, a scalar, where x is that of a share's mean: up to a factor
-    that is the same for all gradients.
+    """Norm of a gradient of the whole batch, where x is that of a share; up to a factor that depends on the
+    number of shares alone, so for ratios of norms.
     """
     return x.norm() if shares() == 1 else mean(x.norm().square()).sqrt()
 

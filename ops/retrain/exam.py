@@ -24,6 +24,7 @@ import stages.score
 from faces.core.console import stop
 from faces.core.files import new_folder, read_json, write_json
 from faces.core.params import FILE, Group, parse, pick, read
+from faces.data.annotations import TABLE
 from faces.data.crops import Crops, read_geometry
 from faces.edits.directions import Directions
 from faces.ingest.writer import write_labels
@@ -53,7 +54,7 @@ def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> 
         for place, row in enumerate(rows):
             images[place] = crops.images[row]
         images.flush()
-        write_labels(folder / "crops/table.parquet", crops.columns().iloc[rows].reset_index(drop=True))
+        write_labels(folder / "crops" / TABLE, crops.columns().iloc[rows].reset_index(drop=True))
         for path in (crops_folder / "geometry.json", *sorted(crops_folder.glob("counterfactuals.*"))):
             shutil.copyfile(path, folder / "crops" / path.name)
         shutil.copytree(classifier, folder / "classifier")
