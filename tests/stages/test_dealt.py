@@ -32,8 +32,10 @@ CHANGES = SMALL | {
     "imagine.faces": 90,
     "imagine.batch": 16,
     "imagine.extremes": 0.1,
-    "guarantee.level": 0.3,  # that some range is given
-    "guarantee.excess": 0.9,
+    "guarantee.level": 0.05,  # so low, and strengths so high, that an untrained model's edits reach it
+    "guarantee.excess": 0.99,
+    "guarantee.strengths": [10.0, 300.0],
+    "score.strengths": [2.0, 8.0, 500.0],
     "witness.enabled": True,
     "witness.weights": "weights",
     "witness.faces": 12,
