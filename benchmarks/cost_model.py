@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.cost_model [PART ...]
 
 A part costs a + b N for N faces: a line, fitted to repeated measurements of a few sizes (least squares of
-relative errors), with the standard errors of both constants. Other sizes are not in the fit; of them the model
-is held to 15%. Then follows what it says of 10^8 faces on several processes. Seconds are those of one core at
+relative errors), with the standard errors of both constants. It is held to 15% of other sizes, which are not
+in the fit. Then follows what it says of 10^8 faces on several processes. Seconds are those of one core at
 work, whatever else runs beside; waiting for a disk is not in them.
 """
 
