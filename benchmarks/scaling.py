@@ -4,9 +4,9 @@
 
 Each stage runs whole, reading and merging included, in processes that torchrun has started and joined
 already, with one thread and, for crop, one worker each. The speed-up is the time of one process, without
-torchrun, over that of several; the best of two rounds, in which the numbers of processes take turns. Processes
-beyond the cores show nothing but what sharing costs. Faces are synthesised and the model is untrained: neither
-changes the work.
+torchrun, over that of several; the best of two rounds, in which the numbers of processes take turns.
+Processes beyond the cores show nothing but what sharing costs. Faces are synthesised and the model is
+untrained: neither changes the work.
 """
 
 import os
