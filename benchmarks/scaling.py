@@ -33,7 +33,7 @@ from stages import classifier, crop, encode, evaluate, prior, score, train, vect
 
 PROCESSES = (1, 2, 4)
 ROUNDS = 2
-COUNT = 4096  # faces
+COUNT = 2048  # faces
 STEPS = 16  # of training
 CHANGES = {  # what is not measured is short
     "classifier.widths": [8],
@@ -52,9 +52,9 @@ def prepare(folder: Path) -> None:
     memory.params(folder, CHANGES)
     data = folder / "data"
     (data / "raw").mkdir(parents=True)
-    content = cost_model.picture()
     names = [f"{number:06d}.jpg" for number in range(COUNT)]
-    writer.write_images(data / "raw/images.zip", ((name, content) for name in names))
+    pictures = ((name, cost_model.picture(number)) for number, name in enumerate(names))
+    writer.write_images(data / "raw/images.zip", pictures)
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"name": names, "split": np.resize(["train"] * 8 + ["valid", "test"], COUNT)})
     table = table.assign(identity=-1, **{f"A{number}": rng.choice([-1, 1], COUNT) for number in range(8)})
