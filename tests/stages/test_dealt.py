@@ -43,7 +43,7 @@ CHANGES = SMALL | {
     "witness.resamples": 10,
     "witness.editors": ["partial"],
 }
-FACES = 60
+FACES = 150  # 50 of them valid: enough to say what is unusual
 
 
 def add_attribute(labels: Path) -> None:
@@ -127,7 +127,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     )
     dealt_stages.main(data, tmp_path / "one", *others)
     said = finish(start(tmp_path, TWO, ["-m", "tests.helpers.dealt_stages", "data", "two"]))
-    assert said.count("60 faces in") == 1, "rank 0 alone talks"
+    assert said.count(f"{FACES} faces in") == 1, "rank 0 alone talks"
     assert (tmp_path / "one/metrics.json").read_bytes() == (tmp_path / "two/metrics.json").read_bytes()
     for stage in {"scores", *others} - {"classifier"}:
         one = bytes_of(tmp_path / "one" / stage)
@@ -135,7 +135,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
         assert len(one) >= 2
     for table in ("levels", "counterfactuals", "joint", "modes", "priors"):
         assert len(pd.read_csv(tmp_path / f"one/scores/{table}.csv")) > 1, f"{table}.csv is scored"
-    for table in ("guarantee/ranges", "witness/edits", "witness/sets", "plots/carried", "plots/roc"):
+    for table in ("guarantee/ranges", "guarantee/refusals", "witness/edits", "witness/sets", "plots/carried"):
         assert len(pd.read_csv(tmp_path / f"one/{table}.csv")) > 1, f"{table}.csv has rows"
     one, two = (load_file(tmp_path / run / "classifier/classifier.safetensors") for run in ("one", "two"))
     assert one.keys() == two.keys()
@@ -154,7 +154,7 @@ def lose_one(place: Path, stage: str) -> None:
     command = ["-m", "tests.helpers.dealt_stages", "data", "lost", stage]
     launched = {"FACES_LAUNCH": " ".join(TWO)}
     run = start(place, [sys.executable], command, FACES_TEST_DIES="1", **launched)
-    said, _ = run.communicate(timeout=240)
+    said, _ = run.communicate(timeout=900)
     assert run.returncode == 1
     assert said.splitlines()[-1].startswith(
         "error: tests.helpers.dealt_stages: a process ended before its work was done"
