@@ -5,8 +5,8 @@
 DATA is a folder of outputs (`data` after `dvc repro`) whose source draws counterfactuals; several, such as
 those of two drawing styles or two systems, are ranked apart. Every editor edits the first test faces of each
 attribute that have a true counterfactual, at five strengths. A cell, one editor and one attribute, is one
-JSON file, so that a run that was stopped goes on. Beside the cells: cells.csv, taus.csv, table.md and
-scatter.png.
+JSON file, so that a run that was stopped goes on, and editors can be left out of the ranking afterwards
+(`--without flow random`). Beside the cells: cells.csv, taus.csv, table.md and scatter.png.
 
 The true error is the squared error of the decoded edit to the nearest of all pictures that are true, mean
 over faces. Two rankings of one attribute's edits are asked for:
@@ -298,6 +298,9 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="NAME=DATA")
     parser.add_argument("--faces", type=int, default=32)
     parser.add_argument("--attributes", type=int, help="of the first so many alone")
+    parser.add_argument(
+        "--without", nargs="+", default=[], help="editors that are not ranked", metavar="EDITOR"
+    )
     asked = parser.parse_args()
     params = load(Params)
     tables = []
@@ -307,10 +310,11 @@ def main() -> None:
         opened = Run.open(Path(data), params, state)
         tables.append(finished(opened, state, asked.faces, asked.attributes).assign(run=name))
     cells = pd.concat(tables, ignore_index=True)
+    ranked = cells[~cells["editor"].isin(asked.without)]
     found = pd.concat(
         [
             taus(rows, np.random.default_rng(1)).assign(run=name)
-            for name, rows in cells.groupby("run", sort=False)
+            for name, rows in ranked.groupby("run", sort=False)
         ]
     )
     write_csv(asked.out / "cells.csv", cells)
