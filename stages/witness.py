@@ -12,6 +12,7 @@ in    data/crops/        images.npy, table.parquet
       data/measures/     labels that were measured: then the tiny network of landmarks is asked, as the larger
                          one has labelled
 out   data/witness/      witness.json   whether it was asked; the weights' digest, the scale of identity
+                         roc.csv        false and true accepts, where people are known
                          edits.csv      per editor, kind and attribute: what changed, who stayed who they are
                          agreement.csv  rank correlation of witness and classifier
                          sets.csv       reconstructions and samples against real faces, by identity
@@ -51,7 +52,7 @@ from faces.scoring.editors import ScoredEditor, SigmaEditor, SwitchEditor
 from faces.scoring.served import Served
 from faces.witnesses import sliders, testimony, weights
 from faces.witnesses.measures import MEASURES
-from faces.witnesses.scale import Scale
+from faces.witnesses.scale import Scale, scale_rows
 from faces.witnesses.testimony import Edit
 from faces.witnesses.witness import Witness
 
@@ -59,6 +60,7 @@ COLUMNS = {
     "edits": ("estimator", "kind", "attribute"),
     "agreement": ("measure", "attribute", "where"),
     "sets": ("set", "faces"),
+    "roc": ("false_accept", "true_accept"),
 }
 
 
@@ -157,6 +159,13 @@ def evidence_of(ensemble: Ensemble, images: Tensor, batch: int) -> np.ndarray:
     return np.concatenate([ensemble.predict(0, some)[0] for some in images.split(batch)])
 
 
+def scale_of(witness: Witness, codec: Codec, crops: Crops, count: int, seed: int) -> Scale:
+    """The scale of identity, from valid faces. Raises WitnessError."""
+    rows = scale_rows(crops.rows("valid"), count, seed)
+    found = witness.identities(codec.pictures(crops.images[rows]))
+    return Scale.of(found, crops.column("identity").to_numpy()[rows])
+
+
 class Testimony(NamedTuple):
     """What the witness said: witness.json, and the rows of the tables."""
 
@@ -197,7 +206,8 @@ def asked(
     people = crops.column("identity").to_numpy()[rows]
     real = codec.pictures(crops.images[rows])
     measured, identities = seen(witness, real, witness.frames(real))
-    scale = Scale.of(identities, people)
+    scale = scale_of(witness, codec, crops, settings.faces, params.seed)
+    told, curve = testimony.recognition(identities, people, scale, settings.resamples, rng)
     deviations = testimony.deviations_of(measured)
     edits = edits_seen(Subject(codec, crops, codes, editors, params.detail), witness, levels, changes)
     evidence = evidence_of(ensemble, real, params.batch)
@@ -213,7 +223,7 @@ def asked(
         "identity": {
             "unit": scale.unit,
             "threshold": scale.threshold,
-            **testimony.recognition(identities, people, scale, rng),
+            **told,
         },
         "deviations": dict(zip(MEASURES, deviations.tolist(), strict=True)),
     }
@@ -221,6 +231,7 @@ def asked(
         "edits": [testimony.edit_row(edit, scale, deviations) for edit in edits],
         "agreement": list(agreement),
         "sets": list(testimony.set_rows(witness, sets, identities, scale, params.groups)),
+        "roc": [{"false_accept": false, "true_accept": true} for false, true in curve.tolist()],
     }
     if labelled:
         few = rows[:: -(-len(rows) // SLIDER_FACES)]
@@ -258,6 +269,8 @@ def run(params: Params, *folders: Path) -> None:
     found = asked(params, *inputs) if enabled else Testimony({}, {})
     if not enabled:
         say("witness: off (witness.enabled); its figures are left out")
+    elif "reason" in found.about["identity"]:
+        say(f"witness: how well people are told apart is not known: {found.about['identity']['reason']}")
     with new_folder(out) as folder:
         write_json(folder / "witness.json", {"enabled": enabled, **found.about})
         for name, columns in COLUMNS.items():
