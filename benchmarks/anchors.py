@@ -35,6 +35,7 @@ from faces import models
 from faces.core.console import say
 from faces.core.params import load
 from faces.data.crops import Crops
+from faces.data.order import Order
 from faces.estimators import linear
 from faces.estimators.estimators import differences
 from faces.latents.moments import Moments
@@ -184,11 +185,12 @@ def train_anchor(
     """The trained network and the images that it saw."""
     anchor = anchor.to(device, memory_format=torch.channels_last).train()
     rows = crops.rows("train")
+    order = Order(rows, params.seed)
     optimiser, schedule = anchor.optimiser(max(1, len(rows) // anchor.batch))
     end = time.monotonic() + seconds
     step = 0
     while time.monotonic() < end:
-        images = to_device(crops.images[train.rows_of_step(rows, params.seed, step, anchor.batch)], device)
+        images = to_device(crops.images[order.of_step(step, anchor.batch)], device)
         if anchor.flip:
             images = torch.where(
                 torch.rand(len(images), 1, 1, 1, device=device) < 0.5, images.flip(3), images

@@ -67,7 +67,7 @@ METRICS = {
     "perceptual": (-1, "distance of deep features (Lite1) from the unedited face"),
     "minimality": (-1, "squared change of the pixels"),
     "kid": (-1, "KID (Lite1) of faces given the attribute to real faces with it"),
-    "fd": (-1, "Frechet distance (Lite1) of the same"),
+    "fd": (-1, "Frechet distance (Lite1) of faces given the attribute to real faces with it"),
     "reversibility": (1, "PSNR after the edit is encoded and taken back"),
     "auroc": (1, "held-out AUROC of the direction"),
     "truth_cosine": (1, "cosine with the true displacement; needs the truth"),
@@ -274,7 +274,7 @@ def markdown(found: pd.DataFrame) -> str:
 def scatter(cells: pd.DataFrame, path: Path) -> None:
     """Each metric against the true error: a point for each edit; both as ranks within the attribute."""
     shown = [name for name in METRICS if name not in CONSTANT]
-    figure = Figure(figsize=(15, 9))
+    figure = Figure(figsize=(15, 9), layout="constrained")
     axes = figure.subplots(3, 5, sharex=True, sharey=True)
     truth = cells.groupby("attribute")["error"].rank(pct=True)
     for axis, name in zip(axes.flat, shown, strict=False):
@@ -289,7 +289,6 @@ def scatter(cells: pd.DataFrame, path: Path) -> None:
     figure.supylabel("rank of the true error (1: worst)")
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower right", markerscale=3)
-    figure.tight_layout()
     figure.savefig(path, dpi=80)
 
 

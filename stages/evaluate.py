@@ -10,6 +10,9 @@ in    data/crops/     table.parquet
 out   reports/metrics.json   small nested numbers, the same keys on every run over the same source
       reports/plots/         the tables and curves behind them, as CSV for `dvc plots` and as PNG;
                              missing.csv says why a group of metrics is empty or null
+
+Several processes (faces/core/ranks.py) share what is resampled and fitted: editors, attributes, code numbers.
+Rank 0 sums up and draws. An interrupted run continues after the finished shards.
 """
 
 import sys
@@ -20,9 +23,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from faces.core import ranks
 from faces.core.console import stop
 from faces.core.files import new_folder, open_npy, read_json, write_csv, write_json
 from faces.core.params import Group, load
+from faces.data import annotations
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
 from faces.evaluation import disentanglement, guarantee, summary
@@ -114,23 +119,49 @@ def model_metrics(params: Params, history: pd.DataFrame, scores: Scores, plots: 
     }
 
 
+class Shared(NamedTuple):
+    """What the processes share."""
+
+    roc: pd.DataFrame
+    disentanglement: dict[str, float | None]
+    common: summary.Common  # attributes on which editors are compared
+    carried: pd.DataFrame | None  # confounding.table; None where no edit was scored
+
+    @classmethod
+    def of(
+        cls,
+        params: Params,
+        crops: Crops,
+        codes: np.ndarray,
+        directions: Directions,
+        scores: Scores,
+        work: Path,
+    ) -> "Shared":
+        """By way of shards in `work`."""
+        return cls(
+            roc(crops, codes, directions, params.evaluate.roc_points, work / "roc"),
+            disentangled(crops, codes, params.evaluate.disentanglement, params.seed, work),
+            *carried(params, crops, scores, work / "carried"),
+        )
+
+
 def direction_metrics(
-    params: Params, crops: Crops, codes: np.ndarray, directions: Directions, table: pd.DataFrame, plots: Path
+    params: Params, table: pd.DataFrame, attributes: tuple[str, ...], shared: Shared, plots: Path
 ) -> dict[str, Any]:
     """How well directions, and single code numbers, tell attributes apart on the test split."""
-    table = table[table["attribute"].isin(crops.attributes)]  # measured labels have no two sides
+    table = table[table["attribute"].isin(attributes)]  # measured labels have no two sides
     primary = table[table["estimator"] == params.primary].dropna(subset=["auroc"])
     write_csv(plots / "auroc.csv", primary)
     if len(primary):
         charts.auroc(primary, plots / "auroc.png")
-    write_csv(plots / "roc.csv", roc(crops, codes, directions, params.evaluate.roc_points))
+    write_csv(plots / "roc.csv", shared.roc)
     return {
         "auroc": {
             "mean": summary.figure(primary["auroc"].mean()),
             **numbers(primary.set_index("attribute")["auroc"]),
         },
         "auroc_by_estimator": numbers(table.groupby("estimator")["auroc"].mean()),
-        "disentanglement": disentangled(crops, codes, params.evaluate.disentanglement, params.seed),
+        "disentanglement": shared.disentanglement,
     }
 
 
@@ -146,21 +177,34 @@ def classifier_metrics(classifier: Path, plots: Path) -> dict[str, Any]:
     return {"classifier": {"attributes": len(usable), **means}}
 
 
-def edit_metrics(params: Params, crops: Crops, scores: Scores, plots: Path) -> dict[str, Any]:
+def carried(
+    params: Params, crops: Crops, scores: Scores, work: Path
+) -> tuple[summary.Common, pd.DataFrame | None]:
+    """The attributes on which editors are compared, and what edits of them bring along; by way of shards in
+    `work`.
+    """
+    tables = scores.tables
+    if tables["levels"].empty:
+        return {}, None
+    names = scores.changes.attributes
+    expected = phi(crops.labels[crops.rows("train")][:, [crops.attributes.index(name) for name in names]])
+    common = summary.common_sets(tables["levels"], names, set(tables["counterfactuals"]["attribute"]))
+    drawing = (params.evaluate.resamples, params.seed, work)
+    return common, confounding.table(scores.changes, common, np.nan_to_num(expected), *drawing)
+
+
+def edit_metrics(params: Params, scores: Scores, shared: Shared, plots: Path) -> dict[str, Any]:
     """Editors at equal effect. A second classifier's metrics have a group of their own."""
     tables = scores.tables
     write_csv(plots / "identity.csv", tables["identity"])
-    if tables["levels"].empty:
+    if shared.carried is None:
         write_csv(plots / "levels.csv", tables["levels"])
         return {"edits": {params.primary: summary.unscored()}}
     changes = scores.changes
-    names = changes.attributes
-    expected = phi(crops.labels[crops.rows("train")][:, [crops.attributes.index(name) for name in names]])
+    carried = shared.carried
+    common = shared.common
     visible = set(tables["counterfactuals"]["attribute"])
-    common = summary.common_sets(tables["levels"], names, visible)
     levels = summary.detailed(tables["levels"], tables["counterfactuals"], changes, common)
-    times = params.evaluate.resamples
-    carried = confounding.table(changes, common, np.nan_to_num(expected), times, params.seed)
     for name, table in {"levels": levels, "carried": carried, "curves": tables["curves"]}.items():
         write_csv(plots / f"{name}.csv", table)
     metrics: dict[str, Any] = {}
@@ -246,33 +290,41 @@ def witness_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
 
 
 def disentangled(
-    crops: Crops, codes: np.ndarray, settings: disentanglement.Settings, seed: int
+    crops: Crops, codes: np.ndarray, settings: disentanglement.Settings, seed: int, work: Path
 ) -> dict[str, float | None]:
-    """How far single code numbers stand for single attributes: fitted on train faces, asked of test faces."""
+    """How far single code numbers stand for single attributes: fitted on train faces, asked of test faces; by
+    way of shards in `work`.
+    """
     if not crops.attributes:
         return {}
     rng = np.random.default_rng(seed)
     train = np.sort(rng.permutation(crops.rows("train"))[: settings.faces])
     test = crops.rows("test")
     sides = disentanglement.shortened(codes[train], codes[test], settings.longest, seed)
-    found = disentanglement.scores(*sides, crops.labels[train], crops.labels[test], settings)
+    found = disentanglement.scores(*sides, crops.labels[train], crops.labels[test], settings, work)
     return {name: summary.figure(value) for name, value in found.items()}
 
 
-def roc(crops: Crops, codes: np.ndarray, directions: Directions, points: int) -> pd.DataFrame:
-    """ROC curve of every attribute's projection: attribute, false_positive_rate, true_positive_rate."""
+def roc(crops: Crops, codes: np.ndarray, directions: Directions, points: int, work: Path) -> pd.DataFrame:
+    """ROC curve of every attribute's projection: attribute, false_positive_rate, true_positive_rate; by way
+    of shards in `work`.
+    """
     rows = crops.rows("test")
-    curves = []
-    for name in [name for name in directions.attributes if name in crops.attributes]:
+    columns = ["false_positive_rate", "true_positive_rate"]
+
+    def curve(name: str) -> dict[str, np.ndarray]:
         labels = crops.labels[rows, crops.attributes.index(name)]
-        if (labels == 1).any() and (labels == -1).any():
-            known = labels != 0
-            projection = codes[rows[known]] @ directions.unit(name)
-            false, true = roc_curve(projection, labels[known] == 1, points)
-            table = {"attribute": name, "false_positive_rate": false, "true_positive_rate": true}
-            curves.append(pd.DataFrame(table))
-    columns = ["attribute", "false_positive_rate", "true_positive_rate"]
-    return pd.concat(curves) if curves else pd.DataFrame(columns=columns)
+        if not ((labels == 1).any() and (labels == -1).any()):
+            return {column: np.zeros(0) for column in columns}
+        known = labels != 0
+        projection = codes[rows[known]] @ directions.unit(name)
+        return dict(zip(columns, roc_curve(projection, labels[known] == 1, points), strict=True))
+
+    names = [name for name in directions.attributes if name in crops.attributes]
+    shards = ranks.dealt_jobs("evaluate curves", "attributes", work, names, curve)
+    found = [pd.DataFrame({"attribute": name, **arrays}) for name, arrays in zip(names, shards, strict=True)]
+    curves = [table for table in found if len(table)]
+    return pd.concat(curves) if curves else pd.DataFrame(columns=["attribute", *columns])
 
 
 def missing(scores: Scores, metrics: dict[str, Any]) -> pd.DataFrame:
@@ -305,18 +357,30 @@ def run(
     scores = Scores.open(scores_folder)
     history = pd.read_csv(weights / "history.csv")
     table = pd.read_csv(vectors / "vectors.csv")
+    inputs = [
+        crops_folder / annotations.TABLE,
+        latents / "latents.npy",
+        vectors / "vectors.npz",
+        *(scores_folder / name for name in ("levels.csv", "counterfactuals.csv", "changes.npz")),
+    ]
+    work = ranks.unfinished(params.model_dump(), inputs)
+    with ranks.joined():
+        shared = Shared.of(params, crops, codes, directions, scores, work)
+    if ranks.rank() > 0:
+        return
     with new_folder(plots) as folder:
         metrics = {
             **model_metrics(params, history, scores, folder),
-            **direction_metrics(params, crops, codes, directions, table, folder),
+            **direction_metrics(params, table, crops.attributes, shared, folder),
             **classifier_metrics(classifier, folder),
-            **edit_metrics(params, crops, scores, folder),
+            **edit_metrics(params, scores, shared, folder),
             **sample_metrics(scores, crops.geometry.size, folder),
             **guarantee_metrics(guarantee_folder, folder),
             **witness_metrics(witness, folder),
         }
         write_csv(folder / "missing.csv", missing(scores, metrics))
     write_json(metrics_file, metrics)
+    ranks.discard(work)
 
 
 def main(*paths: Path) -> None:
@@ -328,4 +392,5 @@ def main(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.evaluate")
     main(*map(Path, sys.argv[1:]))

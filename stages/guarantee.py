@@ -12,7 +12,8 @@ out   data/guarantee/   ranges.csv    per attribute and way: from valid faces, t
                         about.json    level, excess, and whether true counterfactuals or the classifier alone
                                       told what else may change
 
-The edits are those that are served (faces/scoring/guarantee.py).
+The edits are those that are served (faces/scoring/guarantee.py). Several processes (faces/core/ranks.py)
+share the edits and the kinds of pictures; an interrupted run continues after the finished shards.
 """
 
 import sys
@@ -26,6 +27,7 @@ from pydantic import Field
 from facemorph.likeness import Likeness, statistics
 from faces import checkpoints
 from faces.classifier import Ensemble
+from faces.core import ranks
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load
@@ -59,10 +61,11 @@ class Params(Group):
 ELSEWHERE = 200  # pictures of each kind from elsewhere, at most
 
 
-def refusals(params: Params, setting: Setting, moments: dict[str, np.ndarray]) -> pd.DataFrame:
+def refusals(params: Params, setting: Setting, moments: dict[str, np.ndarray], work: Path) -> pd.DataFrame:
     """refusals.csv: kind, pictures, AUROC against test faces, and the share that is refused.
 
     The first row is of the test faces themselves. No rows where too few valid faces could say what is usual.
+    By way of shards in `work`.
     """
     crops = setting.crops
     codec = setting.codec
@@ -76,20 +79,26 @@ def refusals(params: Params, setting: Setting, moments: dict[str, np.ndarray]) -
     columns = ["kind", "pictures", "auroc", "refused"]
     valid = crops.rows("valid")[:FACES]
     tested = crops.rows("test")[:FACES]
-    like = None
-    if len(valid) and len(tested):
-        like = Likeness.of(looked_at(crops.images[valid]), params.likeness.refuse, params.likeness.gradual)
+    pictures = {
+        "valid faces": crops.images[valid],
+        "test faces": crops.images[tested],
+        **strangers(crops.images[tested[:ELSEWHERE]], params.seed),
+    }
+    shards = ranks.dealt_jobs(
+        "look at pictures", "kinds", work, list(pictures), lambda kind: {"seen": looked_at(pictures[kind])}
+    )
+    seen = dict(zip(pictures, (arrays["seen"] for arrays in shards), strict=True))
+    like = Likeness.of(seen.pop("valid faces"), params.likeness.refuse, params.likeness.gradual)
     if like is None:
         return pd.DataFrame(columns=columns)
-    own = looked_at(crops.images[tested])
+    own = seen.pop("test faces")
     usual = like.distances(own)
     lines = [("test faces", len(own), np.nan, float((like.p_values(own) <= like.refuse).mean()))]
-    for kind, images in strangers(crops.images[tested[:ELSEWHERE]], params.seed).items():
-        found = looked_at(images)
+    for kind, found in seen.items():
         scores = np.concatenate([usual, like.distances(found)])
         area = auroc(scores, np.arange(len(scores)) >= len(usual))[0]
         refused = (like.p_values(found) <= like.refuse).mean()
-        lines.append((kind.replace("_", " "), len(images), float(area), float(refused)))
+        lines.append((kind.replace("_", " "), len(found), float(area), float(refused)))
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -117,10 +126,17 @@ def run(
     calibration = Counterfactuals.open(crops_folder, names, "calibration")
     pairs = Counterfactuals.open(crops_folder, names)
     truth = calibration is not None and pairs is not None
-    ranges = calibrated(setting, calibration if truth else None)
-    coverage = checked(setting, pairs if truth else None, ranges)
+    folders = (crops_folder, weights, latents, vectors, flow, classifier)
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    work = ranks.unfinished(params.model_dump(), files)
     with np.load(latents / "moments.npz", allow_pickle=False) as file:
-        refused = refusals(params, setting, dict(file))
+        moments = dict(file)
+    with ranks.joined(device):
+        ranges = calibrated(setting, calibration if truth else None, work / "ranges")
+        coverage = checked(setting, pairs if truth else None, ranges, work / "coverage")
+        refused = refusals(params, setting, moments, work / "refusals")
+    if ranks.rank() > 0:
+        return
     with new_folder(out) as folder:
         write_csv(folder / "ranges.csv", ranges)
         write_csv(folder / "coverage.csv", coverage)
@@ -129,6 +145,7 @@ def run(
             folder / "about.json",
             {"level": params.guarantee.level, "excess": params.guarantee.excess, "truth": truth},
         )
+    ranks.discard(work)
     given = ranges["low"].notna().sum()
     say(f"guarantee: {given} of {len(ranges)} edits have a guaranteed range")
 
@@ -142,4 +159,5 @@ def main(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.guarantee")
     main(*map(Path, sys.argv[1:]))

@@ -6,7 +6,8 @@ in    data/crops/     images.npy, table.parquet: the faces of the valid split
 out   data/prior/     prior.safetensors, prior.json (faces/latents/priors.py)
 
 Fitted to codes of the train split. The valid split stops the training and chooses: by kernel distance (KID)
-on EfficientNet-Lite1's features, which is in no loss.
+on EfficientNet-Lite1's features, which is in no loss. Several processes (faces/core/ranks.py) share the
+priors, to fit them and to measure them.
 """
 
 import sys
@@ -19,6 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from faces import checkpoints
+from faces.core import ranks
 from faces.core.batches import batches
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy
@@ -74,9 +76,17 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     valid = np.flatnonzero(crops.splits == SPLITS.index("valid"))  # an exam has none
     shown = valid[: params.samples]
     distance = distance_to(crops.images[shown], model, params, device) if len(shown) > 1 else None
-    priors = Priors.fit(model, codes[train], codes[valid], params.prior, params.seed, device, distance)
+    folders = (crops_folder, weights, latents)
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    work = ranks.unfinished(params.model_dump(), files)
+    fitting = (params.prior, params.seed, device, distance, work)
+    with ranks.joined(device):
+        priors = Priors.fit(model, codes[train], codes[valid], *fitting)
+    if ranks.rank() > 0:
+        return
     with new_folder(out) as folder:
         priors.save(folder)
+    ranks.discard(work)
     told = ", ".join(f"{name} {value:.3g}" for name, value in priors.distances.items())
     say(f"prior: new faces come from {priors.best}; KID to valid faces: {told or 'none to compare with'}")
 
@@ -90,4 +100,5 @@ def main(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.prior")
     main(*map(Path, sys.argv[1:]))

@@ -18,12 +18,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from faces import checkpoints, models
@@ -34,6 +34,7 @@ from faces.core.files import new_file, new_folder, write_csv
 from faces.core.params import Group, load
 from faces.data import sharded_array
 from faces.data.crops import Crops
+from faces.data.order import Order
 from faces.nn import distributed
 from faces.nn.device import compile_where_asked, fast_arithmetic, pick_device, to_device, to_uint8
 from faces.nn.optim import learning_rate, update_average
@@ -52,6 +53,16 @@ class Train(Group):
     valid_images: Annotated[int, Field(ge=2)]
     snapshots: Annotated[int, Field(ge=0)]
     min_active_units: Annotated[int, Field(ge=0)]
+    window: Annotated[int, Field(ge=0)]
+    block: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def check_window(self) -> Self:
+        if 0 < self.window < self.block:
+            raise ValueError(
+                f"train.window = {self.window} must hold a block of train.block = {self.block} rows, or be 0"
+            )
+        return self
 
 
 class Params(Group):
@@ -72,6 +83,7 @@ class Run:
         self.crops = crops
         self.device = device
         self.train_rows = crops.rows("train")
+        self.order = Order(self.train_rows, params.seed, params.train.window, params.train.block)
         self.valid_rows = crops.rows("valid")[: params.train.valid_images]
         self.steps = math.ceil(params.train.images / config.batch)
         self.model = models.build(params.model, config, crops.geometry.size)
@@ -164,7 +176,9 @@ def advance(run: Run) -> None:
     if model.phase(progress) != run.phase:
         run.begin_phase(model.phase(progress))
     rate = learning_rate(progress, config.learning_rate, params.train.warmup, config.decay)
-    rows = ranks.own(rows_of_step(run.train_rows, params.seed, run.step, config.batch))
+    rows = ranks.own(run.order.of_step(run.step, config.batch))
+    for first, last in run.order.ahead(run.step, config.batch):
+        sharded_array.read_ahead(run.crops.images, first, last)
     images = to_device(run.crops.images[rows], run.device)
     torch.manual_seed(params.seed * 1_000_003 + run.step)
     model.train()
@@ -202,17 +216,9 @@ def begin(params: Params, config: models.Config, crops: Crops, device: torch.dev
             run.prepare()
     if ranks.size() > 1:
         run.restore(distributed.broadcast(run.state()))
+    for first, last in run.order.at_start(run.step, config.batch):
+        sharded_array.read_ahead(crops.images, first, last)
     return run
-
-
-def rows_of_step(rows: np.ndarray, seed: int, step: int, batch: int) -> np.ndarray:
-    """The (batch,) rows that step number `step` sees: epochs of seeded permutations of `rows`, end to end."""
-    places = np.arange(step * batch, (step + 1) * batch)
-    epochs = places // len(rows)
-    order = {
-        epoch: np.random.default_rng((seed, epoch)).permutation(len(rows)) for epoch in np.unique(epochs)
-    }
-    return rows[[order[epoch][place % len(rows)] for epoch, place in zip(epochs, places, strict=True)]]
 
 
 def flipped(images: Tensor) -> Tensor:

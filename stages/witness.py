@@ -20,6 +20,9 @@ out   data/witness/      witness.json   whether it was asked; the weights' diges
 
 Optional: without `witness.enabled` the tables have no rows. The weights are fetched by `python -m
 ops.witnesses`; nothing is downloaded here.
+
+Several processes (faces/core/ranks.py) share the edits, the sets and the sliders by editor; an interrupted
+run continues after the finished shards.
 """
 
 import sys
@@ -34,7 +37,8 @@ from torch import Tensor
 
 from faces import checkpoints
 from faces.classifier import Ensemble
-from faces.core.console import Progress, say, stop
+from faces.core import ranks
+from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load
 from faces.data.crops import Crops
@@ -109,8 +113,12 @@ def editors_of(
     }
 
 
-def edits_seen(subject: Subject, witness: Witness, levels: pd.DataFrame, changes: Changes) -> list[Edit]:
-    """Every edit at its compared strength, before and after, on the faces on which it was scored."""
+def edits_seen(
+    subject: Subject, witness: Witness, levels: pd.DataFrame, changes: Changes, work: Path
+) -> list[Edit]:
+    """Every edit at its compared strength, before and after, on the faces on which it was scored; by way of
+    shards in `work`.
+    """
     if levels.empty:
         return []
     crops = subject.crops
@@ -121,9 +129,8 @@ def edits_seen(subject: Subject, witness: Witness, levels: pd.DataFrame, changes
     start = {"plain": subject.codec.decode(codes[rows]), "detail": subject.codec.pictures(crops.images[rows])}
     frames = {kind: witness.frames(images) for kind, images in start.items()}
     before = {kind: seen(witness, start[kind], frames[kind]) for kind in KINDS}
-    found = []
-    bar = Progress("witness edits", len(levels), "edits")
-    for row in levels.itertuples():
+
+    def see(row: NamedTuple) -> dict[str, np.ndarray]:
         edited, change = changes.edits[0, row.estimator, row.kind, row.attribute]
         places = np.searchsorted(rows, edited)
         editor = subject.editors[row.estimator]
@@ -132,21 +139,30 @@ def edits_seen(subject: Subject, witness: Witness, levels: pd.DataFrame, changes
         images = subject.codec.decode(editor.edited(codes[edited], labels, row.attribute, row.strength))
         if row.kind == "detail":
             images = keep_detail(start["detail"][places], start["plain"][places], images, subject.detail)
-        found.append(
-            Edit(
-                row.estimator,
-                row.kind,
-                row.attribute,
-                edited,
-                side,
-                change[:, changes.attributes.index(row.attribute)] * side,
-                tuple(values[places] for values in before[row.kind]),
-                seen(witness, images, frames[row.kind][places]),
-            )
+        measures, identities = seen(witness, images, frames[row.kind][places])
+        return {
+            "places": places,
+            "side": side,
+            "change": change[:, changes.attributes.index(row.attribute)] * side,
+            "measures": measures,
+            "identities": identities,
+        }
+
+    edits = list(levels.itertuples())
+    shards = ranks.dealt_jobs("witness edits", "edits", work, edits, see)
+    return [
+        Edit(
+            row.estimator,
+            row.kind,
+            row.attribute,
+            rows[found["places"]],
+            found["side"],
+            found["change"],
+            tuple(values[found["places"]] for values in before[row.kind]),
+            (found["measures"], found["identities"]),
         )
-        bar.update(len(found))
-    bar.close()
-    return found
+        for row, found in zip(edits, shards, strict=True)
+    ]
 
 
 def seen(witness: Witness, images: Tensor, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,10 +183,11 @@ def scale_of(witness: Witness, codec: Codec, crops: Crops, count: int, seed: int
 
 
 class Testimony(NamedTuple):
-    """What the witness said: witness.json, and the rows of the tables."""
+    """What the witness said: witness.json, the rows of the tables, and where its shards are."""
 
     about: dict[str, object]
     tables: dict[str, list[dict[str, float | str | int]]]
+    work: Path | None
 
 
 def asked(
@@ -185,7 +202,9 @@ def asked(
     scores: Path,
     measures_folder: Path,
 ) -> Testimony:
-    """All that the witness says. Raises ValueError where an input or the weights are missing."""
+    """All that the witness says; nothing to ranks other than 0. Raises ValueError where an input or the
+    weights are missing.
+    """
     settings = params.witness
     home = Path(settings.weights) if settings.weights else weights.home()
     device = pick_device()
@@ -209,16 +228,37 @@ def asked(
     scale = scale_of(witness, codec, crops, settings.faces, params.seed)
     told, curve = testimony.recognition(identities, people, scale, settings.resamples, rng)
     deviations = testimony.deviations_of(measured)
-    edits = edits_seen(Subject(codec, crops, codes, editors, params.detail), witness, levels, changes)
-    evidence = evidence_of(ensemble, real, params.batch)
     train = crops.rows("train")
     sets = samples.sets(codec, crops.images, codes, train, rows, Priors.open(prior, device), params.seed)
+    digest = weights.digest(home, Witness.networks(labelled))
+    folders = (crops_folder, model_folder, latents, prior, vectors, flow, classifier, scores, measures_folder)
+    work = unfinished(params, digest, folders)
+    few = rows[:: -(-len(rows) // SLIDER_FACES)]
+
+    def move(name: str) -> dict[str, np.ndarray]:
+        editor = served_editor(name, vectors, flow, device)
+        faces = np.asarray(codes[few])
+        found = sliders.slider_rows(name, editor, faces, codec.decode, witness, measures.scales)
+        return {"lines": ranks.as_text(list(found))}
+
+    with ranks.joined(device):
+        subject = Subject(codec, crops, codes, editors, params.detail)
+        edits = edits_seen(subject, witness, levels, changes, work / "edits")
+        compared = testimony.set_rows(witness, sets, identities, scale, params.groups, work / "sets")
+        moved = []
+        if labelled:
+            names = list(settings.editors)
+            shards = ranks.dealt_jobs("witness sliders", "editors", work / "sliders", names, move)
+            moved = [row for found in shards for row in ranks.from_text(found["lines"])]
+    if ranks.rank() > 0:
+        return Testimony({}, {}, work)
+    evidence = evidence_of(ensemble, real, params.batch)
     agreement = testimony.agreement_rows(
         measured, evidence, ensemble.attributes, edits, settings.resamples, rng
     )
     about = {
         "package": f"@vladmandic/face-api {weights.VERSION}",
-        "sha256": weights.digest(home, Witness.networks(labelled)),
+        "sha256": digest,
         "faces": len(rows),
         "identity": {
             "unit": scale.unit,
@@ -230,28 +270,23 @@ def asked(
     tables = {
         "edits": [testimony.edit_row(edit, scale, deviations) for edit in edits],
         "agreement": list(agreement),
-        "sets": list(testimony.set_rows(witness, sets, identities, scale, params.groups)),
+        "sets": compared,
         "roc": [{"false_accept": false, "true_accept": true} for false, true in curve.tolist()],
     }
     if labelled:
-        few = rows[:: -(-len(rows) // SLIDER_FACES)]
         seen_labels = sliders.judged(witness, real, witness.frames(real))
         tables["sliders"] = [
             *sliders.agreement_with_labels(measures.labels[rows], seen_labels, measures.scales),
-            *(
-                row
-                for name in settings.editors
-                for row in sliders.slider_rows(
-                    name,
-                    served_editor(name, vectors, flow, device),
-                    np.asarray(codes[few]),
-                    codec.decode,
-                    witness,
-                    measures.scales,
-                )
-            ),
+            *moved,
         ]
-    return Testimony(about, tables)
+    return Testimony(about, tables, work)
+
+
+def unfinished(params: Params, digest: str, folders: tuple[Path, ...]) -> Path:
+    """Folder of the shards under these params, weights and inputs; an exam may have no flow."""
+    there = [folder for folder in folders if folder.is_dir()]
+    files = [path for folder in there for path in sorted(folder.iterdir()) if path.is_file()]
+    return ranks.unfinished([params.model_dump(), digest], files)
 
 
 def served_editor(name: str, vectors: Path, flow: Path, device: torch.device) -> Served:
@@ -266,7 +301,9 @@ def run(params: Params, *folders: Path) -> None:
     """
     *inputs, out = folders
     enabled = params.witness.enabled
-    found = asked(params, *inputs) if enabled else Testimony({}, {})
+    found = asked(params, *inputs) if enabled else Testimony({}, {}, None)
+    if ranks.rank() > 0:
+        return
     if not enabled:
         say("witness: off (witness.enabled); its figures are left out")
     elif "reason" in found.about["identity"]:
@@ -278,6 +315,8 @@ def run(params: Params, *folders: Path) -> None:
             write_csv(folder / f"{name}.csv", pd.DataFrame(rows or [], columns=None if rows else columns))
         if "sliders" in found.tables:
             write_csv(folder / "sliders.csv", pd.DataFrame(found.tables["sliders"]))
+    if found.work is not None:
+        ranks.discard(found.work)
 
 
 def main(*paths: Path) -> None:
@@ -289,4 +328,5 @@ def main(*paths: Path) -> None:
 
 
 if __name__ == "__main__":
+    ranks.launch("stages.witness")
     main(*map(Path, sys.argv[1:]))

@@ -253,12 +253,19 @@ def merged(folder: Path, cut: Sequence[slice], *names: str) -> Iterator[tuple[sl
 
 
 def dealt_jobs(
-    task: str, unit: str, folder: Path, jobs: Sequence[Job], work: Callable[[Job], dict[str, np.ndarray]]
+    task: str,
+    unit: str,
+    folder: Path | None,
+    jobs: Sequence[Job],
+    work: Callable[[Job], dict[str, np.ndarray]],
 ) -> Iterator[dict[str, np.ndarray]]:
     """The arrays of each of `jobs` in order, on every rank; each is done by one, a shard in `folder` each.
 
     Must be called by every rank, within `joined`. `unit`: what jobs are called where they are counted.
+    Without a `folder` this process does all of them and leaves nothing.
     """
+    if folder is None:
+        return map(work, jobs)
 
     def work_on(cut: Iterable[slice]) -> Iterator[dict[str, np.ndarray]]:
         cut = list(cut)

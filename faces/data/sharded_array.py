@@ -6,6 +6,7 @@ number. Files can lie on different disks, linked into one folder, or elsewhere: 
 for them (faces/data/shard_cache.py).
 """
 
+import os
 from itertools import count, takewhile
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -72,6 +73,22 @@ class Parts:
             here = numbers == number
             found[here] = self.arrays[number][places[here]]
         return found
+
+
+def read_ahead(array: "np.ndarray | Parts", first: int, last: int) -> None:
+    """Have the system read the rows from `first` to `last` into memory, without waiting for them. Nothing for
+    rows that lie elsewhere, or where the system has no such call (macOS).
+    """
+    if isinstance(array, Parts):
+        for number in range(first // array.length, last // array.length + 1):
+            start = number * array.length
+            part = array.arrays[number]
+            read_ahead(part, max(first - start, 0), min(last - start, len(part) - 1))
+    elif isinstance(array, np.memmap) and hasattr(os, "posix_fadvise"):
+        size = array.strides[0]
+        with open(array.filename, "rb") as file:
+            where = (array.offset + first * size, (last - first + 1) * size)
+            os.posix_fadvise(file.fileno(), *where, os.POSIX_FADV_WILLNEED)
 
 
 def open_parts(path: Path) -> np.ndarray | Parts:

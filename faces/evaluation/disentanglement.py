@@ -8,6 +8,7 @@ is small: a code longer than a couple of thousand numbers is to be given as its 
 (`shortened`).
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,8 +16,12 @@ from pydantic import Field
 from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
+from faces.core import ranks
+from faces.core.batches import batches
 from faces.core.params import Group
 from faces.latents.pca import gaussian_of_codes
+
+BLOCK = 16  # code numbers whose places are told at once
 
 
 class Settings(Group):
@@ -30,14 +35,22 @@ class Settings(Group):
 
 
 def scores(
-    codes: np.ndarray, asked: np.ndarray, labels: np.ndarray, truth: np.ndarray, settings: Settings
+    codes: np.ndarray,
+    asked: np.ndarray,
+    labels: np.ndarray,
+    truth: np.ndarray,
+    settings: Settings,
+    work: Path | None = None,
 ) -> dict[str, float]:
     """Every score of codes (N, D) with labels (N, A); informativeness is asked of held-out codes `asked` (M,
     D) with labels `truth` (M, A).
+
+    With `work` the processes (faces/core/ranks.py) share the lassos by attribute and the AUROC by blocks of
+    code numbers, as shards in that folder.
     """
-    table, told = importances(codes, labels, (asked, truth), settings.penalty)
+    table, told = importances(codes, labels, (asked, truth), settings.penalty, work and work / "importances")
     disentangled, complete = dci(table)
-    gap, count = auroc_gap(codes, labels, settings.floor)
+    gap, count = auroc_gap(codes, labels, settings.floor, work and work / "aurocs")
     return {
         "sap": sap(codes, labels),
         "mig": mig(codes, labels, settings.bins),
@@ -155,7 +168,11 @@ def _entropy(shares: np.ndarray) -> np.ndarray:
 
 
 def importances(
-    codes: np.ndarray, labels: np.ndarray, held_out: tuple[np.ndarray, np.ndarray], penalty: float
+    codes: np.ndarray,
+    labels: np.ndarray,
+    held_out: tuple[np.ndarray, np.ndarray],
+    penalty: float,
+    work: Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What DCI needs: importance (D, A) of each code number in telling each attribute, and the determination
     (A,) on `held_out` codes and labels.
@@ -166,40 +183,61 @@ def importances(
     is a share of the smallest one that leaves no weight at all. The determination (R^2, at most 1, below 0
     for worse than the mean) is DCI's informativeness; NaN where either side does not vary.
     """
-    table = np.zeros((codes.shape[1], labels.shape[1]))
-    told = np.full(labels.shape[1], np.nan)
-    for a, (column, truth) in enumerate(zip(labels.T, held_out[1].T, strict=True)):
-        known = column != 0
-        asked = truth != 0
-        x = codes[known].astype(np.float64)
-        y = column[known].astype(np.float64)
-        if not len(y) or y.std() == 0:
-            continue
-        mean = x.mean(0)
-        std = x.std(0)
-        scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
-        x = (x - mean) * scale
-        middle = y.mean()
-        deviation = y.std()
-        y = (y - middle) / deviation
-        strongest = np.abs(x.T @ y).max() / len(y)
-        if strongest == 0:
-            continue
-        lasso = Lasso(alpha=penalty * strongest, fit_intercept=False).fit(x, y)
-        table[:, a] = np.abs(lasso.coef_)
-        if asked.any() and truth[asked].std() > 0:
-            fitted = middle + deviation * ((held_out[0][asked] - mean) * scale @ lasso.coef_)
-            told[a] = 1 - np.square(truth[asked] - fitted).mean() / truth[asked].var()
-    return table, told
+
+    def of_attribute(a: int) -> dict[str, np.ndarray]:
+        weights, told = _importance(codes, labels[:, a], held_out[0], held_out[1][:, a], penalty)
+        return {"weights": weights, "told": np.array(told)}
+
+    numbers = range(labels.shape[1])
+    shards = list(ranks.dealt_jobs("evaluate lassos", "attributes", work, numbers, of_attribute))
+    table = np.zeros((codes.shape[1], len(numbers)))
+    for a, found in enumerate(shards):
+        table[:, a] = found["weights"]
+    return table, np.array([float(found["told"]) for found in shards])
 
 
-def auroc_gap(codes: np.ndarray, labels: np.ndarray, floor: float) -> tuple[float, int]:
+def _importance(
+    codes: np.ndarray, column: np.ndarray, held_codes: np.ndarray, truth: np.ndarray, penalty: float
+) -> tuple[np.ndarray, float]:
+    """Of one attribute: importances (D,) and determination."""
+    known = column != 0
+    asked = truth != 0
+    x = codes[known].astype(np.float64)
+    y = column[known].astype(np.float64)
+    if not len(y) or y.std() == 0:
+        return np.zeros(codes.shape[1]), np.nan
+    mean = x.mean(0)
+    std = x.std(0)
+    scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
+    x = (x - mean) * scale
+    middle = y.mean()
+    deviation = y.std()
+    y = (y - middle) / deviation
+    strongest = np.abs(x.T @ y).max() / len(y)
+    if strongest == 0:
+        return np.zeros(codes.shape[1]), np.nan
+    lasso = Lasso(alpha=penalty * strongest, fit_intercept=False).fit(x, y)
+    told = np.nan
+    if asked.any() and truth[asked].std() > 0:
+        fitted = middle + deviation * ((held_codes[asked] - mean) * scale @ lasso.coef_)
+        told = 1 - np.square(truth[asked] - fitted).mean() / truth[asked].var()
+    return np.abs(lasso.coef_), told
+
+
+def auroc_gap(
+    codes: np.ndarray, labels: np.ndarray, floor: float, work: Path | None = None
+) -> tuple[float, int]:
     """Total AUROC difference: the sum of gaps over the attributes that some single number tells with an AUROC
     above `floor`, and how many those are.
 
     Yeats et al., "NashAE", ECCV 2022, section 5, with a floor of .75. Labels are 1, -1, 0.
     """
-    table = single_aurocs(codes, labels)
+    blocks = list(batches(codes.shape[1], BLOCK))
+    shards = ranks.dealt_jobs(
+        *("evaluate code numbers", "blocks", work, blocks),
+        lambda block: {"aurocs": single_aurocs(codes[:, block], labels)},
+    )
+    table = np.concatenate([found["aurocs"] for found in shards])
     told = table.max(0) > floor
     return float(gaps(table)[told].sum()), int(told.sum())
 

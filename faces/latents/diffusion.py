@@ -50,6 +50,8 @@ RHO = 7.0  # the larger, the denser are the levels near SIGMA_MIN
 STEPS = 40
 GUIDED_BELOW = 1.0  # noise level from which on there is guidance
 
+NETWORKS = ("denoiser", "early")  # of a fitted prior
+
 Denoise = Callable[[Tensor, Tensor], Tensor]  # noisy codes (B, K), noise levels (B,) -> codes (B, K)
 
 
@@ -200,6 +202,34 @@ class Diffusion:
             for rows in (codes, held)
         )
         return cls(gaussian, scale, *train(along, held_along, steps, seed))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The scale, and the weights of both networks by name, for `of`."""
+        weights = {
+            f"{part}.{name}": value.cpu().contiguous().numpy()
+            for part in NETWORKS
+            for name, value in getattr(self, part).state_dict().items()
+        }
+        return {"scale": np.array(self.scale, np.float64), **weights}
+
+    @classmethod
+    def of(
+        cls, gaussian: LowRankGaussian, arrays: dict[str, np.ndarray], device: torch.device
+    ) -> "Diffusion":
+        """From what `arrays` gives. Raises KeyError, or RuntimeError where weights do not fit."""
+        networks = []
+        for part in NETWORKS:
+            start = f"{part}."
+            network = Denoiser(len(gaussian.sigma))
+            network.load_state_dict(
+                {
+                    name.removeprefix(start): torch.from_numpy(value)
+                    for name, value in arrays.items()
+                    if name.startswith(start)
+                }
+            )
+            networks.append(network.eval().requires_grad_(False).to(device))
+        return cls(gaussian, float(arrays["scale"]), *networks)
 
     def sample(self, count: int, rng: np.random.Generator, guidance: float = 1.0) -> np.ndarray:
         """Codes (count, D). `guidance` extrapolates from the early denoiser to the late one, at noise levels

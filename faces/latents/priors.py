@@ -21,9 +21,10 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 
 from facemorph.gaussian import LowRankGaussian
+from faces.core import ranks
 from faces.core.files import write_json
 from faces.core.params import Group
-from faces.latents.diffusion import Denoiser, Diffusion
+from faces.latents.diffusion import Diffusion
 from faces.latents.mixture import Mixture
 from faces.latents.pca import gaussian_of_codes
 from faces.models import Model
@@ -70,22 +71,37 @@ class Priors:
         seed: int,
         device: torch.device,
         distance: Distance | None = None,
+        work: Path | None = None,
     ) -> "Priors":
         """Fit every prior to train codes (N, D); `held` codes (M, D) of the valid split stop the diffusion
         model's training early.
 
-        The best prior is the one of the least `distance`; the Gaussian where there is none.
+        The best prior is the one of the least `distance`; the Gaussian where there is none. With `work` the
+        processes (faces/core/ranks.py) share the priors, as shards in that folder.
         """
         gaussian = gaussian_of_codes(codes, settings.axes, seed)
-        mixture = Mixture.fit(gaussian, codes, settings.components, settings.ridge, seed)
-        diffusion = None
-        if settings.diffusion and len(held):
+
+        def fit(name: str) -> dict[str, np.ndarray]:
+            if name == "mixture":
+                fitted = Mixture.fit(gaussian, codes, settings.components, settings.ridge, seed)
+                return {part: getattr(fitted, part) for part in PARTS["mixture"]}
             stop_on = held[: max(settings.fit // 10, 1)]
-            diffusion = Diffusion.fit(gaussian, codes, stop_on, settings.diffusion, seed, device)
+            return Diffusion.fit(gaussian, codes, stop_on, settings.diffusion, seed, device).arrays()
+
+        names = ["mixture", *(["diffusion"] if settings.diffusion and len(held) else [])]
+        shards = ranks.dealt_jobs("fit priors", "priors", work and work / "fitted", names, fit)
+        fitted = dict(zip(names, shards, strict=True))
+        mixture = Mixture(*(fitted["mixture"][part] for part in PARTS["mixture"]))
+        diffusion = Diffusion.of(gaussian, fitted["diffusion"], device) if "diffusion" in fitted else None
         found = cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, "gaussian", {})
         if distance is None:
             return found
-        distances = {name: distance(draw) for name, draw in found.samplers(model, seed).items()}
+        draws = found.samplers(model, seed)
+        shards = ranks.dealt_jobs(
+            *("measure priors", "priors", work and work / "distances", list(draws)),
+            lambda name: {"distance": np.array(distance(draws[name]))},
+        )
+        distances = {name: float(arrays["distance"]) for name, arrays in zip(draws, shards, strict=True)}
         best = min(distances, key=distances.__getitem__)
         return cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, best, distances)
 
@@ -112,12 +128,10 @@ class Priors:
             for name in names
         }
         if self.diffusion is not None:
-            arrays["diffusion.scale"] = torch.tensor(self.diffusion.scale, dtype=torch.float64)
-            for part in ("denoiser", "early"):
-                state = getattr(self.diffusion, part).state_dict()
-                arrays |= {
-                    f"diffusion.{part}.{name}": value.cpu().contiguous() for name, value in state.items()
-                }
+            arrays |= {
+                f"diffusion.{name}": torch.from_numpy(value)
+                for name, value in self.diffusion.arrays().items()
+            }
         save_file(arrays, folder / "prior.safetensors")
         about = {"best": self.best, "guidance": self.guidance, "temperature": self.temperature}
         rounded = {name: float(f"{value:.4g}") for name, value in self.distances.items()}
@@ -135,19 +149,9 @@ class Priors:
             gaussian = LowRankGaussian(*parts["gaussian"])
             diffusion = None
             if "diffusion.scale" in arrays:
-                networks = []
-                for part in ("denoiser", "early"):
-                    start = f"diffusion.{part}."
-                    network = Denoiser(len(gaussian.sigma))
-                    network.load_state_dict(
-                        {
-                            name.removeprefix(start): value
-                            for name, value in arrays.items()
-                            if name.startswith(start)
-                        }
-                    )
-                    networks.append(network.eval().requires_grad_(False).to(device))
-                diffusion = Diffusion(gaussian, float(arrays["diffusion.scale"]), *networks)
+                start = "diffusion."
+                own = {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
+                diffusion = Diffusion.of(gaussian, {name: own[name].numpy() for name in own}, device)
             return cls(
                 gaussian,
                 Mixture(*parts["mixture"]),

@@ -7,10 +7,12 @@ training seeds is not included (python -m ops.retrain.noise).
 
 from collections.abc import Container
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from faces.core import ranks
 from faces.metrics import edit_effects
 from faces.metrics.auroc import resamples
 from faces.metrics.changes import TRUTH, Changes
@@ -119,41 +121,54 @@ def table(
     expected: np.ndarray,
     times: int,
     seed: int,
+    work: Path | None = None,
 ) -> pd.DataFrame:
     """A row for each classifier, editor and kind, over `common` (by classifier and kind) where the editor
     reaches it.
 
     expected (A, A) holds the correlations of the labels. `_low` and `_high` bound 95% of `times` resamples,
     the same ones for every editor. Ratios are to the first editor, on the attributes that both reach. The row
-    `floor` holds each half of the true pictures against the other half: what a perfect edit would score.
+    `floor` holds each half of the true pictures against the other half: what a perfect edit would score. With
+    `work` the processes (faces/core/ranks.py) share the rows, as shards in that folder.
     """
-    rows = []
     names = changes.attributes
     faces = np.unique(np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in changes.edits.values())]))
     rng = np.random.default_rng(seed)
     drawn = resamples(len(faces), times, rng).astype(float)
     weights = {int(face): drawn[:, place] for place, face in enumerate(faces)}
     attributes = resamples(len(names), times, rng).astype(float)
+    jobs = []
+    first: dict[tuple[int, str], Edits] = {}
     for (classifier, kind), shared in common.items():
+        editors = [editor for editor, of_kind in changes.editors(classifier) if of_kind == kind]
+        reached = (_chosen(changes.of(classifier, editor, kind), shared) for editor in editors)
+        first[classifier, kind] = next(filter(None, reached), {})
+        jobs += [(classifier, kind, editor) for editor in editors]
+        if kind == "plain" and changes.truth(classifier):
+            jobs.append((classifier, kind, FLOOR))
+
+    def measure(job: tuple[int, str, str]) -> dict[str, np.ndarray]:
+        classifier, kind, editor = job
+        shared = common[classifier, kind]
         truth = changes.truth(classifier)
-        first: Edits = {}
-        for editor, of_kind in changes.editors(classifier):
-            if of_kind != kind:
-                continue
-            edits = _chosen(changes.of(classifier, editor, kind), shared)
-            first = first or edits
-            found = _bounded(edits, truth, names, expected, weights, attributes)
-            both = [
-                _bounded(_chosen(some, other), truth, names, expected, weights, attributes)
-                for some, other in ((edits, first), (first, edits))
-            ]
-            row = {"classifier": classifier, "estimator": editor, "kind": kind, "attributes": len(edits)}
-            rows.append(row | _row(found, *both))
-        if truth and kind == "plain":
+        row = {"classifier": classifier, "estimator": editor, "kind": kind}
+        if editor == FLOOR:
             chosen = _chosen(truth, shared)
-            floor = _floor(chosen, names, expected, weights, attributes)
-            row = {"classifier": classifier, "estimator": FLOOR, "kind": TRUTH, "attributes": len(chosen)}
-            rows.append(row | _row(floor, {}, {}))
+            row |= {"kind": TRUTH, "attributes": len(chosen)}
+            row |= _row(_floor(chosen, names, expected, weights, attributes), {}, {})
+            return {"lines": ranks.as_text([row])}
+        edits = _chosen(changes.of(classifier, editor, kind), shared)
+        base = first[classifier, kind]
+        found = _bounded(edits, truth, names, expected, weights, attributes)
+        both = [
+            _bounded(_chosen(some, other), truth, names, expected, weights, attributes)
+            for some, other in ((edits, base), (base, edits))
+        ]
+        row |= {"attributes": len(edits), **_row(found, *both)}
+        return {"lines": ranks.as_text([row])}
+
+    shards = ranks.dealt_jobs("evaluate edits", "editors", work, jobs, measure)
+    rows = [row for arrays in shards for row in ranks.from_text(arrays["lines"])]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -13,9 +13,12 @@ in for it: other attributes are to stay as they are, but for those that exclusio
 
 Faces count where the classifier reads the decoded face as its label says. `Male` and whatever else the source
 does not draw is not among the other attributes where there is a truth.
+
+Several processes (faces/core/ranks.py) share the edits.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -25,7 +28,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from faces.classifier import Ensemble
-from faces.core.console import Progress
+from faces.core import ranks
 from faces.core.params import Group
 from faces.data.crops import Crops
 from faces.edits.exclusions import switched
@@ -144,42 +147,51 @@ def ways(setting: Setting) -> list[tuple[str, int]]:
     return [(name, value) for name in setting.ensemble.attributes if name in known for value in (1, -1)]
 
 
-def calibrated(setting: Setting, pairs: Counterfactuals | None) -> pd.DataFrame:
+def calibrated(setting: Setting, pairs: Counterfactuals | None, work: Path | None = None) -> pd.DataFrame:
     """ranges.csv, from valid faces: attribute, value, faces, the largest shares of them that are flipped, and
     that hold all that is asked, at one strength, and low and high, NaN where no strength has the guarantee.
+
+    With `work` the processes share the edits, as shards in that folder.
     """
     params = setting.params
     strengths = np.array(params.strengths)
-    lines = []
-    todo = ways(setting)
-    bar = Progress("calibrate ranges", len(todo), "edits")
-    for done, (attribute, value) in enumerate(todo, 1):
-        cases = setting.cases(pairs, "valid", attribute, value)
-        edited = setting.edits(cases, attribute, value, strengths) if len(cases.rows) else None
-        if edited is not None and len(edited.flipped):
-            best = [float((margin > 0).mean(0).max()) for margin in (edited.flipped, edited.margins)]
-            found = conformal.guaranteed(strengths, edited.margins, params.level)
-            lines.append((attribute, value, len(edited.flipped), *best, *(found or (np.nan, np.nan))))
-        bar.update(done)
-    bar.close()
+
+    def calibrate(way: tuple[str, int]) -> dict[str, np.ndarray]:
+        cases = setting.cases(pairs, "valid", *way)
+        edited = setting.edits(cases, *way, strengths) if len(cases.rows) else None
+        if edited is None or not len(edited.flipped):
+            return {"lines": ranks.as_text([])}
+        best = [float((margin > 0).mean(0).max()) for margin in (edited.flipped, edited.margins)]
+        found = conformal.guaranteed(strengths, edited.margins, params.level)
+        line = (*way, len(edited.flipped), *best, *(found or (np.nan, np.nan)))
+        return {"lines": ranks.as_text([dict(zip(RANGES, line, strict=True))])}
+
+    shards = ranks.dealt_jobs("calibrate ranges", "edits", work, ways(setting), calibrate)
+    lines = [line for arrays in shards for line in ranks.from_text(arrays["lines"])]
     return pd.DataFrame(lines, columns=RANGES)
 
 
-def checked(setting: Setting, pairs: Counterfactuals | None, ranges: pd.DataFrame) -> pd.DataFrame:
+def checked(
+    setting: Setting, pairs: Counterfactuals | None, ranges: pd.DataFrame, work: Path | None = None
+) -> pd.DataFrame:
     """coverage.csv, from test faces edited at both ends and the middle of each range: how many are flipped at
     all three, how many have nothing else changed at all three, and how many hold all of it.
+
+    With `work` the processes share the edits, as shards in that folder.
     """
-    lines = []
-    given = ranges.dropna(subset=["low"])
-    bar = Progress("check ranges", len(given), "edits")
-    for done, row in enumerate(given.itertuples(), 1):
-        cases = setting.cases(pairs, "test", row.attribute, row.value)
-        if len(cases.rows):
-            edited = setting.edits(cases, row.attribute, row.value, np.linspace(row.low, row.high, 3))
-            counts = [
-                int((margin > 0).all(1).sum()) for margin in (edited.flipped, edited.room, edited.margins)
-            ]
-            lines.append((row.attribute, row.value, len(edited.flipped), *counts))
-        bar.update(done)
-    bar.close()
+    given = ranges.dropna(subset=["low"])[["attribute", "value", "low", "high"]]
+
+    def check(promised: tuple[str, int, float, float]) -> dict[str, np.ndarray]:
+        attribute, value, low, high = promised
+        cases = setting.cases(pairs, "test", attribute, value)
+        if not len(cases.rows):
+            return {"lines": ranks.as_text([])}
+        edited = setting.edits(cases, attribute, value, np.linspace(low, high, 3))
+        counts = [int((margin > 0).all(1).sum()) for margin in (edited.flipped, edited.room, edited.margins)]
+        line = (attribute, value, len(edited.flipped), *counts)
+        return {"lines": ranks.as_text([dict(zip(COVERAGE, line, strict=True))])}
+
+    jobs = list(given.itertuples(index=False, name=None))
+    shards = ranks.dealt_jobs("check ranges", "edits", work, jobs, check)
+    lines = [line for arrays in shards for line in ranks.from_text(arrays["lines"])]
     return pd.DataFrame(lines, columns=COVERAGE)

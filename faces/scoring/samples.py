@@ -95,10 +95,7 @@ def score_sets(
             row |= coverage.nearness(drawn.codes, codes, train)
         return {"row": ranks.as_text([row])}
 
-    if work is None:
-        shards = map(score_set, faces)
-    else:
-        shards = ranks.dealt_jobs("score priors", "sets", work, list(faces), score_set)
+    shards = ranks.dealt_jobs("score priors", "sets", work, list(faces), score_set)
     return [row for arrays in shards for row in ranks.from_text(arrays["row"])]
 
 

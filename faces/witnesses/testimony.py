@@ -6,11 +6,13 @@ of a face from the side now and then land anywhere, so deviations and means are 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from faces.core import ranks
 from faces.metrics.auroc import auroc, resamples, roc_curve
 from faces.metrics.changes import Changes
 from faces.scoring.samples import FaceSet, distances_of
@@ -199,22 +201,26 @@ def agreement_rows(
 
 
 def set_rows(
-    witness: Witness, sets: dict[str, FaceSet], real: np.ndarray, scale: Scale, groups: int
-) -> Iterator[dict[str, float | str | int]]:
+    witness: Witness, sets: dict[str, FaceSet], real: np.ndarray, scale: Scale, groups: int, work: Path
+) -> list[dict[str, float | str | int]]:
     """Rows of sets.csv: kernel and Frechet distance of each set's identities to those of real faces (n, 128).
-    For reconstructions, how far from the faces themselves.
+    For reconstructions, how far from the faces themselves. The processes share the sets, as shards in `work`.
 
     Identities are scaled so that a number of a real face is 1 in the root mean square, as the kernel has it.
     """
     size = np.sqrt(np.square(real).mean())
-    for name, faces in sets.items():
-        found = witness.identities(faces.images)
+
+    def see(name: str) -> dict[str, np.ndarray]:
+        found = witness.identities(sets[name].images)
         row = distances_of(found / size, real / size, "identity", groups)
         if name == "reconstruction":
             moved = np.linalg.norm(found - real, axis=1)
             row["identity"] = float(moved.mean() / scale.unit)
             row["same_person"] = float((moved < scale.threshold).mean())
-        yield {"set": name, "faces": len(found), **row}
+        return {"lines": ranks.as_text([{"set": name, "faces": len(found), **row}])}
+
+    shards = ranks.dealt_jobs("witness sets", "sets", work, list(sets), see)
+    return [row for arrays in shards for row in ranks.from_text(arrays["lines"])]
 
 
 def compared_strengths(levels: pd.DataFrame, changes: Changes, editors: tuple[str, ...]) -> pd.DataFrame:

@@ -16,16 +16,17 @@ import numpy as np
 
 from faces.core import ranks
 from faces.core.params import load
-from stages import classifier, crop, encode, imagine, score, vectors
+from stages import classifier, crop, encode, evaluate, guarantee, imagine, prior, score, vectors, witness
 
 
 def main(data: Path, out: Path, *stages: str) -> None:
     """Run `stages`, all without any."""
     crops = data / "crops"
     model = data / "model"
-    latents, prior, directions, classifiers = (
-        data / name for name in ("latents", "prior", "vectors", "classifier")
+    latents, priors, directions, flow, classifiers, scores = (
+        data / name for name in ("latents", "prior", "vectors", "flow", "classifier", "scores")
     )
+    measures = data / "measures"
 
     def make_crops() -> None:
         crop.run(load(crop.Params), data / "raw", out / "crops")
@@ -41,12 +42,26 @@ def main(data: Path, out: Path, *stages: str) -> None:
         imagine.run(asked, crops, model, classifiers, out / "imagined")
 
     def make_vectors() -> None:
-        measures = data / "measures"
         vectors.run(load(vectors.Params), crops, latents, crops / "table.parquet", measures, out / "vectors")
 
     def make_scores() -> None:
         found = out / "scores"
-        score.run(load(score.Params), crops, model, latents, prior, directions, None, classifiers, found)
+        score.run(load(score.Params), crops, model, latents, priors, directions, None, classifiers, found)
+
+    def make_priors() -> None:
+        prior.run(load(prior.Params), crops, model, latents, out / "prior")
+
+    def make_guarantee() -> None:
+        inputs = (crops, model, latents, directions, flow, classifiers)
+        guarantee.run(load(guarantee.Params), *inputs, out / "guarantee")
+
+    def make_witness() -> None:
+        inputs = (crops, model, latents, priors, directions, flow, classifiers, scores, measures)
+        witness.run(load(witness.Params), *inputs, out / "witness")
+
+    def make_plots() -> None:
+        inputs = (crops, model, latents, directions, classifiers, scores, None, None)
+        evaluate.run(load(evaluate.Params), *inputs, out / "metrics.json", out / "plots")
 
     makers = {
         "crops": make_crops,
@@ -55,6 +70,10 @@ def main(data: Path, out: Path, *stages: str) -> None:
         "imagined": make_imagined,
         "vectors": make_vectors,
         "scores": make_scores,
+        "prior": make_priors,
+        "guarantee": make_guarantee,
+        "witness": make_witness,
+        "plots": make_plots,
     }
     for stage in stages or makers:
         makers[stage]()

@@ -31,7 +31,7 @@ def start(place: Path, launcher: list[str], command: list[str], **more: str) -> 
 
 
 def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said[-3000:]
     return said
 

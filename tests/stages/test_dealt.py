@@ -2,6 +2,7 @@
 sums of gradients are rounded otherwise. So do two of which one dies, when they are started again.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,17 +18,32 @@ from faces import checkpoints, models
 from faces.core.params import load
 from faces.data.crops import read_geometry
 from faces.ingest import writer
+from faces.metrics.changes import Changes
 from ops.params_file import set_params
-from stages import classifier, crop, encode, prior, vectors
-from tests.helpers import dealt_stages, measures
+from stages import classifier, crop, encode, flow, prior, vectors
+from tests.helpers import dealt_stages, face_api, measures
 from tests.helpers.processes import TWO, finish, start
 from tests.helpers.training import bytes_of
 from tests.stages.test_crop import write_raw
 from tests.test_pipeline import SMALL
 
 pytestmark = pytest.mark.story
-CHANGES = SMALL | {"crop.size": 32, "imagine.faces": 90, "imagine.batch": 16, "imagine.extremes": 0.1}
-FACES = 60
+CHANGES = SMALL | {
+    "crop.size": 32,
+    "imagine.faces": 90,
+    "imagine.batch": 16,
+    "imagine.extremes": 0.1,
+    "guarantee.level": 0.05,  # so low, and strengths so high, that an untrained model's edits reach it
+    "guarantee.excess": 0.99,
+    "guarantee.strengths": [10.0, 300.0],
+    "score.strengths": [2.0, 8.0, 500.0],
+    "witness.enabled": True,
+    "witness.weights": "weights",
+    "witness.faces": 12,
+    "witness.resamples": 10,
+    "witness.editors": ["partial"],
+}
+FACES = 150  # 50 of them valid: enough to say what is unusual
 
 
 def add_attribute(labels: Path) -> None:
@@ -51,6 +67,18 @@ def write_counterfactuals(crops: Path, rng: np.random.Generator) -> None:
     found.insert(0, "name", [f"truth_{place}.jpg" for place in range(len(found))])
     found.to_csv(crops / "counterfactuals.csv", index=False)
     np.save(crops / "counterfactuals.npy", rng.integers(0, 256, (len(found), 32, 32, 3), dtype=np.uint8))
+
+
+def reach_the_level(scores: Path, rng: np.random.Generator) -> None:
+    """An untrained model's edits flip nothing: say that all did, on four faces, so that there is much to look
+    at.
+    """
+    levels = pd.read_csv(scores / "levels.csv").assign(strength=1.0)
+    levels.to_csv(scores / "levels.csv", index=False)
+    keys = levels[["classifier", "estimator", "kind", "attribute"]].drop_duplicates()
+    rows = np.array([5, 11, 17, 23])
+    edits = {key: (rows, rng.normal(size=(4, 2))) for key in keys.itertuples(index=False, name=None)}
+    Changes(("Smiling", "Round"), edits).save(scores / "changes.npz")
 
 
 def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng):
@@ -80,22 +108,42 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     table = data / "crops/table.parquet"
     measured = measures.none(data / "measures")
     vectors.run(load(vectors.Params), data / "crops", data / "latents", table, measured, data / "vectors")
-    dealt_stages.main(data, tmp_path / "one")
+    flow.run(load(flow.Params), data / "crops", data / "latents", measured, data / "flow")
+    face_api.package(tmp_path / "weights")
+    pd.DataFrame({"images": [1, 2], "valid_psnr": 9.0}).to_csv(data / "model/history.csv", index=False)
+    dealt_stages.main(data, tmp_path / "one", "scores")
+    shutil.copytree(tmp_path / "one/scores", data / "scores")
+    reach_the_level(data / "scores", rng)
+    others = (
+        "crops",
+        "latents",
+        "classifier",
+        "imagined",
+        "vectors",
+        "prior",
+        "guarantee",
+        "witness",
+        "plots",
+    )
+    dealt_stages.main(data, tmp_path / "one", *others)
     said = finish(start(tmp_path, TWO, ["-m", "tests.helpers.dealt_stages", "data", "two"]))
-    assert said.count("60 faces in") == 1, "rank 0 alone talks"
-    for stage in ("crops", "latents", "imagined", "vectors", "scores"):
+    assert said.count(f"{FACES} faces in") == 1, "rank 0 alone talks"
+    assert (tmp_path / "one/metrics.json").read_bytes() == (tmp_path / "two/metrics.json").read_bytes()
+    for stage in {"scores", *others} - {"classifier"}:
         one = bytes_of(tmp_path / "one" / stage)
         assert one == bytes_of(tmp_path / "two" / stage), stage
         assert len(one) >= 2
     for table in ("levels", "counterfactuals", "joint", "modes", "priors"):
         assert len(pd.read_csv(tmp_path / f"one/scores/{table}.csv")) > 1, f"{table}.csv is scored"
+    for table in ("guarantee/ranges", "guarantee/refusals", "witness/edits", "witness/sets", "plots/carried"):
+        assert len(pd.read_csv(tmp_path / f"one/{table}.csv")) > 1, f"{table}.csv has rows"
     one, two = (load_file(tmp_path / run / "classifier/classifier.safetensors") for run in ("one", "two"))
     assert one.keys() == two.keys()
     for name, weights in one.items():
         apart = np.linalg.norm(two[name].astype(float) - weights)
         assert apart <= 3e-2 * np.linalg.norm(weights), f"{name} (measured: 1.2e-2 at most)"
     assert not list(tmp_path.glob(".ckpt/*"))
-    for stage in ("imagined", "vectors", "scores"):
+    for stage in ("imagined", "vectors", "scores", "guarantee", "plots"):
         lose_one(tmp_path, stage)
 
 
@@ -106,7 +154,7 @@ def lose_one(place: Path, stage: str) -> None:
     command = ["-m", "tests.helpers.dealt_stages", "data", "lost", stage]
     launched = {"FACES_LAUNCH": " ".join(TWO)}
     run = start(place, [sys.executable], command, FACES_TEST_DIES="1", **launched)
-    said, _ = run.communicate(timeout=240)
+    said, _ = run.communicate(timeout=900)
     assert run.returncode == 1
     assert said.splitlines()[-1].startswith(
         "error: tests.helpers.dealt_stages: a process ended before its work was done"

@@ -17,7 +17,6 @@ import yaml
 from safetensors.torch import load_file
 
 from faces.core.console import UNFIT
-from stages.train import rows_of_step
 from tests.conftest import ROOT
 from tests.helpers.training import SMALL, bytes_of, steps_done, write_crops
 
@@ -128,12 +127,3 @@ def test_a_diverging_run_says_so(place):
     assert "lower models.vae.learning_rate" in run.stderr.read()
     assert not (place / "data" / "model").exists()
     shutil.rmtree(place / ".ckpt", ignore_errors=True)
-
-
-def test_every_epoch_sees_every_row_once():
-    rows = np.arange(100, 150)
-    seen = np.concatenate([rows_of_step(rows, 1, step, 8) for step in range(25)])  # 200 places, four epochs
-    for epoch in range(4):
-        np.testing.assert_array_equal(np.sort(seen[50 * epoch : 50 * epoch + 50]), rows)
-    assert not np.array_equal(seen[:50], seen[50:100])
-    assert not np.array_equal(seen[:8], rows_of_step(rows, 2, 0, 8))

@@ -1,9 +1,11 @@
 """An array in several files is the array: whatever is asked of it, and however it was written."""
 
+import os
+
 import numpy as np
 import pytest
 
-from faces.data.sharded_array import Parts, Writer, files, open_parts
+from faces.data.sharded_array import Parts, Writer, files, open_parts, read_ahead
 
 
 @pytest.fixture
@@ -97,3 +99,18 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, whole):
     np.save(tmp_path / "a.1.npy", whole[10:14, :2])
     with pytest.raises(ValueError, match="rows of different shapes"):
         open_parts(tmp_path / "a.npy")
+
+
+def test_reading_ahead_asks_for_the_bytes_of_the_rows(tmp_path, whole, monkeypatch):
+    """Across two files, and not for arrays in memory."""
+    asked = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda _, start, size, how: asked.append((start, size)), raising=False
+    )
+    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
+    path = tmp_path / "images.npy"
+    write(path, whole, 10, 1)
+    read_ahead(open_parts(path), 8, 12)
+    assert asked == [(128 + 8 * 48, 2 * 48), (128, 3 * 48)]
+    read_ahead(whole, 0, 5)
+    assert len(asked) == 2

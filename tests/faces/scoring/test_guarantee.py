@@ -78,6 +78,20 @@ def test_an_editor_that_does_one_thing_is_promised_as_far_as_it_was_tried(rng):
     assert (coverage[["flipped", "kept", "held"]].to_numpy() == coverage[["faces"]].to_numpy()).all()
 
 
+def test_edits_that_processes_share_give_the_same_tables(rng, tmp_path):
+    """By way of shards, one of which is lost and made again."""
+    here = setting(rng, 0.25)
+    ranges = guarantee.calibrated(here, None)
+    work = tmp_path / "ranges"
+    for _ in range(2):
+        pd.testing.assert_frame_equal(guarantee.calibrated(here, None, work), ranges)
+        sorted(work.iterdir())[1].unlink()
+    assert ranges["low"].notna().all()
+    coverage = guarantee.checked(here, None, ranges)
+    pd.testing.assert_frame_equal(guarantee.checked(here, None, ranges, tmp_path / "coverage"), coverage)
+    assert len(list((tmp_path / "coverage").iterdir())) == len(coverage) == 6
+
+
 def test_an_editor_that_breaks_another_thing_is_promised_up_to_there(rng):
     """The next attribute moves by 4 s: half of the faces, those without it when it is given, lose theirs from
     s = .75 to 1.25, so that no strength flips nine in ten and leaves the other alone.
