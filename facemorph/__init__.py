@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facemorph.align import DetectorMissing
     from facemorph.export import BadExport, BadValue
     from facemorph.face_editor import Attribute, Face, FaceEditor, open_editor
+    from facemorph.own_sliders import OwnSlider
     from facemorph.photos import BadPhoto
 
 __version__ = "0.1.0"
@@ -28,12 +29,14 @@ __all__ = [
     "DetectorMissing",
     "Face",
     "FaceEditor",
+    "OwnSlider",
     "open_editor",
 ]
 _MODULES = {
     "align": ("DetectorMissing",),
     "export": ("BadExport", "BadValue"),
     "face_editor": ("Attribute", "Face", "FaceEditor", "open_editor"),
+    "own_sliders": ("OwnSlider",),
     "photos": ("BadPhoto",),
 }
 

@@ -1,7 +1,7 @@
 """The Python interface: `open_editor` -> FaceEditor -> Face. NumPy arrays and Pillow images in and out."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from facemorph.align import Detector
 from facemorph.code_editors import BadValue, straight
 from facemorph.export import Export, levels, open_export
 from facemorph.finding import find
+from facemorph.own_sliders import OwnSlider, own_slider
 from facemorph.photos import BadPhoto, Photo
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -109,13 +110,29 @@ class FaceEditor:
         code = self.export.sample(seed, temperature, labels)
         return Face(code, self.export, code)
 
-    def edit(self, face: Face, changes: Mapping[str, float], locked: Collection[str] = ()) -> Face:
+    def edit(
+        self,
+        face: Face,
+        changes: Mapping[str, float],
+        locked: Collection[str] = (),
+        own: Sequence[tuple[OwnSlider, float]] = (),
+    ) -> Face:
         """`face` after changes by attribute name, counted in changes of the label; `locked` attributes stay.
 
         1 turns a face without the attribute into one with it, -1 takes it away; what a face has already is
-        exaggerated. Raises BadValue.
+        exaggerated. `own` are sliders of `own_slider` and their strengths. Raises BadValue.
         """
-        return replace(face, code=self.export.edit(face.code, changes, locked))
+        custom = [slider.at(strength) for slider, strength in own]
+        return replace(face, code=self.export.edit(face.code, changes, locked, custom))
+
+    def own_slider(self, with_it: Sequence[Face], without: Sequence[Face]) -> OwnSlider:
+        """A slider for something that no label names, from a few faces with it and a few without.
+
+        Strength 1 leads from the mean of the latter to that of the former, as far as it is more than chance.
+        Raises BadValue.
+        """
+        sides = ([face.code for face in side] for side in (with_it, without))
+        return own_slider(self.export.editor, self.export.codes, self.export.arrays["std"], *sides)
 
     def between(self, first: Face, second: Face, t: float) -> Face:
         """The face at `t` in [0, 1] between two: straight between edits of one face, otherwise on an arc."""

@@ -279,6 +279,9 @@ def witness_metrics(folder: Path | None, plots: Path) -> dict[str, Any]:
     for name, table in tables.items():
         write_csv(plots / f"witness_{name}.csv", table)
     found = summary.witness(read_json(folder / "witness.json"), **tables)
+    roc = pd.read_csv(folder / "roc.csv")
+    if len(roc):
+        write_csv(plots / "witness_roc.csv", roc)
     if (folder / "sliders.csv").is_file():
         sliders = pd.read_csv(folder / "sliders.csv")
         write_csv(plots / "witness_sliders.csv", sliders)

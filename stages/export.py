@@ -48,7 +48,7 @@ from faces.latents.pca import gaussian_of_moments, gaussian_of_train
 from faces.latents.priors import Priors
 from faces.witnesses import weights
 from faces.witnesses.export import IDENTITY, export_identity
-from faces.witnesses.scale import Scale
+from faces.witnesses.scale import Scale, scale_rows
 from faces.witnesses.witness import Witness
 
 SAMPLE = 8192  # draws from which the covariance of the model's own prior is taken
@@ -208,15 +208,14 @@ def likeness(params: Params, run: Run, codes: LowRankGaussian, folder: Path) -> 
 
 
 def identity(params: Params, run: Run, folder: Path) -> dict[str, Any]:
-    """Write identity.onnx; the group `identity` of bundle.json, with the scale of stage `witness`. Raises
-    WitnessError.
+    """Write identity.onnx; the group `identity` of bundle.json, with the scale of stage `witness`, from the
+    same valid faces, so that an export need not wait for scores. Raises WitnessError.
     """
     home = Path(params.weights) if params.weights else weights.home()
     witness = Witness.open(home, torch.device("cpu"), BATCH, bool(run.measures.scales))
-    order = np.random.default_rng(params.seed).permutation(run.crops.rows("test"))
-    rows = np.sort(order[: params.witnessed])
+    rows = scale_rows(run.crops.rows("valid"), params.witnessed, params.seed)
     images = run.crops.images[rows]
-    export_identity(witness, np.array(images[:PARITY]), folder)
+    export_identity(witness, np.resize(images, (PARITY, *images.shape[1:])), folder)
     pictures = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     scale = Scale.of(witness.identities(pictures), run.crops.column("identity").to_numpy()[rows])
     return {

@@ -12,6 +12,7 @@ in    data/crops/        images.npy, table.parquet
       data/measures/     labels that were measured: then the tiny network of landmarks is asked, as the larger
                          one has labelled
 out   data/witness/      witness.json   whether it was asked; the weights' digest, the scale of identity
+                         roc.csv        false and true accepts, where people are known
                          edits.csv      per editor, kind and attribute: what changed, who stayed who they are
                          agreement.csv  rank correlation of witness and classifier
                          sets.csv       reconstructions and samples against real faces, by identity
@@ -55,7 +56,7 @@ from faces.scoring.editors import ScoredEditor, SigmaEditor, SwitchEditor
 from faces.scoring.served import Served
 from faces.witnesses import sliders, testimony, weights
 from faces.witnesses.measures import MEASURES
-from faces.witnesses.scale import Scale
+from faces.witnesses.scale import Scale, scale_rows
 from faces.witnesses.testimony import Edit
 from faces.witnesses.witness import Witness
 
@@ -63,6 +64,7 @@ COLUMNS = {
     "edits": ("estimator", "kind", "attribute"),
     "agreement": ("measure", "attribute", "where"),
     "sets": ("set", "faces"),
+    "roc": ("false_accept", "true_accept"),
 }
 
 
@@ -173,6 +175,13 @@ def evidence_of(ensemble: Ensemble, images: Tensor, batch: int) -> np.ndarray:
     return np.concatenate([ensemble.predict(0, some)[0] for some in images.split(batch)])
 
 
+def scale_of(witness: Witness, codec: Codec, crops: Crops, count: int, seed: int) -> Scale:
+    """The scale of identity, from valid faces. Raises WitnessError."""
+    rows = scale_rows(crops.rows("valid"), count, seed)
+    found = witness.identities(codec.pictures(crops.images[rows]))
+    return Scale.of(found, crops.column("identity").to_numpy()[rows])
+
+
 class Testimony(NamedTuple):
     """What the witness said: witness.json, the rows of the tables, and where its shards are."""
 
@@ -216,7 +225,8 @@ def asked(
     people = crops.column("identity").to_numpy()[rows]
     real = codec.pictures(crops.images[rows])
     measured, identities = seen(witness, real, witness.frames(real))
-    scale = Scale.of(identities, people)
+    scale = scale_of(witness, codec, crops, settings.faces, params.seed)
+    told, curve = testimony.recognition(identities, people, scale, settings.resamples, rng)
     deviations = testimony.deviations_of(measured)
     train = crops.rows("train")
     sets = samples.sets(codec, crops.images, codes, train, rows, Priors.open(prior, device), params.seed)
@@ -253,7 +263,7 @@ def asked(
         "identity": {
             "unit": scale.unit,
             "threshold": scale.threshold,
-            **testimony.recognition(identities, people, scale, rng),
+            **told,
         },
         "deviations": dict(zip(MEASURES, deviations.tolist(), strict=True)),
     }
@@ -261,6 +271,7 @@ def asked(
         "edits": [testimony.edit_row(edit, scale, deviations) for edit in edits],
         "agreement": list(agreement),
         "sets": compared,
+        "roc": [{"false_accept": false, "true_accept": true} for false, true in curve.tolist()],
     }
     if labelled:
         seen_labels = sliders.judged(witness, real, witness.frames(real))
@@ -295,6 +306,8 @@ def run(params: Params, *folders: Path) -> None:
         return
     if not enabled:
         say("witness: off (witness.enabled); its figures are left out")
+    elif "reason" in found.about["identity"]:
+        say(f"witness: how well people are told apart is not known: {found.about['identity']['reason']}")
     with new_folder(out) as folder:
         write_json(folder / "witness.json", {"enabled": enabled, **found.about})
         for name, columns in COLUMNS.items():

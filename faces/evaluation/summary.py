@@ -301,10 +301,16 @@ def generation(priors: pd.DataFrame) -> dict[str, Mapping[str, float]]:
 def witness(
     about: dict[str, Any], edits: pd.DataFrame, agreement: pd.DataFrame, sets: pd.DataFrame
 ) -> dict[str, Any]:
-    """data/witness -> figures: the scale of identity; by editor and kind, means over the attributes that all
-    editors of the kind reach; what each measure and the classifier agree on; distances of sets.
+    """data/witness -> figures: the scale of identity, and how well it tells people apart, null where the data
+    know too few (witness.json has the reason); by editor and kind, means over the attributes that all editors
+    of the kind reach; what each measure and the classifier agree on; distances of sets.
     """
-    found: dict[str, Any] = {"identity": {name: figure(value) for name, value in about["identity"].items()}}
+    identity = {
+        name: None if value is None else figure(value)
+        for name, value in about["identity"].items()
+        if name != "reason"
+    }
+    found: dict[str, Any] = {"identity": identity}
     compared: dict[str, Any] = {}
     for kind, rows in edits.groupby("kind", sort=False):
         reached = [set(group["attribute"]) for _, group in rows.groupby("estimator")]

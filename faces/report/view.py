@@ -718,7 +718,8 @@ def witnesses(evidence: Evidence) -> list[dict[str, Any]]:
             "The same edits in the eyes of networks that nobody here trained (face-api), on the attributes "
             "that all their editors reach. Leakage is the mean size of the change of what is not the "
             "attribute's own: pose, eyes, brows, mouth. Distance from the person: 1 as far as another one. "
-            f"Same person: nearer than 99% of the pairs of two people, {threshold} on this scale"
+            f"Same person: nearer than 99% of the pairs of two people, {threshold} on this scale. "
+            f"{recognised(found['identity'])}"
         ),
         "head": ["Editor", "Kind of edit", "Attributes", "Leakage, SD", "Distance", "Same person"],
         "rows": [
@@ -779,6 +780,18 @@ def witnesses(evidence: Evidence) -> list[dict[str, Any]]:
         ],
     }
     return [table for table in (edits, measured_sliders(evidence), agreement, sets) if table["rows"]]
+
+
+def recognised(identity: dict[str, Any]) -> str:
+    """How well the witness tells people apart, in a sentence."""
+    if not known(identity.get("auroc")):
+        return "How well it tells people apart is not known: these data have too few pictures of one person"
+    auroc = interval(*(identity[f"auroc{end}"] for end in ("", "_low", "_high")))
+    return (
+        f"It tells {identity['pairs']:,.0f} pairs of one person from {identity['pairs_apart']:,.0f} of two "
+        f"with AUROC {auroc}, and accepts {percent(identity['true_accept_1'])} of the former "
+        "where it accepts 1% of the latter"
+    )
 
 
 def measured_sliders(evidence: Evidence) -> dict[str, Any]:

@@ -39,7 +39,6 @@ from faces.sources import SourceError
 
 LABELS = "labels.csv"
 TABLES = (LABELS, "labels.tsv", "labels.txt", "metadata.csv")  # the last as Hugging Face calls it
-# Tables that hold pictures themselves
 PACKED = (
     ".parquet",
     ".arrow",
@@ -50,7 +49,7 @@ PACKED = (
     ".tfrecords",
     ".mdb",
     ".npz",
-)  # pictures as tables
+)  # tables that hold pictures themselves
 
 
 class Config(Group):

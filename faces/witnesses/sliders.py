@@ -84,9 +84,8 @@ def agreement_with_labels(labels: np.ndarray, seen: np.ndarray, scales: tuple[Sc
     witness sees (n, of KINDS and a happy face).
     """
     names = list(KINDS)
-    for place, scale in enumerate(scales):
-        if scale.name not in KINDS:
-            continue
+    for scale in read_off_points(scales):
+        place = scales.index(scale)
         known = labels[:, place] != 0
         readings = {scale.name: names.index(scale.name)}
         if scale.name == "smile":

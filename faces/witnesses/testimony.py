@@ -13,14 +13,16 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from faces.core import ranks
-from faces.metrics.auroc import auroc
+from faces.metrics.auroc import auroc, resamples, roc_curve
 from faces.metrics.changes import Changes
-from faces.metrics.edit_effects import identity_pairs
 from faces.scoring.samples import FaceSet, distances_of
 from faces.witnesses.measures import MEASURES
-from faces.witnesses.scale import Scale
+from faces.witnesses.scale import FALSE_ACCEPT, Pairs, Scale
 from faces.witnesses.witness import Witness
 
+ROC_POINTS = 1001  # false accepts by tenths of a per cent
+STRANGERS = "no two of the faces are known to be of one person"
+ALONE = "all faces are of one person"
 TRIM = 0.1  # share of the faces at either end that a mean change leaves out
 MOUTH = ("smile", "mouth_open", "mouth_width", "corner_lift")
 # What an attribute itself changes; whatever else the witness sees change has leaked.
@@ -45,24 +47,47 @@ ALIKE = (
 
 
 def recognition(
-    features: np.ndarray, people: np.ndarray, scale: Scale, rng: np.random.Generator
-) -> dict[str, float | int]:
-    """How well distance tells pairs of one person from pairs of two: `pairs` of one person, `auroc`, and
-    `true_accept`, the share of them nearer than the threshold. Without known people: 0 pairs.
+    features: np.ndarray, people: np.ndarray, scale: Scale, times: int, rng: np.random.Generator
+) -> tuple[dict[str, float | int | str | None], np.ndarray]:
+    """How well distance tells pairs of one person from pairs of two, of features (n, 128) of people (n,), -1
+    where unknown; and the ROC curve (ROC_POINTS, 2), false and true accepts.
+
+    pairs, pairs_apart   pairs of one person, of two
+    false_accept         share of the latter within the threshold, which comes from other faces
+    true_accept          share of the former within it
+    auroc                with its 95% interval by the bootstrap over people, whose pairs go together
+    true_accept_1        true accepts where one pair of two people in a hundred is accepted
+
+    Where no two faces are known to be of one person the last four are None, with a `reason`, and the curve is
+    empty.
     """
-    first, second = identity_pairs(people, len(people), rng)
-    if not len(first):
-        return {"pairs": 0}
-    same = np.linalg.norm(features[first] - features[second], axis=1)
-    left, right = np.triu_indices(len(features), 1)
-    other = people[left] != people[right]
-    different = np.linalg.norm(features[left[other]] - features[right[other]], axis=1)
-    positive = np.arange(len(same) + len(different)) < len(same)
-    return {
-        "pairs": len(same),
-        "auroc": float(auroc(-np.concatenate([same, different]), positive)[0]),
-        "true_accept": float((same < scale.threshold).mean()),
+    pairs = Pairs.of(features, people)
+    apart = pairs.distance[~pairs.same]
+    found: dict[str, float | int | str | None] = {
+        "pairs": int(pairs.same.sum()),
+        "pairs_apart": len(apart),
+        "false_accept": float((apart < scale.threshold).mean()) if len(apart) else None,
+        **dict.fromkeys(("true_accept", "auroc", "auroc_low", "auroc_high", "true_accept_1")),
     }
+    if not pairs.same.any():
+        return found | {"reason": STRANGERS}, np.empty((0, 2))
+    found["true_accept"] = float((pairs.distance[pairs.same] < scale.threshold).mean())
+    if not len(apart):
+        return found | {"reason": ALONE}, np.empty((0, 2))
+    names = np.where(people < 0, people.max() + 1 + np.arange(len(people)), people)
+    person = np.unique(names, return_inverse=True)[1]  # those unknown each for themselves
+    drawn = resamples(person.max() + 1, times, rng).astype(np.uint16)[:, person]  # (R, n)
+    weights = np.where(pairs.same, drawn[:, pairs.first], drawn[:, pairs.first] * drawn[:, pairs.second])
+    areas = auroc(-pairs.distance, pairs.same, weights)
+    low, high = np.nanquantile(areas, [0.025, 0.975])
+    curve = np.stack(roc_curve(-pairs.distance, pairs.same, ROC_POINTS), 1)
+    found |= {
+        "auroc": float(auroc(-pairs.distance, pairs.same)[0]),
+        "auroc_low": float(low),
+        "auroc_high": float(high),
+        "true_accept_1": float(np.interp(FALSE_ACCEPT, *curve.T)),
+    }
+    return found, curve
 
 
 @dataclass(frozen=True)

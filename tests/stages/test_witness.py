@@ -107,7 +107,9 @@ def test_every_edit_and_set_is_seen(folders, of):
     about = json.loads((folders["witness"] / "witness.json").read_text())
     assert about["enabled"] and len(about["sha256"]) == 64 and about["faces"] == 12
     assert 0 < about["identity"]["threshold"] < about["identity"]["unit"]
-    assert about["identity"]["pairs"] >= 1
+    assert about["identity"]["pairs"] >= 1 and "reason" not in about["identity"]
+    roc = pd.read_csv(folders["witness"] / "roc.csv")
+    assert roc["true_accept"].is_monotonic_increasing and roc.iloc[-1].tolist() == [1, 1]
     found = tables(folders["witness"])
     assert len(found["edits"]) == 8 and (found["edits"]["faces"] == 4).all()
     assert set(MEASURES) <= set(found["edits"])
@@ -115,9 +117,38 @@ def test_every_edit_and_set_is_seen(folders, of):
     assert {"train_faces", "reconstruction", "gaussian"} <= set(found["sets"]["set"])
     metrics = summary.witness(about, **found)
     assert metrics["edits"]["flow"]["plain"]["attributes"] == 2
+    assert metrics["identity"]["auroc"] == pytest.approx(about["identity"]["auroc"], abs=1e-4)
     assert metrics["sets"]["reconstruction"]["kernel_identity"] == pytest.approx(
         float(found["sets"].set_index("set").loc["reconstruction", "kernel_identity"]), abs=1e-4
     )
+
+
+def test_the_scale_of_identity_never_comes_from_test_faces(folders, of):
+    """Other test faces change what is said of them, not the threshold; of other valid faces it is another."""
+    images = np.load(folders["crops"] / "images.npy")
+    splits = pd.read_parquet(folders["crops"] / "table.parquet")["split"].to_numpy()
+    found = {}
+    for split in ("none", "test", "valid"):
+        changed = images.copy()
+        changed[splits == split] = 255 - changed[splits == split] // 2
+        np.save(folders["crops"] / "images.npy", changed)
+        witness.run(of(witness), *folders.values())
+        found[split] = json.loads((folders["witness"] / "witness.json").read_text())["identity"]
+    assert found["test"]["threshold"] == found["none"]["threshold"] != found["valid"]["threshold"]
+    assert found["test"]["auroc"] != found["none"]["auroc"]
+
+
+def test_without_known_people_it_says_why(folders, of, capsys):
+    path = folders["crops"] / "table.parquet"
+    table = pd.read_parquet(path)
+    writer.write_labels(path, table.assign(identity=-1))
+    witness.run(of(witness), *folders.values())
+    about = json.loads((folders["witness"] / "witness.json").read_text())
+    assert "no two of the faces are known to be of one person" in about["identity"]["reason"]
+    assert "people are told apart is not known" in "".join(capsys.readouterr())
+    assert pd.read_csv(folders["witness"] / "roc.csv").empty
+    metrics = summary.witness(about, **tables(folders["witness"]))["identity"]
+    assert metrics["auroc"] is None and metrics["pairs"] == 0 and "reason" not in metrics
 
 
 def test_where_no_edit_reaches_the_level_the_sets_are_seen_all_the_same(folders, of):

@@ -18,7 +18,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from facemorph import edges
+from facemorph import edges, own_sliders
 from facemorph.detail import add_change, fade
 from facemorph.export import PRIOR, Export
 from facemorph.gaussian import LowRankGaussian
@@ -317,6 +317,39 @@ def test_both_backends_follow_a_flow_alike(rng):
     for state, code in zip(states, found, strict=True):
         expected = editor.edit(codes[state["face"]], state["strengths"], state["locked"])
         np.testing.assert_allclose(code, expected, atol=1e-4)
+
+
+def test_both_take_out_of_a_slider_what_labels_say():
+    """Five codes a side with a label that sets them apart, which stays; not where it is locked, nor of three
+    codes.
+    """
+    export = Export(exports.shared() / "data/export")
+    signs = (1, -1)
+    sides = [
+        np.stack([export.edit(export.sample(seed, 1.0), {"Eyeglasses": 2.0 * sign}) for seed in range(5)])
+        for sign in signs
+    ]
+    labels = [np.mean([export.editor.labels.read(code) for code in side], 0) for side in sides]
+    a = export.editor.labels.names.index("Eyeglasses")
+    assert abs(labels[0][a] - labels[1][a]) > own_sliders.MEANT
+    page = node(
+        """
+        const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer);
+        const side = (codes, count) =>
+          [...Array(count).keys()].map((i) => codes.slice(i * bundle.length, (i + 1) * bundle.length));
+        const ask = (count, locked) => bundle.untold(input.sides.map((codes) => side(codes, count)), locked);
+        return [ask(5, []), ask(3, []), ask(5, ["Eyeglasses"])].map((sides) => sides.flat());
+        """,
+        {"bundle.js": "Bundle"},
+        json=(export.folder / "bundle.json").read_text(),
+        arrays=np.frombuffer((export.folder / "arrays.safetensors").read_bytes(), np.uint8),
+        sides=[side.astype(np.float32).ravel() for side in sides],
+    )
+    for found, count in zip(page, (5, 3), strict=False):
+        expected = own_sliders.untold(export.editor, *(side[:count].astype(np.float64) for side in sides))
+        np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-4)
+    np.testing.assert_allclose(page[2][:3], page[1][:3], atol=1e-6)
+    assert np.abs(np.subtract(page[0][:3], page[1][:3])).max() > 0.01
 
 
 def test_the_page_tells_a_strange_picture_as_the_server_does(rng):

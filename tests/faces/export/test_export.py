@@ -133,7 +133,7 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
 
 
 def test_a_face_network_comes_along_where_witnesses_are_asked(root, tmp_path):
-    """With the scale of the faces that stage `witness` looks at; the other files stay as they are."""
+    """With the scale that stage `witness` takes, of valid faces; the other files stay as they are."""
     project = tmp_path / "project"
     shutil.copytree(root, project)
     face_api.package(tmp_path / "weights")
@@ -149,7 +149,7 @@ def test_a_face_network_comes_along_where_witnesses_are_asked(root, tmp_path):
     assert Export(folder).files["identity.onnx"] == (folder / "identity.onnx").read_bytes()
 
     crops = Crops.open(project / "data/crops")
-    rows = np.sort(np.random.default_rng(params["seed"]).permutation(crops.rows("test"))[:20])
+    rows = np.sort(np.random.default_rng(params["seed"]).permutation(crops.rows("valid"))[:20])
     witness = Witness.open(tmp_path / "weights", torch.device("cpu"), 8)
     people = crops.column("identity").to_numpy()[rows]
     features = witness.identities(to_device(crops.images[rows], torch.device("cpu")))

@@ -284,6 +284,13 @@ def test_what_witnesses_saw_has_tables_of_its_own(full):
     assert "0.550 on this scale" in text and "87.5%" in text and "0.123" in text
     assert "Mouth width" in text and "0.610 (0.520 to 0.690)" in text
     assert "12.3 (10.0 to 14.6)" in text and "200" in text
+    assert "How well it tells people apart is not known" in text
+    figures = {"pairs": 120, "pairs_apart": 7020, "true_accept_1": 0.42}
+    area = {"auroc": 0.91, "auroc_low": 0.88, "auroc_high": 0.93}
+    witness["identity"] |= figures | area
+    text = page(seen)
+    assert "tells 120 pairs of one person from 7,020 of two with AUROC 0.910 (0.880 to 0.930)" in text
+    assert "accepts 42% of the former where it accepts 1% of the latter" in text
     assert "| Mouth width | Smile | 500 | 0.610 (0.520 to 0.690) |" in card(seen)
 
 

@@ -7,8 +7,9 @@ import pytest
 from faces.metrics.changes import Changes
 from faces.witnesses import testimony
 from faces.witnesses.measures import MEASURES
-from faces.witnesses.scale import Scale
+from faces.witnesses.scale import Scale, scale_rows
 from faces.witnesses.testimony import Edit
+from faces.witnesses.weights import WitnessError
 
 
 def test_the_threshold_takes_one_in_a_hundred_of_other_people(rng):
@@ -29,9 +30,47 @@ def test_people_who_are_told_apart(rng):
     centres = rng.normal(size=(40, 8)) * 10
     people = np.repeat(np.arange(40), 3)
     features = centres[people] + rng.normal(size=(120, 8)) * 0.01
-    found = testimony.recognition(features, people, Scale.of(features, people), rng)
-    assert found["pairs"] > 40 and found["auroc"] == 1.0 and found["true_accept"] == 1.0
-    assert testimony.recognition(features, np.full(120, -1), Scale(1, 1), rng) == {"pairs": 0}
+    scale = Scale.of(features, people)
+    found, curve = testimony.recognition(features, people, scale, 50, rng)
+    assert found["pairs"] == 40 * 3 and found["pairs_apart"] == 120 * 119 // 2 - 40 * 3
+    assert [found[name] for name in ("auroc", "auroc_low", "auroc_high", "true_accept_1")] == [1, 1, 1, 1]
+    assert found["true_accept"] == 1.0 and found["false_accept"] == pytest.approx(0.01, abs=1e-3)
+    assert (curve[:, 1] == 1).all() and curve[[0, -1], 0].tolist() == [0, 1]
+
+
+def test_what_is_known_of_people_who_are_told_apart_badly(rng):
+    """Features on a line: distances of one person are |N(0, 2)|, of two |N(0, 2 (1 + s^2))|, so the AUROC is
+    that of two half-normals, 1 - 2 / pi atan(1 / ratio of scales), and the ROC curve has it as its area.
+    """
+    people = np.repeat(np.arange(150), 2)
+    features = 2 * rng.normal(size=(150, 1))[people] + rng.normal(size=(300, 1))
+    found, curve = testimony.recognition(features, people, Scale.of(features, people), 200, rng)
+    expected = 1 - 2 / np.pi * np.arctan(1 / np.sqrt(5))
+    assert found["auroc_low"] < expected < found["auroc_high"]
+    assert 0.03 < found["auroc_high"] - found["auroc_low"] < 0.15
+    assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(found["auroc"], abs=1e-3)
+    assert found["true_accept_1"] == pytest.approx(found["true_accept"], abs=0.02)
+
+
+def test_without_known_people_nothing_is_said_of_them_but_why(rng):
+    """The share of strangers within a threshold of other faces needs no name."""
+    features = rng.normal(size=(120, 1))
+    found, curve = testimony.recognition(features, np.full(120, -1), Scale(1.0, 0.5), 50, rng)
+    first, second = np.triu_indices(120, 1)
+    near = (np.abs(features[first, 0] - features[second, 0]) < 0.5).mean()
+    assert found.pop("reason") == testimony.STRANGERS and len(curve) == 0
+    assert found.pop("pairs") == 0 and found.pop("pairs_apart") == 120 * 119 // 2
+    assert found.pop("false_accept") == pytest.approx(near) and set(found.values()) == {None}
+    alone, _ = testimony.recognition(features, np.zeros(120, int), Scale(1.0, 0.5), 50, rng)
+    assert alone["reason"] == testimony.ALONE and alone["auroc"] is None and alone["true_accept"] > 0
+
+
+def test_the_scale_comes_from_valid_faces_the_same_in_every_stage():
+    valid = np.arange(100, 160)
+    assert scale_rows(valid, 20, 3).tolist() == scale_rows(valid, 20, 3).tolist()
+    assert len(set(scale_rows(valid, 20, 3)) & set(valid)) == 20
+    with pytest.raises(WitnessError, match="valid faces of different people"):
+        Scale.of(np.zeros((3, 2)), np.zeros(3, int))
 
 
 def test_a_face_gone_wrong_moves_no_mean(rng):

@@ -1,5 +1,7 @@
 /** The export folder, read: what the model is, its attributes, and the arrays behind them (web/API.md). */
 
+import { untold } from "./direction.js";
+import { ARRAYS, Flow } from "./flow.js";
 import { move, pairsOf, read, settled } from "./labels.js";
 import { pValue, shrunk, statistics } from "./likeness.js";
 import { dot, edited, normals, orthonormal, place, plus, projectOff } from "./vectors.js";
@@ -291,6 +293,17 @@ export class Bundle {
 
   rows(name) {
     return this.values[name].length / this.length;
+  }
+
+  /**
+   * The codes of the two sides of a slider to be made, [[code], [code]]: where a flow edits without what their
+   * labels say (direction.js). locked: names.
+   */
+  untold(sides, locked) {
+    if (this.editor.kind !== "flow") return sides;
+    const arrays = Object.fromEntries(ARRAYS.map((name) => [name, this.values[`flow_${name}`]]));
+    const held = this.editor.attributes.map((name) => locked.includes(name));
+    return untold(sides, new Flow(arrays, this.editor, null), (code) => this.#read(code), held);
   }
 
   /** The label of each attribute that the model reads off a code: Map of name -> 1 with to -1 without. */

@@ -1,4 +1,7 @@
-/** A direction of one's own, from a few pictures with and a few without something. */
+/**
+ * A direction of one's own, from a few pictures with and a few without something, the same as
+ * facemorph/own_sliders.py.
+ */
 
 import { dot, norm, orthonormal, plus, projectOff } from "./vectors.js";
 
@@ -84,6 +87,27 @@ export function newDirection(withIt, without, std, spread, locked = []) {
     between: measured * kept,
     auroc: leavePairOut(withIt, without, basis),
   };
+}
+
+const MEANT = 1.5; // mean difference of a label, of 2 at most, from which it is what the pictures are about,
+const MEANT_FROM = 4; // with so many pictures on a side: fewer have a label in common by chance
+
+/**
+ * The codes of two sides without what their labels say of them, so that what the sides differ in besides does
+ * not get into a slider. What they are about stays: a label in which they differ nearly whole, unless it is
+ * locked.
+ *
+ * flow: Flow (flow.js); read: (code) -> labels (A); locked: (A) of booleans.
+ */
+export function untold(sides, flow, read, locked) {
+  const labels = sides.map((codes) => codes.map(read));
+  const average = (side, a) => side.reduce((sum, one) => sum + one[a], 0) / side.length;
+  const few = Math.min(...sides.map((codes) => codes.length)) < MEANT_FROM;
+  const meant = locked.map(
+    (lock, a) => !few && !lock && Math.abs(average(labels[0], a) - average(labels[1], a)) > MEANT,
+  );
+  const known = (one) => one.map((label, a) => (meant[a] ? 0 : label));
+  return sides.map((codes, s) => codes.map((code, i) => flow.untold(code, known(labels[s][i]))));
 }
 
 const FORMAT = "facemorph slider 1";

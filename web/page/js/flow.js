@@ -44,7 +44,7 @@ export class Flow {
   /**
    * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D), pair_mean (A (A - 1) / 2),
    * pairs (A (A - 1) / 2 * K), interplay (A * L * K), kinds (2 * A * R * K); velocity: (x (B * K), times
-   * (B), labels (B * A)), all Float32Array -> Promise of (B * K).
+   * (B), labels (B * A)), all Float32Array -> Promise of (B * K); null where nothing is edited.
    */
   constructor(arrays, { steps, coupling }, velocity) {
     Object.assign(this, arrays, { steps, coupling, velocity });
@@ -97,7 +97,7 @@ export class Flow {
   }
 
   /** What no label says of a code by regression, along the flow's axes (K). */
-  #rest(code, labels) {
+  rest(code, labels) {
     const known = labels.map((label) => label !== 0);
     const linear = combined(this.#centred(labels, known), this.slopes, this.length);
     const beyond = Float64Array.from(code, (value, i) => value - this.mean[i] - linear[i]);
@@ -107,10 +107,15 @@ export class Flow {
     return plus(x, this.#withLeading(labels, known, x), -1);
   }
 
+  /** A code (D) without its mean and without what labels (A) say of it, along the flow's axes. */
+  untold(code, labels) {
+    return combined(this.rest(code, labels), this.outward, this.length);
+  }
+
   /** Promise of the noise, both states of the solver, from which a code with these labels comes. */
   async #abducted(code, labels) {
     const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
-    let first = this.#rest(code, labels);
+    let first = this.rest(code, labels);
     let second = first;
     for (let number = this.steps - 1; number >= 0; number--) {
       const [begin, end] = [number / this.steps, (number + 1) / this.steps];
@@ -184,7 +189,7 @@ export class Flow {
     const half = Array.from(change, (amount) => amount / 2);
     const noise = (await this.#noise(code, labels)).map((state) => this.#withoutKinds(state, half));
     const end = await this.#walked(noise, slope);
-    const x = this.#rest(code, labels);
+    const x = this.rest(code, labels);
     const known = labels.map((label) => label !== 0);
     const asked = known.map((is, a) => is || goal[a] !== start[a]);
     const own = plus(

@@ -92,8 +92,12 @@ export class Maker {
 
   #make() {
     const { session, locked, add, fail } = this.hooks;
-    const [withIt, without] = this.#sides.map((side) => side.entries.map((entry) => entry.code));
+    const codes = this.#sides.map((side) => side.entries.map((entry) => entry.code));
     const kept = locked();
+    const [withIt, without] = session.bundle.untold(
+      codes,
+      kept.map(({ name }) => name),
+    );
     try {
       const made = newDirection(
         withIt,

@@ -31,7 +31,11 @@ export class OwnSliders {
     this.maker = new Maker($("page-make"), {
       session,
       locked: () =>
-        app.state.locked.map((name) => ({ label: app.labelOf(name), unit: session.slider(name).unit })),
+        app.state.locked.map((name) => ({
+          name,
+          label: app.labelOf(name),
+          unit: session.slider(name).unit,
+        })),
       add: (slider) => this.add(slider),
       fail,
     });
