@@ -219,8 +219,8 @@ class Denoiser(nn.Module):
             Stage(wide, wide, condition, config.blocks, attention)
             for wide, attention in zip(widths, attends, strict=True)
         )
-        self.halve = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths))
-        self.double = nn.ModuleList(
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths))
+        self.grow = nn.ModuleList(
             nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(b, a, 3, 1, 1)) for a, b in pairwise(widths)
         )
         self.up = nn.ModuleList(
@@ -237,10 +237,10 @@ class Denoiser(nn.Module):
         x = self.enter(torch.cat([x, self.outline(z)], 1))
         kept = []
         for level, stage in enumerate(self.down):
-            x = stage(x if level == 0 else self.halve[level - 1](x), condition)
+            x = stage(x if level == 0 else self.shrink[level - 1](x), condition)
             kept.append(x)
         for level in range(len(self.up) - 1, -1, -1):
-            x = self.up[level](torch.cat([self.double[level](x), kept[level]], 1), condition)
+            x = self.up[level](torch.cat([self.grow[level](x), kept[level]], 1), condition)
         return self.leave(x).float()
 
 
