@@ -182,7 +182,7 @@ def strokes(count: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def test_the_noise_map_keeps_what_z_cannot_say(params):
-    """z of three numbers cannot tell the strokes, the noise map does: both together are as exact as the grid."""
+    """z of three numbers cannot tell the strokes, the noise map does: together as good as a grid."""
     generator = torch.Generator().manual_seed(0)
     model = build(params, code_length=3, channels=4, grid_width=8)
     model.prepare(strokes(64, generator))
