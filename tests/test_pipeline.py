@@ -184,7 +184,10 @@ def test_the_page_of_the_systems_is_drawn_from_what_a_run_left(undisturbed, tmp_
     systems_page.main("avatars", str(tmp_path / "page.md"))
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "![vae](page/vae.jpg)" in page and (tmp_path / "page/vae.jpg").stat().st_size > 1000
-    assert "Trained on: an abacus." in page and "Not finished, and so without figures: ladder, dcae, " in page
+    assert (
+        "Trained on: an abacus." in page
+        and "Not finished, and so without figures: ladder, diffae, dcae, " in page
+    )
 
 
 @pytest.mark.slow

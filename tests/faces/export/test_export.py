@@ -284,9 +284,13 @@ def test_a_network_that_differs_from_torch_is_not_exported(root, tmp_path, monke
 
 @pytest.mark.parametrize(
     ("name", "small"),
-    [("glow", {"levels": 2, "steps": 1, "width": 16}), ("pggan", {"latent": 32, "maps": 16})],
+    [
+        ("glow", {"levels": 2, "steps": 1, "width": 16}),
+        ("pggan", {"latent": 32, "maps": 16}),
+        ("diffae", {"code_length": 16, "channels": 2, "grid_width": 8, "width": 8, "attention": 4}),
+    ],
 )
-def test_a_flow_and_a_gan_are_exported_as_well(root, params, tmp_path, name, small):
+def test_other_kinds_of_models_are_exported_as_well(root, params, tmp_path, name, small):
     """Both networks do what torch does, or nothing is written; a flow's give back the picture itself."""
     torch.manual_seed(0)
     config = models.config(name, {name: {**params["models"][name], **small}})
@@ -296,7 +300,7 @@ def test_a_flow_and_a_gan_are_exported_as_well(root, params, tmp_path, name, sma
     with torch.no_grad():
         codes = model.encode(to_device(images[:4], torch.device("cpu"))).numpy()
     networks.networks(model, images[:4], codes, tmp_path)
-    assert codes.shape == (4, 3 * 32 * 32 if name == "glow" else 32)
+    assert codes.shape == (4, model.code_length)
     drawn = networks.run(tmp_path / "decoder.onnx", networks.run(tmp_path / "encoder.onnx", images[4:6]))
     assert drawn.shape == (2, 32, 32, 3)
     if name == "glow":

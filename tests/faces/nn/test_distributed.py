@@ -35,6 +35,7 @@ NARROW = {
 } | {
     "vae": SMALL,
     "ladder": SMALL | {"detail": 2, "detail_width": 4},
+    "diffae": {"code_length": 8, "encoder_width": 4, "channels": 2, "grid_width": 4, "width": 4, "levels": 2},
     "glow": {"width": 16, "steps": 2},
     "pggan": {"latent": 16, "maps": 8},
 }

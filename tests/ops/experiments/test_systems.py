@@ -1,4 +1,4 @@
-"""The eleven systems' plan fits the pipeline, and the page says what the experiments found."""
+"""The twelve systems' plan fits the pipeline, and the page says what the experiments found."""
 
 import json
 
