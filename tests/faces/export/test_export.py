@@ -287,7 +287,6 @@ def test_a_network_that_differs_from_torch_is_not_exported(root, tmp_path, monke
     [
         ("glow", {"levels": 2, "steps": 1, "width": 16}),
         ("pggan", {"latent": 32, "maps": 16}),
-        ("diffae", {"code_length": 16, "channels": 2, "grid_width": 8, "width": 8, "attention": 4}),
     ],
 )
 def test_other_kinds_of_models_are_exported_as_well(root, params, tmp_path, name, small):
