@@ -285,7 +285,7 @@ class Model(models.Autoencoder):
 
     def velocity(self, x: Tensor, step: int, z: Tensor) -> Tensor:
         """v (B, C, h, w) of x (B, C, h, w) at the angle of `step`, from 1 to N."""
-        return self.denoiser(x, x.new_full((len(x),), step * self.angle), z)
+        return self.denoiser(x, x.new_full(x.shape[:1], step * self.angle), z)
 
     def drawn(self, x: Tensor, z: Tensor) -> Tensor:
         """x_0 from a noise map x (B, C, h, w), told z (B, D)."""

@@ -287,6 +287,7 @@ def test_a_network_that_differs_from_torch_is_not_exported(root, tmp_path, monke
     [
         ("glow", {"levels": 2, "steps": 1, "width": 16}),
         ("pggan", {"latent": 32, "maps": 16}),
+        ("diffae", {"channels": 2, "width": 8, "levels": 2, "blocks": 1, "attention": 4, "steps": 2}),
     ],
 )
 def test_other_kinds_of_models_are_exported_as_well(root, params, tmp_path, name, small):
