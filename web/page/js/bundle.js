@@ -296,8 +296,8 @@ export class Bundle {
   }
 
   /**
-   * The codes of the two sides of a slider to be made, [[code], [code]]: where a flow edits without what their
-   * labels say (direction.js). locked: names.
+   * The codes of the two sides of a slider to be made, [[code], [code]]: where a flow edits, without what
+   * their labels say (direction.js). locked: names.
    */
   untold(sides, locked) {
     if (this.editor.kind !== "flow") return sides;

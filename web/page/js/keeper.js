@@ -2,7 +2,8 @@
 
 const OF_THE_EXPORT = ["bundle.json", "quality.json", "first.png", "yunet.onnx"];
 const BESIDES = ["./", "icon-192.png", "icon-512.png", "lang/de.json"];
-const OF_WORKERS = ["worker.js", "gif-worker.js", "paint-worker.js", "yunet.js"]; // that the page does not load
+// That the page does not load itself
+const OF_WORKERS = ["worker.js", "gif-worker.js", "paint-worker.js", "yunet.js"];
 const RUNTIME = ["ort.wasm.min.js", "ort-wasm-simd-threaded.js", "ort-wasm-simd-threaded.wasm"];
 
 /** Promise of whether this page opens without a network from now on. bundle: of a model that runs here. */
