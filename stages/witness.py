@@ -41,6 +41,7 @@ from faces.core import ranks
 from faces.core.console import say, stop
 from faces.core.files import new_folder, open_npy, write_csv, write_json
 from faces.core.params import Group, load
+from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
 from faces.data.measured import Measures
 from faces.edits.detail import Detail, keep_detail
@@ -176,8 +177,11 @@ def evidence_of(ensemble: Ensemble, images: Tensor, batch: int) -> np.ndarray:
 
 
 def scale_of(witness: Witness, codec: Codec, crops: Crops, count: int, seed: int) -> Scale:
-    """The scale of identity, from valid faces. Raises WitnessError."""
-    rows = scale_rows(crops.rows("valid"), count, seed)
+    """The scale of identity, from valid faces; of an exam, which has none and is not served, from its test
+    faces. Raises WitnessError.
+    """
+    valid = np.flatnonzero(crops.splits == SPLITS.index("valid"))
+    rows = scale_rows(valid if len(valid) else crops.rows("test"), count, seed)
     found = witness.identities(codec.pictures(crops.images[rows]))
     return Scale.of(found, crops.column("identity").to_numpy()[rows])
 
