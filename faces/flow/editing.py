@@ -12,7 +12,9 @@ negative s goes the other way.
 
 The solver is reversible (McCallum and Foster, "Efficient, Accurate and Stable Gradients for Neural ODEs",
 2024): two states advance together by the midpoint rule, each step of which can be undone to the last bits. So
-however few the steps, the way there and back under the same labels is the identity to rounding.
+however few the steps, the way there and back under the same labels is the identity to rounding. The solver's
+states have double precision: undoing a step divides by COUPLING, and kinds mix axes of unlike size, which
+makes rounding grow. The network computes in single precision.
 """
 
 from collections.abc import Callable
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor
 
 from faces.flow.network import Flow
+from faces.nn.device import double
 
 COUPLING = 0.9  # share of itself that the first state keeps at a step; below 1 draws the two together
 
@@ -33,9 +36,9 @@ def abduct(flow: Flow, codes: Tensor, labels: Tensor, steps: int) -> Tensor:
     """
 
     def slope(x: Tensor, time: float) -> Tensor:
-        return flow.velocity(x, torch.full_like(x[:, 0], time), labels)
+        return velocity(flow, x, time, labels)
 
-    first = flow.rest(codes, labels)
+    first = double(flow.rest(codes, labels))
     second = first
     for number in range(steps - 1, -1, -1):
         begin = number / steps
@@ -43,6 +46,17 @@ def abduct(flow: Flow, codes: Tensor, labels: Tensor, steps: int) -> Tensor:
         second = second + midpoint(slope, first, end, begin)
         first = (first - (1 - COUPLING) * second - midpoint(slope, second, begin, end)) / COUPLING
     return torch.stack([first, second])
+
+
+def walked(noise: Tensor, slope: Slope, steps: int) -> Tensor:
+    """Where noise (2, B, K) arrives along `slope`: (B, K)."""
+    first, second = noise
+    for number in range(steps):
+        before = number / steps
+        after = (number + 1) / steps
+        first = COUPLING * first + (1 - COUPLING) * second + midpoint(slope, second, before, after)
+        second = second - midpoint(slope, first, after, before)
+    return first
 
 
 def predict(
@@ -64,24 +78,28 @@ def predict(
     amount = strength[:, None]
     begin = labels if start is None else start
     conditions = torch.stack([labels, goal] if start is None else [labels, goal, start])
+    exact = double(amount)
 
     def slope(x: Tensor, time: float) -> Tensor:
-        repeated = x.expand(len(conditions), *x.shape)
-        found = flow.velocity(repeated, torch.full_like(repeated[..., 0], time), conditions)
-        return found[0] + amount * (found[1] - found[-1 if start is not None else 0])
+        found = velocity(flow, x.expand(len(conditions), *x.shape), time, conditions)
+        return found[0] + exact * (found[1] - found[-1 if start is not None else 0])
 
-    first, second = flow.without_kinds(noise, amount * (goal - begin) / 2)
-    for number in range(steps):
-        before = number / steps
-        after = (number + 1) / steps
-        first = COUPLING * first + (1 - COUPLING) * second + midpoint(slope, second, before, after)
-        second = second - midpoint(slope, first, after, before)
+    kept = flow.without_kinds(noise, double(amount * (goal - begin) / 2))
     x = flow.rest(codes, labels)
-    moved = first + flow.interactions(labels, first) - x - flow.interactions(labels, x)
-    moved = moved + amount * (flow.interactions(goal, first) - flow.interactions(begin, first))
+    end = walked(kept, slope, steps)
+    gained = (end - double(x)).to(x)
+    end = end.to(x)
+    moved = gained + flow.interactions(labels, end) - flow.interactions(labels, x)
+    moved = moved + amount * (flow.interactions(goal, end) - flow.interactions(begin, end))
     edited = codes + amount * (flow.told(goal) - flow.told(begin)) + moved @ flow.outward
     still = (strength == 0) | (goal == begin).all(1)
     return torch.where(still[:, None], codes, edited)
+
+
+def velocity(flow: Flow, x: Tensor, time: float, labels: Tensor) -> Tensor:
+    """The velocity of x (..., K), in the solver's precision, at a time under labels (..., A)."""
+    x = x.to(flow.mean)
+    return double(flow.velocity(x, torch.full_like(x[..., 0], time), labels))
 
 
 def midpoint(slope: Slope, x: Tensor, time: float, end: float) -> Tensor:

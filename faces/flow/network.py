@@ -170,7 +170,7 @@ class Flow(nn.Module):
         for one that goes: without what only faces of the label before differ in. One label after another.
         """
         for number in torch.nonzero(change.any(0)).flatten().tolist():
-            for sign, axes in zip((-1, 1), self.kinds[:, number], strict=True):
+            for sign, axes in zip((-1, 1), self.kinds[:, number].to(noise), strict=True):
                 share = (sign * change[:, number]).clamp(0, 1)
                 noise = noise - share[:, None] * (noise @ axes.T @ axes)
         return noise

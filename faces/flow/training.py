@@ -256,7 +256,8 @@ def find_kinds(flow: Flow, codes: Tensor, labels: Tensor, steps: int, measured: 
     """
     noise = torch.cat(
         [abduct(flow, codes[rows], labels[rows], steps)[0] for rows in batches(len(codes), BLOCK)]
-    ).double()
+    )
+    labels = labels.to(noise.device)
     pooled = scatter(noise) / len(noise)
     flow.kinds.zero_()
     for number in range(labels.shape[1] - measured):

@@ -80,7 +80,14 @@ def along_flow(
             few = torch.from_numpy(places[rows]).to(device)
             amount = torch.full((len(few),), strength, device=device)
             found[rows] = predict(
-                flow.flow, z[few], whence[:, few], y[few], end[few], amount, flow.steps, begin[few]
+                flow.flow,
+                z[few],
+                whence[:, few.to(whence.device)],
+                y[few],
+                end[few],
+                amount,
+                flow.steps,
+                begin[few],
             ).cpu()
         return found
 
