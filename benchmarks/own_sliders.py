@@ -24,7 +24,7 @@ from torch import Tensor
 
 from faces import checkpoints
 from faces.data.crops import Crops
-from faces.flow.editing import COUPLING, abduct, midpoint
+from faces.flow.editing import abduct, velocity, walked
 from faces.flow.editor import FlowEditor
 from faces.nn.device import to_device
 from faces.scoring.counterfactuals import Counterfactuals
@@ -48,18 +48,10 @@ def read(editor: FlowEditor, codes: np.ndarray, hidden: str) -> tuple[Tensor, Te
 def pushed(editor: FlowEditor, codes: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
     """Codes (n, D) whose noise has become `noise` (2, n, K), under their own labels (n, A)."""
     flow = editor.flow
-
-    def slope(x: Tensor, time: float) -> Tensor:
-        return flow.velocity(x, torch.full_like(x[:, 0], time), labels)
-
-    first, second = noise
-    for number in range(editor.steps):
-        before, after = number / editor.steps, (number + 1) / editor.steps
-        first = COUPLING * first + (1 - COUPLING) * second + midpoint(slope, second, before, after)
-        second = second - midpoint(slope, first, after, before)
+    end = walked(noise, lambda x, time: velocity(flow, x, time, labels), editor.steps).float()
     x = flow.rest(codes, labels)
-    end = first + flow.interactions(labels, first) - x - flow.interactions(labels, x)
-    return codes + end @ flow.outward
+    gained = end + flow.interactions(labels, end) - x - flow.interactions(labels, x)
+    return codes + gained @ flow.outward
 
 
 def gains(
