@@ -127,8 +127,7 @@ def run(
     pairs = Counterfactuals.open(crops_folder, names)
     truth = calibration is not None and pairs is not None
     folders = (crops_folder, weights, latents, vectors, flow, classifier)
-    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    work = ranks.unfinished(params.model_dump(), files)
+    work = ranks.unfinished(params.model_dump(), folders)
     with np.load(latents / "moments.npz", allow_pickle=False) as file:
         moments = dict(file)
     with ranks.joined(device):

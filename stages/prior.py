@@ -76,9 +76,7 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     valid = np.flatnonzero(crops.splits == SPLITS.index("valid"))  # an exam has none
     shown = valid[: params.samples]
     distance = distance_to(crops.images[shown], model, params, device) if len(shown) > 1 else None
-    folders = (crops_folder, weights, latents)
-    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    work = ranks.unfinished(params.model_dump(), files)
+    work = ranks.unfinished(params.model_dump(), (crops_folder, weights, latents))
     fitting = (params.prior, params.seed, device, distance, work)
     with ranks.joined(device):
         priors = Priors.fit(model, codes[train], codes[valid], *fitting)

@@ -275,8 +275,7 @@ def run(
     real_features = context.features(real)
     test = crops.rows("test")
     folders = [crops_folder, weights, latents, prior, vectors, *([] if flow is None else [flow]), classifier]
-    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    work = ranks.unfinished(params.model_dump(), files)
+    work = ranks.unfinished(params.model_dump(), folders)
     identity, units = identity_scales(context, crops, pairs is not None, real, rng)
     scales = Scales.of(units, real_features)
     moved = None if pairs is None else counterfactuals.displacements(context.codec, pairs, codes)

@@ -236,7 +236,8 @@ def asked(
     sets = samples.sets(codec, crops.images, codes, train, rows, Priors.open(prior, device), params.seed)
     digest = weights.digest(home, Witness.networks(labelled))
     folders = (crops_folder, model_folder, latents, prior, vectors, flow, classifier, scores, measures_folder)
-    work = unfinished(params, digest, folders)
+    # an exam may have no flow
+    work = ranks.unfinished([params.model_dump(), digest], filter(Path.is_dir, folders))
     few = rows[:: -(-len(rows) // SLIDER_FACES)]
 
     def move(name: str) -> dict[str, np.ndarray]:
@@ -284,13 +285,6 @@ def asked(
             *moved,
         ]
     return Testimony(about, tables, work)
-
-
-def unfinished(params: Params, digest: str, folders: tuple[Path, ...]) -> Path:
-    """Folder of the shards under these params, weights and inputs; an exam may have no flow."""
-    there = [folder for folder in folders if folder.is_dir()]
-    files = [path for folder in there for path in sorted(folder.iterdir()) if path.is_file()]
-    return ranks.unfinished([params.model_dump(), digest], files)
 
 
 def served_editor(name: str, vectors: Path, flow: Path, device: torch.device) -> Served:

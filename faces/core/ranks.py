@@ -137,8 +137,13 @@ def wait() -> None:
         dist.all_reduce(torch.zeros(1))
 
 
-def unfinished(settings: Any, files: Iterable[Path]) -> Path:
-    """Folder of the shards of work that depends on plain `settings`, these files and the loaded code."""
+def unfinished(settings: Any, places: Iterable[Path]) -> Path:
+    """Folder of the shards of work that depends on plain `settings`, these files, or the files right in these
+    folders, and the loaded code.
+    """
+    files = []
+    for place in places:
+        files += sorted(path for path in place.iterdir() if path.is_file()) if place.is_dir() else [place]
     return UNFINISHED / fingerprint(settings, files)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from faces import models
 from faces.core.params import ParamsError
 from faces.models.diffae import NOISE, Attention
+from tests.helpers.strokes import strokes
 
 SMALL = {
     "code_length": 6,
@@ -170,15 +171,6 @@ def test_a_grid_that_cannot_be_halved_is_refused(params):
         ParamsError, match=r"models\.diffae\.levels = 5 halves a grid of 8 places a side 4 times"
     ):
         build(params, levels=5)
-
-
-def strokes(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Plain pictures (B, 3, 32, 32), each in a colour of its own with three white strokes anywhere."""
-    images = (torch.rand(count, 3, 1, 1, generator=generator) - 0.5).expand(-1, -1, 32, 32).clone()
-    for image, places in zip(images, torch.randint(1, 26, (count, 3, 2), generator=generator), strict=True):
-        for row, column in places:
-            image[:, row : row + 5, column : column + 2] = 1.0
-    return images
 
 
 def test_the_noise_map_keeps_what_z_cannot_say(params):

@@ -16,6 +16,7 @@ from faces.nn.gaussian_vae import bernoulli, calibrated_gaussian
 from faces.nn.layers import CodeNorm
 from faces.nn.perceptual import WeightsError
 from faces.nn.quality import WEIGHTS, scales
+from tests.helpers.strokes import strokes
 
 
 def build(name: str, size: int, params: dict, **changes):
@@ -334,15 +335,6 @@ def test_the_second_level_pays_for_its_detail_and_counts_both_kinds_of_faces(par
         calibrated_gaussian(images[kept], drawn[kept]) + calibrated_gaussian(images[~kept], drawn[~kept])
     )
     torch.testing.assert_close(loss * images[0].numel(), expected + kl[kept].sum() / 8)
-
-
-def strokes(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Plain pictures (B, 3, 32, 32), each in a colour of its own with three white strokes anywhere."""
-    images = (torch.rand(count, 3, 1, 1, generator=generator) - 0.5).expand(-1, -1, 32, 32).clone()
-    for image, places in zip(images, torch.randint(1, 26, (count, 3, 2), generator=generator), strict=True):
-        for row, column in places:
-            image[:, row : row + 5, column : column + 2] = 1.0
-    return images
 
 
 def test_the_second_level_keeps_what_the_first_cannot_say(params):
