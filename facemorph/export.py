@@ -21,7 +21,7 @@ from facemorph.gaussian import LowRankGaussian, normals, place
 from facemorph.labels import Labels
 from facemorph.likeness import Likeness, statistics
 
-FORMAT = 3
+FORMAT = 4
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 VELOCITY = "velocity.onnx"  # where the editor is a flow
 IDENTITY = "identity.onnx"  # where bundle.json has a group `identity`; the page alone runs it
@@ -95,7 +95,7 @@ class Export:
         """The editor that bundle.json names."""
         about = self.about["editor"]
         readouts = (self.arrays["readout_normals"], self.arrays["readout_intercepts"])
-        labels = Labels.of(about["attributes"], *readouts, about["exclusive"])
+        labels = Labels.of(about["attributes"], *readouts, about["exclusive"], about["exhaustive"])
         units = self.arrays["directions"].astype(np.float64)
         if about["kind"] == "directions":
             lengths = np.array([attribute["length"] for attribute in self.about["attributes"]])

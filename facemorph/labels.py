@@ -29,12 +29,15 @@ class Move:
 
 @dataclass(frozen=True)
 class Labels:
-    """Readouts of attributes `names`, and the pairs of labels that no face shows together."""
+    """Readouts of attributes `names`, the pairs of labels that no face shows together, and the sets of which
+    every face shows one, the commonest first.
+    """
 
     names: tuple[str, ...]
     normals: np.ndarray  # (A, D) calibrated log-odds are z . normals[a] + intercepts[a]
     intercepts: np.ndarray  # (A,)
     exclusive: np.ndarray  # (R, A): of each pair two entries of 1 or -1 (without), the others 0
+    exhaustive: Sequence[Sequence[tuple[int, int]]]  # places and sides of which every face shows one
 
     @classmethod
     def of(
@@ -43,26 +46,47 @@ class Labels:
         normals: np.ndarray,
         intercepts: np.ndarray,
         exclusive: Sequence[Sequence[str]],
+        exhaustive: Sequence[Sequence[str]],
     ) -> "Labels":
-        """From an export: `exclusive` are pairs of names, with "-" in front where the absence is meant."""
+        """From an export: `exclusive` and `exhaustive` are sets of names, with "-" in front where the absence
+        is meant.
+        """
+
+        def placed(members: Sequence[str]) -> list[tuple[int, int]]:
+            return [
+                (list(names).index(name.removeprefix("-")), -1 if name.startswith("-") else 1)
+                for name in members
+            ]
+
         pairs = np.zeros((len(exclusive), len(names)))
         for row, pair in zip(pairs, exclusive, strict=True):
-            for name in pair:
-                row[list(names).index(name.removeprefix("-"))] = -1 if name.startswith("-") else 1
-        return cls(tuple(names), normals.astype(np.float64), intercepts.astype(np.float64), pairs)
+            for place, side in placed(pair):
+                row[place] = side
+        sets = [placed(members) for members in exhaustive]
+        return cls(tuple(names), normals.astype(np.float64), intercepts.astype(np.float64), pairs, sets)
 
     def read(self, code: np.ndarray) -> np.ndarray:
         """(A,) the expected labels of a code (D,)."""
         return np.tanh((self.normals @ code.astype(np.float64) + self.intercepts) / 2)
 
     def settled(self, labels: np.ndarray) -> np.ndarray:
-        """Labels (A,) made certain: 1 or -1, and of two that exclude one another the surer alone; 0 stays."""
+        """Labels (A,) made certain: 1 or -1, of two that exclude one another the surer alone, of an
+        exhaustive set the likeliest that nothing excludes; 0 stays.
+        """
         found = np.sign(labels)
         for a in np.argsort(-np.abs(labels), kind="stable"):
             for pair in self.exclusive[self.exclusive[:, a] == found[a]]:
                 b = next(place for place in np.flatnonzero(pair) if place != a)
                 if found[a] != 0 and found[b] == pair[b]:
                     found[b] = -pair[b]
+        for members in self.exhaustive:
+            if any(found[b] in (0, side) for b, side in members):
+                continue
+            for b, side in sorted(members, key=lambda one: -one[1] * labels[one[0]]):
+                beside = self.exclusive[self.exclusive[:, b] == side]
+                if not any(found[c] == pair[c] for pair in beside for c in np.flatnonzero(pair) if c != b):
+                    found[b] = side
+                    break
         return found
 
     def move(self, labels: np.ndarray, changes: Mapping[str, float], locked: Collection[str]) -> Move:
@@ -90,7 +114,8 @@ class Labels:
         """Labels (A,) moved by `share` (A,) of the way to `wanted` (A,), and those that are `free` (A,) by
         what exclusions ask for where a label `comes` (A,).
 
-        The largest claim on a label counts, less the largest the other way.
+        The largest claim on a label counts, less the largest the other way. Where one of an exhaustive set
+        goes and none is wanted, the first that is free claims to come by what is then lacking.
         """
         claims = {1.0: np.zeros(len(labels)), -1.0: np.zeros(len(labels))}
         for pair in self.exclusive:
@@ -99,6 +124,25 @@ class Labels:
                 if wanted[a] == pair[a] and free[b]:
                     claim = claims[-pair[b]]
                     claim[b] = max(claim[b], comes[a])
+        for members in self.exhaustive:
+            if any(wanted[b] == side for b, side in members):
+                continue
+            lost = [0.0]
+            left = [0.0]
+            others = []
+            for b, side in members:
+                shown = (1 + side * labels[b]) / 2 if labels[b] else 1.0
+                claimed = claims[-side][b]
+                if wanted[b]:
+                    lost.append(comes[b])
+                elif claimed:
+                    lost.append(claimed * shown)
+                else:
+                    left.append(shown)
+                    others += [(b, side)] if free[b] else []
+            if others:
+                b, side = others[0]
+                claims[side][b] = max(lost) * (1 - max(left))
         claim = claims[1.0] - claims[-1.0]
         beyond = np.maximum(np.abs(claim) - share, 0)
         return labels + share * (wanted - labels) + beyond * (np.sign(claim) - labels)

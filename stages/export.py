@@ -16,6 +16,7 @@ out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.jso
 import io
 import sys
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -275,16 +276,18 @@ def describe_editor(kind: str, editor: FlowEditor) -> dict[str, Any]:
     """The group `editor`: which one edits, "flow" or "directions", and what both read: labels and exclusions,
     in the order of `editor`.
     """
-    sign = {1: "", -1: "-"}
+
+    def ends(members: Iterable[tuple[int, int]]) -> list[str]:
+        return [("" if side > 0 else "-") + editor.attributes[place] for place, side in members]
+
+    ruled_out = editor.exclusions
     return {
         "kind": kind,
         "attributes": list(editor.attributes),
         "steps": editor.steps,
         "coupling": COUPLING,
-        "exclusive": [
-            [sign[int(pair[a])] + editor.attributes[a] for a in np.flatnonzero(pair)]
-            for pair in editor.exclusive
-        ],
+        "exclusive": [ends((a, pair[a]) for a in np.flatnonzero(pair)) for pair in ruled_out.pairs],
+        "exhaustive": [ends(members) for members in ruled_out.members()],
     }
 
 

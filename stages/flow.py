@@ -4,7 +4,7 @@ in    data/crops/     images.npy; table.parquet: labels and splits
       data/measures/  labels that were measured, beside those of the table
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored
-out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusive.npy,
+out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusions.npz,
       history.csv; measured.csv where there are measured labels
                       (faces/flow/editor.py)
 
@@ -26,7 +26,7 @@ from faces.core.files import new_folder
 from faces.core.params import Group, load
 from faces.data.crops import Crops
 from faces.data.measured import Measures
-from faces.edits.exclusions import Exclusive, exclusions
+from faces.edits.exclusions import Exclusions, Exclusive
 from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.network import Flow
@@ -123,7 +123,7 @@ def fit(
     labels = labels_of(crops, measures, rows)
     own = np.ascontiguousarray(codes[rows], np.float32)
     held = np.ascontiguousarray(codes[held_rows], np.float32)
-    exclusive = exclusions("vectors.exclusive.sets", params.exclusive, attributes, labels)
+    ruled_out = Exclusions.of("vectors.exclusive.sets", params.exclusive, attributes, labels)
     read = read_out(params, crops, measures, rows, own)
     given = (1 - settings.soft) * labels + settings.soft * read.expected
     told = labels_of(crops, measures, held_rows)
@@ -167,7 +167,7 @@ def fit(
     find_kinds(flow, train_codes, train_labels, settings.integration_steps, len(measures.scales))
     editor = FlowEditor(
         attributes,
-        exclusive,
+        ruled_out,
         flow.eval(),
         settings.integration_steps,
         read.readouts,

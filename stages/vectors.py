@@ -32,7 +32,7 @@ from faces.data import annotations
 from faces.data.crops import Crops
 from faces.data.measured import Measures
 from faces.data.sharded_array import Parts
-from faces.edits.exclusions import Exclusive, exclusions
+from faces.edits.exclusions import Exclusions, Exclusive
 from faces.estimators.estimators import ESTIMATORS, Estimate, Problem, Settings
 from faces.estimators.reliability import agreement, appraise, condition, cosine_table, reliability
 from faces.latents.codes import Codes
@@ -312,7 +312,7 @@ def run(
     for key, names in wanted_attributes(params):
         present(key, names, crops.attributes)
     conditions = present("vectors.condition_on", vectors.condition_on, crops.attributes)
-    exclusive = exclusions("vectors.exclusive.sets", vectors.exclusive, labelled.attributes, labels)
+    ruled_out = Exclusions.of("vectors.exclusive.sets", vectors.exclusive, labelled.attributes, labels)
     codes = open_npy(latents / "latents.npy")
     mirrored = open_npy(latents / "mirrored.npy") if (latents / "mirrored.npy").is_file() else None
     faces = (
@@ -334,7 +334,7 @@ def run(
     phi = pd.DataFrame(LabelStatistics.of(labels).phi(), columns=list(labelled.attributes))
     phi.insert(0, "attribute", labelled.attributes)
     with new_folder(out) as folder:
-        np.savez(folder / "vectors.npz", exclusive=exclusive, **arrays)
+        np.savez(folder / "vectors.npz", exclusive=ruled_out.pairs, exhaustive=ruled_out.exhaustive, **arrays)
         write_csv(folder / "vectors.csv", table)
         write_csv(
             folder / "cosines.csv", cosine_table(arrays["vectors"], vectors.estimators, labelled.attributes)

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from faces.core.params import one_of
-from faces.edits.exclusions import switched
+from faces.edits.exclusions import Exclusions, switched
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Directions:
     mean: np.ndarray  # (D,) of the train codes
     std: np.ndarray  # (D,) of the train codes
     covariance: np.ndarray  # (A, A) of the train codes' projections on the unit directions
-    exclusive: np.ndarray  # (R, A) pairs of labels that no face shows together (faces/edits/exclusions.py)
+    exclusions: Exclusions
 
     @classmethod
     def open(cls, folder: Path, estimator: str) -> "Directions":
@@ -55,9 +55,8 @@ class Directions:
             known = np.isfinite(vectors).all(axis=1)
             names = tuple(str(name) for name, good in zip(file["attributes"], known, strict=True) if good)
             covariance = file["covariance"][index][np.ix_(known, known)]
-            whole = (file["exclusive"][:, ~known] == 0).all(1)
-            exclusive = file["exclusive"][whole][:, known]
-            return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusive)
+            exclusions = Exclusions(file["exclusive"], file["exhaustive"]).among(known)
+            return cls(names, vectors[known], sigma[known], file["mean"], file["std"], covariance, exclusions)
 
     def native(self, attribute: str) -> np.ndarray:
         """(D,) the direction at its own length: the scale of the literature's 1.5 v and 2 v."""
@@ -80,13 +79,14 @@ class Directions:
         """(F, D) the step, at native length, that takes faces with labels (F, A), in the order of
         `attributes`, to values (F,) of 1 or -1; 0 stays.
 
-        Labels that shut out the new value are switched with it: +v of what comes, -v of what goes.
+        Labels that the new value rules out, or calls for, are switched with it: +v of what comes, -v of what
+        goes.
         """
-        return switched(self.attributes.index(attribute), values, labels, self.exclusive) @ self.vectors
+        return switched(self.attributes.index(attribute), values, labels, self.exclusions) @ self.vectors
 
     def edit_sigma(self, attribute: str, values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(F, D) the same step at strength 1: one standard deviation of the train codes' projection on it."""
-        change = switched(self.attributes.index(attribute), values, labels, self.exclusive)
+        change = switched(self.attributes.index(attribute), values, labels, self.exclusions)
         step = change @ self.vectors  # (F, D)
         return step / np.maximum(self.deviations(change), 1e-15)[:, None]
 

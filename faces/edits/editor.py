@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faces.edits.directions import Directions, arranged
-from faces.edits.exclusions import goals
+from faces.edits.exclusions import Exclusions, goals
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Editor(ABC):
     """Edits of codes by their labels, in the order of `attributes`."""
 
     attributes: tuple[str, ...]
-    exclusive: np.ndarray  # (R, A) pairs of labels that no face shows together (faces/edits/exclusions.py)
+    exclusions: Exclusions
 
     def edit(
         self,
@@ -37,12 +37,12 @@ class Editor(ABC):
         """Codes (F, D) of faces with labels (F, A), changed towards wanted (F, A), 1, -1 or 0 for what is not
         asked for: (F, D) float32.
 
-        strength is one number or (F,). A label that cannot stay beside a wanted one changes with it, unless
-        it is locked (A,). All other known labels are held. At strength 0, and where a face has all that is
-        wanted, the code comes back to the last bit.
+        strength is one number or (F,). A label that cannot stay beside a wanted one changes with it, and one
+        that must come does (faces/edits/exclusions.py), unless it is locked (A,). All other known labels are
+        held. At strength 0, and where a face has all that is wanted, the code comes back to the last bit.
         """
         labels = np.asarray(labels, np.float32)
-        goal = goals(labels, wanted, self.exclusive, locked)
+        goal = goals(labels, wanted, self.exclusions, locked)
         amount = np.broadcast_to(np.asarray(strength, np.float32), len(codes))
         return self.move(np.asarray(codes, np.float32), labels, goal, amount)
 
@@ -80,7 +80,7 @@ class LinearEditor(Editor):
 
     @classmethod
     def of(cls, directions: Directions) -> "LinearEditor":
-        return cls(directions.attributes, directions.exclusive, directions)
+        return cls(directions.attributes, directions.exclusions, directions)
 
     def move(
         self, codes: np.ndarray, labels: np.ndarray, goal: np.ndarray, strength: np.ndarray
@@ -92,5 +92,5 @@ class LinearEditor(Editor):
         """(F,) how many standard deviations of the train codes' projection on its step a face goes at
         strength 1.
         """
-        change = (goals(np.asarray(labels, np.float32), wanted, self.exclusive, None) - labels) / 2
+        change = (goals(np.asarray(labels, np.float32), wanted, self.exclusions, None) - labels) / 2
         return self.directions.deviations(change)

@@ -6,7 +6,7 @@ flow.json              attributes, sizes, the integrator's steps, held-out losse
 readouts.safetensors   normals (A, D) and intercepts (A,) of calibrated log-odds (faces/flow/readouts.py)
 readouts.csv           how well each attribute is read
 measured.csv           the same of measured labels, where there are any
-exclusive.npy          (R, A) pairs of labels that no face shows together (faces/edits/exclusions.py)
+exclusions.npz         exclusive (R, A) and exhaustive (S, A) (faces/edits/exclusions.py)
 history.csv            training: step, loss, held-out loss
 """
 
@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from faces.core.batches import batches
 from faces.core.files import write_json
 from faces.edits.editor import Editor
+from faces.edits.exclusions import Exclusions
 from faces.flow.editing import counterfactual
 from faces.flow.network import Flow
 from faces.flow.readouts import Readouts
@@ -54,11 +55,12 @@ class FlowEditor(Editor):
             flow = Flow(about["code_length"], about["axes"], len(attributes), *sizes)
             flow.load_state_dict(load_file(folder / "flow.safetensors"), strict=True)
             arrays = load_arrays(folder / "readouts.safetensors")
-            exclusive = np.load(folder / "exclusive.npy", allow_pickle=False)
+            with np.load(folder / "exclusions.npz", allow_pickle=False) as file:
+                exclusions = Exclusions(file["exclusive"], file["exhaustive"])
             readouts = Readouts(attributes, arrays["normals"], arrays["intercepts"])
             return cls(
                 attributes,
-                exclusive,
+                exclusions,
                 flow.eval().requires_grad_(False).to(device),
                 about["integration_steps"],
                 readouts,
@@ -80,7 +82,8 @@ class FlowEditor(Editor):
             {"normals": self.readouts.normals, "intercepts": self.readouts.intercepts},
             folder / "readouts.safetensors",
         )
-        np.save(folder / "exclusive.npy", self.exclusive)
+        kept = self.exclusions
+        np.savez(folder / "exclusions.npz", exclusive=kept.pairs, exhaustive=kept.exhaustive)
         axes, code_length = self.flow.inward.shape
         about = {
             "attributes": list(self.attributes),

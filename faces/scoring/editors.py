@@ -7,7 +7,7 @@ import numpy as np
 
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor
-from faces.edits.exclusions import goals
+from faces.edits.exclusions import Exclusions, goals
 
 
 class ScoredEditor(ABC):
@@ -33,7 +33,7 @@ class ScoredEditor(ABC):
 
     def afterwards(self, labels: np.ndarray, attribute: str) -> np.ndarray:
         """Labels (F, A) of faces with the attribute's label flipped."""
-        return goals(labels, self._flipped(labels, attribute), self.excluded, None)
+        return goals(labels, self._flipped(labels, attribute), self.exclusions, None)
 
     def _flipped(self, labels: np.ndarray, attribute: str) -> np.ndarray:
         """(F, A) the new label of the attribute, 0 for the others."""
@@ -43,9 +43,9 @@ class ScoredEditor(ABC):
         return wanted
 
     @property
-    def excluded(self) -> np.ndarray:
-        """(R, A) pairs of labels that no face shows together, which the editor switches."""
-        return np.zeros((0, len(self.attributes)), np.int8)
+    def exclusions(self) -> Exclusions:
+        """Of the labels that the editor switches."""
+        return Exclusions.none(len(self.attributes))
 
     def displaced(self, codes: np.ndarray, labels: np.ndarray, attribute: str) -> np.ndarray:
         """(F, D) the change of the codes at strength 1, counted towards having the attribute."""
@@ -55,7 +55,8 @@ class ScoredEditor(ABC):
 
 @dataclass(frozen=True)
 class SigmaEditor(ScoredEditor):
-    """A step along the directions of one estimator; what cannot stay goes too (faces/edits/exclusions.py).
+    """A step along the directions of one estimator; what cannot stay goes too, and what must come comes
+    (faces/edits/exclusions.py).
 
     Strength counts standard deviations of the train codes' projection on the step.
     """
@@ -69,8 +70,8 @@ class SigmaEditor(ScoredEditor):
         return self.directions.attributes
 
     @property
-    def excluded(self) -> np.ndarray:
-        return self.directions.exclusive
+    def exclusions(self) -> Exclusions:
+        return self.directions.exclusions
 
     def edited(self, codes: np.ndarray, labels: np.ndarray, attribute: str, strength: float) -> np.ndarray:
         return codes + strength * self._sigma(labels, attribute)
@@ -96,8 +97,8 @@ class SwitchEditor(ScoredEditor):
         return self.editor.attributes
 
     @property
-    def excluded(self) -> np.ndarray:
-        return self.editor.exclusive
+    def exclusions(self) -> Exclusions:
+        return self.editor.exclusions
 
     def edited(self, codes: np.ndarray, labels: np.ndarray, attribute: str, strength: float) -> np.ndarray:
         values = -labels[:, self.attributes.index(attribute)]
@@ -113,7 +114,7 @@ class SwitchEditor(ScoredEditor):
     ) -> np.ndarray:
         """As one edit: the flow knows of interplay. What both rule out changes by the first strength."""
         labels = np.asarray(labels, np.float32)
-        goal = goals(labels, sum(self._flipped(labels, name) for name in two), self.excluded, None)
+        goal = goals(labels, sum(self._flipped(labels, name) for name in two), self.exclusions, None)
         first = self.afterwards(labels, two[0]) != labels
         there = labels + np.where(first, *strengths).astype(np.float32) * (goal - labels)
         return self.editor.move(np.asarray(codes, np.float32), labels, there, np.ones(len(codes), np.float32))

@@ -112,7 +112,7 @@ class Setting:
         place = flow.attributes.index(names[target])
         rows = self.crops.rows(split)
         rows = rows[labels[rows, place] == -value][: self.params.faces]
-        change = switched(place, np.full(len(rows), value), labels[rows], flow.exclusive)
+        change = switched(place, np.full(len(rows), value), labels[rows], flow.exclusions)
         due = np.zeros((len(rows), len(names)))
         for a, name in enumerate(names):
             if a != target and name in flow.attributes:

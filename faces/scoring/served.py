@@ -42,7 +42,8 @@ class Served:
             flow.attributes,
             readouts.normals.astype(np.float64),
             readouts.intercepts.astype(np.float64),
-            flow.exclusive.astype(np.float64),
+            flow.exclusions.pairs.astype(np.float64),
+            flow.exclusions.members(),
         )
         seen = np.array([labels.read(code) for code in codes])
         moves = [

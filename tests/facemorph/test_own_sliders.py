@@ -46,7 +46,7 @@ class Still:
 def plain():
     """Codes of six numbers, of which a label read off the first moves two."""
     axes = np.eye(6)
-    label = Labels.of(("Beard",), 20 * axes[:1], np.zeros(1), ())
+    label = Labels.of(("Beard",), 20 * axes[:1], np.zeros(1), (), ())
     return FlowEditor(
         names=("Beard",),
         units=axes[:1],

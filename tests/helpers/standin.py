@@ -197,7 +197,7 @@ def write_export(
         }
 
     bundle = {
-        "format": 3,
+        "format": 4,
         "made_from": {"model": "0" * 64, "vectors": "0" * 64, "flow": "0" * 64},
         "model": {"name": "components", "code_length": length, "size": size, "config": {}},
         "geometry": {
@@ -219,6 +219,7 @@ def write_export(
             "steps": 4,
             "coupling": 0.9,
             "exclusive": [],
+            "exhaustive": [],
         },
         "attributes": [described(row, name) for row, name in enumerate(attributes)],
         "groups": list(dict.fromkeys(group for _, group, _, _ in attributes.values())),

@@ -14,6 +14,7 @@ from faces.core.params import parse
 from faces.data.crops import read_geometry
 from faces.edits.directions import Directions, components
 from faces.edits.editor import LinearEditor
+from faces.edits.exclusions import Exclusions
 from faces.ingest import writer
 from faces.latents.priors import Priors, Settings
 from faces.viz.config import Render
@@ -95,6 +96,7 @@ def project(tmp_path, monkeypatch, params, rng):
         std=np.ones(16, np.float32),
         covariance=np.eye(2, dtype=np.float32)[None],
         exclusive=np.zeros((0, 2), np.int8),
+        exhaustive=np.zeros((0, 2), np.int8),
     )
     rows = "".join(f"mean_difference,{name},0.9\n" for name in ATTRIBUTES)
     (vectors / "vectors.csv").write_text(f"estimator,attribute,auroc\n{rows}")
@@ -193,7 +195,7 @@ def test_relative_steps_start_at_the_face_and_absolute_ones_at_the_mean(stepping
 def test_strength_one_gives_the_attribute_and_minus_one_takes_it(project):
     """a and b shut each other out: where b is, a comes with -b. An unknown a counts as none."""
     vectors = np.eye(2, 3)
-    pair = np.array([[1, 1]])
+    pair = Exclusions(np.array([[1, 1]]), np.zeros((0, 2)))
     directions = Directions(ATTRIBUTES, vectors, np.ones(2), np.zeros(3), np.ones(3), np.eye(2), pair)
     crops = SimpleNamespace(attributes=ATTRIBUTES, labels=np.array([[-1, 1], [-1, -1], [1, -1], [0, 1]]))
     editor = LinearEditor.of(directions)

@@ -468,9 +468,9 @@ def test_a_link_opens_the_same_face(visit, served, model):
     again.goto(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
     shows(again, strengths={"Smiling": 1.2})
     assert near(pixels(again), first, 0.01)
-    again.goto(link.replace("&model=3.", "&model=3.0"))
+    again.goto(link.replace("&model=4.", "&model=4.0"))
     expect(again.locator(".toast")).to_contain_text("made with another model")
-    again.goto(link.replace("&model=3.", "&model="))
+    again.goto(link.replace("&model=4.", "&model="))
     expect(again.locator(".toast").last).to_contain_text("of an older model")
     shows(again, strengths={})
 

@@ -253,11 +253,13 @@ def test_both_backends_follow_a_flow_alike(rng):
     names = export.names
     about = json.loads((export.folder / "bundle.json").read_text())
     about["editor"]["exclusive"] = [["Smiling", "Eyeglasses"], ["Male", "-Eyeglasses"]]
+    about["editor"]["exhaustive"] = [["Eyeglasses", "Smiling"], ["Male", "Smiling", "-Eyeglasses"]]
     pairs = Labels.of(
         about["editor"]["attributes"],
         export.editor.labels.normals,
         export.editor.labels.intercepts,
         about["editor"]["exclusive"],
+        about["editor"]["exhaustive"],
     )
     axes = len(export.editor.inward)
     weights = rng.normal(size=(axes, axes + 4)).astype(np.float32) / 3
@@ -1239,7 +1241,7 @@ def test_a_jpeg_carries_its_mark_and_opens_its_state():
     for kind in ("JPEG", "PNG"):
         Image.fromarray(pixels).save(buffer := io.BytesIO(), kind)
         files[kind.lower()] = np.frombuffer(buffer.getvalue(), np.uint8)
-    link = "#seed=5&Smiling=1.2&model=3.0a"
+    link = "#seed=5&Smiling=1.2&model=4.0a"
     jpeg, *links = node(
         """
         const jpeg = markJpeg(input.jpeg, "sample", input.link);
@@ -1327,7 +1329,7 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
             {"name": "Smiling", "reach": 2},
             {"name": "Male", "reach": 2},
         ],
-        "mark": "3.abcdef",
+        "mark": "4.abcdef",
     }
     result = node(
         """
@@ -1346,7 +1348,7 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
           left: [plain, own, photo].map(leftOut),
           back: read(toHash(own, input.bundle)),
           asked: read("#seed=3&of=Smiling,-Male,Nose").base,
-          foreign: read("#seed=1&model=3.abcdee").foreign,
+          foreign: read("#seed=1&model=4.abcdee").foreign,
           older: read("#seed=1&Smiling=1.2&model=abcdef"),
           empty: read(""),
           hostile: read(
@@ -1358,8 +1360,8 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
         {"share.js": "toHash, fromHash, leftOut"},
         bundle=bundle,
     )
-    link = "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25&model=3.abcdef"
-    assert result["links"] == [link, link, "#Smiling=1.2&lock=Male&model=3.abcdef"]
+    link = "#seed=42&Smiling=1.2&lock=Male&with=preset3&mix=0.25&model=4.abcdef"
+    assert result["links"] == [link, link, "#Smiling=1.2&lock=Male&model=4.abcdef"]
     assert result["left"] == [[], ["sliders of your own"], ["the photograph", "the morph to a photograph"]]
     assert result["back"] == {
         "base": {"kind": "seed", "seed": 42},

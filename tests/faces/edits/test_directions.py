@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from faces.edits.directions import Directions, absolute, conditioned, relative
+from faces.edits.exclusions import Exclusions
 
 
 @pytest.fixture
@@ -84,8 +85,9 @@ def test_an_edit_is_a_switch_counted_in_its_own_sigmas(rng):
     vectors = rng.standard_normal((3, 6))
     along = codes @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
     covariance = np.cov(along.T, bias=True)
+    pair = Exclusions(np.array([[1, 1, 0]]), np.zeros((0, 3)))
     directions = Directions(
-        ("a", "b", "c"), vectors, along.std(0), codes.mean(0), codes.std(0), covariance, np.array([[1, 1, 0]])
+        ("a", "b", "c"), vectors, along.std(0), codes.mean(0), codes.std(0), covariance, pair
     )
     labels = np.array([[-1, 1, 1], [-1, -1, 1], [1, -1, -1]])
     values = np.array([1, 1, -1])

@@ -22,6 +22,7 @@ from facemorph.export import BadExport, Export
 from faces import checkpoints, models
 from faces.data.crops import Crops, Geometry
 from faces.edits.directions import Directions
+from faces.edits.exclusions import Exclusions
 from faces.export import bundle
 from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
@@ -113,15 +114,18 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
     assert about["editor"] == {
         "kind": "flow",
         "attributes": list(editor.attributes),
-        "steps": 4,
+        "steps": 3,
         "coupling": 0.9,
         "exclusive": [],
+        "exhaustive": [],
     }
     np.testing.assert_array_equal(array(root, "readout_normals"), editor.readouts.normals)
     np.testing.assert_array_equal(array(root, "flow_slopes"), editor.flow.slopes.numpy())
-    pair = dataclasses.replace(editor, exclusive=np.array([[1, 0, -1]], np.int8))
-    first, _, third = editor.attributes
-    assert describe_editor("flow", pair)["exclusive"] == [[first, f"-{third}"]]
+    pair = dataclasses.replace(editor, exclusions=Exclusions(*np.array([[[1, 0, -1]], [[0, 2, 1]]], np.int8)))
+    first, second, third = editor.attributes
+    ruled_out = describe_editor("flow", pair)
+    assert ruled_out["exclusive"] == [[first, f"-{third}"]]
+    assert ruled_out["exhaustive"] == [[third, second]]
     shutil.copytree(root, tmp_path / "project")
     params = tmp_path / "project/params.yaml"
     params.write_text(params.read_text().replace("primary: flow", "primary: directions"))

@@ -10,7 +10,7 @@ import torch
 
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor, LinearEditor
-from faces.edits.exclusions import goals
+from faces.edits.exclusions import Exclusions, goals
 from faces.flow.editing import abduct, predict
 from faces.flow.editor import FlowEditor, FlowError
 from faces.flow.export import export_velocity
@@ -18,7 +18,7 @@ from faces.flow.network import Flow, gaussian_velocity
 from faces.flow.readouts import Readouts
 from faces.flow.training import FlowSettings, find_kinds, interactions, linear_map, train
 
-NO_PAIRS = np.zeros((0, 1), np.int8)
+FREE = Exclusions.none(1)
 
 
 def settings(**changes) -> FlowSettings:
@@ -41,7 +41,7 @@ def settings(**changes) -> FlowSettings:
     return FlowSettings(**values | changes)
 
 
-def fitted(codes: np.ndarray, labels: np.ndarray, pairs: np.ndarray = NO_PAIRS, **changes) -> FlowEditor:
+def fitted(codes: np.ndarray, labels: np.ndarray, ruled_out: Exclusions = FREE, **changes) -> FlowEditor:
     """An editor trained on the first nine tenths of codes (N, D) and labels (N, A); the rest is held out."""
     chosen = settings(**changes)
     codes = codes.astype(np.float32)
@@ -63,7 +63,7 @@ def fitted(codes: np.ndarray, labels: np.ndarray, pairs: np.ndarray = NO_PAIRS, 
     readouts = Readouts(
         names, np.zeros((len(names), codes.shape[1]), np.float32), np.zeros(len(names), np.float32)
     )
-    return FlowEditor(names, pairs, flow.eval().requires_grad_(False), 8, readouts, 0.0)
+    return FlowEditor(names, ruled_out, flow.eval().requires_grad_(False), 8, readouts, 0.0)
 
 
 def mean_difference(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -72,14 +72,14 @@ def mean_difference(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return 2 * np.linalg.lstsq(design, codes - codes.mean(0))[0]
 
 
-def linear(codes: np.ndarray, labels: np.ndarray, pairs: np.ndarray = NO_PAIRS) -> LinearEditor:
+def linear(codes: np.ndarray, labels: np.ndarray, ruled_out: Exclusions = FREE) -> LinearEditor:
     vectors = mean_difference(codes, labels)
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     along = codes @ (vectors / lengths).T
     names = tuple(f"a{number}" for number in range(labels.shape[1]))
     covariance = np.cov(along.T, bias=True).reshape(len(names), -1)
     return LinearEditor.of(
-        Directions(names, vectors, along.std(0), codes.mean(0), codes.std(0), covariance, pairs)
+        Directions(names, vectors, along.std(0), codes.mean(0), codes.std(0), covariance, ruled_out)
     )
 
 
@@ -327,14 +327,15 @@ def test_goals():
     """a and b shut each other out: b goes where a comes, unless it is unknown, locked, or asked for; a soft
     label goes whole.
     """
-    pairs = np.array([[1, 1, 0]], np.int8)
+    ruled_out = Exclusions(np.array([[1, 1, 0]], np.int8), np.zeros((0, 3), np.int8))
     labels = np.array([[-1, 1, 1], [-1, 0, 1], [-1, 0.6, 1], [1, -1, -1]], np.float32)
     wanted = np.array([[1, 0, 0]] * 3 + [[-1, 0, 0]])
+    locked = np.array([False, True, False])
     np.testing.assert_array_equal(
-        goals(labels, wanted, pairs, None), [[1, -1, 1], [1, 0, 1], [1, -1, 1], [-1, -1, -1]]
+        goals(labels, wanted, ruled_out, None), [[1, -1, 1], [1, 0, 1], [1, -1, 1], [-1, -1, -1]]
     )
-    np.testing.assert_array_equal(goals(labels, wanted, pairs, np.array([False, True, False]))[0], [1, 1, 1])
-    np.testing.assert_array_equal(goals(labels[:1], np.array([[1, 1, 0]]), pairs, None), [[1, 1, 1]])
+    np.testing.assert_array_equal(goals(labels, wanted, ruled_out, locked)[0], [1, 1, 1])
+    np.testing.assert_array_equal(goals(labels[:1], np.array([[1, 1, 0]]), ruled_out, None), [[1, 1, 1]])
 
 
 def test_axes_are_told_by_what_they_change_in_the_pictures(rng):
@@ -394,7 +395,7 @@ def test_soft_labels_are_mixed_in(rings, ring_editor):
     """Half a raw label of 1, half a readout of .5: the flow is told .75; what is asked for, in full."""
     normals = np.zeros((1, 2), np.float32)
     readouts = Readouts(("a0",), normals, np.array([2 * np.arctanh(0.5)], np.float32))
-    soft = FlowEditor(("a0",), NO_PAIRS, ring_editor.flow, 8, readouts, 0.5)
+    soft = FlowEditor(("a0",), FREE, ring_editor.flow, 8, readouts, 0.5)
     labels = np.ones((3, 1), np.float32)
     np.testing.assert_allclose(soft.given(rings[0][:3], labels), 0.75)
     np.testing.assert_array_equal(

@@ -9,6 +9,7 @@ from facemorph.code_editors import LinearEditor
 from facemorph.export import Export
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
+from faces.edits.exclusions import Exclusions
 from faces.flow.editor import FlowEditor
 from faces.scoring import guarantee, strangers
 from faces.scoring.guarantee import Guarantee, Setting, excess
@@ -27,7 +28,7 @@ class World:
 
     attributes = NAMES
     names = NAMES
-    exclusive = np.zeros((0, 3), np.int8)
+    exclusions = Exclusions.none(3)
 
     def __init__(self, codes: np.ndarray, along: float) -> None:
         self.codes = codes
@@ -111,7 +112,8 @@ def test_what_the_truth_changes_is_not_held_against_an_edit():
 def test_the_truth_says_who_else_is_held_to_it(rng):
     """Without pairs: what exclusions take along may go, and only in its own direction."""
     here = setting(rng, 0.0)
-    here.served.exclusive = np.array([[0, 1, 1]], np.int8)  # no bald head in a hat
+    bald_in_hat = np.array([[0, 1, 1]], np.int8)
+    here.served.exclusions = Exclusions(bald_in_hat, np.zeros((0, 3), np.int8))
     cases = here.cases(None, "valid", "Hat", 1)
     bald = here.crops.labels[cases.rows, 2] == 1
     np.testing.assert_array_equal(cases.due, np.stack([0 * bald, 0 * bald, -1.0 * bald], 1))

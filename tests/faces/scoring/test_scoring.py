@@ -15,6 +15,7 @@ from faces.core.params import parse
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.edits.editor import LinearEditor
+from faces.edits.exclusions import Exclusions
 from faces.metrics.changes import TRUTH
 from faces.scoring import counterfactuals, edit_curves, joint
 from faces.scoring.context import Codec, Context, FeatureNetwork, Sample, Scales, Score
@@ -25,7 +26,7 @@ from faces.scoring.reconstruction import reconstruction
 
 NAMES = ("Top", "Middle", "Bottom", "Back")
 FACES = 60
-EXCLUSIVE = np.zeros((0, 4), np.int8)
+FREE = Exclusions.none(4)
 
 
 class Stripes(nn.Module):
@@ -293,7 +294,7 @@ def test_a_label_that_two_edits_rule_out_goes_once():
     """Top and Middle each shut out Bottom: with both brought, Bottom is taken away once, by a line and by
     an editor that is asked for both.
     """
-    shut = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.int8)
+    shut = Exclusions(np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.int8), np.zeros((0, 4), np.int8))
     directions = Directions(
         NAMES, np.eye(4, dtype=np.float32), np.ones(4), np.zeros(4), np.ones(4), np.eye(4), shut
     )
@@ -358,7 +359,7 @@ def test_the_oracle_learns_from_pairs_on_which_it_is_not_scored(params):
 def test_directions_are_editors():
     """Strength counts standard deviations of the train codes along the direction."""
     directions = Directions(
-        NAMES, np.eye(4, dtype=np.float32), np.full(4, 2.0), np.zeros(4), np.ones(4), 4 * np.eye(4), EXCLUSIVE
+        NAMES, np.eye(4, dtype=np.float32), np.full(4, 2.0), np.zeros(4), np.ones(4), 4 * np.eye(4), FREE
     )
     editor = SigmaEditor(directions, (1.0, 2.0))
     codes = np.zeros((2, 4), np.float32)

@@ -2,7 +2,7 @@
 
 import { untold } from "./direction.js";
 import { ARRAYS, Flow } from "./flow.js";
-import { move, pairsOf, read, settled } from "./labels.js";
+import { move, placed, read, settled } from "./labels.js";
 import { pValue, shrunk, statistics } from "./likeness.js";
 import { dot, edited, normals, orthonormal, place, plus, projectOff } from "./vectors.js";
 
@@ -18,7 +18,7 @@ export async function get(url) {
   return answer;
 }
 
-export const FORMAT = 3;
+export const FORMAT = 4;
 const STEP = 0.05; // of a slider
 const REACH = 2; // changes of the label to which a strength goes at most, either way,
 const BEYOND = 0.5; // and a slider beyond those that turn the face
@@ -317,13 +317,19 @@ export class Bundle {
     return read(code, rows, this.values.readout_intercepts);
   }
 
+  /** What labels rule out of one another, as labels.js takes it. */
+  get #ruledOut() {
+    const { attributes, exclusive, exhaustive } = this.editor;
+    return { pairs: placed(exclusive, attributes), exhaustive: placed(exhaustive, attributes) };
+  }
+
   /** {labels (A) of an edit's code, what its sliders ask of them (labels.js)}. */
   #asked({ code, strengths, locked }) {
-    const { attributes, exclusive } = this.editor;
+    const { attributes } = this.editor;
     const labels = this.#read(code);
     const values = attributes.map((name) => strengths[name] ?? 0);
     const free = attributes.map((name) => !locked.includes(name));
-    return { labels, asked: move(labels, values, free, pairsOf(exclusive, attributes)) };
+    return { labels, asked: move(labels, values, free, this.#ruledOut) };
   }
 
   /** Standard deviation of the train codes along a unit direction. */
@@ -340,17 +346,16 @@ export class Bundle {
    * (labels, noise) -> Promise of a code of the flow, where that is the prior.
    */
   async face(seed, wanted, gain, draw) {
-    const { attributes, exclusive } = this.editor;
+    const { attributes } = this.editor;
     const code = this.sample(seed);
     const labels = this.#read(code);
     if (this.prior.source !== "flow") {
       const missing = Object.entries(wanted).filter(([name, sign]) => this.labels(code).get(name) * sign < 0);
       return this.edited({ code, strengths: Object.fromEntries(missing), locked: [], custom: [] }, gain);
     }
-    const pairs = pairsOf(exclusive, attributes);
     const values = attributes.map((name) => wanted[name] ?? 0);
     const free = attributes.map(() => true);
-    const { goal } = move(settled(labels, pairs), values, free, pairs);
+    const { goal } = move(settled(labels, this.#ruledOut), values, free, this.#ruledOut);
     const drawn = this.rows("prior_factor") + this.length;
     const noise = normals(seed, drawn + this.rows("flow_inward")).subarray(drawn);
     return draw(

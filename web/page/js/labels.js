@@ -9,14 +9,17 @@ import { dot } from "./vectors.js";
 export const read = (code, rows, intercepts) =>
   Float64Array.from(rows, (row, a) => Math.tanh((dot(code, row) + intercepts[a]) / 2));
 
-/** Pairs of names, "-" in front where the absence is meant -> pairs of [place in `names`, 1 or -1]. */
-export const pairsOf = (exclusive, names) =>
-  exclusive.map((pair) =>
-    pair.map((name) => [names.indexOf(name.replace(/^-/, "")), name.startsWith("-") ? -1 : 1]),
+/** Sets of names, "-" in front where the absence is meant -> sets of [place in `names`, 1 or -1]. */
+export const placed = (sets, names) =>
+  sets.map((members) =>
+    members.map((name) => [names.indexOf(name.replace(/^-/, "")), name.startsWith("-") ? -1 : 1]),
   );
 
-/** Labels made certain, 1 or -1, and of two that exclude one another the surer alone; 0 stays. */
-export function settled(labels, pairs) {
+/**
+ * Labels made certain, 1 or -1, of two that exclude one another the surer alone, of an exhaustive set the
+ * likeliest that nothing excludes; 0 stays.
+ */
+export function settled(labels, { pairs, exhaustive }) {
   const found = labels.map(Math.sign);
   const surest = Array.from(labels.keys()).toSorted((a, b) => Math.abs(labels[b]) - Math.abs(labels[a]));
   for (const a of surest)
@@ -24,14 +27,28 @@ export function settled(labels, pairs) {
       const [own, other] = pair[0][0] === a ? pair : pair.toReversed();
       if (own[0] === a && found[a] === own[1] && found[other[0]] === other[1]) found[other[0]] = -other[1];
     }
+  for (const members of exhaustive) {
+    if (members.some(([b, side]) => found[b] === 0 || found[b] === side)) continue;
+    const excluded = ([b, side]) =>
+      pairs.some(
+        (pair) =>
+          pair.some(([a, sign]) => a === b && sign === side) &&
+          pair.some(([a, sign]) => a !== b && found[a] === sign),
+      );
+    const likeliest = members.toSorted(([a, one], [b, other]) => other * labels[b] - one * labels[a]);
+    const [b, side] = likeliest.find((member) => !excluded(member)) ?? [];
+    if (b !== undefined) found[b] = side;
+  }
   return found;
 }
 
 /**
  * Labels moved by `share` of the way to `wanted`, and those that are `free` by what exclusions ask for where
- * a label `comes`: the largest claim on a label counts, less the largest the other way. All are arrays (A).
+ * a label `comes`: the largest claim on a label counts, less the largest the other way. Where one of an
+ * exhaustive set goes and none is wanted, the first that is free claims to come by what is then lacking. All
+ * are arrays (A).
  */
-function pushed(labels, wanted, share, comes, free, pairs) {
+function pushed(labels, wanted, share, comes, free, { pairs, exhaustive }) {
   const up = new Float64Array(labels.length);
   const down = new Float64Array(labels.length);
   for (const [first, second] of pairs) {
@@ -44,6 +61,25 @@ function pushed(labels, wanted, share, comes, free, pairs) {
       claims[b] = Math.max(claims[b], comes[a]);
     }
   }
+  for (const members of exhaustive) {
+    if (members.some(([b, side]) => wanted[b] === side)) continue;
+    let lost = 0;
+    let left = 0;
+    const others = [];
+    for (const [b, side] of members) {
+      const shown = labels[b] ? (1 + side * labels[b]) / 2 : 1;
+      const claimed = (side < 0 ? up : down)[b];
+      if (wanted[b]) lost = Math.max(lost, comes[b]);
+      else if (claimed) lost = Math.max(lost, claimed * shown);
+      else {
+        left = Math.max(left, shown);
+        if (free[b]) others.push([b, side]);
+      }
+    }
+    if (!others.length) continue;
+    const [b, side] = others[0];
+    (side > 0 ? up : down)[b] = lost * (1 - left);
+  }
   return labels.map((label, a) => {
     const claim = up[a] - down[a];
     const beyond = Math.max(Math.abs(claim) - share[a], 0);
@@ -53,9 +89,9 @@ function pushed(labels, wanted, share, comes, free, pairs) {
 
 /**
  * What sliders ask for: the change of labels from `start` to `goal`, done `strength` times. values: of the
- * sliders (A); free: whether an exclusion may take a label away (A).
+ * sliders (A); free: whether an exclusion may move a label (A); ruledOut: {pairs, exhaustive} (`placed`).
  */
-export function move(labels, values, free, pairs) {
+export function move(labels, values, free, ruledOut) {
   const strength = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (strength === 0) return { start: labels, goal: labels, strength, still: true };
   const share = values.map((value) => Math.abs(value) / strength);
@@ -64,7 +100,7 @@ export function move(labels, values, free, pairs) {
   const loose = free.map((can, a) => can && labels[a] !== 0);
   const stays = share.map((part, a) => part - comes[a]);
   const away = sign.map((one) => -one);
-  const goal = pushed(labels, sign, share, comes, loose, pairs);
-  const start = pushed(labels, away, share, stays, loose, pairs);
+  const goal = pushed(labels, sign, share, comes, loose, ruledOut);
+  const start = pushed(labels, away, share, stays, loose, ruledOut);
   return { start, goal, strength, still: goal.every((label, a) => label === start[a]) };
 }
