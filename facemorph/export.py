@@ -23,7 +23,7 @@ from facemorph.likeness import Likeness, statistics
 
 FORMAT = 4
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
-VELOCITY = "velocity.onnx"  # where the editor is a flow
+FLOW_NETWORKS = ("modulation.onnx", "velocity.onnx")  # where the editor is a flow
 IDENTITY = "identity.onnx"  # where bundle.json has a group `identity`; the page alone runs it
 # Its arrays, with flow_ before them
 FLOW = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay", "kinds")
@@ -101,8 +101,9 @@ class Export:
             lengths = np.array([attribute["length"] for attribute in self.about["attributes"]])
             return LinearEditor(self.names, units, labels, lengths)
         regression = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
-        velocity = session(self.files[VELOCITY])
-        return FlowEditor(self.names, units, labels, velocity, *regression, about["steps"], about["coupling"])
+        networks = (session(self.files[name]) for name in FLOW_NETWORKS)
+        solver = (about["steps"], about["coupling"])
+        return FlowEditor(self.names, units, labels, *networks, *regression, *solver)
 
     def open_likeness(self) -> Likeness | None:
         """What tells how like the training faces a picture is; None where too few faces could say."""
@@ -195,7 +196,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]
         raise BadExport(
             f"{path}: format {about['format']}, this version reads {FORMAT}; run `dvc repro export`"
         )
-    names = (*FILES, VELOCITY) if about["editor"]["kind"] == "flow" else FILES
+    names = (*FILES, *FLOW_NETWORKS) if about["editor"]["kind"] == "flow" else FILES
     hashes = {name: about["files"][name]["sha256"] for name in names}
     if "identity" in about:
         hashes[IDENTITY] = about["identity"]["sha256"]

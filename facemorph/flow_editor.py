@@ -1,6 +1,6 @@
 """The editor that follows a flow of codes: counterfactuals by abduction, action and prediction.
 
-The same as faces/flow/editing.py, which says how and why, of one code at a time, with the velocity as ONNX.
+The same as faces/flow/editing.py, which says how and why, of one code at a time, with the networks as ONNX.
 The way to the noise is walked once for each face; a slider that moves repeats the way back alone.
 """
 
@@ -15,6 +15,7 @@ from facemorph.code_editors import CodeEditor, Custom, finite, orthonormal, proj
 from facemorph.labels import Move
 
 FACES = 64  # whose noise is remembered
+WAYS = 64  # sets of labels whose modulations are
 
 Slope = Callable[[np.ndarray, float], np.ndarray]
 
@@ -26,6 +27,7 @@ class FlowEditor(CodeEditor):
     r = P (z - mean - B^T y~),   x = r - C^T (y~_i y~_j - pair_mean, i < j) - E^T (y~ (x) leading x)
     """
 
+    modulation: onnxruntime.InferenceSession
     velocity: onnxruntime.InferenceSession
     mean: np.ndarray  # (D,)
     label_mean: np.ndarray  # (A,)
@@ -39,13 +41,20 @@ class FlowEditor(CodeEditor):
     steps: int  # of the solver, each way
     coupling: float  # share of itself that its first state keeps at a step
     noise_of: Callable[[bytes], np.ndarray] = field(init=False, repr=False)
+    modulations_of: Callable[[bytes], np.ndarray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         def noise(content: bytes) -> np.ndarray:
             code = np.frombuffer(content, np.float32)
             return self.abduct(code, self.labels.read(code))
 
+        def modulations(content: bytes) -> np.ndarray:
+            times = np.linspace(0, 1, 2 * self.steps + 1, dtype=np.float32)
+            labels = np.tile(np.frombuffer(content, np.float32), (len(times), 1))
+            return self.modulation.run(None, {"times": times, "labels": labels})[0]
+
         object.__setattr__(self, "noise_of", lru_cache(FACES)(noise))
+        object.__setattr__(self, "modulations_of", lru_cache(WAYS)(modulations))
 
     def move(
         self,
@@ -164,12 +173,15 @@ class FlowEditor(CodeEditor):
         return self.together(labels, known) + self.with_leading(labels, known, x)
 
     def velocities(self, x: np.ndarray, time: float, conditions: np.ndarray) -> np.ndarray:
-        """(B, K) velocity at x (K,) under each of the labels (B, A)."""
+        """(B, K) velocity at x (K,) under each of the labels (B, A), at a time of the solver's: the ends and
+        middles of its steps.
+        """
         rows = len(conditions)
+        place = round(2 * self.steps * time)
         values = {
             "x": np.tile(x.astype(np.float32), (rows, 1)),
             "times": np.full(rows, time, np.float32),
-            "labels": conditions,
+            "modulation": np.stack([self.modulations_of(labels.tobytes())[place] for labels in conditions]),
         }
         return self.velocity.run(None, values)[0].astype(np.float64)
 

@@ -28,6 +28,7 @@ FILES = {  # name in the folder -> where it comes from, what it is
     "model.json": ("data/model", "which network they belong to, and how faces are cut for it"),
     "encoder.onnx": ("data/export", "a face to its code, for use without torch"),
     "decoder.onnx": ("data/export", "a code to a face"),
+    "modulation.onnx": ("data/export", "labels to what the flow of codes does with them"),
     "velocity.onnx": ("data/export", "the flow of codes along which edits go"),
     "identity.onnx": ("data/export", "who is still the same person, by a network of face-api's (MIT)"),
     "arrays.safetensors": ("data/export", "directions, readouts of labels, moments and prior of the codes"),
@@ -38,7 +39,8 @@ FILES = {  # name in the folder -> where it comes from, what it is
     "metrics.json": ("reports", "every figure of the card and more"),
     "params.yaml": (".", "the params of the run"),
 }
-NOT_ALWAYS = ("velocity.onnx", "identity.onnx")  # where the flow edits, and where witnesses are asked
+# where the flow edits, and where witnesses are asked
+NOT_ALWAYS = ("modulation.onnx", "velocity.onnx", "identity.onnx")
 KIND = "facemorph"
 PLACES = {  # words of the card that are about our folders -> the same about this one
     'Path("data/model")': 'Path(".")',

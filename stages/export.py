@@ -8,9 +8,9 @@ in    data/crops/     images.npy, table.parquet, geometry.json
       data/prior/     the priors of new faces, and which is best
       data/measures/  units and scales of measured labels
       data/raw/       source.json, and the size of a picture in images.zip
-out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md), and
-                      velocity.onnx where the flow edits, identity.onnx where witnesses are asked
-                      (`witness.enabled`): by it the website says who is still the same person
+out   data/export/    encoder.onnx, decoder.onnx, arrays.safetensors, bundle.json (web/API.md);
+                      modulation.onnx and velocity.onnx where the flow edits; identity.onnx where witnesses
+                      are asked (`witness.enabled`): by it the website says who is still the same person
 """
 
 import io
@@ -44,7 +44,7 @@ from faces.export.attributes import GROUPS
 from faces.flow.choice import Edits
 from faces.flow.editing import COUPLING
 from faces.flow.editor import FlowEditor
-from faces.flow.export import VELOCITY, export_velocity, regression_arrays
+from faces.flow.export import FLOW_NETWORKS, export_velocity, regression_arrays
 from faces.latents.pca import gaussian_of_moments, gaussian_of_train
 from faces.latents.priors import Priors
 from faces.witnesses import weights
@@ -248,7 +248,7 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
         labels = run.flow.arranged(run.crops.attributes, run.crops.labels[some])
         export_velocity(run.flow.flow, run.codes[some], labels, folder)
         arrays |= {f"flow_{name}": array for name, array in regression_arrays(run.flow.flow).items()}
-        names.append(VELOCITY)
+        names += FLOW_NETWORKS
     prior = covariance
     if params.export.prior == "model":
         prior = own_prior(run.model, params.seed, params.export.rank)

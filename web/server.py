@@ -343,6 +343,7 @@ async def file(
         "arrays.safetensors",
         "encoder.onnx",
         "decoder.onnx",
+        "modulation.onnx",
         "velocity.onnx",
         "identity.onnx",
         "yunet.onnx",

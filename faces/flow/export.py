@@ -1,9 +1,11 @@
 """The flow of codes for programs without torch: its velocity as ONNX, and the arrays of its regression.
 
-velocity.onnx   x (B, K), times (B,), labels (B, A) -> velocity (B, K), float32
+modulation.onnx   times (B,), labels (B, A) -> modulation (B, M), float32
+velocity.onnx     x (B, K), times (B,), modulation (B, M) -> velocity (B, K), float32
 
-The solver that walks along it is a few lines wherever it runs (faces/flow/editing.py says which), so that one
-network of a few megabytes serves the way to the noise, the way back, and any number of steps.
+The solver that walks along it is a few lines wherever it runs (faces/flow/editing.py says which), so that
+networks of a few megabytes serve the way to the noise, the way back, and any number of steps. A slider that
+moves changes no label's side, so that its way's modulations are computed once.
 """
 
 from pathlib import Path
@@ -16,40 +18,58 @@ from torch import Tensor, nn
 from faces.export.onnx import check_parity, to_onnx
 from faces.flow.network import Flow
 
+MODULATION = "modulation.onnx"
 VELOCITY = "velocity.onnx"
-INPUTS = ("x", "times", "labels")
+FLOW_NETWORKS = (MODULATION, VELOCITY)
 
 
-class VelocityOf(nn.Module):
-    """Flow.velocity as a module."""
+class ModulationOf(nn.Module):
+    """Velocity.modulation as a module."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
 
-    def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
-        return self.flow.velocity(x, times, labels)
+    def forward(self, times: Tensor, labels: Tensor) -> Tensor:
+        return self.flow.network.modulation(times, labels)
+
+
+class VelocityOf(nn.Module):
+    """Flow.modulated as a module."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, x: Tensor, times: Tensor, modulation: Tensor) -> Tensor:
+        return self.flow.modulated(x, times, modulation)
 
 
 @torch.no_grad()
 def export_velocity(flow: Flow, codes: np.ndarray, labels: np.ndarray, folder: Path) -> None:
-    """Write velocity.onnx, compared with torch half way along the paths of codes (n, D) under labels (n, A),
-    n >= 2.
+    """Write FLOW_NETWORKS, compared with torch along the paths of codes (n, D) under labels (n, A), n >= 2.
 
     Raises ExportError where onnxruntime differs by more than its tolerance.
     """
     flow = flow.cpu()
     y = torch.from_numpy(np.asarray(labels, np.float32))
     x = flow.rest(torch.from_numpy(np.asarray(codes, np.float32)), y)
-    examples = (x, torch.linspace(0, 1, len(x)), y)
-    module = VelocityOf(flow)
-    to_onnx(module, examples, INPUTS, "velocity", folder / VELOCITY)
+    times = torch.linspace(0, 1, len(x))
+    modulation = ModulationOf(flow)
+    written(modulation, {"times": times, "labels": y}, "modulation", folder / MODULATION)
+    values = {"x": x, "times": times, "modulation": modulation(times, y)}
+    written(VelocityOf(flow), values, "velocity", folder / VELOCITY)
+
+
+def written(module: nn.Module, examples: dict[str, Tensor], output: str, path: Path) -> None:
+    """Write `module` of inputs `examples` by their names, and compare."""
+    to_onnx(module, tuple(examples.values()), tuple(examples), output, path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(folder / VELOCITY, options, providers=["CPUExecutionProvider"])
-    values = {name: value.numpy() for name, value in zip(INPUTS, examples, strict=True)}
-    expected = module(*examples).numpy()
-    check_parity(VELOCITY, session.run(None, values)[0], expected, np.sqrt(np.square(expected).mean()))
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    found = session.run(None, {name: value.numpy() for name, value in examples.items()})[0]
+    expected = module(*examples.values()).numpy()
+    check_parity(path.name, found, expected, np.sqrt(np.square(expected).mean()))
 
 
 def regression_arrays(flow: Flow) -> dict[str, np.ndarray]:

@@ -33,7 +33,8 @@ WAVES = 16  # frequencies by which the network is told the time, from half a per
 
 
 class Block(nn.Module):
-    """A residual block of two layers, scaled and shifted by the condition (FiLM).
+    """A residual block of two layers, scaled and shifted by a modulation (FiLM, Perez et al. 2018), which
+    `modulate` makes of the condition.
 
     It starts as the identity.
     """
@@ -47,14 +48,16 @@ class Block(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.modulate(condition).chunk(2, -1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        scale, shift = modulation.chunk(2, -1)
         return x + self.leave(F.silu(self.enter(self.norm(x) * (1 + scale) + shift)))
 
 
 class Velocity(nn.Module):
-    """x (..., K), t (...) in [0, 1] and labels (..., A) in [-1, 1], 0 for unknown -> what dx/dt (..., K) is
+    """x (..., K), and the modulation (..., M) of the blocks by time and labels -> what dx/dt (..., K) is
     beyond a Gaussian's, in deviations.
+
+    The modulation does not depend on x: who walks one way again and again computes it once.
     """
 
     def __init__(self, length: int, attributes: int, width: int, blocks: int) -> None:
@@ -76,12 +79,16 @@ class Velocity(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+    def modulation(self, t: Tensor, labels: Tensor) -> Tensor:
+        """(..., M) of times t (...) in [0, 1] and labels (..., A) in [-1, 1], 0 for unknown."""
         angles = t[..., None] * self.waves
         condition = self.tell(torch.cat([angles.cos(), angles.sin(), labels], -1))
+        return torch.cat([block.modulate(condition) for block in self.blocks], -1)
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         hidden = self.enter(x)
-        for block in self.blocks:
-            hidden = block(hidden, condition)
+        for block, part in zip(self.blocks, modulation.chunk(len(self.blocks), -1), strict=True):
+            hidden = block(hidden, part)
         return self.leave(F.silu(self.norm(hidden)))
 
 
@@ -131,8 +138,12 @@ class Flow(nn.Module):
 
     def velocity(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """dx/dt (..., K) of x (..., K) at times t (...) under labels (..., A)."""
+        return self.modulated(x, t, self.network.modulation(t, labels))
+
+    def modulated(self, x: Tensor, t: Tensor, modulation: Tensor) -> Tensor:
+        """The same with the modulation (..., M) of times and labels known."""
         spread = torch.sqrt(t[..., None].square() * self.variance + (1 - t[..., None]).square())
-        beyond = self.network(x / spread, t, labels).float()
+        beyond = self.network(x / spread, modulation).float()
         return gaussian_velocity(t, self.variance) * x + beyond * self.variance.sqrt() / spread
 
     def centred(self, labels: Tensor) -> Tensor:

@@ -42,6 +42,13 @@ class Still:
         return [np.zeros_like(values["x"])]
 
 
+class Silent:
+    """No modulation."""
+
+    def run(self, _, values):
+        return [np.zeros((len(values["times"]), 1), np.float32)]
+
+
 @pytest.fixture
 def plain():
     """Codes of six numbers, of which a label read off the first moves two."""
@@ -51,6 +58,7 @@ def plain():
         names=("Beard",),
         units=axes[:1],
         labels=label,
+        modulation=Silent(),
         velocity=Still(),
         mean=np.zeros(6),
         label_mean=np.zeros(1),

@@ -403,7 +403,7 @@ def place(tmp_path):
     return tmp_path / "export"
 
 
-@pytest.mark.parametrize("name", (*runtime.FILES, runtime.VELOCITY))
+@pytest.mark.parametrize("name", (*runtime.FILES, *runtime.FLOW_NETWORKS))
 def test_a_file_that_is_not_the_listed_one_is_refused(place, name):
     content = bytearray((place / name).read_bytes())
     content[len(content) // 2] ^= 1

@@ -246,8 +246,8 @@ def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
 
 
 def test_both_backends_follow_a_flow_alike(rng):
-    """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with a velocity that both can
-    compute, tanh(W [x, t, labels]), and with kinds of every label.
+    """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with networks that both can
+    compute, labels [l, t] and tanh(W [x, t, l, t]), and with kinds of every label.
     """
     export = Export(exports.shared() / "data/export")
     names = export.names
@@ -262,15 +262,21 @@ def test_both_backends_follow_a_flow_alike(rng):
         about["editor"]["exhaustive"],
     )
     axes = len(export.editor.inward)
-    weights = rng.normal(size=(axes, axes + 4)).astype(np.float32) / 3
+    weights = rng.normal(size=(axes, axes + 5)).astype(np.float32) / 3
+
+    class Modulation:
+        def run(self, _, values):
+            return [np.concatenate([values["labels"], values["times"][:, None]], 1)]
 
     class Velocity:
         def run(self, _, values):
-            rows = np.concatenate([values["x"], values["times"][:, None], values["labels"]], 1)
+            rows = np.concatenate([values["x"], values["times"][:, None], values["modulation"]], 1)
             return [np.tanh(rows @ weights.T)]
 
     kinds = np.linalg.qr(rng.normal(size=(2, 3, axes, 4)))[0].swapaxes(2, 3).astype(np.float32)
-    editor = dataclasses.replace(export.editor, labels=pairs, velocity=Velocity(), kinds=kinds)
+    editor = dataclasses.replace(
+        export.editor, labels=pairs, modulation=Modulation(), velocity=Velocity(), kinds=kinds
+    )
     codes = np.stack([export.sample(seed, 1.0) for seed in range(50)])
     states = [
         {
@@ -286,11 +292,15 @@ def test_both_backends_follow_a_flow_alike(rng):
         const arrays = Object.fromEntries(ARRAYS.map((name) => [name, bundle.values[`flow_${name}`]]));
         arrays.kinds = input.kinds;
         const axes = arrays.inward.length / bundle.length;
-        const velocity = async (x, times, labels) => {
+        const modulation = async (times, labels) =>
+          Float32Array.from(
+            Array.from(times).flatMap((time, row) => [...labels.subarray(3 * row, 3 * row + 3), time]),
+          );
+        const velocity = async (x, times, told) => {
           const out = new Float32Array(x.length);
           times.forEach((time, row) => {
             const place = x.subarray(row * axes, (row + 1) * axes);
-            const all = [...place, time, ...labels.subarray(3 * row, 3 * row + 3)];
+            const all = [...place, time, ...told.subarray(4 * row, 4 * row + 4)];
             for (let k = 0; k < axes; k++) {
               out[row * axes + k] = Math.tanh(
                 all.reduce((sum, value, i) => sum + value * input.weights[k * all.length + i], 0),
@@ -299,7 +309,7 @@ def test_both_backends_follow_a_flow_alike(rng):
           });
           return out;
         };
-        const flow = new Flow(arrays, bundle.editor, velocity);
+        const flow = new Flow(arrays, bundle.editor, { modulation, velocity });
         const gain = (...asked) => flow.gain(...asked);
         const edited = [];
         for (const { face, strengths, locked } of input.states) {

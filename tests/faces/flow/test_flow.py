@@ -379,16 +379,20 @@ def test_saved_and_opened_it_edits_alike(rings, ring_editor, tmp_path):
 
 
 def test_the_exported_velocity_is_torchs(rings, ring_editor, tmp_path):
-    """velocity.onnx for one face and for several, at times other than those it was exported with."""
+    """By both networks, for one face and for several, at times other than those of the export."""
     codes = rings[0].astype(np.float32)
     labels = rings[1].astype(np.float32)
     export_velocity(ring_editor.flow, codes[:8], labels[:8], tmp_path)
-    session = onnxruntime.InferenceSession(tmp_path / "velocity.onnx")
+    modulation, velocity = (
+        onnxruntime.InferenceSession(tmp_path / f"{name}.onnx") for name in ("modulation", "velocity")
+    )
     for count in (1, 5):
         times = np.linspace(0.1, 0.7, count).astype(np.float32)
-        values = {"x": codes[:count], "times": times, "labels": labels[:count]}
-        expected = ring_editor.flow.velocity(*map(torch.from_numpy, values.values())).numpy()
-        np.testing.assert_allclose(session.run(None, values)[0], expected, atol=1e-5)
+        arrays = (codes[:count], times, labels[:count])
+        expected = ring_editor.flow.velocity(*map(torch.from_numpy, arrays)).numpy()
+        told = modulation.run(None, {"times": times, "labels": labels[:count]})[0]
+        values = {"x": codes[:count], "times": times, "modulation": told}
+        np.testing.assert_allclose(velocity.run(None, values)[0], expected, atol=1e-5)
 
 
 def test_soft_labels_are_mixed_in(rings, ring_editor):

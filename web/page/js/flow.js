@@ -1,6 +1,6 @@
 /**
  * Edits along a flow of codes (facemorph/flow_editor.py): a code goes to noise under its own labels, and
- * comes back under others. Arithmetic is float64; the velocity is a network.
+ * comes back under others. Arithmetic is float64; the velocity is two networks.
  */
 
 import { dot } from "./vectors.js";
@@ -18,6 +18,7 @@ export const ARRAYS = [
   "kinds",
 ];
 const FACES = 8; // whose noise is remembered
+const WAYS = 16; // sets of labels whose modulations are
 
 /** a + scale * b (K). */
 const plus = (a, b, scale) => a.map((value, i) => value + scale * b[i]);
@@ -40,30 +41,54 @@ function combined(weights, matrix, length) {
 
 export class Flow {
   #noises = []; // {code, noise} of the last faces, the newest first
+  #ways = []; // {labels, modulations} of the last sets of labels, the newest first
 
   /**
    * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D), pair_mean (A (A - 1) / 2),
-   * pairs (A (A - 1) / 2 * K), interplay (A * L * K), kinds (2 * A * R * K); velocity: (x (B * K), times
-   * (B), labels (B * A)), all Float32Array -> Promise of (B * K); null where nothing is edited.
+   * pairs (A (A - 1) / 2 * K), interplay (A * L * K), kinds (2 * A * R * K); networks: null where nothing is
+   * edited, else modulation: (times (B), labels (B * A)) -> Promise of (B * M), and velocity: (x (B * K),
+   * times (B), modulation (B * M)) -> Promise of (B * K), all Float32Array.
    */
-  constructor(arrays, { steps, coupling }, velocity) {
-    Object.assign(this, arrays, { steps, coupling, velocity });
+  constructor(arrays, { steps, coupling }, networks) {
+    Object.assign(this, arrays, { steps, coupling }, networks);
     this.length = arrays.mean.length;
     this.axes = arrays.inward.length / this.length;
     this.leading = arrays.interplay.length / (this.axes * arrays.label_mean.length);
     this.ranks = arrays.kinds.length / (2 * this.axes * arrays.label_mean.length);
   }
 
-  /** Promise of velocities at x (K) under each of the `conditions` (each A). */
+  /** Promise of the modulations under labels (A) at the ends and middles of the solver's steps, as rows. */
+  async #modulations(labels) {
+    const known = this.#ways.find((one) => one.labels.every((value, a) => value === labels[a]));
+    const modulations = known?.modulations ?? (await this.#modulated(labels));
+    const others = this.#ways.filter((one) => one !== known);
+    this.#ways = [{ labels: known?.labels ?? Array.from(labels), modulations }, ...others].slice(0, WAYS);
+    return modulations;
+  }
+
+  async #modulated(labels) {
+    const count = 2 * this.steps + 1;
+    const times = Float32Array.from({ length: count }, (_, k) => k / (count - 1));
+    const all = new Float32Array(count * labels.length);
+    for (let k = 0; k < count; k++) all.set(labels, k * labels.length);
+    const found = await this.modulation(times, all);
+    const length = found.length / count;
+    return Array.from(times, (_, k) => found.slice(k * length, (k + 1) * length));
+  }
+
+  /** Promise of velocities at x (K) under each of the `conditions` (each A), at a time of `#modulations`. */
   async #velocities(x, time, conditions) {
     const count = conditions.length;
     const places = new Float32Array(count * x.length);
-    const labels = new Float32Array(count * conditions[0].length);
-    conditions.forEach((condition, row) => {
+    const rows = [];
+    for (const condition of conditions)
+      rows.push((await this.#modulations(condition))[Math.round(2 * this.steps * time)]);
+    const modulation = new Float32Array(count * rows[0].length);
+    rows.forEach((values, row) => {
       places.set(x, row * x.length);
-      labels.set(condition, row * condition.length);
+      modulation.set(values, row * values.length);
     });
-    const found = await this.velocity(places, new Float32Array(count).fill(time), labels);
+    const found = await this.velocity(places, new Float32Array(count).fill(time), modulation);
     return conditions.map((_, row) =>
       Float64Array.from(found.subarray(row * x.length, (row + 1) * x.length)),
     );

@@ -78,17 +78,24 @@ function started(received = () => {}) {
 const bytes = (path) => once(files, path, () => read(path, () => {}));
 const network = (path) => once(networks, path, async () => session(await bytes(path)));
 
-/** velocity.onnx as flow.js calls it. */
-const velocityOf = (network) => async (x, times, labels) => {
-  const count = times.length;
-  const rows = (values) => new ort.Tensor("float32", values, [count, values.length / count]);
-  const found = await network.run({
-    x: rows(x),
-    times: new ort.Tensor("float32", times, [count]),
-    labels: rows(labels),
-  });
-  return found.velocity.data;
-};
+const ONNX = ["modulation", "velocity"]; // of the flow, NAME.onnx
+
+/** modulation.onnx and velocity.onnx, sessions, as flow.js calls them. */
+function flowNetworks(modulation, velocity) {
+  const vector = (values) => new ort.Tensor("float32", values, [values.length]);
+  const rows = (values, count) => new ort.Tensor("float32", values, [count, values.length / count]);
+  return {
+    async modulation(times, labels) {
+      const found = await modulation.run({ times: vector(times), labels: rows(labels, times.length) });
+      return found.modulation.data;
+    },
+    async velocity(x, times, values) {
+      const [places, told] = [x, values].map((one) => rows(one, times.length));
+      const found = await velocity.run({ x: places, times: vector(times), modulation: told });
+      return found.velocity.data;
+    },
+  };
+}
 
 /**
  * The index of the face to use: the one asked for, else the largest; null where there is none, or the picture
@@ -122,19 +129,20 @@ const tasks = {
   async open({ files, geometry: cut, length: numbers, editor, flow: arrays }) {
     geometry = cut;
     length = numbers;
-    const total = RUNTIME_BYTES + files["decoder.onnx"].bytes + (arrays ? files["velocity.onnx"].bytes : 0);
+    const names = ["decoder", ...(arrays ? ONNX : [])].map((name) => `${name}.onnx`);
+    const total = names.reduce((sum, name) => sum + files[name].bytes, RUNTIME_BYTES);
     let sum = 0;
     const received = (bytes) => {
       sum += bytes;
       postMessage({ share: Math.min(1, sum / total) });
     };
-    const [model, walk] = await Promise.all([
-      read("export/decoder.onnx", received),
-      arrays ? read("export/velocity.onnx", received) : null,
+    const [found] = await Promise.all([
+      Promise.all(names.map((name) => read(`export/${name}`, received))),
       started(received),
     ]);
-    decoder = await session(model);
-    if (walk) flow = new Flow(arrays, editor, velocityOf(await session(walk)));
+    const [model, ...walks] = await Promise.all(found.map(session));
+    decoder = model;
+    if (arrays) flow = new Flow(arrays, editor, flowNetworks(...walks));
   },
 
   /** Fetch what a photograph will need, so that from here on the page needs no server. */
