@@ -432,7 +432,7 @@ def _in_order(work: Callable[[list[Face]], list[bytes]], faces: Iterator[Face]) 
 
 def _reported(pictures: Iterable[bytes], total: int, report: Report) -> Iterator[bytes]:
     for done, picture in enumerate(pictures, 1):
-        report(done, total, "face")
+        report(done, total, "faces")
         yield picture
 
 

@@ -96,7 +96,7 @@ class Source(sources.Source):
                 seen = landmarks(looking, picture, config.sure)
                 if seen is not None:
                     points.append(seen)
-                    report(len(points), config.count, "face")
+                    report(len(points), config.count, "faces")
                     yield name(len(points)), writer.encode_jpeg(Image.fromarray(picture), config.quality)
 
         writer.write_images(folder / "images.zip", members())

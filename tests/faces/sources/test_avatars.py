@@ -530,7 +530,7 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     assert all(truth.loc[row["of"], row["attribute"]] == -row["value"] for _, row in calibration.iterrows())
     assert calibration.groupby(["attribute", "value"]).size().max() == 3
     total = 48 + len(flips) + len(calibration)
-    assert reports[-1] == (total, total, "face")
+    assert reports[-1] == (total, total, "faces")
 
 
 def test_another_style_draws_the_same_labels(tmp_path):
