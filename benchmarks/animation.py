@@ -1,0 +1,75 @@
+"""The animation at the head of the README: faces edited there and back by the flow, the detail kept.
+
+    python -m benchmarks.animation data docs/edits.gif [--edits Smiling Eyeglasses=-1 ...] [--skip 0]
+
+An edit is an attribute that comes, or goes where =-1 stands behind it. Each is shown on the first test face
+with that counterfactual that no edit before it has shown, after `skip` of them; nothing else is chosen.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from faces import checkpoints
+from faces.core.params import Group, load
+from faces.data.crops import Crops
+from faces.edits.detail import Detail, keep_detail
+from faces.flow.editor import FlowEditor
+from faces.nn.device import to_uint8
+from faces.scoring.context import Codec
+from faces.scoring.counterfactuals import Counterfactuals
+from faces.viz.images import resize, write_gif
+from faces.viz.interpolation import eased, there_and_back
+
+EDITS = ("Smiling", "Eyeglasses", "No_Beard=-1", "Black_Hair", "Wearing_Hat", "Eyeglasses=-1")
+FRAMES = 12  # from one end to the other
+MS = 80  # a frame
+REST = 600  # more at either end
+SIDE = 120  # pixels a face
+
+
+class Params(Group):
+    detail: Detail
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--edits", nargs="+", default=EDITS)
+    parser.add_argument("--skip", type=int, default=0)
+    asked = parser.parse_args()
+    crops = Crops.open(asked.data / "crops")
+    pairs = Counterfactuals.open(asked.data / "crops", crops.column("name"))
+    if pairs is None:
+        raise SystemExit(f"{asked.data / 'crops'}: these data have no counterfactuals")
+    model, _ = checkpoints.load(asked.data / "model")
+    codec = Codec(model.eval(), torch.device("cpu"), FRAMES)
+    editor = FlowEditor.open(asked.data / "flow", torch.device("cpu"))
+    settings = load(Params).detail
+    strengths = eased(FRAMES)
+    shown: set[int] = set()
+    films = []
+    for edit in asked.edits:
+        attribute, _, sign = edit.partition("=")
+        value = int(sign or 1)
+        ways = pairs.of(attribute)
+        fresh = [int(row) for row in pairs.rows[ways[pairs.value[ways] == value]] if int(row) not in shown]
+        row = fresh[asked.skip]
+        shown.add(row)
+        original = codec.pictures(crops.images[row : row + 1])
+        code = codec.encode(original)
+        labels = np.repeat(editor.arranged(crops.attributes, crops.labels[row : row + 1]), FRAMES, 0)
+        codes = np.repeat(code, FRAMES, 0)
+        edited = editor.switch(attribute, codes, labels, np.full(FRAMES, value), strengths)
+        kept = keep_detail(original, codec.decode(code), codec.decode(edited), settings)
+        films.append(resize(to_uint8(kept), SIDE))
+    order = there_and_back(FRAMES)
+    durations = [MS + (REST if frame in (0, FRAMES - 1) else 0) for frame in order]
+    write_gif(asked.out, np.concatenate(films, axis=2), order, durations)
+
+
+if __name__ == "__main__":
+    main()
