@@ -87,7 +87,7 @@ class Model:
     def link(self, rest: str) -> str:
         """The link of this model."""
         files = self.bundle["files"]
-        return f"#{rest}&model=3." + "".join(
+        return f"#{rest}&model=4." + "".join(
             files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx"
         )
 
