@@ -1,9 +1,9 @@
 """The animation at the head of the README: faces edited there and back by the flow, the detail kept.
 
-    python -m benchmarks.animation data docs/edits.gif [--edits Smiling Eyeglasses=-1 ...] [--skip 0]
+    python -m benchmarks.animation data docs/edits.gif [--edits Smiling Eyeglasses=-1 ...]
 
 An edit is an attribute that comes, or goes where =-1 stands behind it. Each is shown on the first test face
-with that counterfactual that no edit before it has shown, after `skip` of them; nothing else is chosen.
+with that counterfactual that no edit before it has shown; nothing is chosen.
 """
 
 import argparse
@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from faces import checkpoints
+from benchmarks.editors import opened
 from faces.core.params import Group, load
-from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.flow.editor import FlowEditor
 from faces.nn.device import to_uint8
 from faces.scoring.context import Codec
-from faces.scoring.counterfactuals import Counterfactuals
 from faces.viz.images import resize, write_gif
 from faces.viz.interpolation import eased, there_and_back
 
@@ -39,14 +37,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--edits", nargs="+", default=EDITS)
-    parser.add_argument("--skip", type=int, default=0)
     asked = parser.parse_args()
-    crops = Crops.open(asked.data / "crops")
-    pairs = Counterfactuals.open(asked.data / "crops", crops.column("name"))
-    if pairs is None:
-        raise SystemExit(f"{asked.data / 'crops'}: these data have no counterfactuals")
-    model, _ = checkpoints.load(asked.data / "model")
-    codec = Codec(model.eval(), torch.device("cpu"), FRAMES)
+    crops, pairs, model = opened(asked.data)
+    codec = Codec(model, torch.device("cpu"), FRAMES)
     editor = FlowEditor.open(asked.data / "flow", torch.device("cpu"))
     settings = load(Params).detail
     strengths = eased(FRAMES)
@@ -56,8 +49,7 @@ def main() -> None:
         attribute, _, sign = edit.partition("=")
         value = int(sign or 1)
         ways = pairs.of(attribute)
-        fresh = [int(row) for row in pairs.rows[ways[pairs.value[ways] == value]] if int(row) not in shown]
-        row = fresh[asked.skip]
+        row = next(int(row) for row in pairs.rows[ways[pairs.value[ways] == value]] if int(row) not in shown)
         shown.add(row)
         original = codec.pictures(crops.images[row : row + 1])
         code = codec.encode(original)

@@ -58,6 +58,16 @@ def block(
     return sheet(faces, SIDE, rows=ROWS, title=words(attribute))
 
 
+def opened(data: Path) -> tuple[Crops, Counterfactuals, torch.nn.Module]:
+    """The faces of a run, their counterfactuals and the model. Raises SystemExit where there are none."""
+    crops = Crops.open(data / "crops")
+    pairs = Counterfactuals.open(data / "crops", crops.column("name"))
+    if pairs is None:
+        raise SystemExit(f"{data / 'crops'}: these data have no counterfactuals")
+    model, _ = checkpoints.load(data / "model")
+    return crops, pairs, model.eval()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -65,19 +75,13 @@ def main() -> None:
     parser.add_argument("--attributes", nargs="+", default=ATTRIBUTES)
     parser.add_argument("--faces", type=int, default=6)
     asked = parser.parse_args()
-    crops = Crops.open(asked.data / "crops")
-    pairs = Counterfactuals.open(asked.data / "crops", crops.column("name"))
-    if pairs is None:
-        raise SystemExit(f"{asked.data / 'crops'}: these data have no counterfactuals")
-    model, _ = checkpoints.load(asked.data / "model")
+    crops, pairs, model = opened(asked.data)
     codes = np.load(asked.data / "latents/latents.npy", mmap_mode="r", allow_pickle=False)
     editors = (
         LinearEditor.of(Directions.open(asked.data / "vectors", load(Params).primary)),
         FlowEditor.open(asked.data / "flow", torch.device("cpu")),
     )
-    sheets = [
-        block(name, crops, pairs, codes, model.eval(), editors, asked.faces) for name in asked.attributes
-    ]
+    sheets = [block(name, crops, pairs, codes, model, editors, asked.faces) for name in asked.attributes]
     lines = [beside(*sheets[start : start + 2]) for start in range(0, len(sheets), 2)]
     Image.fromarray(below(*lines)).save(asked.out, quality=88)
 

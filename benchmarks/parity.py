@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from playwright.sync_api import Page
 
 from benchmarks.website import site
 from facemorph.export import Export
@@ -45,6 +46,17 @@ def states_of(export: Export, faces: int, states: int) -> list[dict]:
     ]
 
 
+def in_page(page: Page, faces: list[np.ndarray], states: list[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N, D) and pictures (N, P) of N states, by the page."""
+    codes, pictures = [], []
+    for begin in range(0, len(states), AT_ONCE):
+        asked = {"faces": [face.tolist() for face in faces], "states": states[begin : begin + AT_ONCE]}
+        found = page.evaluate(EDITED, asked)
+        codes += found["codes"]
+        pictures += found["pictures"]
+    return np.array(codes, np.float32), np.array(pictures, np.float32)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Do the page's local mode and Python edit alike?")
     parser.add_argument("export", type=Path)
@@ -55,32 +67,20 @@ def main() -> None:
     faces = [export.sample(seed) for seed in range(chosen.faces)]
     states = states_of(export, chosen.faces, chosen.states)
     still = [{"face": face, "strengths": {}, "locked": []} for face in range(chosen.faces)]
-    codes = []
-    apart = 0.0
     with site(chosen.export) as (browser, url):
         page = browser.new_page()
         page.goto(url)
-
-        def asked(some: list[dict]) -> dict:
-            return page.evaluate(EDITED, {"faces": [face.tolist() for face in faces], "states": some})
-
-        for begin in range(0, len(states), AT_ONCE):
-            some = states[begin : begin + AT_ONCE]
-            found = asked(some)
-            for state, code, picture in zip(some, found["codes"], found["pictures"], strict=True):
-                ours = export.edit(faces[state["face"]], state["strengths"], state["locked"], [])
-                codes.append((ours, np.array(code)))
-                drawn = export.decode(ours[None])[0].ravel()
-                apart = max(apart, np.abs(drawn - np.array(picture)).max() / 255)
-        same = all(
-            np.array_equal(np.float32(code), faces[state["face"]])
-            for begin in range(0, len(still), AT_ONCE)
-            for state, code in zip(
-                still[begin : begin + AT_ONCE], asked(still[begin : begin + AT_ONCE])["codes"], strict=True
-            )
-        )
-    ours, theirs = (np.array(some) for some in zip(*codes, strict=True))
+        theirs, pictures = in_page(page, faces, states)
+        at_zero, _ = in_page(page, faces, still)
+    ours = np.stack(
+        [export.edit(faces[state["face"]], state["strengths"], state["locked"], []) for state in states]
+    )
     worst = np.abs(ours - theirs).max() / np.sqrt(np.square(ours).mean())
+    apart = max(
+        np.abs(export.decode(code[None]).ravel() - picture).max() / 255
+        for code, picture in zip(ours, pictures, strict=True)
+    )
+    same = np.array_equal(at_zero, np.stack(faces))
     print(f"{len(states)} states of {len(export.names)} sliders on {len(faces)} faces")
     print(f"codes: {worst:.1e} of their root mean square at most")
     print(f"pictures: {apart:.1e} of the range at most")
