@@ -142,7 +142,7 @@ class Labels:
                     others += [(b, side)] if free[b] else []
             if others:
                 b, side = others[0]
-                claims[side][b] = max(lost) * (1 - max(left))
+                claims[side][b] = max(claims[side][b], max(lost) * (1 - max(left)))
         claim = claims[1.0] - claims[-1.0]
         beyond = np.maximum(np.abs(claim) - share, 0)
         return labels + share * (wanted - labels) + beyond * (np.sign(claim) - labels)

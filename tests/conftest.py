@@ -1,5 +1,6 @@
 """What several tests need: small data in the formats of the pipeline, made on the spot."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 LONGEST = ("test_pipeline", "test_retrain", "test_distributed", "test_retraining_story")
 
 
+# The many programs that tests start compile this project's modules once, not each for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 cv2.setNumThreads(1)  # its threads would not survive the fork of the stage crop in a test that comes later
 
 

@@ -154,6 +154,15 @@ def test_where_the_last_of_an_exhaustive_set_goes_the_commonest_other_comes():
     np.testing.assert_array_equal(away.goal, [-1, -1, 1, 1])
 
 
+def test_of_a_pairs_claim_and_a_sets_the_larger_counts():
+    """A brings B in full, since it is never without; C, which goes in part, asks for that part of B."""
+    normals = np.zeros((3, 1))
+    ruled = Labels.of(["A", "B", "C"], normals, np.zeros(3), [["A", "-B"]], [["B", "C"]])
+    face = np.array([-1.0, -1.0, 1.0])
+    np.testing.assert_allclose(ruled.move(face, {"A": 1.0, "C": -0.4}, ()).goal, [1, 1, 0.2])
+    np.testing.assert_allclose(ruled.move(face, {"A": 0.4, "C": -1.0}, ()).goal, [-0.2, 1, -1])
+
+
 def test_settled_labels_show_one_of_an_exhaustive_set():
     """The likeliest that nothing excludes; an unknown one may be it."""
     np.testing.assert_array_equal(HAIR.settled(np.array([-0.9, -0.3, -0.2, 0.5])), [-1, -1, 1, 1])

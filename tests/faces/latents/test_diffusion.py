@@ -12,6 +12,12 @@ from faces.latents.pca import gaussian_of_codes
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def smaller(monkeypatch) -> None:
+    """A quarter of the arithmetic: the planted codes are short."""
+    monkeypatch.setattr(diffusion, "WIDTH", 256)
+
+
 class OfGaussian(torch.nn.Module):
     """The best denoiser of independent Gaussian code numbers with these standard deviations."""
 

@@ -78,7 +78,8 @@ function pushed(labels, wanted, share, comes, free, { pairs, exhaustive }) {
     }
     if (!others.length) continue;
     const [b, side] = others[0];
-    (side > 0 ? up : down)[b] = lost * (1 - left);
+    const claims = side > 0 ? up : down;
+    claims[b] = Math.max(claims[b], lost * (1 - left));
   }
   return labels.map((label, a) => {
     const claim = up[a] - down[a];
