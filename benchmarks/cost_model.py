@@ -241,7 +241,7 @@ ESTIMATORS = len(
 )
 PARTS = {
     "crop": Part(cut, (500, 2000), (1000, 8000), None, 1),
-    "merging faces": Part(merge, (2048, 8192), (4096, 32768), 1, 1),
+    "merging faces": Part(merge, (4096, 32768), (16_384, 65_536), 1, 1),
     "train, an image seen": Part(steps, (128, 256), (512,), None, 1),
     "encode": Part(codes_of, (256, 1024), (512, 4096), None, 2),  # mirror images too
     "reading labels": Part(read_labels, (100_000, 300_000), (200_000, 1_000_000), 1, STAGES_THAT_READ_LABELS),

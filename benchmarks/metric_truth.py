@@ -6,7 +6,8 @@ DATA is a folder of outputs (`data` after `dvc repro`) whose source draws counte
 those of two drawing styles or two systems, are ranked apart. Every editor edits the first test faces of each
 attribute that have a true counterfactual, at five strengths. A cell, one editor and one attribute, is one
 JSON file, so that a run that was stopped goes on, and editors can be left out of the ranking afterwards
-(`--without flow random`). Beside the cells: cells.csv, taus.csv, table.md and scatter.png.
+(`--without flow random`). Beside the cells: cells.csv, taus.csv, scatter.png, table.md with the intervals,
+and across.md, the taus alone, for many runs side by side.
 
 The true error is the squared error of the decoded edit to the nearest of all pictures that are true, mean
 over faces. Two rankings of one attribute's edits are asked for:
@@ -271,6 +272,22 @@ def markdown(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def across(found: pd.DataFrame) -> str:
+    """The taus without intervals, as a table for each ranking: a column for each run and one for their mean,
+    the metric of the best mean first.
+    """
+    tables = []
+    for ranking, rows in found.groupby("ranking", sort=False):
+        taus = rows.pivot(index="metric", columns="run", values="tau")[list(dict.fromkeys(rows["run"]))]
+        taus = taus.assign(mean=taus.mean(axis=1)).sort_values("mean", ascending=False)
+        lines = [f"| {ranking} | " + " | ".join(taus.columns) + " |", "|---" * (len(taus.columns) + 1) + "|"]
+        for metric, values in taus.iterrows():
+            fields = ["" if np.isnan(value) else f"{value:.2f}" for value in values]
+            lines.append(f"| `{metric}` | " + " | ".join(fields) + " |")
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join(tables)
+
+
 def scatter(cells: pd.DataFrame, path: Path) -> None:
     """Each metric against the true error: a point for each edit; both as ranks within the attribute."""
     shown = [name for name in METRICS if name not in CONSTANT]
@@ -320,6 +337,7 @@ def main() -> None:
     write_csv(asked.out / "cells.csv", cells)
     write_csv(asked.out / "taus.csv", found)
     (asked.out / "table.md").write_text(markdown(found), encoding="utf-8")
+    (asked.out / "across.md").write_text(across(found), encoding="utf-8")
     scatter(cells[cells["run"] == cells["run"].iloc[0]].reset_index(drop=True), asked.out / "scatter.png")
     print(markdown(found))
 
