@@ -241,13 +241,13 @@ ESTIMATORS = len(
 )
 PARTS = {
     "crop": Part(cut, (500, 2000), (1000, 8000), None, 1),
-    "merging faces": Part(merge, (4096, 32768), (16_384, 65_536), 1, 1),
+    "merging faces": Part(merge, (65_536, 131_072), (98_304, 262_144), 1, 1),
     "train, an image seen": Part(steps, (128, 256), (512,), None, 1),
-    "encode": Part(codes_of, (256, 1024), (512, 4096), None, 2),  # mirror images too
+    "encode": Part(codes_of, (512, 2048), (1024, 8192), None, 2),  # mirror images too
     "reading labels": Part(read_labels, (100_000, 300_000), (200_000, 1_000_000), 1, STAGES_THAT_READ_LABELS),
-    "moments": Part(moments, (30_000, 100_000), (300_000, 1_000_000), 1, 1),
-    "vectors": Part(directions, (10_000, 100_000), (30_000, 1_000_000), ESTIMATORS, 1),
-    "score, a test face": Part(rebuilt, (64, 256), (128, 1024), None, TESTED),
+    "moments": Part(moments, (100_000, 500_000), (300_000, 1_000_000), 1, 1),
+    "vectors": Part(directions, (200_000, 500_000), (300_000, 1_000_000), ESTIMATORS, 1),
+    "score, a test face": Part(rebuilt, (128, 512), (256, 1024), None, TESTED),
 }
 
 
