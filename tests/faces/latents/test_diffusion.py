@@ -23,7 +23,7 @@ class OfGaussian(torch.nn.Module):
 
     def __init__(self, deviations: Tensor) -> None:
         super().__init__()
-        self.variances = deviations.square()
+        self.variances = torch.nn.Parameter(deviations.square(), requires_grad=False)
 
     def forward(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         return noisy * self.variances / (self.variances + sigma[:, None].square())
@@ -88,20 +88,37 @@ def test_samples_fall_into_planted_clusters(rng):
 
 
 def test_guidance_keeps_samples_to_where_codes_lie(rng):
-    """A thin ring in a plane, which a network this young still smears: guided samples lie nearer to it, and
-    all around it.
+    """Two thin rings, in planes of their own, which a network this young still smears: guided samples lie
+    nearer to them, and all around them.
     """
-    angles = rng.uniform(0, 2 * np.pi, 4000)
-    codes = (np.stack([np.cos(angles), np.sin(angles)], 1) * 3 + rng.normal(0, 0.05, (4000, 2))).astype(
-        np.float32
+    angles = rng.uniform(0, 2 * np.pi, (4000, 2))
+    rings = np.stack([np.cos(angles), np.sin(angles)], 2) * 3 + rng.normal(0, 0.05, (4000, 2, 2))
+    codes = rings.reshape(4000, 4).astype(np.float32)
+    fitted = Diffusion.fit(gaussian_of_codes(codes, 4, 0), codes[:3500], codes[3500:], 400, 1, CPU)
+    plain, guided = (
+        fitted.sample(2000, np.random.default_rng(1), guidance).reshape(2000, 2, 2) for guidance in (1.0, 2.0)
     )
-    fitted = Diffusion.fit(gaussian_of_codes(codes, 2, 0), codes[:3500], codes[3500:], 400, 1, CPU)
-    plain, guided = (fitted.sample(2000, np.random.default_rng(1), guidance) for guidance in (1.0, 1.5))
-    off = [np.abs(np.linalg.norm(found, axis=1) - 3).mean() for found in (plain, guided)]
+    off = [np.abs(np.linalg.norm(found, axis=2) - 3).mean() for found in (plain, guided)]
     assert off[1] < 0.8 * off[0]
-    np.testing.assert_allclose(
-        np.histogram(np.arctan2(*guided.T), 8, (-np.pi, np.pi))[0] / 2000, 1 / 8, atol=0.05
+    for ring in guided.swapaxes(0, 1):
+        shares = np.histogram(np.arctan2(*ring.T), 8, (-np.pi, np.pi))[0] / 2000
+        np.testing.assert_allclose(shares, 1 / 8, atol=0.05)
+
+
+def test_guidance_makes_codes_neither_longer_nor_shorter(rng):
+    """What differs from the prediction in length alone changes nothing; what lies across counts in full."""
+    late, early = (OfGaussian(torch.full((2,), deviation)) for deviation in (1.0, 0.5))
+    codes = rng.normal(0, 1, (500, 2)).astype(np.float32)
+    plain, guided = (
+        Diffusion(gaussian_of_codes(codes, 2, 0), 1.0, late, early).sample(
+            50, np.random.default_rng(1), guidance
+        )
+        for guidance in (1.0, 3.0)
     )
+    np.testing.assert_allclose(guided, plain, atol=1e-5)
+    change = torch.tensor([[3.0, 4.0], [1.0, 1.0]])
+    expected = torch.tensor([[0.0, 4.0], [0.0, 0.0]])
+    torch.testing.assert_close(diffusion.across(change, torch.tensor([[2.0, 0.0], [-5.0, -5.0]])), expected)
 
 
 def test_what_guides_is_an_early_self_that_denoises_worse(rng):
