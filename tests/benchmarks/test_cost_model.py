@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cost_model import Line, Part, check, hours, measured
+from benchmarks.cost_model import Line, Part, check, hours, measured, weighed
 
 
 def nothing(folder: Path, count: int) -> dict[str, float]:
@@ -48,3 +48,7 @@ def test_a_measurement_has_a_folder_of_its_own():
     before = Path.cwd()
     assert measured(Part(nothing, (), (), None, 1), 7) == {"s": 7.0}
     assert Path.cwd() == before
+
+
+def test_a_whole_is_off_by_the_errors_of_its_parts_by_their_hours():
+    assert weighed([9.0, 1.0], [0.1, -0.5]) == pytest.approx(0.14)
