@@ -242,7 +242,7 @@ ESTIMATORS = len(
 )
 PARTS = {
     "crop": Part(cut, (500, 2000), (1000, 8000), None, 1),
-    "merging faces": Part(merge, (16_384, 131_072), (65_536, 262_144), 1, 1),
+    "merging faces": Part(merge, (65_536, 131_072), (98_304, 262_144), 1, 1),
     "train, an image seen": Part(steps, (128, 256), (512,), None, 1),
     "encode": Part(codes_of, (512, 2048), (1024, 8192), None, 2),  # mirror images too
     "reading labels": Part(read_labels, (100_000, 300_000), (200_000, 1_000_000), 1, STAGES_THAT_READ_LABELS),
