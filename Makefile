@@ -34,10 +34,10 @@ quick: $(READY)
 test: $(READY)
 	ruff check .
 	ruff format --check .
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile -m "not story"
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not story"
 
 stories: $(READY)
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile -m story
+	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m story
 
 serve: $(READY)
 	python -m web.ort || echo "The model runs on the server alone; the page's local mode is left out." >&2

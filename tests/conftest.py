@@ -20,7 +20,9 @@ cv2.setNumThreads(1)  # its threads would not survive the fork of the stage crop
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: of several cores none waits for the others at the end."""
+    """The longest files first: of several cores none waits for the others at the end. pytest-xdist keeps this
+    order by --no-loadscope-reorder alone; else the files of most tests come first.
+    """
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
