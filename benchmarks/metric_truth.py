@@ -7,7 +7,7 @@ those of two drawing styles or two systems, are ranked apart. Every editor edits
 attribute that have a true counterfactual, at five strengths. A cell, one editor and one attribute, is one
 JSON file, so that a run that was stopped goes on, and editors can be left out of the ranking afterwards
 (`--without flow random`). Beside the cells: cells.csv, taus.csv, scatter.png, table.md with the intervals,
-and across.md, the taus alone, for many runs side by side.
+and by_run.md, the taus alone, for many runs side by side.
 
 The true error is the squared error of the decoded edit to the nearest of all pictures that are true, mean
 over faces. Two rankings of one attribute's edits are asked for:
@@ -151,7 +151,7 @@ def measured(run: Run, name: str, attribute: str, faces: int) -> list[dict[str, 
     rows = run.pairs.rows[chosen]
     side = run.pairs.value[chosen]
     target = context.attributes.index(attribute)
-    labels = labels_for(editor, run.crops)[rows]
+    labels = labels_for(editor, run.crops, rows)
     codes = run.codes[rows]
     original = codec.pictures(run.crops.images[rows])
     truths = Truths.of(context, run.pairs, chosen, original)
@@ -272,7 +272,7 @@ def markdown(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def across(found: pd.DataFrame) -> str:
+def by_run(found: pd.DataFrame) -> str:
     """The taus without intervals, as a table for each ranking: a column for each run and one for their mean,
     the metric of the best mean first.
     """
@@ -337,7 +337,7 @@ def main() -> None:
     write_csv(asked.out / "cells.csv", cells)
     write_csv(asked.out / "taus.csv", found)
     (asked.out / "table.md").write_text(markdown(found), encoding="utf-8")
-    (asked.out / "across.md").write_text(across(found), encoding="utf-8")
+    (asked.out / "by_run.md").write_text(by_run(found), encoding="utf-8")
     scatter(cells[cells["run"] == cells["run"].iloc[0]].reset_index(drop=True), asked.out / "scatter.png")
     print(markdown(found))
 

@@ -171,11 +171,12 @@ def edit_tables(
     codes = inputs.codes
     context = inputs.context
     rows = choice.edited
-    known = crops.labels[:, [crops.attributes.index(name) for name in context.attributes]]
-    sample = Sample.of(context, rows, crops.images[rows], codes[rows], known[rows])
-    labels = {name: labels_for(editor, crops)[rows] for name, editor in editors.items()}
+    columns = [crops.attributes.index(name) for name in context.attributes]
+    sample = Sample.of(context, rows, crops.images[rows], codes[rows], crops.labels[np.ix_(rows, columns)])
+    labels = {name: labels_for(editor, crops, rows) for name, editor in editors.items()}
     real = {
-        name: real_features[known[choice.real, target] == 1] for target, name in enumerate(context.attributes)
+        name: real_features[crops.labels[choice.real, column] == 1]
+        for name, column in zip(context.attributes, columns, strict=True)
     }
     return edit_curves.score_editors(context, sample, scales, editors, labels, real, work)
 

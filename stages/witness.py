@@ -135,7 +135,7 @@ def edits_seen(
         edited, change = changes.edits[0, row.estimator, row.kind, row.attribute]
         places = np.searchsorted(rows, edited)
         editor = subject.editors[row.estimator]
-        labels = labels_for(editor, crops)[edited]
+        labels = labels_for(editor, crops, edited)
         side = -labels[:, editor.attributes.index(row.attribute)]
         images = subject.codec.decode(editor.edited(codes[edited], labels, row.attribute, row.strength))
         if row.kind == "detail":

@@ -260,10 +260,9 @@ def against_truth(
     wrong and a blur of all glasses does best; the figures of `Truths.scores` hold the edit against all that
     are true. Beside the edits stand NOTHING and REBUILT, the floor and the ceiling.
     """
-    labels = {name: labels_for(editor, crops) for name, editor in editors.items()}
 
     def compare(attribute: str) -> dict[str, np.ndarray]:
-        lines, modes = compare_attribute(context, crops, pairs, codes, editors, labels, reached, attribute)
+        lines, modes = compare_attribute(context, crops, pairs, codes, editors, reached, attribute)
         return {"lines": ranks.as_text(lines), "modes": ranks.as_text(modes)}
 
     names = list(dict.fromkeys(pairs.attribute))
@@ -281,11 +280,10 @@ def compare_attribute(
     pairs: Counterfactuals,
     codes: np.ndarray,
     editors: dict[str, ScoredEditor],
-    labels: dict[str, np.ndarray],
     reached: pd.DataFrame,
     attribute: str,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of counterfactuals.csv and of modes.csv of one attribute; labels (N, A), by editor."""
+    """Rows of counterfactuals.csv and of modes.csv of one attribute."""
     lines = []
     modes = []
     chosen = pairs.of(attribute, context.params.faces)
@@ -303,8 +301,8 @@ def compare_attribute(
         (REBUILT, PICTURE): context.codec.decode(context.codec.encode(truth)),
     }
     for row in reached[reached["attribute"] == attribute].itertuples():
-        now = labels[row.estimator][rows]
-        edited = editors[row.estimator].edited(codes[rows], now, attribute, row.strength)
+        editor = editors[row.estimator]
+        edited = editor.edited(codes[rows], labels_for(editor, crops, rows), attribute, row.strength)
         after = context.codec.decode(edited)
         if row.kind == "detail":
             after = keep_detail(original, before, after, context.detail)
@@ -328,9 +326,9 @@ def compare_attribute(
     return lines, modes
 
 
-def labels_for(editor: ScoredEditor, crops: Crops) -> np.ndarray:
-    """(N, A) the labels of all faces in the order of the editor's attributes."""
-    return arranged(editor.attributes, crops.attributes, crops.labels)
+def labels_for(editor: ScoredEditor, crops: Crops, rows: np.ndarray) -> np.ndarray:
+    """(n, A) the labels of faces `rows` (n,) in the order of the editor's attributes."""
+    return arranged(editor.attributes, crops.attributes, crops.labels[rows])
 
 
 def true_changes(
@@ -391,13 +389,12 @@ def truth_cosines(
     """
     lines = []
     for name, editor in editors.items():
-        labels = labels_for(editor, crops)
         for attribute in dict.fromkeys(pairs.attribute):
             chosen = pairs.of(attribute)
             if attribute not in editor.attributes or len(chosen) < 2:
                 continue
             rows = pairs.rows[chosen]
-            ours = editor.displaced(codes[rows], labels[rows], attribute).mean(0)
+            ours = editor.displaced(codes[rows], labels_for(editor, crops, rows), attribute).mean(0)
             halves = max(cosine(moved[chosen[::2]].mean(0), moved[chosen[1::2]].mean(0)), 0.0)
             lines.append(
                 {

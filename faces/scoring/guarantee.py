@@ -108,11 +108,12 @@ class Setting:
         """Other attributes stay, but for those that the new label rules out."""
         names = self.ensemble.attributes
         flow = self.served.flow
-        labels = flow.arranged(self.crops.attributes, self.crops.labels)
-        place = flow.attributes.index(names[target])
         rows = self.crops.rows(split)
-        rows = rows[labels[rows, place] == -value][: self.params.faces]
-        change = switched(place, np.full(len(rows), value), labels[rows], flow.exclusions)
+        labels = flow.arranged(self.crops.attributes, self.crops.labels[rows])
+        place = flow.attributes.index(names[target])
+        chosen = np.flatnonzero(labels[:, place] == -value)[: self.params.faces]
+        rows = rows[chosen]
+        change = switched(place, np.full(len(rows), value), labels[chosen], flow.exclusions)
         due = np.zeros((len(rows), len(names)))
         for a, name in enumerate(names):
             if a != target and name in flow.attributes:

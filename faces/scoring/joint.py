@@ -91,7 +91,7 @@ def compare_two(
     pictures = {NOTHING: original, REBUILT: context.codec.decode(context.codec.encode(truth))}
     for name, editor in editors.items():
         if all((name, attribute) in strengths for attribute in two):
-            labels = labels_for(editor, crops)[rows]
+            labels = labels_for(editor, crops, rows)
             steps = tuple(strengths[name, attribute] for attribute in two)
             pictures[name] = context.codec.decode(editor.edited_both(codes[rows], labels, two, steps))
     for name, image in pictures.items():

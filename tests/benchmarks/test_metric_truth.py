@@ -39,7 +39,7 @@ def test_a_metric_that_is_the_truth_has_tau_one_and_its_reverse_minus_one(rng):
 def test_many_runs_stand_side_by_side_the_best_metric_first():
     lines = [("editors", "kid", "a", 0.2), ("editors", "fd", "a", 0.4), ("editors", "fd", "b", 0.6)]
     found = pd.DataFrame(lines, columns=["ranking", "metric", "run", "tau"])
-    assert metric_truth.across(found) == (
+    assert metric_truth.by_run(found) == (
         "| editors | a | b | mean |\n|---|---|---|---|\n"
         "| `fd` | 0.40 | 0.60 | 0.50 |\n| `kid` | 0.20 |  | 0.20 |\n"
     )
