@@ -16,6 +16,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 SOURCE ?= avatars
+# Of tests: a quarter of their time they wait for other programs.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PAGE = $(if $(filter avatars,$(SOURCE)),docs/systems.md,.systems/$(SOURCE)/systems.md)
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -34,10 +36,10 @@ quick: $(READY)
 test: $(READY)
 	ruff check .
 	ruff format --check .
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not story"
+	OMP_NUM_THREADS=1 pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not story"
 
 stories: $(READY)
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m story
+	OMP_NUM_THREADS=1 pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m story
 
 serve: $(READY)
 	python -m web.ort || echo "The model runs on the server alone; the page's local mode is left out." >&2

@@ -11,7 +11,7 @@ import yaml
 from faces.core import ranks
 
 ROOT = Path(__file__).parents[1]
-LONGEST = ("test_pipeline", "test_retrain", "test_distributed", "test_retraining_story")
+LONGEST = ("test_pipeline", "test_retrain", "test_distributed", "test_unlabelled", "test_retraining_story")
 
 
 # The many programs that tests start compile this project's modules once, not each for itself.

@@ -13,84 +13,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.helpers.dotted import changed
+from tests.helpers.checkouts import DVC, ENVIRONMENT, checkout, run
 
-DVC = [sys.executable, "-m", "dvc"]
 STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "OMP_NUM_THREADS": "1",
-    "FACES_DEVICE": "cpu",
-    "DVC_NO_ANALYTICS": "1",
-    "GIT_AUTHOR_NAME": "test",
-    "GIT_AUTHOR_EMAIL": "test@example.com",
-    "GIT_COMMITTER_NAME": "test",
-    "GIT_COMMITTER_EMAIL": "test@example.com",
-}
-SMALL = {  # what makes a run short: key -> value
-    "sources.avatars.count": 120,
-    "sources.avatars.counterfactuals": 3,
-    "sources.avatars.calibration": 3,
-    "crop.rows": 50,
-    "models.vae.code_length": 16,
-    "models.vae.width": 4,
-    "models.vae.linear_in": 16,
-    "models.vae.linear_out": 16,
-    "models.vae.batch": 16,
-    "models.vae.critic": 0.0,
-    "train.images": 480,
-    "train.reports": 2,
-    "train.valid_images": 8,
-    "train.snapshots": 2,
-    "train.averaging": 64,
-    "vectors.min_faces": 4,
-    "vectors.bootstrap": 10,
-    "flow.steps": 8,
-    "flow.width": 16,
-    "flow.readouts.min_faces": 4,
-    "classifier.widths": [4],
-    "classifier.images": 640,
-    "classifier.min_auroc": 0.0,
-    "score.faces": 8,
-    "score.min_faces": 2,
-    "score.strengths": [2.0, 8.0],
-    "score.switches": [1.0, 3.0],
-    "score.samples": 12,
-    "prior.axes": 8,
-    "prior.components": 2,
-    "prior.diffusion": 4,
-    "score.groups": 3,
-    "evaluate.resamples": 10,
-    "render.tile": 32,
-    "render.animation.tile": 32,
-    "render.animation.frames": 3,
-}
-
-
-def run(place: Path, *command: str) -> str:
-    done = subprocess.run([*command], cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
-
-
-def checkout(place: Path) -> Path:
-    """A fresh Git checkout of the project as it stands here, with params for a run of seconds; no output, no
-    cache.
-    """
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in files:
-        if not name.startswith(("tests/", "docs/", "web/", "dvc.lock")) and (ROOT / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, place / name)
-    values = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
-    values = changed(values, SMALL)
-    (place / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "a checkout"]):
-        run(place, "git", *command)
-    return place
 
 
 @pytest.fixture(scope="session")
@@ -105,41 +30,6 @@ def outputs(place: Path) -> dict[str, str]:
     """The checksum of every output, from dvc.lock."""
     lock = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))
     return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
-
-
-@pytest.mark.slow
-def test_a_folder_of_pictures_without_labels_makes_sliders(tmp_path):
-    """The preset, and the whole chain: mouths that open with the light have a slider in its unit."""
-    import numpy as np  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
-
-    from tests.helpers import face_api, measures  # noqa: PLC0415
-
-    place = checkout(tmp_path / "checkout")
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(120):
-        grey = (60 + i + rng.integers(-25, 26, (218, 178, 3))).astype(np.uint8)
-        grey[100:130, 60:120] = 30
-        Image.fromarray(grey).save(pictures / f"{i:03}.png")
-    face_api.write(tmp_path / "weights", "face_landmark_68_model", measures.opening_mouths())
-    small = {key: value for key, value in SMALL.items() if not key.startswith("sources.")}
-    changes = small | {
-        "sources.folder.path": str(pictures),
-        "witness.enabled": False,
-        "witness.weights": str(tmp_path / "weights"),
-        "prior.guidance": 1.0,
-    }
-    words = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-    run(place, sys.executable, "-m", "ops.preset", "unlabelled", *words)
-    run(place, *DVC, "repro")
-    about = json.loads((place / "data/export/bundle.json").read_text())
-    found = {one["name"]: one for one in about["attributes"]}
-    assert "mouth_open" in found and found["mouth_open"]["measure"]["unit"] == "%"
-    assert about["groups"][0] == "Expression and pose"
-    assert (place / "reports/grids/edit_mouth_open.png").is_file()
-    assert "Mouth opening" in (place / "reports/index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.retraining import OTHER, Site, World, phase_table, shuffled
 from tests.conftest import ROOT
+from tests.helpers.checkouts import checkout
 from tests.helpers.projects import wait
-from tests.test_pipeline import checkout
 
 pytestmark = pytest.mark.story
 FACES = 240

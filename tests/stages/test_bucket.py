@@ -14,10 +14,10 @@ from ops import shards
 from ops.params_file import set_params
 from stages import crop, encode
 from tests.helpers.bucket import bucket
+from tests.helpers.checkouts import SMALL
 from tests.helpers.processes import TORCHRUN, finish, start
 from tests.helpers.training import bytes_of
 from tests.stages.test_crop import jpeg, ruler, write_raw
-from tests.test_pipeline import SMALL
 
 FACES = 60
 

@@ -22,10 +22,10 @@ from faces.metrics.changes import Changes
 from ops.params_file import set_params
 from stages import classifier, crop, encode, flow, prior, vectors
 from tests.helpers import dealt_stages, face_api, measures
+from tests.helpers.checkouts import SMALL
 from tests.helpers.processes import TWO, finish, start
 from tests.helpers.training import bytes_of
 from tests.stages.test_crop import write_raw
-from tests.test_pipeline import SMALL
 
 pytestmark = pytest.mark.story
 CHANGES = SMALL | {

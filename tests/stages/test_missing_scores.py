@@ -16,8 +16,8 @@ from faces.data.crops import read_geometry
 from faces.ingest import writer
 from stages import classifier, encode, evaluate, export, flow, prior, score, vectors, witness
 from tests.helpers import measures
+from tests.helpers.checkouts import SMALL
 from tests.helpers.dotted import changed
-from tests.test_pipeline import SMALL
 
 NAMES = ("grins", "capped")
 

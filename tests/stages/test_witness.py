@@ -16,8 +16,8 @@ from faces.metrics.changes import Changes
 from faces.witnesses.measures import MEASURES
 from stages import classifier, encode, flow, prior, vectors, witness
 from tests.helpers import face_api, measures
+from tests.helpers.checkouts import SMALL
 from tests.helpers.dotted import changed
-from tests.test_pipeline import SMALL
 
 NAMES = ("Smiling", "Eyeglasses")
 

@@ -21,8 +21,8 @@ from ops.forget.needles import files
 from ops.params_file import set_params
 from tests.conftest import ROOT
 from tests.helpers import standin
+from tests.helpers.checkouts import DVC, checkout, run
 from tests.helpers.contents import content_of
-from tests.test_pipeline import DVC, checkout, run
 
 pytestmark = pytest.mark.story
 NAMES = ("a03.png", "a04.png", "a24.png")  # two of the train split, and one of the valid split, by its place

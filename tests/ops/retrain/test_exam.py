@@ -15,8 +15,8 @@ from faces.ingest import writer
 from ops.retrain import exam
 from stages import classifier, encode, evaluate, flow, vectors
 from tests.helpers import face_api, measures
+from tests.helpers.checkouts import SMALL
 from tests.helpers.dotted import changed
-from tests.test_pipeline import SMALL
 
 pytestmark = pytest.mark.slow
 NAMES = ("grins", "capped")
