@@ -1,7 +1,9 @@
 """The two anchors are the networks that they are called after."""
 
 import copy
+import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -62,8 +64,8 @@ def test_antixks_rate_falls_by_a_twentieth_an_epoch():
 
 @pytest.mark.parametrize("name", anchors.CONTESTANTS)
 def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatch, params, rng):
-    """Forty faces of which half are light: what is trained in four seconds tells them apart, and has seen as
-    many images as it says.
+    """Forty faces of which half are light: what is trained in four seconds, of a clock that goes on by 0.4
+    whenever it is looked at, tells them apart, and has seen as many images as it says.
     """
     labels = np.tile([1, -1], 20)
     table = pd.DataFrame(
@@ -77,6 +79,8 @@ def test_every_contestant_trains_until_the_time_is_up(name, tmp_path, monkeypatc
         ),
     )
     (tmp_path / "geometry.json").write_text('{"box": "square", "size": 64, "filter": "lanczos"}')
+    clock = itertools.count(0, 0.4)
+    monkeypatch.setattr(anchors, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(anchors, "WARM", 0)
     monkeypatch.setattr(anchors, "TRIAL", 1)
     params = copy.deepcopy(params)

@@ -25,6 +25,8 @@ ENVIRONMENT = {
 }
 SMALL = {  # what makes a run short: key -> value
     "sources.avatars.count": 120,
+    "sources.avatars.valid": 0.07,
+    "sources.avatars.test": 0.1,
     "sources.avatars.counterfactuals": 3,
     "sources.avatars.calibration": 3,
     "crop.rows": 50,
