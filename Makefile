@@ -16,7 +16,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 SOURCE ?= avatars
-# Of tests: a quarter of their time they wait for other programs.
+# Test processes, one more than there are cores: for a quarter of their time they wait for other programs.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PAGE = $(if $(filter avatars,$(SOURCE)),docs/systems.md,.systems/$(SOURCE)/systems.md)
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)

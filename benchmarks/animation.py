@@ -2,8 +2,8 @@
 
     python -m benchmarks.animation data docs/edits.gif [--edits Smiling Eyeglasses=-1 ...]
 
-An edit is an attribute that comes, or goes where =-1 stands behind it. Each is shown on the first test face
-with that counterfactual that no edit before it has shown; the order of the edits says which face each gets.
+An edit is an attribute that comes, or goes where =-1 stands behind it. Each is shown on the first valid face
+with that counterfactual that no edit before it has shown; nothing is chosen, and no figure is taken from it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from faces.scoring.context import Codec
 from faces.viz.images import resize, write_gif
 from faces.viz.interpolation import eased, there_and_back
 
-EDITS = ("Smiling", "Eyeglasses", "Wearing_Hat", "No_Beard=-1", "Black_Hair", "Eyeglasses=-1")
+EDITS = ("Smiling", "Eyeglasses", "No_Beard=-1", "Black_Hair", "Wearing_Hat", "Eyeglasses=-1")
 FRAMES = 12  # from one end to the other
 MS = 80  # a frame
 REST = 600  # more at either end
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--edits", nargs="+", default=EDITS)
     asked = parser.parse_args()
-    crops, pairs, model = opened(asked.data)
+    crops, pairs, model = opened(asked.data, "calibration")
     codec = Codec(model, torch.device("cpu"), FRAMES)
     editor = FlowEditor.open(asked.data / "flow", torch.device("cpu"))
     settings = load(Params).detail

@@ -109,17 +109,17 @@ def place() -> Iterator[Path]:
             os.chdir(before)
 
 
+def least(run: Callable[[], object]) -> float:
+    """Seconds of a quick part that can run again and again."""
+    return min(scale.seconds(run) for _ in range(AGAIN))
+
+
 def picture(number: int = 0) -> bytes:
     """A JPEG of the size and weight of CelebA's, another for each number."""
     rng = np.random.default_rng(number)
     coarse = Image.fromarray(rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)).resize((178, 218))
     grain = np.asarray(coarse) + rng.normal(0, 6, (218, 178, 1))
     return writer.encode_jpeg(Image.fromarray(grain.clip(0, 255).astype(np.uint8)), 92)
-
-
-def least(run: Callable[[], object]) -> float:
-    """Seconds of a quick part that can run again and again."""
-    return min(scale.seconds(run) for _ in range(AGAIN))
 
 
 def faces(count: int) -> np.ndarray:

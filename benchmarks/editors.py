@@ -58,10 +58,13 @@ def block(
     return sheet(faces, SIDE, rows=ROWS, title=words(attribute))
 
 
-def opened(data: Path) -> tuple[Crops, Counterfactuals, torch.nn.Module]:
-    """The faces of a run, their counterfactuals and the model. Raises SystemExit where there are none."""
+def opened(data: Path, stem: str = "counterfactuals") -> tuple[Crops, Counterfactuals, torch.nn.Module]:
+    """The faces of a run, their counterfactuals ("calibration": those of valid faces) and the model.
+
+    Raises SystemExit where there are none.
+    """
     crops = Crops.open(data / "crops")
-    pairs = Counterfactuals.open(data / "crops", crops.column("name"))
+    pairs = Counterfactuals.open(data / "crops", crops.column("name"), stem)
     if pairs is None:
         raise SystemExit(f"{data / 'crops'}: these data have no counterfactuals")
     model, _ = checkpoints.load(data / "model")
