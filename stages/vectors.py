@@ -7,7 +7,8 @@ in    data/crops/     table.parquet: labels and splits
       data/crops/table.parquet again, or data/imagined/ with codes.npy and labels.npy of sampled faces:
                       the labels that directions come from (vectors.labels)
 out   data/vectors/   vectors.npz, vectors.csv, cosines.csv, phi.csv (faces/edits/directions.py);
-                      measured.csv where there are measured labels: how well each is read off the test codes
+                      measured.csv where there are measured labels: how well each is read off the test codes;
+                      relabelled.csv where labels are turned: how many of each attribute
 
 Several processes (faces/core/ranks.py) share the estimators, each of which draws from a random state of its
 own. An interrupted run continues after the finished ones.
@@ -34,6 +35,7 @@ from faces.data.measured import Measures
 from faces.data.sharded_array import Parts
 from faces.edits.exclusions import Exclusions, Exclusive
 from faces.estimators.estimators import ESTIMATORS, Estimate, Problem, Settings
+from faces.estimators.relabelling import relabelled
 from faces.estimators.reliability import agreement, appraise, condition, cosine_table, reliability
 from faces.latents.codes import Codes
 from faces.latents.pca import principal_components
@@ -56,6 +58,7 @@ class Vectors(Settings):
     primary: str
     condition_on: tuple[str, ...]
     exclusive: Exclusive
+    relabel: Annotated[float, Field(ge=0)]
     sample: Annotated[int, Field(ge=0)]
     min_faces: Annotated[int, Field(ge=2)]
     halvings: Annotated[int, Field(ge=0)]
@@ -122,6 +125,33 @@ class Labelled:
         """(A,) int8: the sign of each label in a mirror image."""
         own = np.ones(len(self.attributes) - len(self.measures.scales), np.int8)
         return np.concatenate([own, self.measures.signs])
+
+
+def turned(
+    params: Params, faces: tuple[Codes, np.ndarray], attributes: tuple[str, ...]
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """The labels (N, A) of `faces` after relabelling, measured ones as they are, and relabelled.csv:
+    attribute, known labels, how many were turned, and to which side.
+
+    `attributes` are those of the table.
+    """
+    codes, labels = faces
+    own = len(attributes)
+    rng = np.random.default_rng([params.seed, *b"relabel"])
+    originals = codes.part(np.arange(len(labels)))
+    found = labels.copy()
+    vectors = params.vectors
+    found[:, :own] = relabelled(originals, labels[:, :own], vectors.relabel, vectors.boundary, rng)
+    changed = found[:, :own] != labels[:, :own]
+    table = pd.DataFrame(
+        {
+            "attribute": list(attributes),
+            "known": (labels[:, :own] != 0).sum(0),
+            "turned": changed.sum(0),
+            "turned_on": (changed & (found[:, :own] > 0)).sum(0),
+        }
+    )
+    return found, table
 
 
 def pose(
@@ -318,6 +348,10 @@ def run(
     faces = (
         imagined_faces(chosen) if chosen.is_dir() else train_faces(codes, mirrored, crops, labelled.labels)
     )
+    turns = None
+    if vectors.relabel:
+        given, turns = turned(params, faces, crops.attributes)
+        faces = (faces[0], given)
     work = ranks.unfinished(
         [params.seed, vectors.model_dump()],
         [
@@ -342,6 +376,8 @@ def run(
         write_csv(folder / "phi.csv", phi)
         if measures.scales:
             write_csv(folder / "measured.csv", correlations(arrays, codes, crops, measures))
+        if turns is not None:
+            write_csv(folder / "relabelled.csv", turns)
     ranks.discard(work)
     for row in table[table["note"] != ""].itertuples():
         say(f"vectors: {row.estimator}: {row.attribute}: {row.note}")

@@ -8,7 +8,7 @@ step or scikit-learn's float64 copy would not fit in memory.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -107,3 +107,40 @@ def fit(
     weights = found.x.reshape(attributes, length + 1)
     normals = weights[:, :-1] * inverse
     return Boundaries(normals, weights[:, -1] - normals @ mean, bool(found.success))
+
+
+class CrossFitted(NamedTuple):
+    """Means of the folds' boundaries, and what each says of the faces that it has not seen."""
+
+    normals: np.ndarray  # (A, D)
+    intercepts: np.ndarray  # (A,)
+    log_odds: np.ndarray  # (N, A)
+
+
+def cross_fitted(
+    codes: Codes,
+    labels: np.ndarray,
+    mean: np.ndarray,
+    std: np.ndarray,
+    folds: int,
+    settings: Boundary,
+    rng: np.random.Generator,
+) -> CrossFitted:
+    """Logistic boundaries as of `fit`; each fold's are fitted to the others, to `settings.faces` of them at
+    most.
+    """
+    fold = rng.permutation(np.arange(len(codes)) % folds)
+    log_odds = np.zeros(labels.shape)
+    normals = np.zeros((labels.shape[1], codes.shape[1]))
+    intercepts = np.zeros(labels.shape[1])
+    for number in range(folds):
+        others = np.flatnonzero(fold != number)
+        if len(others) > settings.faces:
+            others = np.sort(rng.choice(others, settings.faces, replace=False))
+        found = fit(codes.part(others), labels[others], mean, std, logistic_loss, settings)
+        own = np.flatnonzero(fold == number)
+        for rows, block in blocks(codes.part(own)):
+            log_odds[own[rows]] = block @ found.normals.T + found.intercepts
+        normals += found.normals / folds
+        intercepts += found.intercepts / folds
+    return CrossFitted(normals, intercepts, log_odds)

@@ -13,13 +13,12 @@ side is not read: 0, unknown.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
 
 from faces.classifier import calibration_error, platt
-from faces.estimators.linear import Boundary, fit, logistic_loss
+from faces.estimators.linear import Boundary, CrossFitted, cross_fitted
 from faces.latents.codes import Codes
 from faces.metrics.auroc import auroc
 
@@ -56,32 +55,14 @@ def expected(log_odds: np.ndarray) -> np.ndarray:
     return np.tanh(log_odds / 2).astype(np.float32)
 
 
-class CrossFitted(NamedTuple):
-    """Means of the folds' readouts, and what each says of the faces that it has not seen."""
-
-    normals: np.ndarray  # (A, D)
-    intercepts: np.ndarray  # (A,)
-    log_odds: np.ndarray  # (N, A)
-
-
-def cross_fitted(
+def read_crosswise(
     codes: np.ndarray, labels: np.ndarray, folds: int, boundary: Boundary, seed: int
 ) -> CrossFitted:
-    """Readouts of codes (N, D) fitted to labels (N, A), each fold's to the others."""
+    """`cross_fitted` on codes (N, D) in memory and labels (N, A)."""
     mean = codes.mean(0, dtype=np.float64)
     std = codes.std(0, dtype=np.float64)
-    fold = np.random.default_rng(seed).permutation(np.arange(len(codes)) % folds)
-    log_odds = np.zeros(labels.shape)
-    normals = np.zeros((labels.shape[1], codes.shape[1]))
-    intercepts = np.zeros(labels.shape[1])
-    for number in range(folds):
-        train = np.flatnonzero(fold != number)
-        test = fold == number
-        found = fit(Codes(codes, train), labels[train], mean, std, logistic_loss, boundary)
-        log_odds[test] = codes[test] @ found.normals.T + found.intercepts
-        normals += found.normals / folds
-        intercepts += found.intercepts / folds
-    return CrossFitted(normals, intercepts, log_odds)
+    rng = np.random.default_rng(seed)
+    return cross_fitted(Codes.all(codes), labels, mean, std, folds, boundary, rng)
 
 
 def fit_readouts(
@@ -99,7 +80,7 @@ def fit_readouts(
     The table has a row for each attribute: attribute, known faces, and the cross-fitted auroc and
     calibration_error, None where it is not read.
     """
-    found = cross_fitted(codes, labels, folds, boundary, seed)
+    found = read_crosswise(codes, labels, folds, boundary, seed)
     normals = found.normals
     intercepts = found.intercepts
     log_odds = found.log_odds
@@ -137,7 +118,7 @@ def fit_measured(
     """The same of measured labels (N, M), numbers in [-1, 1] with 0 for unknown: readouts, the expected
     labels (N, M) of these very faces, and a table of attribute, known faces and cross-fitted correlation.
     """
-    found = cross_fitted(codes, labels.astype(np.float64), folds, boundary, seed)
+    found = read_crosswise(codes, labels.astype(np.float64), folds, boundary, seed)
     read = expected(found.log_odds)
     rows = []
     for place, name in enumerate(attributes):

@@ -7,7 +7,6 @@ prior that a model was trained with, and samples from their own density give bet
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.mixture import GaussianMixture
 
 from facemorph.gaussian import LowRankGaussian
 
@@ -31,6 +30,8 @@ class Mixture:
         `ridge` is added to the variances, in units of the codes' own variance along each axis, so that a
         component of few faces does not collapse. There are at most as many components as codes.
         """
+        from sklearn.mixture import GaussianMixture  # noqa: PLC0415 (a second, and only needed here)
+
         fitted = GaussianMixture(
             min(components, len(codes)), reg_covar=ridge, max_iter=100, tol=1e-3, random_state=seed
         ).fit(gaussian.whiten(codes))

@@ -105,6 +105,33 @@ def test_mirror_images_count_beside_the_faces(world, params, tmp_path):
     assert both.loc["Male", "auroc"] < plain.loc["Male", "auroc"] < 1
 
 
+def test_labels_that_codes_contradict_are_turned_where_it_is_asked_for(world, tmp_path, rng):
+    """A tenth of Male's labels of the train faces are wrong: most are turned, mirror images too, and no valid
+    or test face's; the direction gets its length back.
+    """
+    only = {
+        "estimators": ["mean_difference"],
+        "primary": "mean_difference",
+        "balanced": {"confounders": [], "min_faces": 20},
+    }
+    path = tmp_path / "crops/table.parquet"
+    table = pd.read_parquet(path)
+    wrong = (rng.random(len(table)) < 0.1) & (table["split"] == "train")
+    table.loc[wrong, "Male"] *= -1
+    writer.write_labels(path, table)
+    np.save(tmp_path / "latents/mirrored.npy", np.load(tmp_path / "latents/latents.npy"))
+    out = world(**only)
+    assert not (out / "relabelled.csv").exists()
+    before = Directions.open(out, "mean_difference").native("Male")[0]
+    out = world(relabel=1.0, **only)
+    turned = pd.read_csv(out / "relabelled.csv").set_index("attribute")
+    assert turned.loc["Male", "known"] == 1200
+    assert 0.7 * wrong.sum() < turned.loc["Male", "turned"] < 1.5 * wrong.sum()
+    assert 0 < turned.loc["Male", "turned_on"] < turned.loc["Male", "turned"]
+    after = Directions.open(out, "mean_difference").native("Male")[0]
+    assert before < 0.9 * PLANTED < after
+
+
 def test_directions_open_what_the_stage_wrote(world):
     directions = Directions.open(world(), "partial")
     assert directions.attributes == ("Male", "Smiling")
