@@ -234,7 +234,7 @@ def page(entries: list[Entry], absent: list[str], folder: str) -> str:
         model's own prior, the best prior is one of that and four fitted to the train codes. Sharpness:
         Laplacian energy of reconstructions over that of real faces. AUROC: held out, mean over the
         attributes, of mean differences and of logistic boundaries. Edits, decoded, are straight lines along
-        `partial`'s directions and those of the flow, which is trained for half of its default steps. Of the
+        `partial`'s directions and those of the flow, which is trained briefly (`flow.steps` there). Of the
         attributes that show, the share for which some strength flips 80% of the faces, as the classifier
         reads them; by how much the edit lowers the squared error to the nearest true picture; and how far
         attributes that have nothing to do with the edited one change, both means over the attributes that
