@@ -41,19 +41,14 @@ VALID = 0.9  # share of the new faces that pairs are drawn of
 TEST = 0.05
 
 
-def draw(place: Path, weights: Path, count: int, pairs: int) -> None:
-    """New faces with `pairs` pairs of each attribute and way, cropped and encoded: raw, crops, latents."""
+def draw(place: Path, weights: Path, changes: dict[str, float]) -> None:
+    """New faces of the data source with `changes` of its settings and no pairs but those that they ask for,
+    cropped, and encoded by the model in `weights`: raw, crops, latents.
+    """
     values = read(Path(FILE))
     name = values["data"]["source"]
-    config = values["sources"][name] | {
-        "count": count,
-        "valid": VALID,
-        "test": TEST,
-        "counterfactuals": 0,
-        "variants": 0,
-        "both": 0,
-        "calibration": pairs,
-    }
+    none = dict.fromkeys(("counterfactuals", "variants", "both", "calibration"), 0)
+    config = values["sources"][name] | none | changes
     asked = {"seed": values["seed"] + 1, "data": values["data"], "sources": {name: config}}
     if not (place / "raw").is_dir():
         download.run(download.Params.model_validate(asked), place / "raw")
@@ -130,7 +125,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20000, help="new faces")
     asked = parser.parse_args()
     asked.place.mkdir(parents=True, exist_ok=True)
-    draw(asked.place, asked.data / "model", asked.count, 2 * asked.faces)
+    new = {"count": asked.count, "valid": VALID, "test": TEST, "calibration": 2 * asked.faces}
+    draw(asked.place, asked.data / "model", new)
     table = measure(asked.place, asked.data)
     with new_folder(asked.place / "found") as folder:
         write_csv(folder / "coverage.csv", table)
