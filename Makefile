@@ -16,8 +16,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 SOURCE ?= avatars
-# Test processes, two more than there are cores: for much of their time they wait for other programs.
-WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
+# Test processes, one more than there are cores: for a quarter of their time they wait for other programs.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 PAGE = $(if $(filter avatars,$(SOURCE)),docs/systems.md,.systems/$(SOURCE)/systems.md)
 READY := $(VENV)/.ready-$(shell sha256sum requirements.txt | cut -c1-16)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
