@@ -13,7 +13,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from faces import checkpoints
 from faces.core.files import open_npy
@@ -25,34 +24,27 @@ from faces.estimators.relabelling import relabelled
 from faces.latents.codes import Codes
 from faces.nn.device import pick_device
 from faces.scoring.context import Codec
-from faces.scoring.counterfactuals import Counterfactuals
+from faces.scoring.counterfactuals import Counterfactuals, cosine, displacements
 from stages.vectors import Labelled, Params, pose
 
 ROWS = ("mean_difference", "balanced", "partial")
 BATCH = 64
 
 
-@torch.no_grad()
-def displacements(data: Path, crops: Crops, codes: np.ndarray, count: int) -> dict[str, np.ndarray]:
+def true_displacements(data: Path, crops: Crops, codes: np.ndarray, count: int) -> dict[str, np.ndarray]:
     """(D,) of each attribute that has pairs: what gaining it changes in a valid face's code, on average."""
     pairs = Counterfactuals.open(data / "crops", crops.column("name"), "calibration")
     if pairs is None:
         raise SystemExit(f"error: {data / 'crops'} has no true counterfactuals of valid faces")
     device = pick_device()
-    codec = Codec(checkpoints.load(data / "model")[0].to(device), device, BATCH)
+    moved = displacements(Codec(checkpoints.load(data / "model")[0].to(device), device, BATCH), pairs, codes)
     found = {}
     for name in crops.attributes:
         every = pairs.of(name)
-        sides = (every[pairs.value[every] == side][: count // 2] for side in (1, -1))
-        some = np.concatenate(list(sides))
+        some = np.concatenate([every[pairs.value[every] == side][: count // 2] for side in (1, -1)])
         if len(some):
-            true = np.asarray(codec.encode(codec.pictures(pairs.images[some])))
-            found[name] = ((true - codes[pairs.rows[some]]) * pairs.value[some][:, None]).mean(0)
+            found[name] = moved[some].mean(0)
     return found
-
-
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def main() -> None:
@@ -67,7 +59,7 @@ def main() -> None:
     crops = Crops.open(asked.data / "crops")
     none = Measures((), np.zeros((len(crops.labels), 0), np.int8))
     codes = open_npy(asked.data / "latents" / "latents.npy")
-    truth = displacements(asked.data, crops, codes, asked.pairs)
+    truth = true_displacements(asked.data, crops, codes, asked.pairs)
     train = crops.rows("train")
     own = Codes(codes, train)
     print(f"{'wrong':>7} {'turned from':>12} " + " ".join(f"{name:>16}" for name in ROWS) + f" {'left':>7}")
