@@ -38,7 +38,7 @@ from faces.flow.choice import Edits
 from faces.flow.editor import FlowEditor
 from faces.latents.pca import gaussian_of_train
 from faces.metrics.auroc import auroc
-from faces.nn.device import pick_device
+from faces.nn.device import pick_device, side_by_side
 from faces.scoring.context import Codec
 from faces.scoring.counterfactuals import Counterfactuals
 from faces.scoring.guarantee import Guarantee, Setting, calibrated, checked
@@ -84,9 +84,12 @@ def refusals(params: Params, setting: Setting, moments: dict[str, np.ndarray], w
         "test faces": crops.images[tested],
         **strangers(crops.images[tested[:ELSEWHERE]], params.seed),
     }
-    shards = ranks.dealt_jobs(
-        "look at pictures", "kinds", work, list(pictures), lambda kind: {"seen": looked_at(pictures[kind])}
-    )
+
+    def seen_of(kind: str) -> dict[str, np.ndarray]:
+        return {"seen": looked_at(pictures[kind])}
+
+    run = side_by_side(codec.device)
+    shards = ranks.dealt_jobs("look at pictures", "kinds", work, list(pictures), seen_of, run)
     seen = dict(zip(pictures, (arrays["seen"] for arrays in shards), strict=True))
     like = Likeness.of(seen.pop("valid faces"), params.likeness.refuse, params.likeness.gradual)
     if like is None:

@@ -49,7 +49,7 @@ from faces.edits.directions import Directions
 from faces.flow.editor import FlowEditor
 from faces.latents.priors import Priors
 from faces.metrics.changes import Changes
-from faces.nn.device import pick_device
+from faces.nn.device import pick_device, side_by_side
 from faces.scoring import samples
 from faces.scoring.context import KINDS, Codec
 from faces.scoring.counterfactuals import labels_for
@@ -150,7 +150,7 @@ def edits_seen(
         }
 
     edits = list(levels.itertuples())
-    shards = ranks.dealt_jobs("witness edits", "edits", work, edits, see)
+    shards = ranks.dealt_jobs("witness edits", "edits", work, edits, see, side_by_side(subject.codec.device))
     return [
         Edit(
             row.estimator,

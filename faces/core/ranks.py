@@ -263,20 +263,22 @@ def dealt_jobs(
     folder: Path | None,
     jobs: Sequence[Job],
     work: Callable[[Job], dict[str, np.ndarray]],
+    run: Callable[..., Iterator[dict[str, np.ndarray]]] = map,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The arrays of each of `jobs` in order, on every rank; each is done by one, a shard in `folder` each.
 
     Must be called by every rank, within `joined`. `unit`: what jobs are called where they are counted.
-    Without a `folder` this process does all of them and leaves nothing.
+    `run`: how a process does its share, `map` or one as good (faces/nn/device.py). Without a `folder` this
+    process does all of them and leaves nothing.
     """
     if folder is None:
-        return map(work, jobs)
+        return run(work, jobs)
 
     def work_on(cut: Iterable[slice]) -> Iterator[dict[str, np.ndarray]]:
         cut = list(cut)
         bar = Progress(task, len(cut), unit)
-        for done, piece in enumerate(cut, 1):
-            yield work(jobs[piece.start])
+        for done, arrays in enumerate(run(work, [jobs[piece.start] for piece in cut]), 1):
+            yield arrays
             bar.update(done)
         bar.close()
 

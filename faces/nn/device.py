@@ -5,12 +5,18 @@ FACES_COMPILE=1 compiles the networks for training (torch.compile), which takes 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
+
+Job = TypeVar("Job")
+Map = Callable[[Callable[[Job], Any], Iterable[Job]], Iterator[Any]]
 
 
 def pick_device() -> torch.device:
@@ -53,6 +59,28 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
         gains = device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     with torch.autocast(device.type, torch.bfloat16, enabled=gains):
         yield
+
+
+def side_by_side(device: torch.device) -> Map:
+    """A `map` for calls that do not depend on each other and whose networks are on the `device`.
+
+    On the CPU as many calls run at once as torch has threads, each on a single one, so that no core waits for
+    another within a call, and results do not depend on the number of cores. On a GPU, one after another.
+    """
+    return _on_single_threads if device.type == "cpu" and torch.get_num_threads() > 1 else map
+
+
+def _on_single_threads(work: Callable[[Job], Any], jobs: Iterable[Job]) -> Iterator[Any]:
+    """As `map`. Jobs that have not begun are given up when the iterator is."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # holds for threads that start from here on
+    pool = ThreadPoolExecutor(threads)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield from pool.map(work, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def compile_where_asked(model: nn.Module) -> None:

@@ -30,6 +30,7 @@ from faces.edits.detail import keep_detail
 from faces.edits.directions import arranged
 from faces.metrics import edit_effects
 from faces.metrics.changes import TRUTH, Key
+from faces.nn.device import side_by_side
 from faces.scoring.context import Codec, Context
 from faces.scoring.editors import ScoredEditor
 
@@ -268,7 +269,8 @@ def against_truth(
     names = list(dict.fromkeys(pairs.attribute))
     lines = []
     modes = []
-    for arrays in ranks.dealt_jobs("score counterfactuals", "attributes", work, names, compare):
+    run = side_by_side(context.codec.device)
+    for arrays in ranks.dealt_jobs("score counterfactuals", "attributes", work, names, compare, run):
         lines += ranks.from_text(arrays["lines"])
         modes += ranks.from_text(arrays["modes"])
     return pd.DataFrame(lines, columns=COLUMNS), pd.DataFrame(modes, columns=MODES)

@@ -15,6 +15,7 @@ from faces.metrics import edit_effects
 from faces.metrics.changes import Key
 from faces.metrics.frechet import kernel, polynomial
 from faces.nn import quality
+from faces.nn.device import side_by_side
 from faces.scoring.context import KINDS, Context, Sample, Scales
 from faces.scoring.editors import ScoredEditor
 
@@ -279,7 +280,8 @@ def score_editors(
         return score_edit(context, sample, scales, name, editors[name], labels[name], target, wanted).arrays()
 
     total = Scores()
-    for arrays in ranks.dealt_jobs("score edits", "edits", work, jobs, score_job):
+    run = side_by_side(context.codec.device)
+    for arrays in ranks.dealt_jobs("score edits", "edits", work, jobs, score_job, run):
         found = Scores.of(arrays)
         total.curves += found.curves
         total.levels += found.levels

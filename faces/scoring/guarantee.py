@@ -33,6 +33,7 @@ from faces.core.params import Group
 from faces.data.crops import Crops
 from faces.edits.exclusions import switched
 from faces.metrics import conformal
+from faces.nn.device import side_by_side
 from faces.scoring.context import Codec
 from faces.scoring.counterfactuals import Counterfactuals
 from faces.scoring.served import Served
@@ -167,7 +168,8 @@ def calibrated(setting: Setting, pairs: Counterfactuals | None, work: Path | Non
         line = (*way, len(edited.flipped), *best, *(found or (np.nan, np.nan)))
         return {"lines": ranks.as_text([dict(zip(RANGES, line, strict=True))])}
 
-    shards = ranks.dealt_jobs("calibrate ranges", "edits", work, ways(setting), calibrate)
+    run = side_by_side(setting.codec.device)
+    shards = ranks.dealt_jobs("calibrate ranges", "edits", work, ways(setting), calibrate, run)
     lines = [line for arrays in shards for line in ranks.from_text(arrays["lines"])]
     return pd.DataFrame(lines, columns=RANGES)
 
@@ -193,6 +195,7 @@ def checked(
         return {"lines": ranks.as_text([dict(zip(COVERAGE, line, strict=True))])}
 
     jobs = list(given.itertuples(index=False, name=None))
-    shards = ranks.dealt_jobs("check ranges", "edits", work, jobs, check)
+    run = side_by_side(setting.codec.device)
+    shards = ranks.dealt_jobs("check ranges", "edits", work, jobs, check, run)
     lines = [line for arrays in shards for line in ranks.from_text(arrays["lines"])]
     return pd.DataFrame(lines, columns=COVERAGE)

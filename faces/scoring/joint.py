@@ -14,6 +14,7 @@ from torch import Tensor
 
 from faces.core import ranks
 from faces.data.crops import Crops
+from faces.nn.device import side_by_side
 from faces.scoring.context import Context
 from faces.scoring.counterfactuals import (
     NOTHING,
@@ -64,7 +65,8 @@ def against_truth(
         return {"lines": ranks.as_text(compare_two(context, crops, pairs, codes, editors, strengths, two))}
 
     lines = []
-    for arrays in ranks.dealt_jobs("score joint", "pairs of attributes", work, two_of, compare):
+    run = side_by_side(context.codec.device)
+    for arrays in ranks.dealt_jobs("score joint", "pairs of attributes", work, two_of, compare, run):
         lines += ranks.from_text(arrays["lines"])
     return pd.DataFrame(lines, columns=COLUMNS)
 

@@ -17,7 +17,7 @@ from faces.metrics import coverage
 from faces.metrics.edit_effects import distances
 from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
 from faces.metrics.sharpness import sharpness
-from faces.nn.device import to_uint8
+from faces.nn.device import side_by_side, to_uint8
 from faces.scoring.context import Codec, Score
 
 FEWEST = 8  # faces in each set below which their distances are not measured
@@ -95,7 +95,8 @@ def score_sets(
             row |= coverage.nearness(drawn.codes, codes, train)
         return {"row": ranks.as_text([row])}
 
-    shards = ranks.dealt_jobs("score priors", "sets", work, list(faces), score_set)
+    run = side_by_side(real.device)
+    shards = ranks.dealt_jobs("score priors", "sets", work, list(faces), score_set, run)
     return [row for arrays in shards for row in ranks.from_text(arrays["row"])]
 
 

@@ -1,5 +1,6 @@
 """Which device computes: what the environment names, or else the best that torch says it can use."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -57,3 +58,43 @@ def test_apple_gpus_train_in_full_precision():
     """Autocast stays off there: nobody has measured that it gains."""
     with device.fast_arithmetic(torch.device("mps")):
         assert not torch.is_autocast_enabled("mps")
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_calls_on_the_cpu_run_at_once_each_on_one_thread_in_order(two_threads):
+    met = threading.Barrier(2, timeout=60)  # passed only where two calls are under way
+
+    def work(job):
+        met.wait()
+        return job, torch.get_num_threads()
+
+    assert list(device.side_by_side(torch.device("cpu"))(work, range(6))) == [(job, 1) for job in range(6)]
+    assert torch.get_num_threads() == 2
+
+
+def test_a_call_that_fails_gives_up_those_that_have_not_begun(two_threads):
+    begun = []
+
+    def work(job):
+        begun.append(job)
+        if job == 1:
+            raise ValueError("job 1")
+        return job
+
+    with pytest.raises(ValueError, match="job 1"):
+        list(device.side_by_side(torch.device("cpu"))(work, range(10_000)))
+    assert len(begun) < 10_000
+    assert torch.get_num_threads() == 2
+
+
+def test_calls_on_a_gpu_or_a_single_thread_run_one_after_another(two_threads):
+    assert device.side_by_side(torch.device("cuda")) is map
+    torch.set_num_threads(1)
+    assert device.side_by_side(torch.device("cpu")) is map
