@@ -1,5 +1,5 @@
 """python -m ops.forget NAME...: faces leave the project: snapshots, data, codes, tables, DVC's cache and
-local remotes; a certificate says what went and what stayed. Stopped anywhere, the next call ends it.
+remotes; a certificate says what went and what stayed. Stopped anywhere, the next call ends it.
 
     0    forgotten; or, without names, nothing was left to finish
     1    stopped by what the message says; run it again
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ops.forget import certificate, plan, steps
 from ops.forget.plan import ForgetError
+from ops.forget.remotes import RemoteError
 from ops.retrain import __main__ as retrain
 from ops.retrain.lock import Busy
 from ops.retrain.repository import GitError
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--originals", action="store_true", help="also delete the pictures in the folder that they come from"
     )
+    parser.add_argument(
+        "--leave", action="append", default=[], metavar="REMOTE", help="do not touch this remote of DVC's"
+    )
     parser.add_argument("--retrain", action="store_true", help="then run python -m ops.retrain")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="root of the repository")
     parser.add_argument("--config", type=Path, default=FILE)
@@ -38,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         with alone(chosen.project, settings) as (ledger, project):
             if (left := plan.unfinished(ledger, project.folder)) is not None:
                 print(f"finishing {left.plan['id']}")
+                left.leave(chosen.leave)
                 print(certificate.summary(steps.carry_out(left, project, ledger), ledger))
             names = set(chosen.names)
             if chosen.identity is not None:
@@ -49,14 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
             if left is not None:
                 names -= left.names
             if names:
-                journal = plan.make(names, project, ledger, settings, chosen.originals)
+                journal = plan.make(names, project, ledger, settings, chosen.originals, chosen.leave)
                 print(certificate.summary(steps.carry_out(journal, project, ledger), ledger))
             elif left is None:
                 print("nothing to finish; name a picture to forget it")
     except Busy as error:
         print(f"busy: {error}", file=sys.stderr)
         return retrain.BUSY
-    except (GitError, OSError) as error:
+    except (GitError, RemoteError, OSError) as error:
         print(f"error: {error}; run it again to go on", file=sys.stderr)
         return 1
     except (SettingsError, ForgetError) as error:

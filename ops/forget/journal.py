@@ -3,6 +3,7 @@
 plan.json        names, rows and figures that cannot be had later
 needles/         bytes to search for: pictures, crops, codes
 crops.npy        uint8 (n, S, S, 3), where crops are known
+elsewhere/       objects of DVC's remotes elsewhere that this machine did not have
 removed.jsonl    one line per file, written just before the file is touched
 
 The folder is removed when the certificate stands: until then it is the last place that knows the names.
@@ -11,6 +12,7 @@ The folder is removed when the certificate stands: until then it is the last pla
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from faces.core.files import write_json
 from ops.forget.needles import Needles
+
+ELSEWHERE = "elsewhere"  # folder in a journal's
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,12 @@ class Journal:
     @cached_property
     def plan(self) -> dict[str, Any]:
         return json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+
+    def leave(self, remotes: Collection[str]) -> None:
+        """From now on these remotes of DVC's are not touched."""
+        if set(remotes) - set(self.plan["leave"]):
+            self.plan["leave"] = sorted({*self.plan["leave"], *remotes})
+            write_json(self.folder / "plan.json", self.plan)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -46,10 +57,12 @@ class Journal:
         path = self.folder / "crops.npy"
         return np.load(path, allow_pickle=False) if path.is_file() else None
 
-    def record(self, path: Path, what: str, after: Path | None = None) -> None:
-        """Write down that `path` is about to go, or to become what `after` holds."""
+    def record(self, path: Path, what: str, after: Path | None = None, where: str = "") -> None:
+        """Write down that `path` is about to go, or to become what `after` holds. With `where` it is what
+        lies there that goes, and `path` has the same bytes.
+        """
         line = {
-            "where": shown(path, self.project),
+            "where": where or shown(path, self.project),
             "what": what,
             "before": digest(path),
             "after": digest(after) if after is not None else None,

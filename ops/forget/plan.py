@@ -19,8 +19,10 @@ from faces.data.shard_cache import SUFFIX
 from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from ops.forget import figures, store
-from ops.forget.journal import Journal
+from ops.forget.journal import ELSEWHERE, Journal
 from ops.forget.needles import Needles, files
+from ops.forget.remotes import RemoteError
+from ops.forget.store import Places
 from ops.retrain.ledger import Ledger, now, read_json
 from ops.retrain.repository import Repository
 from ops.retrain.settings import Settings
@@ -133,24 +135,50 @@ def measured(project: Path, rows: np.ndarray) -> tuple[dict[str, Any], dict[str,
 
 
 def make(
-    names: Collection[str], project: Repository, ledger: Ledger, settings: Settings, take_originals: bool
+    names: Collection[str],
+    project: Repository,
+    ledger: Ledger,
+    settings: Settings,
+    take_originals: bool,
+    leave: Collection[str],
 ) -> Journal:
-    """Write the plan, whole or not at all. Raises ForgetError."""
+    """Write the plan, whole or not at all; DVC's remotes to `leave` are not touched. Raises ForgetError."""
     root = project.folder
-    home = ledger.home
-    own = originals(root, settings)
     if away := sorted((root / "data/crops").glob(f"*{SUFFIX}")):
         raise ForgetError(
             f"{away[0]}: these faces lie elsewhere; bring them here by python -m ops.shards pull, remove them"
             " there, and forget then"
         )
-    places, _ = store.places(root)
-    folders = list(places.values())
-    found = contents(names, root, home, folders, own)
+    if ledger.journal.is_file():
+        raise ForgetError(f"{ledger.journal}: a promotion is not carried out yet; run python -m ops.retrain")
+    mark = f"{now()[:10]}-{secrets.token_hex(4)}"
+    with new_folder(ledger.forgetting / mark) as draft:
+        try:
+            places = Places.of(root, leave)
+            if unknown := set(leave) - places.remotes:
+                known = ", ".join(sorted(places.remotes)) or "none"
+                raise ForgetError(f"--leave {min(unknown)}: DVC has no remote of that name; it has {known}")
+            folders = [*places.folders, *places.fetch(draft / ELSEWHERE)]
+        except RemoteError as error:
+            raise ForgetError(
+                f"{error}; nothing was changed. Mend it, or leave that remote as it is by --leave NAME"
+            ) from None
+        asked = {"take_originals": take_originals, "leave": sorted(leave), "id": mark}
+        write(draft, names, project, ledger, originals(root, settings), folders, asked)
+    return Journal(ledger.forgetting / mark, root)
+
+
+def looked_up(
+    names: Collection[str], root: Path, ledger: Ledger, folders: Collection[Path], own: list[Path]
+) -> tuple[dict[str, set[bytes]], list[np.ndarray], list[np.ndarray]]:
+    """Each picture's encoded bytes, and crops and codes of them, wherever they are. Raises ForgetError for a
+    name that nothing here knows.
+    """
+    found = contents(names, root, ledger.home, folders, own)
     pixels: list[np.ndarray] = []
     codes: list[np.ndarray] = []
     known = {name for name, versions in found.items() if versions}
-    for table in tables(root, home):
+    for table in tables(root, ledger.home):
         known |= set(parquet.read(table, ["name"])["name"]) & set(names)
         if table.name == TABLE:
             more, further = arrays_of(table.parent, names)
@@ -165,18 +193,32 @@ def make(
             f"{missing[0]}: {'is forgotten already' if missing[0] in gone else 'no picture of that name'}; "
             f"nothing was changed ({len(missing)} of {len(names)} names are not here)"
         )
-    if ledger.journal.is_file():
-        raise ForgetError(f"{ledger.journal}: a promotion is not carried out yet; run python -m ops.retrain")
+    return found, pixels, codes
+
+
+def write(
+    draft: Path,
+    names: Collection[str],
+    project: Repository,
+    ledger: Ledger,
+    own: list[Path],
+    folders: list[Path],
+    asked: dict[str, Any],
+) -> None:
+    """The plan's files into `draft`. `own`: where the user's pictures are; `folders`: those of DVC's objects;
+    `asked`: further keys of plan.json. Raises ForgetError.
+    """
+    root = project.folder
+    found, pixels, codes = looked_up(names, root, ledger, folders, own)
     versions, models = seen_by(names, root, ledger)
     table = root / "data/crops" / TABLE
     count, rows = rows_of(table, names) if table.is_file() else (0, np.array([], int))
     report, vectors, attacks = measured(root, rows)
-    mark = f"{now()[:10]}-{secrets.token_hex(4)}"
     salt = (
         forgotten.read(root / forgotten.FILE) or Forgotten(secrets.token_hex(16), *[frozenset()] * 2)
     ).salt
     plan: dict[str, Any] = {
-        "id": mark,
+        **asked,
         "at": now(),
         "names": sorted(names),
         "salt": salt,
@@ -186,7 +228,6 @@ def make(
         "models": models,
         "drawn": sorted(store.drawn(store.outputs(project), folders, Needles([], names))),
         "originals": [str(path) for path in own],
-        "take_originals": take_originals,
         "directions": report,
         "membership": attacks,
         "faces": [],
@@ -199,20 +240,17 @@ def make(
                 "contents": sorted(hashes.hash(content) for content in found[name]),
             }
         )
-    folder = ledger.forgetting / mark
-    with new_folder(folder) as draft:
-        (draft / "needles").mkdir()
-        every = {content for versions in found.values() for content in versions}
-        every |= {array.tobytes() for array in (*pixels, *codes)}
-        for number, content in enumerate(sorted(every)):
-            (draft / f"needles/{number:05d}.bin").write_bytes(content)
-        same = [crop for crop in pixels if crop.shape == pixels[0].shape]
-        if same:
-            np.save(draft / "crops.npy", np.stack(same))
-        if vectors:
-            np.savez(draft / "directions.npz", **vectors)
-        write_json(draft / "plan.json", plan)
-    return Journal(folder, root)
+    (draft / "needles").mkdir()
+    every = {content for versions in found.values() for content in versions}
+    every |= {array.tobytes() for array in (*pixels, *codes)}
+    for number, content in enumerate(sorted(every)):
+        (draft / f"needles/{number:05d}.bin").write_bytes(content)
+    same = [crop for crop in pixels if crop.shape == pixels[0].shape]
+    if same:
+        np.save(draft / "crops.npy", np.stack(same))
+    if vectors:
+        np.savez(draft / "directions.npz", **vectors)
+    write_json(draft / "plan.json", plan)
 
 
 def unfinished(ledger: Ledger, project: Path) -> Journal | None:

@@ -18,8 +18,9 @@ from faces.ingest import forgotten
 from faces.ingest.forgotten import Forgotten
 from faces.ingest.http import cache_folder
 from ops.forget import certificate, exports, scrub, store, sums
-from ops.forget.journal import Journal, shown
+from ops.forget.journal import ELSEWHERE, Journal, shown
 from ops.forget.needles import files
+from ops.forget.store import Places
 from ops.retrain.ledger import Ledger, read_json
 from ops.retrain.repository import GitError, Repository
 
@@ -137,10 +138,16 @@ def data(journal: Journal, project: Repository, ledger: Ledger) -> None:
 
 
 def objects(journal: Journal, project: Repository, ledger: Ledger) -> None:
-    """DVC's cache and local remotes."""
-    places, _ = store.places(project.folder)
-    for folder in places.values():
-        store.clean(journal, folder, set(journal.plan["drawn"]))
+    """DVC's cache and remotes; those elsewhere first, as long as this machine has the objects to look at."""
+    places = Places.of(project.folder, journal.plan["leave"])
+    also = set(journal.plan["drawn"])
+    scratch = journal.folder / ELSEWHERE
+    fetched = [scratch / remote.name for remote in places.elsewhere]
+    for remote in places.elsewhere:
+        found = store.objects_elsewhere(remote, [*places.folders, *fetched], scratch / remote.name)
+        store.clean(journal, found, also)
+    for folder in places.folders:
+        store.clean(journal, store.objects_here(folder), also)
 
 
 def originals(journal: Journal, project: Repository, ledger: Ledger) -> None:
@@ -162,10 +169,10 @@ STEPS: tuple[Step, ...] = (withhold, mark, home, codes, data, objects, originals
 def leftovers(journal: Journal, project: Repository, ledger: Ledger) -> list[dict[str, str]]:
     """What still holds a face after all steps, and what cannot be reached, in words."""
     root = project.folder
-    places, remote = store.places(root)
+    places = Places.of(root, journal.plan["leave"])
     own = [Path(place) for place in journal.plan["originals"]]
     left = []
-    roots = {root, ledger.home, *places.values()}
+    roots = {root, ledger.home, *places.folders}
     top = [place for place in roots if not any(place.is_relative_to(other) for other in roots - {place})]
     out = (root / ".git", journal.folder, ledger.home / "certificates", *own)
     for place in sorted(top):
@@ -182,7 +189,7 @@ def leftovers(journal: Journal, project: Repository, ledger: Ledger) -> list[dic
             left.append({"where": str(place), "why": why})
     if read(root / FILE)["data"]["source"] == "celeba" and (downloads := cache_folder()).is_dir():
         left.append({"where": str(downloads), "why": "downloads of face sets, for all projects: not touched"})
-    left += [{"where": f"DVC remote {name}", "why": "not on this machine: not looked at"} for name in remote]
+    left += [{"where": f"DVC remote {name}", "why": why} for name, why in places.untouched.items()]
     return left + in_git(journal, project)
 
 

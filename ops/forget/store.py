@@ -3,10 +3,13 @@
 An object goes where the bytes of a picture, crop or code, or a name in text, stand in it. What was drawn from
 faces (sheets, animations, scores, statistics, exports) holds them in other bytes: it goes by its path in any
 version of dvc.lock.
+
+Objects of a remote elsewhere are looked at here: those that no folder of this machine has are fetched first.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -14,6 +17,7 @@ import yaml
 from ops.forget import scrub
 from ops.forget.journal import Journal
 from ops.forget.needles import Needles, files
+from ops.forget.remotes import Elsewhere, RemoteError
 from ops.retrain.repository import Repository
 
 DRAWN = (  # outputs that are pictures or figures of single faces, or statistics of them
@@ -31,23 +35,63 @@ DRAWN = (  # outputs that are pictures or figures of single faces, or statistics
 MODELS = ("data/model", "data/classifier", "data/flow", "data/prior", "data/imagined")
 
 
-def places(project: Path) -> tuple[dict[str, Path], list[str]]:
-    """The folders of cache and local remotes by name, and the remotes that cannot be reached from here."""
-    if not (project / ".dvc").is_dir():
-        return {}, []
-    from dvc.config import Config  # noqa: PLC0415 (a second to import, and only needed here)
+@dataclass(frozen=True)
+class Places:
+    """Where a project's objects lie."""
 
-    settings = Config(dvc_dir=str(project / ".dvc"), validate=True)
-    cache = settings.get("cache", {}).get("dir") or "cache"
-    found = {"cache": (project / ".dvc" / cache).resolve()}
-    others = []
-    for name, remote in settings.get("remote", {}).items():
-        url = str(remote["url"]).removeprefix("file://")
-        if "://" in url:
-            others.append(f"{name} ({url})")
-        else:
-            found[f"remote {name}"] = (project / ".dvc" / url).resolve()
-    return found, others
+    here: dict[str, Path] = field(default_factory=dict)  # folders, by name: the cache, and remotes
+    elsewhere: tuple[Elsewhere, ...] = ()
+    remotes: frozenset[str] = frozenset()  # their names
+    untouched: dict[str, str] = field(default_factory=dict)  # other remotes, and why they stay as they are
+
+    @classmethod
+    def of(cls, project: Path, leave: Collection[str] = ()) -> "Places":
+        """Those that DVC's settings name; remotes to `leave` are not touched. Raises RemoteError."""
+        if not (project / ".dvc").is_dir():
+            return cls()
+        from dvc.config import Config, ConfigError  # noqa: PLC0415 (a second to import, and only needed here)
+
+        try:
+            settings = Config(dvc_dir=str(project / ".dvc"), validate=True)
+        except ConfigError as error:
+            raise RemoteError(f"{project / '.dvc'}: {error}") from None
+        cache = settings.get("cache", {}).get("dir") or "cache"
+        here = {"cache": (project / ".dvc" / cache).resolve()}
+        elsewhere = []
+        untouched = {}
+        for name, remote in settings.get("remote", {}).items():
+            url = str(remote["url"]).removeprefix("file://")
+            if name in leave:
+                untouched[f"{name} ({url})"] = "left out, as --leave asked: not looked at"
+            elif "://" not in url:
+                here[f"remote {name}"] = (project / ".dvc" / url).resolve()
+            elif (remote := Elsewhere.open(settings, name)) is not None:
+                elsewhere.append(remote)
+            else:
+                untouched[f"{name} ({url})"] = "its bucket keeps files in versions of its own: not looked at"
+        return cls(here, tuple(elsewhere), frozenset(settings.get("remote", {})), untouched)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those on this machine."""
+        return list(self.here.values())
+
+    def fetch(self, folder: Path) -> list[Path]:
+        """Fetch into `folder` what lies elsewhere alone. Returns the folders, one for each such remote.
+
+        Raises RemoteError.
+        """
+        fetched: list[Path] = []
+        for remote in self.elsewhere:
+            fetched.append(folder / remote.name)
+            missing = [place for place in remote.objects() if near(place, [*self.folders, *fetched]) is None]
+            remote.fetch(missing, fetched[-1])
+        return fetched
+
+
+def near(place: str, folders: list[Path]) -> Path | None:
+    """The file that lies at `place` in one of the folders: where objects are named by content, the same."""
+    return next((folder / place for folder in folders if (folder / place).is_file()), None)
 
 
 def locks(project: Repository) -> Iterator[dict]:
@@ -104,20 +148,63 @@ def drawn(found: dict[str, set[str]], folders: list[Path], named: Needles) -> se
     return wanted
 
 
-def clean(journal: Journal, folder: Path, also: set[str]) -> None:
-    """Remove every object of a cache or local remote that holds a face, and those with an MD5 of `also`; then
-    the listings of folders that lost a file, or that have a name in them.
+@dataclass(frozen=True)
+class Object:
+    """An object in a cache or a remote."""
+
+    content: Path  # a file of its bytes
+    remove: Callable[[Journal, str], None]  # with what it was of a face, for the journal
+
+    @property
+    def md5(self) -> str:
+        """With ".dir" where it lists the files of a folder."""
+        return self.content.parent.name + self.content.name
+
+
+def objects_here(folder: Path) -> list[Object]:
+    """Those of a cache or a remote on this machine."""
+
+    def remover(path: Path) -> Callable[[Journal, str], None]:
+        return lambda journal, what: scrub.remove(journal, path, what)
+
+    return [Object(path, remover(path)) for path in files(folder)]
+
+
+def objects_elsewhere(remote: Elsewhere, folders: list[Path], scratch: Path) -> list[Object]:
+    """Those of a remote elsewhere; what none of the folders has is fetched into `scratch`.
+
+    Raises RemoteError.
     """
-    objects = list(files(folder))
-    listings = [path for path in objects if path.suffix == ".dir"]
-    for path in objects:
-        md5 = path.parent.name + path.name
-        what = journal.needles.within(path) or ("drawn from faces" if md5 in also else None)
-        if what is not None and path not in listings:
-            scrub.remove(journal, path, what)
+
+    def remover(place: str, content: Path) -> Callable[[Journal, str], None]:
+        def remove(journal: Journal, what: str) -> None:
+            journal.record(content, what, where=remote.where(place))
+            remote.remove(place)
+
+        return remove
+
+    places = remote.objects()
+    known = [*folders, scratch]
+    remote.fetch([place for place in places if near(place, known) is None], scratch)
+    found = [(place, near(place, known)) for place in places]
+    return [Object(content, remover(place, content)) for place, content in found if content is not None]
+
+
+def clean(journal: Journal, objects: list[Object], also: set[str]) -> None:
+    """Remove every object of a cache or remote that holds a face, and those with an MD5 of `also`; then the
+    listings of folders that lost a file, or that have a name in them. Raises RemoteError.
+    """
+    listings = [one for one in objects if one.content.suffix == ".dir"]
+    for one in objects:
+        if one.content.suffix == ".dir":
+            continue
+        what = journal.needles.within(one.content) or ("drawn from faces" if one.md5 in also else None)
+        if what is not None:
+            one.remove(journal, what)
     gone = {Path(one["where"]) for one in journal.removed()}
     gone = {path.parent.name + path.name for path in gone if path.parent.parent.name == "md5"}
-    for path in listings:
-        inside = {md5 for _, md5 in members(folder, path.parent.name + path.name)}
-        if inside & gone or journal.needles.within(path) is not None:
-            scrub.remove(journal, path, "the list of a folder's files")
+    for one in listings:
+        listed = json.loads(one.content.read_text(encoding="utf-8"))
+        inside = {entry["md5"] for entry in listed}
+        if inside & gone or journal.needles.within(one.content) is not None:
+            one.remove(journal, "the list of a folder's files")

@@ -1,4 +1,4 @@
-"""An S3 server of its own process, with one bucket; tests are skipped where moto or s3fs is not installed."""
+"""An S3 server of its own process (moto), with one bucket."""
 
 import os
 import socket
@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import s3fs
 
 
 @contextmanager
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Context: an address on the bucket, for this process and its children."""
-    pytest.importorskip("moto.server", reason="pip install moto[server] s3fs")
-    s3fs = pytest.importorskip("s3fs", reason="pip install moto[server] s3fs")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

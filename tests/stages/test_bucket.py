@@ -4,6 +4,7 @@ import shutil
 import socket
 
 import pytest
+import s3fs
 import torch
 import yaml
 
@@ -55,8 +56,6 @@ def test_two_hosts_encode_what_one_encodes(tmp_path, monkeypatch, params):
             runs.append(start(host, [*TORCHRUN, *words], command, **own))
         for run in runs:
             finish(run)
-        import s3fs  # noqa: PLC0415 (only where there is one)
-
         left = s3fs.S3FileSystem(skip_instance_cache=True).find(f"{place}/work")
     assert bytes_of(first / "latents") == bytes_of(first / "alone")
     assert not (second / "latents").exists() and left == []

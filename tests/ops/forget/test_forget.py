@@ -1,11 +1,13 @@
 """Faces forgotten in a miniature of the project: no byte of them is left, wherever the command is killed."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import zipfile
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,10 @@ from facemorph.export import Export
 from faces.ingest import forgotten
 from ops.forget import __main__ as forget
 from ops.forget.journal import Journal
+from ops.forget.remotes import Elsewhere, RemoteError
 from ops.retrain import status
 from ops.retrain.ledger import Ledger, read_json
+from tests.helpers.bucket import bucket
 from tests.helpers.contents import content_of
 from tests.helpers.projects import ENVIRONMENT, Inbox, Project
 
@@ -219,3 +223,73 @@ def test_originals_go_where_that_is_asked(here, capsys):
     assert (here / "inbox/a005.png").is_file()
     assert len((here / "inbox/labels.csv").read_text().splitlines()) == 59
     assert call(here, NAMES[0]) == 2 and "forgotten already" in capsys.readouterr().err
+
+
+def add_remote(here, url):
+    """A second remote of DVC's, called cloud."""
+    with (here / "project/.dvc/config").open("a") as file:
+        file.write(f"['remote \"cloud\"']\n    url = {url}\n")
+
+
+def old_version(folder, here):
+    """Objects of a version that this machine has no more: an archive, its folder's list, and another list."""
+    archive = folder / "files/md5/0d/1234"
+    archive.parent.mkdir(parents=True)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(NAMES[0], b"the picture in other bytes")
+        file.writestr("a005.png", (here / "inbox/a005.png").read_bytes())
+    listing = [{"md5": "0d1234", "relpath": "images.zip"}]
+    (archive.parent / "5678.dir").write_text(json.dumps(listing))
+    (archive.parent / "9abc.dir").write_text(json.dumps([{"md5": "abinnocent", "relpath": "kept"}]))
+
+
+def test_faces_leave_a_bucket_too(here, tmp_path, monkeypatch, capsys):
+    """Objects that this machine has as well, and those of a version that only the bucket has."""
+    old_version(tmp_path / "old", here)
+    needles = [*theirs(here), b"the picture in other bytes"]
+    with bucket(monkeypatch) as place:
+        add_remote(here, place)
+        cloud = fsspec.filesystem("s3", skip_instance_cache=True)
+        for source in (tmp_path / "old", here / "remote"):
+            for path in (path for path in source.rglob("*") if path.is_file()):
+                cloud.put_file(str(path), f"{place}/{path.relative_to(source)}")
+        before = set(cloud.find(place))
+
+        def fails(remote, which):
+            raise RemoteError(f"DVC remote {remote.name}: the line is dead")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Elsewhere, "remove", fails)
+            assert call(here, *NAMES) == 1
+        assert "the line is dead; run it again to go on" in capsys.readouterr().err
+        assert set(cloud.find(place)) == before, "nothing was lost on the way"
+        assert any(".dvc/cache" in path for path in holders(here, needles)), "kept to look at"
+
+        assert call(here) == 0
+        cloud.invalidate_cache()
+        root = place.removeprefix("s3://")
+        gone = {"ab/cdef0123456789", "ab/0123456789abcd", "0d/1234", "0d/5678.dir"}
+        assert before - set(cloud.find(place)) == {f"{root}/files/md5/{one}" for one in gone}
+    assert holders(here, needles) == []
+    removed = {one["where"]: one for one in certificate(here)["removed"]}
+    assert {f"{place}/files/md5/{one}" for one in gone} <= set(removed)
+    content = (tmp_path / "old/files/md5/0d/1234").read_bytes()
+    assert removed[f"{place}/files/md5/0d/1234"]["before"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_remote_that_cannot_be_reached_stops_it_before_anything_changes(here, capsys):
+    add_remote(here, "gs://bucket/faces")
+    before = state(here)
+    assert call(here, *NAMES) == 2
+    said = capsys.readouterr().err
+    assert "DVC remote cloud (gs://bucket/faces)" in said and "--leave NAME" in said
+    assert state(here) == before
+
+    assert call(here, *NAMES, "--leave", "cloud") == 0
+    left = {one["where"]: one["why"] for one in certificate(here)["left"]}
+    assert "--leave asked" in left["DVC remote cloud (gs://bucket/faces)"]
+
+
+def test_a_remote_to_leave_that_there_is_not(here, capsys):
+    assert call(here, *NAMES, "--leave", "clout") == 2
+    assert "--leave clout: DVC has no remote of that name" in capsys.readouterr().err

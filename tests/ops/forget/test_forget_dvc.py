@@ -1,14 +1,16 @@
 """Faces forgotten in a checkout of the project after `dvc repro` and `dvc push`: no object of theirs is left
-in cache or remote, of either version in Git's history; the certificate says what is so; `dvc repro` brings
+in cache or remotes, of either version in Git's history; the certificate says what is so; `dvc repro` brings
 none back.
 """
 
 import csv
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import yaml
@@ -21,6 +23,7 @@ from ops.forget.needles import files
 from ops.params_file import set_params
 from tests.conftest import ROOT
 from tests.helpers import standin
+from tests.helpers.bucket import bucket
 from tests.helpers.checkouts import DVC, checkout, run
 from tests.helpers.contents import content_of
 
@@ -50,8 +53,17 @@ def locked(place):
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory):
-    """Two versions of the data up to the codes, both committed and pushed: (project, dvc.lock of either)."""
+def cloud():
+    """Address of a bucket."""
+    with pytest.MonkeyPatch.context() as patch, bucket(patch) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory, cloud):
+    """Two versions of the data up to the codes, both committed, and pushed to a folder and to a bucket:
+    (project, dvc.lock of either).
+    """
     place = tmp_path_factory.mktemp("dvc")
     write_faces(place / "inbox")
     project = checkout(place / "project")
@@ -60,6 +72,11 @@ def pushed(tmp_path_factory):
     source = {"data.source": "folder", "sources.folder.path": str(place / "inbox"), "crop.box": "square"}
     source |= {"models.vae.critic": 0.0}
     run(project, *DVC, "remote", "add", "-d", "store", str(place / "remote"))
+    run(project, *DVC, "remote", "add", "cloud", cloud)
+    for key in ("endpoint_url", "access_key_id", "secret_access_key"):
+        known_to_dvc = key.replace("endpoint_url", "endpointurl")
+        variable = "AWS_" + key.upper()
+        run(project, *DVC, "remote", "modify", "cloud", known_to_dvc, os.environ[variable])
     versions = []
     for images in (64, 96):
         set_params(project / "params.yaml", source | {"train.images": images})
@@ -67,6 +84,7 @@ def pushed(tmp_path_factory):
         run(project, "git", "add", "-A")
         run(project, "git", "commit", "-qm", f"{images} images")
         run(project, *DVC, "push", "-q")
+        run(project, *DVC, "push", "-q", "-r", "cloud")
         versions.append(locked(project))
     shutil.copy(ROOT / "ops/retrain/retrain.yaml", place)
     return project, versions
@@ -92,11 +110,17 @@ def holders(place, found):
     return {path for path in everywhere if any(needle in content_of(path) for needle in found)}
 
 
+def fetched(place, folder):
+    """All objects of the bucket, as files in `folder`."""
+    fsspec.filesystem("s3", skip_instance_cache=True).get(place, str(folder), recursive=True)
+    return folder
+
+
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def test_nothing_of_theirs_is_left_and_nothing_returns(pushed):
+def test_nothing_of_theirs_is_left_and_nothing_returns(pushed, cloud, tmp_path):
     project, versions = pushed
     place = project.parent
     remote = place / "remote/files/md5"
@@ -106,6 +130,9 @@ def test_nothing_of_theirs_is_left_and_nothing_returns(pushed):
     holding = holders(place, theirs)
     assert any(path.is_relative_to(remote) for path in holding)
     innocent = {path for path in files(remote) if path.suffix != ".dir"} - holding
+    objects = {path.relative_to(remote) for path in files(remote)}
+    pushed_there = fetched(cloud, tmp_path / "before") / "files/md5"
+    assert objects == {path.relative_to(pushed_there) for path in files(pushed_there)}
 
     arguments = ["--project", str(project), "--config", str(place / "retrain.yaml")]
     assert forget.main([*NAMES, *arguments]) == 0
@@ -121,10 +148,15 @@ def test_nothing_of_theirs_is_left_and_nothing_returns(pushed):
         for entry in json.loads(listing.read_text(encoding="utf-8")):
             assert (remote / entry["md5"][:2] / entry["md5"][2:]).is_file(), "a folder that cannot be had"
     assert innocent & set(files(remote)), "not everything went"
+    left_there = fetched(cloud, tmp_path / "after") / "files/md5"
+    objects = {path.relative_to(remote) for path in files(remote)}
+    assert objects == {path.relative_to(left_there) for path in files(left_there)}, "as in the bucket"
 
     (found,) = (project / ".retrain/certificates").glob("*.json")
     told = json.loads(found.read_text(encoding="utf-8"))
-    removed = {Path(project, one["where"]): one for one in told["removed"]}
+    there = {one["where"] for one in told["removed"] if one["where"].startswith("s3://")}
+    assert len(there) == len(list(files(pushed_there))) - len(list(files(left_there)))
+    removed = {Path(project, one["where"]): one for one in told["removed"] if one["where"] not in there}
     assert holding - set(removed) == set(), "each is on the certificate"
     for path, one in removed.items():
         assert one["before"] == before[path] and one["after"] == digest(path), path

@@ -42,7 +42,7 @@ def test_a_list_goes_with_its_file(tmp_path, cut_off):
     )
     if cut_off:
         scrub.remove(journal, store.path_of(cache, face), "picture")
-    store.clean(journal, cache, {drawn})
+    store.clean(journal, store.objects_here(cache), {drawn})
     left = {
         md5 for md5 in (face, other, drawn, both, sheet, kept, named) if store.path_of(cache, md5).exists()
     }
