@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from safetensors.torch import load_file
-from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor, nn
 
@@ -311,6 +310,8 @@ def platt(logits: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
     Platt, "Probabilistic outputs for support vector machines", 1999, with his targets (n+ + 1) / (n+ + 2) and
     1 / (n- + 2), which keep a perfect separation finite.
     """
+    from scipy.optimize import minimize  # noqa: PLC0415 (half a second, and only needed in training)
+
     target = np.where(positive, (positive.sum() + 1) / (positive.sum() + 2), 1 / ((~positive).sum() + 2))
 
     def cross_entropy(solution: np.ndarray) -> tuple[float, np.ndarray]:

@@ -15,7 +15,6 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import spearmanr
 
 from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
@@ -24,6 +23,7 @@ from faces.core.params import Group, load
 from faces.data import lighting
 from faces.data.crops import Crops
 from faces.data.measured import Measures, Scale, scale_of
+from faces.metrics.rank_correlation import spearman
 from faces.nn.device import pick_device, to_device
 from faces.witnesses import labelling, weights
 from faces.witnesses.labelling import KINDS, Reading
@@ -71,7 +71,7 @@ def reliable(first: np.ndarray, second: np.ndarray) -> float:
     """Rank correlation of two looks at the same faces (n,); 0 where nothing varies."""
     if len(first) < 2 or min(np.ptp(first), np.ptp(second)) < CONSTANT:
         return 0.0
-    return float(spearmanr(first, second)[0])
+    return spearman(first, second)
 
 
 def measured(

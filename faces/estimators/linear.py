@@ -12,7 +12,6 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
-from scipy.optimize import minimize
 
 from faces.core.params import Group
 from faces.latents.codes import Codes, blocks
@@ -75,6 +74,8 @@ def fit(
     x are codes (N, D) brought to mean 0 and deviation 1 by `mean` and `std` (D,); the intercept pays no
     ridge. Equal to scikit-learn's LogisticRegression with C = 1 / (ridge n). Labels (N, A) are as in `told`.
     """
+    from scipy.optimize import minimize  # noqa: PLC0415 (half a second, and only needed to fit)
+
     attributes = labels.shape[1]
     length = codes.shape[1]
     inverse = np.divide(

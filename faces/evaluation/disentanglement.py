@@ -13,13 +13,13 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import rankdata
 from sklearn.linear_model import Lasso
 
 from faces.core import ranks
 from faces.core.batches import batches
 from faces.core.params import Group
 from faces.latents.pca import gaussian_of_codes
+from faces.metrics.rank_correlation import ranked
 
 BLOCK = 16  # code numbers whose places are told at once
 
@@ -256,7 +256,7 @@ def single_aurocs(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if not cases or not others:
             continue
         if (key := known.tobytes()) not in cached:  # most attributes are known on the same faces
-            cached = {key: rankdata(codes[known], axis=0)}
+            cached = {key: ranked(codes[known])}
         wins = cached[key][positive[known]].sum(0) - cases * (cases + 1) / 2  # Mann & Whitney 1947
         table[:, a] = np.maximum(wins, cases * others - wins) / (cases * others)
     return table

@@ -18,7 +18,7 @@ between the two ends, and the upper end s^ is an order statistic.
 """
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 
 def failures_allowed(count: int, alpha: float) -> int:
@@ -93,6 +93,6 @@ def p_values(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
 def binomial_interval(hits: int, count: int, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a share, `hits` of `count` (Clopper and Pearson 1934)."""
     tail = (1 - level) / 2
-    low = beta.ppf(tail, hits, count - hits + 1) if hits else 0.0
-    high = beta.ppf(1 - tail, hits + 1, count - hits) if hits < count else 1.0
+    low = betaincinv(hits, count - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, count - hits, 1 - tail) if hits < count else 1.0
     return float(low), float(high)

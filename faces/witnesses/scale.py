@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from faces.witnesses.weights import WitnessError
 
@@ -27,6 +26,8 @@ class Pairs:
     @classmethod
     def of(cls, features: np.ndarray, people: np.ndarray) -> "Pairs":
         """Features (n, 128) of people (n,); -1 is unknown, and counts as someone else."""
+        from scipy.spatial.distance import pdist  # noqa: PLC0415 (a quarter second, and seldom needed)
+
         first, second = np.triu_indices(len(features), 1)
         same = (people[first] == people[second]) & (people[first] >= 0)
         distance = pdist(features) if len(features) > 1 else np.empty(0)  # in the order of triu_indices

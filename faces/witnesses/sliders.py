@@ -7,10 +7,10 @@ is read by the witness: the tiny network of landmarks, and for a smile the netwo
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from faces.data.measured import Scale
+from faces.metrics.rank_correlation import spearman
 from faces.scoring.served import Served
 from faces.witnesses.labelling import KINDS, shown
 from faces.witnesses.testimony import trimmed
@@ -70,13 +70,13 @@ def slider_rows(
         row: Row = {"estimator": editor, "measure": scale.name, "faces": len(codes)}
         own = changes[:, :, place].ravel()
         yield row | {
-            "correlation": float(spearmanr(asked, own)[0]),
+            "correlation": spearman(asked, own),
             "gain": float(np.median(own / asked)),
             "leakage": float(others.mean()) if len(others) else np.nan,
         }
         if scale.name == "smile":
             happy = found[:, :, -1].ravel()
-            yield row | {"measure": SMILE, "correlation": float(spearmanr(asked, happy)[0])}
+            yield row | {"measure": SMILE, "correlation": spearman(asked, happy)}
 
 
 def agreement_with_labels(labels: np.ndarray, seen: np.ndarray, scales: tuple[Scale, ...]) -> Iterator[Row]:
@@ -95,5 +95,5 @@ def agreement_with_labels(labels: np.ndarray, seen: np.ndarray, scales: tuple[Sc
                 "estimator": "labels",
                 "measure": name,
                 "faces": int(known.sum()),
-                "correlation": float(spearmanr(labels[known, place], seen[known, column])[0]),
+                "correlation": spearman(labels[known, place], seen[known, column]),
             }

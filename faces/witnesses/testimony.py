@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from faces.core import ranks
 from faces.metrics.auroc import auroc, resamples, roc_curve
 from faces.metrics.changes import Changes
+from faces.metrics.rank_correlation import spearman
 from faces.scoring.samples import FaceSet, distances_of
 from faces.witnesses.measures import MEASURES
 from faces.witnesses.scale import FALSE_ACCEPT, Pairs, Scale
@@ -156,14 +156,10 @@ def rank_correlation(
 ) -> tuple[float, float, float]:
     """Spearman's rank correlation of a and b (n,), and its 95% interval by the bootstrap over faces."""
 
-    def spearman(rows: np.ndarray) -> float:
-        first = rankdata(a[rows])
-        second = rankdata(b[rows])
-        return float(np.corrcoef(first, second)[0, 1]) if first.std() and second.std() else np.nan
-
-    found = [spearman(rng.integers(len(a), size=len(a))) for _ in range(times)]
+    drawn = [rng.integers(len(a), size=len(a)) for _ in range(times)]
+    found = [spearman(a[rows], b[rows]) for rows in drawn]
     bounds = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
-    return spearman(np.arange(len(a))), float(bounds[0]), float(bounds[1])
+    return spearman(a, b), float(bounds[0]), float(bounds[1])
 
 
 def agreement_rows(
