@@ -37,10 +37,15 @@ class Journal:
     def plan(self) -> dict[str, Any]:
         return json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
 
+    @property
+    def untouched(self) -> set[str]:
+        """Names of DVC's remotes that are left as they are."""
+        return set(self.plan.get("leave", ()))  # a plan of an earlier version has none
+
     def leave(self, remotes: Collection[str]) -> None:
         """From now on these remotes of DVC's are not touched."""
-        if set(remotes) - set(self.plan["leave"]):
-            self.plan["leave"] = sorted({*self.plan["leave"], *remotes})
+        if set(remotes) - self.untouched:
+            self.plan["leave"] = sorted(self.untouched | set(remotes))
             write_json(self.folder / "plan.json", self.plan)
 
     @cached_property

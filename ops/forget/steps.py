@@ -139,7 +139,7 @@ def data(journal: Journal, project: Repository, ledger: Ledger) -> None:
 
 def objects(journal: Journal, project: Repository, ledger: Ledger) -> None:
     """DVC's cache and remotes; those elsewhere first, as long as this machine has the objects to look at."""
-    places = Places.of(project.folder, journal.plan["leave"])
+    places = Places.of(project.folder, journal.untouched)
     also = set(journal.plan["drawn"])
     scratch = journal.folder / ELSEWHERE
     fetched = [scratch / remote.name for remote in places.elsewhere]
@@ -169,7 +169,7 @@ STEPS: tuple[Step, ...] = (withhold, mark, home, codes, data, objects, originals
 def leftovers(journal: Journal, project: Repository, ledger: Ledger) -> list[dict[str, str]]:
     """What still holds a face after all steps, and what cannot be reached, in words."""
     root = project.folder
-    places = Places.of(root, journal.plan["leave"])
+    places = Places.of(root, journal.untouched)
     own = [Path(place) for place in journal.plan["originals"]]
     left = []
     roots = {root, ledger.home, *places.folders}

@@ -56,3 +56,12 @@ def test_a_list_goes_with_its_file(tmp_path, cut_off):
         drawn: "drawn from faces",
         **dict.fromkeys((both, sheet, named), "the list of a folder's files"),
     }
+
+
+def test_a_remote_may_be_left_out_after_the_plan_was_made(tmp_path):
+    """Where it is lost for good, the forgetting ends all the same."""
+    (tmp_path / "plan.json").write_text(json.dumps({"names": ["a1.png"]}))
+    Journal(tmp_path, tmp_path).leave(["cloud"])
+    Journal(tmp_path, tmp_path).leave(["backup", "cloud"])
+    journal = Journal(tmp_path, tmp_path)
+    assert journal.untouched == {"backup", "cloud"} and journal.names == {"a1.png"}
