@@ -15,6 +15,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+ABREAST = 16  # calls at once, at most: each needs memory of its own
+
 Job = TypeVar("Job")
 Map = Callable[[Callable[[Job], Any], Iterable[Job]], Iterator[Any]]
 
@@ -64,17 +66,19 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
 def side_by_side(device: torch.device) -> Map:
     """A `map` for calls that do not depend on each other and whose networks are on the `device`.
 
-    On the CPU as many calls run at once as torch has threads, each on a single one, so that no core waits for
-    another within a call, and results do not depend on the number of cores. On a GPU, one after another.
+    On the CPU as many calls run at once as torch has threads, ABREAST at most, each on its share of them: on
+    one, as a rule, so that no core waits for another within a call, and results do not depend on the number
+    of cores. On a GPU, one after another.
     """
-    return _on_single_threads if device.type == "cpu" and torch.get_num_threads() > 1 else map
+    return _abreast if device.type == "cpu" and torch.get_num_threads() > 1 else map
 
 
-def _on_single_threads(work: Callable[[Job], Any], jobs: Iterable[Job]) -> Iterator[Any]:
+def _abreast(work: Callable[[Job], Any], jobs: Iterable[Job]) -> Iterator[Any]:
     """As `map`. Jobs that have not begun are given up when the iterator is."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # holds for threads that start from here on
-    pool = ThreadPoolExecutor(threads)
+    calls = min(threads, ABREAST)
+    torch.set_num_threads(threads // calls)  # holds for threads that start from here on
+    pool = ThreadPoolExecutor(calls)
     try:
         with threadpool_limits(1, "blas"):
             yield from pool.map(work, jobs)
