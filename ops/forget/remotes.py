@@ -42,8 +42,10 @@ class Elsewhere:
             return cls(name, str(remote["url"]), kind(**options), path)
 
     def objects(self) -> list[str]:
-        """Where each object lies, from the remote on; sorted. Raises RemoteError."""
+        """Where each object lies, from the remote on; none before the first push. Raises RemoteError."""
         with reaching(self.name, self.url):
+            if not self.system.exists(self.path):
+                return []
             return sorted(self.system.relpath(place, self.path) for place in self.system.find(self.path))
 
     def fetch(self, places: list[str], folder: Path) -> None:

@@ -4,9 +4,11 @@ import hashlib
 import json
 
 import pytest
+from dvc.fs import LocalFileSystem
 
 from ops.forget import scrub, store
 from ops.forget.journal import Journal
+from ops.forget.remotes import Elsewhere, RemoteError
 
 FACE = b"\0bytes of a face"
 
@@ -65,3 +67,15 @@ def test_a_remote_may_be_left_out_after_the_plan_was_made(tmp_path):
     Journal(tmp_path, tmp_path).leave(["backup", "cloud"])
     journal = Journal(tmp_path, tmp_path)
     assert journal.untouched == {"backup", "cloud"} and journal.names == {"a1.png"}
+
+
+def test_a_remote_elsewhere_to_which_nothing_was_pushed(tmp_path):
+    remote = Elsewhere("far", "far://away", LocalFileSystem(), str(tmp_path / "far"))
+    assert remote.objects() == []
+    put(tmp_path / "far", FACE)
+    (place,) = remote.objects()
+    remote.fetch([place], tmp_path / "here")
+    assert (tmp_path / "here" / place).read_bytes() == FACE
+    remote.remove(place)
+    with pytest.raises(RemoteError, match=r"DVC remote far \(far://away\)"):
+        remote.fetch([place], tmp_path / "here")
