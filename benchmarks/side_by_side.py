@@ -1,75 +1,90 @@
-"""Jobs of scoring side by side, each on one thread, against one after another on all threads.
+"""Edits scored side by side, each on one thread, against one after another on all threads.
 
-    python -m benchmarks.side_by_side [--jobs 24] [--rounds 3] [NAME]
+    python -m benchmarks.side_by_side DATA [--edits 10] [--rounds 2]
 
-A job is what an edit costs at one strength: 64 codes decoded and read by a classifier, both untrained, at the
-sizes that params.yaml says. The rounds alternate; the best of each counts.
+DATA is a folder of outputs (`data` after `dvc repro`). An edit, all along its strengths and at the compared
+one, is a job of the stage `score`. The rounds alternate; the best of each counts.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from faces import models
-from faces.classifier import AttributeClassifier
-from faces.core.batches import batches
-from faces.core.params import FILE, read
+from faces.core.params import load
 from faces.nn.device import side_by_side
+from faces.scoring import edit_curves
+from faces.scoring.context import Sample, Scales
+from faces.scoring.counterfactuals import labels_for
+from faces.scoring.editors import ScoredEditor
+from faces.scoring.identity import identity_scales
+from stages import score
 
-FACES = 64
-ATTRIBUTES = 20
-
-
-def job_of(name: str) -> Callable[[int], np.ndarray]:
-    """A job of the system `name`, by its number: its output does not depend on what runs beside it."""
-    values = read(Path(FILE))
-    size = values["crop"]["size"]
-    torch.manual_seed(0)
-    model = models.find(name).Model(models.config(name, values["models"]), size).eval()
-    settings = values["classifier"]
-    classifier = AttributeClassifier(size, ATTRIBUTES, settings["widths"][0], settings["features"]).eval()
-    for network in (model, classifier):
-        network.requires_grad_(False).to(memory_format=torch.channels_last)
-
-    def work(number: int) -> np.ndarray:
-        codes = torch.randn(FACES, model.code_length, generator=torch.Generator().manual_seed(number))
-        found = []
-        for rows in batches(FACES, values["score"]["batch"]):
-            found.append(classifier.log_odds(model.decode(codes[rows]).clamp(-1, 1))[0])
-        return torch.cat(found).numpy()
-
-    return work
+WAYS = {"one after another": lambda _: map, "side by side": side_by_side}
+FOLDERS = ("crops", "model", "latents", "prior", "vectors", "flow", "classifier")
 
 
-def seconds(run: Callable[..., Iterator[np.ndarray]], work: Callable[[int], np.ndarray], jobs: int) -> float:
-    """What all jobs take."""
-    start = time.perf_counter()
-    for _ in run(work, range(jobs)):
-        pass
-    return time.perf_counter() - start
+class Edits:
+    """The first `count` edits of the stage, most of them by the first estimator, on the faces of a run."""
+
+    def __init__(self, data: Path, count: int) -> None:
+        params = load(score.Params)
+        inputs = score.opened(params, *(data / name for name in FOLDERS))
+        rng = np.random.default_rng(params.seed)
+        choice = score.chosen_faces(params, inputs.crops, rng)
+        context = inputs.context
+        crops = inputs.crops
+        real = context.codec.pictures(crops.images[choice.real])
+        features = context.features(real)
+        _, units = identity_scales(context, crops, inputs.pairs is not None, real, rng)
+        rows = choice.edited
+        columns = [crops.attributes.index(name) for name in context.attributes]
+        labels = crops.labels[np.ix_(rows, columns)]
+        self.sample = Sample.of(context, rows, crops.images[rows], inputs.codes[rows], labels)
+        self.scales = Scales.of(units, features)
+        self.real = {
+            name: features[crops.labels[choice.real, column] == 1]
+            for name, column in zip(context.attributes, columns, strict=True)
+        }
+        self.editors: dict[str, ScoredEditor] = score.editors_of(params, inputs, None)
+        self.labels = {name: labels_for(editor, crops, rows) for name, editor in self.editors.items()}
+        self.context = context
+        self.jobs = [
+            (name, target)
+            for name, editor in self.editors.items()
+            for target, attribute in enumerate(context.attributes)
+            if attribute in editor.attributes
+        ][:count]
+
+    def score(self, job: tuple[str, int]) -> edit_curves.Scores:
+        name, target = job
+        wanted = self.real[self.context.attributes[target]]
+        parts = (self.editors[name], self.labels[name], target, wanted)
+        return edit_curves.score_edit(self.context, self.sample, self.scales, name, *parts)
+
+    def seconds(self, way: str) -> float:
+        """What all of them take."""
+        start = time.perf_counter()
+        for _ in WAYS[way](self.context.codec.device)(self.score, self.jobs):
+            pass
+        return time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", nargs="?", default="vae", help="of a system")
-    parser.add_argument("--jobs", type=int, default=24)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--edits", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
-    work = job_of(asked.name)
-    ways = {"one after another": map, "side by side": side_by_side(torch.device("cpu"))}
-    best = dict.fromkeys(ways, np.inf)
-    for _ in range(asked.rounds):
-        for way, run in ways.items():
-            best[way] = min(best[way], seconds(run, work, asked.jobs))
+    edits = Edits(asked.data, asked.edits)
+    rounds = [{way: edits.seconds(way) for way in WAYS} for _ in range(asked.rounds)]
+    best = {way: min(each[way] for each in rounds) for way in WAYS}
     for way, found in best.items():
-        print(f"{way:18s} {asked.jobs * FACES / found:7.0f} faces a second")
-    print(
-        f"ratio, on {torch.get_num_threads()} threads: {best['one after another'] / best['side by side']:.2f}"
-    )
+        print(f"{way:18s} {found / len(edits.jobs):6.2f} s an edit")
+    ratio = best["one after another"] / best["side by side"]
+    print(f"ratio, on {torch.get_num_threads()} threads: {ratio:.2f}")
 
 
 if __name__ == "__main__":
