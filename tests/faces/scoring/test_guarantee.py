@@ -29,6 +29,7 @@ class World:
     attributes = NAMES
     names = NAMES
     exclusions = Exclusions.none(3)
+    device = torch.device("cpu")
 
     def __init__(self, codes: np.ndarray, along: float) -> None:
         self.codes = codes
