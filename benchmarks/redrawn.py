@@ -61,8 +61,8 @@ def measure(data: Path, pairs: int) -> pd.DataFrame:
             before = {name: bool(value) for name, value in labels.iloc[row].items()}
             luck = chances.iloc[row].to_dict()
             after, _ = avatars.flip(before, attribute)
-            anew = dict.fromkeys(unseen(style, before, luck, config.nuisance))
-            drawn = style.draw(after, luck | {name: rng.random() for name in anew}, config.nuisance)
+            anew = {name: rng.random() for name in unseen(style, before, luck, config.nuisance)}
+            drawn = style.draw(after, luck | anew, config.nuisance)
             pictures.append(decode.face(writer.encode_jpeg(drawn, config.quality), crops.geometry))
         original = codec.pictures(crops.images[rows])
         truths = Truths.of(context, true, chosen, original)
