@@ -65,8 +65,8 @@ class Places:
                 untouched[f"{name} ({url})"] = "left out, as --leave asked: not looked at"
             elif "://" not in url:
                 here[f"remote {name}"] = (project / ".dvc" / url).resolve()
-            elif (remote := Elsewhere.open(settings, name)) is not None:
-                elsewhere.append(remote)
+            elif (opened := Elsewhere.open(settings, name)) is not None:
+                elsewhere.append(opened)
             else:
                 untouched[f"{name} ({url})"] = "its bucket keeps files in versions of its own: not looked at"
         return cls(here, tuple(elsewhere), frozenset(settings.get("remote", {})), untouched)
@@ -130,6 +130,11 @@ def members(folder: Path, md5: str) -> list[tuple[str, str]]:
     listing = path_of(folder, md5)
     if not listing.is_file():
         return []
+    return listed(listing)
+
+
+def listed(listing: Path) -> list[tuple[str, str]]:
+    """(path, MD5) of the files that a list of a folder's names."""
     return [(entry["relpath"], entry["md5"]) for entry in json.loads(listing.read_text(encoding="utf-8"))]
 
 
@@ -194,17 +199,14 @@ def clean(journal: Journal, objects: list[Object], also: set[str]) -> None:
     """Remove every object of a cache or remote that holds a face, and those with an MD5 of `also`; then the
     listings of folders that lost a file, or that have a name in them. Raises RemoteError.
     """
-    listings = [one for one in objects if one.content.suffix == ".dir"]
-    for one in objects:
-        if one.content.suffix == ".dir":
-            continue
+    listings = [one for one in objects if one.md5.endswith(".dir")]
+    for one in (one for one in objects if not one.md5.endswith(".dir")):
         what = journal.needles.within(one.content) or ("drawn from faces" if one.md5 in also else None)
         if what is not None:
             one.remove(journal, what)
     gone = {Path(one["where"]) for one in journal.removed()}
     gone = {path.parent.name + path.name for path in gone if path.parent.parent.name == "md5"}
     for one in listings:
-        listed = json.loads(one.content.read_text(encoding="utf-8"))
-        inside = {entry["md5"] for entry in listed}
+        inside = {md5 for _, md5 in listed(one.content)}
         if inside & gone or journal.needles.within(one.content) is not None:
             one.remove(journal, "the list of a folder's files")
