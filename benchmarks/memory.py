@@ -45,7 +45,6 @@ SMALL = {  # budgets of seconds
     "train.valid_images": 8,
     "train.snapshots": 2,
     "train.averaging": 64,
-    "encode.mirror": False,
     "vectors.estimators": ["mean_difference", "partial", "lda", "logistic"],
     "vectors.primary": "partial",
     "vectors.exclusive.sets": [],
