@@ -102,9 +102,9 @@ def fitted(data: Path, values: dict[str, Any]) -> tuple[SwitchEditor, float, flo
     start = time.monotonic()
     params = parse(flow.Params, pick(flow.Params, values))
     codes = open_npy(data / "latents" / "latents.npy")
-    editor, _, history = flow.fit(params, crops, measures, codes, mirrored, pick_device())
-    least = min(row["held_out"] for row in history)
-    return SwitchEditor(editor, (1.0,)), time.monotonic() - start, least
+    found = flow.fit(params, crops, measures, codes, mirrored, pick_device())
+    least = min(row["held_out"] for row in found.history)
+    return SwitchEditor(found.editor, (1.0,)), time.monotonic() - start, least
 
 
 def main() -> None:

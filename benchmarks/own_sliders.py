@@ -39,14 +39,14 @@ def tensor(array: np.ndarray) -> Tensor:
 
 
 def read(editor: FlowEditor, codes: np.ndarray, hidden: str) -> tuple[Tensor, Tensor]:
-    """Codes (n, D), and the labels (n, A) that are read off them, but for the hidden one."""
+    """Codes (n, D), and the labels read off them, but for the hidden one, with their forms (n, C)."""
     labels = editor.readouts.labels(codes)
     labels[:, editor.attributes.index(hidden)] = 0
-    return tensor(codes), tensor(labels)
+    return tensor(codes), tensor(editor.conditions(codes, labels))
 
 
 def pushed(editor: FlowEditor, codes: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
-    """Codes (n, D) whose noise has become `noise` (2, n, K), under their own labels (n, A)."""
+    """Codes (n, D) whose noise has become `noise` (2, n, K), under their own conditions (n, C)."""
     flow = editor.flow
     end = walked(noise, lambda x, time: velocity(flow, x, time, labels), editor.steps).float()
     x = flow.rest(codes, labels)

@@ -17,11 +17,13 @@ from safetensors.numpy import load
 from facemorph.align import Geometry
 from facemorph.code_editors import BadValue, CodeEditor, Custom, LinearEditor, arc
 from facemorph.flow_editor import FlowEditor
+from facemorph.forms import ARRAYS as FORM_ARRAYS
+from facemorph.forms import Forms
 from facemorph.gaussian import LowRankGaussian, normals, place
 from facemorph.labels import Labels
 from facemorph.likeness import Likeness, statistics
 
-FORMAT = 4
+FORMAT = 5
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 FLOW_NETWORKS = ("modulation.onnx", "velocity.onnx")  # where the editor is a flow
 IDENTITY = "identity.onnx"  # where bundle.json has a group `identity`; the page alone runs it
@@ -102,8 +104,10 @@ class Export:
             return LinearEditor(self.names, units, labels, lengths)
         regression = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
         networks = (session(self.files[name]) for name in FLOW_NETWORKS)
+        found = {name: self.arrays[f"flow_form_{name}"] for name in FORM_ARRAYS}
+        forms = Forms.of(about["attributes"], about["forms"], found)
         solver = (about["steps"], about["coupling"])
-        return FlowEditor(self.names, units, labels, *networks, *regression, *solver)
+        return FlowEditor(self.names, units, labels, *networks, *regression, forms, *solver)
 
     def open_likeness(self) -> Likeness | None:
         """What tells how like the training faces a picture is; None where too few faces could say."""

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from facemorph.code_editors import CodeEditor, Custom, finite, orthonormal, project_off
+from facemorph.forms import Forms
 from facemorph.labels import Move
 
 FACES = 64  # whose noise is remembered
@@ -22,7 +23,9 @@ Slope = Callable[[np.ndarray, float], np.ndarray]
 
 @dataclass(frozen=True)
 class FlowEditor(CodeEditor):
-    """Edits along a flow. Its regression is faces/flow/network.py's: with y~ = y - label_mean, 0 if unknown,
+    """Edits along a flow. Its conditions y (C,) are the labels (A,) and behind them their forms (F,).
+
+    Its regression is faces/flow/network.py's: with y~ = y - label_mean, 0 if unknown,
 
     r = P (z - mean - B^T y~),   x = r - C^T (y~_i y~_j - pair_mean, i < j) - E^T (y~ (x) leading x)
     """
@@ -30,14 +33,15 @@ class FlowEditor(CodeEditor):
     modulation: onnxruntime.InferenceSession
     velocity: onnxruntime.InferenceSession
     mean: np.ndarray  # (D,)
-    label_mean: np.ndarray  # (A,)
-    slopes: np.ndarray  # (A, D) B
+    label_mean: np.ndarray  # (C,)
+    slopes: np.ndarray  # (C, D) B
     inward: np.ndarray  # (K, D) P
     outward: np.ndarray  # (K, D) Q
-    pair_mean: np.ndarray  # (A (A - 1) / 2,)
-    pairs: np.ndarray  # (A (A - 1) / 2, K) C
-    interplay: np.ndarray  # (A L, K) E
-    kinds: np.ndarray  # (2, A, R, K) W of labels that go [0] and that come [1]
+    pair_mean: np.ndarray  # (C (C - 1) / 2,)
+    pairs: np.ndarray  # (C (C - 1) / 2, K) C
+    interplay: np.ndarray  # (C L, K) E
+    kinds: np.ndarray  # (2, C, R, K) W of labels that go [0] and that come [1]
+    forms: Forms
     steps: int  # of the solver, each way
     coupling: float  # share of itself that its first state keeps at a step
     noise_of: Callable[[bytes], np.ndarray] = field(init=False, repr=False)
@@ -46,7 +50,7 @@ class FlowEditor(CodeEditor):
     def __post_init__(self) -> None:
         def noise(content: bytes) -> np.ndarray:
             code = np.frombuffer(content, np.float32)
-            return self.abduct(code, self.labels.read(code))
+            return self.abduct(code, self.conditions(code, self.labels.read(code)))
 
         def modulations(content: bytes) -> np.ndarray:
             times = np.linspace(0, 1, 2 * self.steps + 1, dtype=np.float32)
@@ -67,7 +71,13 @@ class FlowEditor(CodeEditor):
         asked = self.labels.move(labels, changes, locked)
         gained = np.zeros(len(code))
         if not asked.still:
-            gained = self.predict(code, self.noise_of(code.tobytes()), labels, asked)
+            noise = self.noise_of(code.tobytes())
+            own = self.conditions(code, labels)
+            start, goal = (
+                np.concatenate([end, self.forms.after(labels, own[len(labels) :], end, noise[0])])
+                for end in (asked.start, asked.goal)
+            )
+            gained = self.predict(code, noise, own, Move(start, goal, asked.strength))
         kept = [one.direction for one in custom if one.locked]
         held = [unit for name, unit in zip(self.names, self.units, strict=True) if name in locked]
         own = {locked: np.zeros(len(code)) for locked in (True, False)}
@@ -76,15 +86,25 @@ class FlowEditor(CodeEditor):
         free = project_off(own[False], orthonormal([*held, *kept]))
         return code + own[True] + project_off(gained, orthonormal(kept)) + free
 
+    def conditions(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(C,) labels (A,), and the forms of a code (D,) that has them."""
+        return np.concatenate([labels, self.forms.read(code.astype(np.float64), labels)])
+
+    def untold(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(D,) what no label (A,) says of a code (D,) by regression, nor any form."""
+        return self.rest(code, self.conditions(code, labels)) @ self.outward
+
     def rest(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """x (K,): what no label says of a code by regression, along the flow's axes."""
+        """x (K,): what no condition (C,) says of a code by regression, along the flow's axes."""
         known = labels != 0
         along = self.inward @ (code - self.mean - self.centred(labels, known) @ self.slopes)
         x = along - self.together(labels, known)
         return x - self.with_leading(labels, known, x)
 
     def abduct(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """(2, K) the noise, both states of the solver, from which a code (D,) with labels (A,) comes."""
+        """(2, K) the noise, both states of the solver, from which a code (D,) with conditions (C,)
+        comes.
+        """
         conditions = labels[None].astype(np.float32)
 
         def slope(x: np.ndarray, time: float) -> np.ndarray:
@@ -101,7 +121,7 @@ class FlowEditor(CodeEditor):
         return np.stack([first, second])
 
     def predict(self, code: np.ndarray, noise: np.ndarray, labels: np.ndarray, asked: Move) -> np.ndarray:
-        """(D,) what a code (D,) with labels (A,) gains, from its noise (2, K)."""
+        """(D,) what a code (D,) with conditions (C,) gains, from its noise (2, K)."""
         plain = (asked.start == labels).all()
         ends = [labels, asked.goal] if plain else [labels, asked.goal, asked.start]
         conditions = np.stack(ends).astype(np.float32)
@@ -120,8 +140,8 @@ class FlowEditor(CodeEditor):
         return told + (own + asked.strength * (goal - start)) @ self.outward
 
     def without_kinds(self, noise: np.ndarray, change: np.ndarray) -> np.ndarray:
-        """Noise (2, K) without what only faces of a label that goes differ in; labels change by `change`
-        (A,).
+        """Noise (2, K) without what only faces of a label that goes differ in; conditions change by `change`
+        (C,).
         """
         for number in np.flatnonzero(change):
             axes = self.kinds[int(change[number] > 0), number]
@@ -130,15 +150,16 @@ class FlowEditor(CodeEditor):
 
     def sample(self, labels: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """The code float32 (D,) of a new face with labels (A,), from standard normal noise (K,)."""
-        conditions = labels[None].astype(np.float32)
+        told = np.concatenate([labels, self.forms.of_noise(labels, noise)])
+        conditions = told[None].astype(np.float32)
 
         def slope(x: np.ndarray, time: float) -> np.ndarray:
             return self.velocities(x, time, conditions)[0]
 
-        known = labels != 0
+        known = told != 0
         end = self.walked(np.stack([noise, noise]), slope)
-        along = end + self.interactions(labels, known, end)
-        code = self.mean + self.centred(labels, known) @ self.slopes + along @ self.outward
+        along = end + self.interactions(told, known, end)
+        code = self.mean + self.centred(told, known) @ self.slopes + along @ self.outward
         return finite(code.astype(np.float32))
 
     def walked(self, noise: np.ndarray, slope: Slope) -> np.ndarray:
@@ -153,7 +174,7 @@ class FlowEditor(CodeEditor):
         return first
 
     def centred(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """y~ (A,): labels less their means, 0 where they are not `known` (A,)."""
+        """y~ (C,): conditions less their means, 0 where they are not `known` (C,)."""
         return np.where(known, labels - self.label_mean, 0.0)
 
     def together(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -173,8 +194,8 @@ class FlowEditor(CodeEditor):
         return self.together(labels, known) + self.with_leading(labels, known, x)
 
     def velocities(self, x: np.ndarray, time: float, conditions: np.ndarray) -> np.ndarray:
-        """(B, K) velocity at x (K,) under each of the labels (B, A), at a time of the solver's: the ends and
-        middles of its steps.
+        """(B, K) velocity at x (K,) under each of the conditions (B, C), at a time of the solver's: the ends
+        and middles of its steps.
         """
         rows = len(conditions)
         place = round(2 * self.steps * time)

@@ -69,8 +69,7 @@ def untold(editor: FlowEditor, *sides: np.ndarray) -> list[np.ndarray]:
     apart = labels[0].mean(0) - labels[1].mean(0)
     meant = (np.abs(apart) > MEANT) & (min(map(len, sides)) >= MEANT_FROM)
     return [
-        np.array([editor.rest(code, np.where(meant, 0.0, y)) for code, y in zip(side, own, strict=True)])
-        @ editor.outward
+        np.array([editor.untold(code, np.where(meant, 0.0, y)) for code, y in zip(side, own, strict=True)])
         for side, own in zip(sides, labels, strict=True)
     ]
 

@@ -246,8 +246,10 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
     }
     if params.edits.primary == "flow":
         labels = run.flow.arranged(run.crops.attributes, run.crops.labels[some])
-        export_velocity(run.flow.flow, run.codes[some], labels, folder)
+        conditions = run.flow.conditions(run.codes[some], labels)
+        export_velocity(run.flow.flow, run.codes[some], conditions, folder)
         arrays |= {f"flow_{name}": array for name, array in regression_arrays(run.flow.flow).items()}
+        arrays |= {f"flow_form_{name}": array for name, array in run.flow.forms.arrays.items()}
         names += FLOW_NETWORKS
     prior = covariance
     if params.export.prior == "model":
@@ -273,8 +275,8 @@ def write(params: Params, run: Run, folder: Path) -> dict[str, Any]:
 
 
 def describe_editor(kind: str, editor: FlowEditor) -> dict[str, Any]:
-    """The group `editor`: which one edits, "flow" or "directions", and what both read: labels and exclusions,
-    in the order of `editor`.
+    """The group `editor`: which one edits, "flow" or "directions", what both read: labels and exclusions, in
+    the order of `editor`, and what the flow alone does.
     """
 
     def ends(members: Iterable[tuple[int, int]]) -> list[str]:
@@ -284,6 +286,7 @@ def describe_editor(kind: str, editor: FlowEditor) -> dict[str, Any]:
     return {
         "kind": kind,
         "attributes": list(editor.attributes),
+        "forms": editor.forms.names(editor.attributes),
         "steps": editor.steps,
         "coupling": COUPLING,
         "exclusive": [ends((a, pair[a]) for a in np.flatnonzero(pair)) for pair in ruled_out.pairs],

@@ -4,16 +4,18 @@ in    data/crops/     images.npy; table.parquet: labels and splits
       data/measures/  labels that were measured, beside those of the table
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored
-out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, exclusions.npz,
-      history.csv; measured.csv where there are measured labels
+out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, forms.safetensors,
+      exclusions.npz, history.csv; forms.csv where there are forms, measured.csv where there
+      are measured labels
                       (faces/flow/editor.py)
 
 Trained on the train split; the valid split says which of the weights are kept.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from facemorph.forms import Forms
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder
 from faces.core.params import Group, load
@@ -29,9 +32,18 @@ from faces.data.measured import Measures
 from faces.edits.exclusions import Exclusions, Exclusive
 from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
+from faces.flow.forms import FormSettings, find, told_apart, with_lots
 from faces.flow.network import Flow
 from faces.flow.readouts import Readouts, fit_measured, fit_readouts
-from faces.flow.training import FlowSettings, find_kinds, interactions, linear_map, train
+from faces.flow.training import (
+    FlowSettings,
+    find_kinds,
+    interactions,
+    linear_map,
+    noise_of,
+    rests,
+    train,
+)
 from faces.nn.device import pick_device
 
 PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
@@ -49,6 +61,7 @@ class FlowParams(FlowSettings):
     faces: Annotated[int, Field(ge=2)]
     soft: Annotated[float, Field(ge=0, le=1)]
     integration_steps: Annotated[int, Field(ge=1)]
+    forms: FormSettings
     readouts: ReadoutSettings
 
 
@@ -70,6 +83,15 @@ class Read(NamedTuple):
     expected: np.ndarray  # (N, A)
     table: list[dict[str, float | str]]
     measured: list[dict[str, float | str]]
+
+
+class Fitted(NamedTuple):
+    """The editor, and the rows of its tables."""
+
+    editor: FlowEditor
+    read: Read
+    forms: list[dict[str, Any]]
+    history: list[dict[str, float]]
 
 
 def sampled(rows: np.ndarray, faces: int, seed: int) -> np.ndarray:
@@ -105,6 +127,15 @@ def read_out(params: Params, crops: Crops, measures: Measures, rows: np.ndarray,
     return Read(readouts.joined(own), np.concatenate([expected, seen], 1), table, lines)
 
 
+class Told(NamedTuple):
+    """Train codes and the valid ones that decide, and what the flow is told of them."""
+
+    codes: np.ndarray  # (N, D) float32; with mirrored faces behind the others, where there are any
+    labels: np.ndarray  # (N, A) or, with forms, (N, C)
+    held_codes: np.ndarray  # (V, D)
+    held_labels: np.ndarray  # (V, A) or (V, C)
+
+
 def fit(
     params: Params,
     crops: Crops,
@@ -112,8 +143,8 @@ def fit(
     codes: np.ndarray,
     mirrored: np.ndarray | None,
     device: torch.device,
-) -> tuple[FlowEditor, Read, list]:
-    """The editor, its readouts and the rows of history.csv, from the codes (N, D) of all faces, and those of
+) -> Fitted:
+    """The editor and its tables, from the codes (N, D) of all faces, and those of
     their mirror images.
     """
     rows = sampled(crops.rows("train"), params.flow.faces, params.seed)
@@ -126,45 +157,37 @@ def fit(
     ruled_out = Exclusions.of("vectors.exclusive.sets", params.exclusive, attributes, labels)
     read = read_out(params, crops, measures, rows, own)
     given = (1 - settings.soft) * labels + settings.soft * read.expected
-    told = labels_of(crops, measures, held_rows)
-    held_given = (1 - settings.soft) * told + settings.soft * read.readouts.labels(held)
+    held_given = labels_of(crops, measures, held_rows)
+    held_given = (1 - settings.soft) * held_given + settings.soft * read.readouts.labels(held)
     if mirrored is not None:
         own = np.concatenate([own, np.asarray(mirrored[rows], np.float32)])
         turned = given.copy()
         turned[:, len(crops.attributes) :] *= measures.signs
         given = np.concatenate([given, turned])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(params.seed)
-        axes = min(settings.axes, own.shape[1], len(own) - 1)
-        flow = Flow(
-            own.shape[1],
-            axes,
-            len(attributes),
-            settings.width,
-            settings.blocks,
-            min(settings.leading, axes // 4),
-            min(settings.kinds, axes),
-        )
+    told = Told(own, given, held, held_given)
     seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
-    linear_map(flow, own, given, seen, small_pictures(crops.images[rows[seen]]), settings.whitening)
-    train_codes = tensor(own, device)
-    train_labels = tensor(given, device)
-    held_codes = tensor(held, device)
-    held_labels = tensor(held_given, device)
-    flow.to(device)
-    interactions(flow, train_codes, train_labels, held_codes, held_labels)
+    pictures = small_pictures(crops.images[rows[seen]])
+    forms = forms_of(params, told, seen, pictures, len(crops.attributes), device)
+    if len(forms):
+        told = told._replace(
+            labels=np.concatenate([given, forms.read(own, given)], 1, dtype=np.float32),
+            held_labels=np.concatenate([held_given, forms.read(held, held_given)], 1, dtype=np.float32),
+        )
+    flow, (train_codes, train_labels, *held_out) = begun(params, told, seen, pictures, device)
     bar = Progress("flow", settings.steps, "steps")
     history = train(
         flow,
         train_codes,
         train_labels,
-        (held_codes, held_labels),
+        tuple(held_out),
         settings,
         params.seed,
         lambda step, loss: bar.update(step, f"held-out loss {loss:.4f}"),
     )
     bar.close()
-    find_kinds(flow, train_codes, train_labels, settings.integration_steps, len(measures.scales))
+    noise = noise_of(flow, train_codes, train_labels, settings.integration_steps)
+    find_kinds(flow, noise, train_labels, len(crops.attributes))
+    forms = with_lots(forms, noise, train_labels, params.seed)
     editor = FlowEditor(
         attributes,
         ruled_out,
@@ -172,9 +195,64 @@ def fit(
         settings.integration_steps,
         read.readouts,
         settings.soft,
+        forms,
         measures.names,
     )
-    return editor, read, history
+    return Fitted(editor, read, form_rows(forms, attributes, told.labels), history)
+
+
+def begun(
+    params: Params, told: Told, seen: np.ndarray, pictures: np.ndarray, device: torch.device
+) -> tuple[Flow, list[Tensor]]:
+    """A flow that knows the regression alone, and what it was told, on the device. `pictures` (M, P) are of
+    rows `seen` (M,).
+    """
+    settings = params.flow
+    axes = min(settings.axes, told.codes.shape[1], len(told.codes) - 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)
+        flow = Flow(
+            told.codes.shape[1],
+            axes,
+            told.labels.shape[1],
+            settings.width,
+            settings.blocks,
+            min(settings.leading, axes // 4),
+            min(settings.kinds, axes),
+        )
+    linear_map(flow, told.codes, told.labels, seen, pictures, settings.whitening)
+    parts = [tensor(array, device) for array in told]
+    interactions(flow.to(device), *parts)
+    return flow, parts
+
+
+def forms_of(
+    params: Params, told: Told, seen: np.ndarray, pictures: np.ndarray, sided: int, device: torch.device
+) -> Forms:
+    """The forms of the first `sided` labels (faces/flow/forms.py), found where the regression leaves off."""
+    settings = params.flow.forms
+    if not settings.separation:
+        return Forms.none()
+    flow, (codes, labels, *_) = begun(params, told, seen, pictures, device)
+    rest = (rests(flow, codes, labels) * flow.visible).cpu().numpy()
+    return told_apart(flow, told.codes, find(rest, np.sign(told.labels[:, :sided]), settings))
+
+
+def form_rows(forms: Forms, attributes: Sequence[str], conditions: np.ndarray) -> list[dict[str, Any]]:
+    """The rows of forms.csv, from the conditions (N, C) of the train faces: the label, "-" in front where
+    faces without it have forms, the form's number, the faces that have it, and their share of those on that
+    side.
+    """
+    rows = []
+    side = forms.told(conditions) > 0
+    has = conditions[:, len(attributes) :] > 0
+    first = np.searchsorted(forms.groups, forms.groups)
+    for f, name in enumerate(forms.names(attributes)):
+        faces = int(has[:, f].sum())
+        rows.append(
+            {"label": name, "form": f - first[f] + 1, "faces": faces, "share": faces / side[:, f].sum()}
+        )
+    return rows
 
 
 def small_pictures(images: np.ndarray) -> np.ndarray:
@@ -198,17 +276,22 @@ def run(params: Params, crops_folder: Path, latents: Path, measures_folder: Path
     codes = np.load(latents / "latents.npy", mmap_mode="r", allow_pickle=False)
     path = latents / "mirrored.npy"
     mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
-    editor, read, history = fit(params, crops, measures, codes, mirrored, pick_device())
+    editor, read, forms, history = fit(params, crops, measures, codes, mirrored, pick_device())
     losses = [row["held_out"] for row in history]
     with new_folder(out) as folder:
         editor.save(folder, {"held_out_gaussian": round(losses[0], 6), "held_out": round(min(losses), 6)})
         tables = {"readouts": read.table, "history": history}
         if read.measured:
             tables["measured"] = read.measured
+        if forms:
+            tables["forms"] = forms
         for name, rows in tables.items():
             pd.DataFrame(rows).to_csv(
                 folder / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g"
             )
+    if forms:
+        owners = ", ".join(dict.fromkeys(row["label"] for row in forms))
+        say(f"flow: {len(forms)} forms of {owners}")
     unread = [row["attribute"] for row in read.table if row["auroc"] is None]
     if unread:
         say(

@@ -23,7 +23,7 @@ from faces.data.measured import Scale
 from faces.edits.directions import Directions
 from faces.export.attributes import GROUPS, describe
 
-FORMAT = 4
+FORMAT = 5
 GUARANTEE = ("level", "excess", "truth", "promised", "ranges")  # of metrics.json, for quality.json
 READING = (
     "Expression and pose are a network's reading of {size} x {size} pixels: the opening of the eyes is "

@@ -108,10 +108,3 @@ def midpoint(slope: Slope, x: Tensor, time: float, end: float) -> Tensor:
     """
     step = end - time
     return step * slope(x + step / 2 * slope(x, time), time + step / 2)
-
-
-def counterfactual(
-    flow: Flow, codes: Tensor, labels: Tensor, goal: Tensor, strength: Tensor, steps: int
-) -> Tensor:
-    """Codes (B, D) of the same faces with their labels (B, A) changed to goal (B, A), by strength (B,)."""
-    return predict(flow, codes, abduct(flow, codes, labels, steps), labels, goal, strength, steps)

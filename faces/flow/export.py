@@ -1,6 +1,6 @@
 """The flow of codes for programs without torch: its velocity as ONNX, and the arrays of its regression.
 
-modulation.onnx   times (B,), labels (B, A) -> modulation (B, M), float32
+modulation.onnx   times (B,), labels (B, C), forms among them -> modulation (B, M), float32
 velocity.onnx     x (B, K), times (B,), modulation (B, M) -> velocity (B, K), float32
 
 The solver that walks along it is a few lines wherever it runs (faces/flow/editing.py says which), so that
@@ -47,9 +47,9 @@ class VelocityOf(nn.Module):
 
 @torch.no_grad()
 def export_velocity(flow: Flow, codes: np.ndarray, labels: np.ndarray, folder: Path) -> None:
-    """Write FLOW_NETWORKS, compared with torch along the paths of codes (n, D) under labels (n, A), n >= 2.
+    """Write FLOW_NETWORKS, compared with torch along the paths of codes (n, D) under labels and forms (n, C).
 
-    Raises ExportError where onnxruntime differs by more than its tolerance.
+    n is 2 or more. Raises ExportError where onnxruntime differs by more than its tolerance.
     """
     flow = flow.cpu()
     y = torch.from_numpy(np.asarray(labels, np.float32))
@@ -73,9 +73,9 @@ def written(module: nn.Module, examples: dict[str, Tensor], output: str, path: P
 
 
 def regression_arrays(flow: Flow) -> dict[str, np.ndarray]:
-    """The regression around the velocity (faces/flow/network.py), float32: mean (D,), label_mean (A,), slopes
-    (A, D), inward and outward (K, D), pair_mean (A (A - 1) / 2,), pairs (A (A - 1) / 2, K), interplay (A L,
-    K); and kinds (2, A, R, K).
+    """The regression around the velocity (faces/flow/network.py), float32: mean (D,), label_mean (C,), slopes
+    (C, D), inward and outward (K, D), pair_mean (C (C - 1) / 2,), pairs (C (C - 1) / 2, K), interplay (C L,
+    K); and kinds (2, C, R, K). C are the labels and their forms.
     """
     names = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay", "kinds")
     return {name: getattr(flow, name).cpu().numpy() for name in names}

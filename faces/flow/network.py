@@ -1,7 +1,7 @@
 """The velocity network of a conditional flow of codes, and the regression around it.
 
-Codes z (D,) of faces with labels y (A,) are taken apart into what the labels say of them by regression, and
-the rest x (K,), along the first K principal axes:
+Codes z (D,) of faces with labels y (A,), forms of labels among them (faces/flow/forms.py), are taken apart
+into what the labels say of them by regression, and the rest x (K,), along the first K principal axes:
 
     r = P (z - mean - B^T y~),   y~ = y - y_mean
     x = r - C^T (y~_i y~_j - mean, i < j) - E^T (y~ (x) l)

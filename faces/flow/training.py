@@ -244,23 +244,26 @@ def train(
 
 
 @torch.no_grad()
-def find_kinds(flow: Flow, codes: Tensor, labels: Tensor, steps: int, measured: int = 0) -> None:
-    """Set `flow.kinds` from the noise of train codes (N, D) with labels (N, A), by `steps` of the solver,
-    after `train`.
+def noise_of(flow: Flow, codes: Tensor, labels: Tensor, steps: int) -> Tensor:
+    """(N, K) the noise of train codes (N, D) with labels (N, A), by `steps` of the solver, after `train`."""
+    found = [abduct(flow, codes[rows], labels[rows], steps)[0] for rows in batches(len(codes), BLOCK)]
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def find_kinds(flow: Flow, noise: Tensor, labels: Tensor, sided: int) -> None:
+    """Set `flow.kinds` of the first `sided` labels from the noise (N, K) of train faces with labels (N, A).
 
     Kinds lie along the eigenvectors of C+ - C-, the covariance of the noise of faces with the label less that
     of those without, where the variance v+ is more than APART times v-. There the noise shrinks by
     sqrt(v- / v+), as the optimal map between two Gaussians has it. The same the other way for labels that
     come. Where the other axes go with the leading ones is no kind, but what the regression's ridge has left.
-    The last `measured` labels, numbers without a side, have no kinds.
+    Measured labels, numbers without a side, have no kinds, nor have forms.
     """
-    noise = torch.cat(
-        [abduct(flow, codes[rows], labels[rows], steps)[0] for rows in batches(len(codes), BLOCK)]
-    )
     labels = labels.to(noise.device)
     pooled = scatter(noise) / len(noise)
     flow.kinds.zero_()
-    for number in range(labels.shape[1] - measured):
+    for number in range(sided):
         with_label, without = (
             (scatter(some) + ASSUMED * pooled) / (len(some) + ASSUMED)
             for some in (noise[labels[:, number] > 0], noise[labels[:, number] < 0])

@@ -70,9 +70,11 @@ def along_flow(
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
 
-    z, y, begin, end = (tensor(array) for array in (codes, labels, start, goal))
+    own = flow.conditions(codes, labels)
+    z, y = (tensor(array) for array in (codes, own))
     noise = [abduct(flow.flow, z[rows], y[rows], flow.steps) for rows in batches(len(codes), BATCH)]
     whence = torch.cat(noise, 1)
+    begin, end = (tensor(flow.after(own, side, whence[0].cpu().numpy())) for side in (start, goal))
 
     @torch.no_grad()
     def at(places: np.ndarray, strength: float) -> np.ndarray:

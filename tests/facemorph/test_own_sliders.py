@@ -5,6 +5,7 @@ import pytest
 
 from facemorph import BadValue, open_editor
 from facemorph.flow_editor import FlowEditor
+from facemorph.forms import Forms
 from facemorph.gaussian import LowRankGaussian
 from facemorph.labels import Labels
 from facemorph.own_sliders import leave_pair_out, own_slider, shrinkage
@@ -69,6 +70,7 @@ def plain():
         pairs=np.zeros((0, 6)),
         interplay=np.zeros((0, 6)),
         kinds=np.zeros((2, 1, 1, 6)),
+        forms=Forms.none(),
         steps=1,
         coupling=0.9,
     )

@@ -426,7 +426,7 @@ def test_what_is_not_an_export_is_refused(place, tmp_path):
         Export(tmp_path)
     about = json.loads((place / "bundle.json").read_text())
     (place / "bundle.json").write_text(json.dumps({**about, "format": 2}))
-    with pytest.raises(BadExport, match="format 2, this version reads 4; run `dvc repro export`"):
+    with pytest.raises(BadExport, match="format 2, this version reads 5; run `dvc repro export`"):
         Export(place)
     (place / "bundle.json").write_text("[]")
     with pytest.raises(BadExport, match="not an export of this version"):

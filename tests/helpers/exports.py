@@ -50,6 +50,7 @@ PARAMS = {
         "width": 32,
         "blocks": 1,
         "reports": 1,
+        "forms": {"separation": 1.0, "min_faces": 20},
     },
     "edits": {"primary": "flow"},
     "detail": {"noise": 0.12, "reach": 1},

@@ -197,7 +197,7 @@ def write_export(
         }
 
     bundle = {
-        "format": 4,
+        "format": 5,
         "made_from": {"model": "0" * 64, "vectors": "0" * 64, "flow": "0" * 64},
         "model": {"name": "components", "code_length": length, "size": size, "config": {}},
         "geometry": {
@@ -216,6 +216,7 @@ def write_export(
         "editor": {
             "kind": "directions",
             "attributes": list(attributes),
+            "forms": [],
             "steps": 4,
             "coupling": 0.9,
             "exclusive": [],

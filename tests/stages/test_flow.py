@@ -1,6 +1,7 @@
 """The stage of the flow on planted codes, and labels read off codes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -124,3 +125,54 @@ def test_labels_drawn_by_chance_tell_nothing(rng):
     _, expected, table = fit_readouts(("a",), codes, labels, 5, 20, BOUNDARY, 1)
     assert table[0]["auroc"] < 0.65
     assert np.abs(expected).mean() < 0.25
+
+
+@pytest.fixture
+def hats(world, tmp_path, rng):
+    """The world with Smiling as a hat of two forms, at 4 and -4 of code number 2; a runner, codes and labels.
+    """
+    run, codes, labels = world
+    codes[:, 1] = rng.standard_normal(len(codes))
+    hat = labels[:, 2] > 0
+    codes[:, 2] = np.where(hat, np.where(rng.random(len(codes)) < 0.6, 4, -4), 0) + 0.5 * codes[:, 2]
+    np.save(tmp_path / "latents/latents.npy", codes)
+
+    def trained(separation):
+        return run(
+            steps=400, width=64, blocks=2, batch=128, forms={"separation": separation, "min_faces": 100}
+        )
+
+    return trained, codes, labels
+
+
+def test_an_edit_brings_one_form_and_not_half_of_two(hats, capsys):
+    """As often as faces have it; told of forms, next to no edit lies between them."""
+    run, codes, labels = hats
+    without = np.flatnonzero(labels[:, 2] < 0)
+
+    def ends(separation):
+        editor = FlowEditor.open(run(separation), torch.device("cpu"))
+        return editor.switch("Smiling", codes[without], labels[without], np.ones(len(without)), 1.0)[:, 2]
+
+    found = ends(3.0)
+    assert np.mean(np.abs(found) > 2.5) > 0.97
+    assert np.mean(found > 0) == pytest.approx(0.6, abs=0.05)
+    table = pd.read_csv("out/forms.csv")
+    assert table["label"].tolist() == ["Smiling"] * 2
+    assert table["form"].tolist() == [1, 2]
+    assert table["share"].tolist() == pytest.approx([0.6, 0.4], abs=0.03)
+    assert "flow: 2 forms of Smiling" in capsys.readouterr().err
+    plain = ends(0.0)
+    assert np.mean(np.abs(plain) > 2.5) < 0.9
+    assert not (Path("out") / "forms.csv").exists()
+
+
+def test_the_other_form_is_the_same_way_back(hats):
+    """Where the hat goes nothing of its form is left, and at strength 0 the face is as it was."""
+    run, codes, labels = hats
+    editor = FlowEditor.open(run(3.0), torch.device("cpu"))
+    hat = np.flatnonzero(labels[:, 2] > 0)
+    bare = editor.switch("Smiling", codes[hat], labels[hat], -np.ones(len(hat)), 1.0)
+    assert np.abs(bare[:, 2]).mean() < 0.7
+    same = editor.switch("Smiling", codes[hat], labels[hat], -np.ones(len(hat)), 0.0)
+    np.testing.assert_array_equal(same, codes[hat])

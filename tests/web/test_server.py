@@ -543,7 +543,7 @@ def test_health_and_version(client, export):
     assert client.get("/api/health").json() == client.get("/healthz").json()
     assert client.get("/version").json() == {
         "version": "0.1.0",
-        "format": 4,
+        "format": 5,
         "model": export.id,
         "previous": None,
     }

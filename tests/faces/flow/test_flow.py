@@ -16,7 +16,7 @@ from faces.flow.editor import FlowEditor, FlowError
 from faces.flow.export import export_velocity
 from faces.flow.network import Flow, gaussian_velocity
 from faces.flow.readouts import Readouts
-from faces.flow.training import FlowSettings, find_kinds, interactions, linear_map, train
+from faces.flow.training import FlowSettings, find_kinds, interactions, linear_map, noise_of, train
 
 FREE = Exclusions.none(1)
 
@@ -58,7 +58,7 @@ def fitted(codes: np.ndarray, labels: np.ndarray, ruled_out: Exclusions = FREE, 
     y = torch.from_numpy(labels)
     interactions(flow, z[:split], y[:split], z[split:], y[split:])
     train(flow, z[:split], y[:split], (z[split:], y[split:]), chosen, 0, lambda step, loss: None)
-    find_kinds(flow, z[:split], y[:split], 8)
+    find_kinds(flow, noise_of(flow, z[:split], y[:split], 8), y[:split], labels.shape[1])
     names = tuple(f"a{number}" for number in range(labels.shape[1]))
     readouts = Readouts(
         names, np.zeros((len(names), codes.shape[1]), np.float32), np.zeros(len(names), np.float32)

@@ -18,7 +18,7 @@ export async function get(url) {
   return answer;
 }
 
-export const FORMAT = 4;
+export const FORMAT = 5;
 const STEP = 0.05; // of a slider
 const REACH = 2; // changes of the label to which a strength goes at most, either way,
 const BEYOND = 0.5; // and a slider beyond those that turn the face

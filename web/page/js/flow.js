@@ -3,6 +3,7 @@
  * comes back under others. Arithmetic is float64; the velocity is two networks.
  */
 
+import { Forms } from "./forms.js";
 import { dot } from "./vectors.js";
 
 /** Of arrays.safetensors, with flow_ before them. */
@@ -16,6 +17,10 @@ export const ARRAYS = [
   "pairs",
   "interplay",
   "kinds",
+  "form_normals",
+  "form_intercepts",
+  "form_lots",
+  "form_edges",
 ];
 const FACES = 8; // whose noise is remembered
 const WAYS = 16; // sets of labels whose modulations are
@@ -44,13 +49,16 @@ export class Flow {
   #ways = []; // {labels, modulations} of the last sets of labels, the newest first
 
   /**
-   * arrays: mean (D), label_mean (A), slopes (A * D), inward, outward (K * D), pair_mean (A (A - 1) / 2),
-   * pairs (A (A - 1) / 2 * K), interplay (A * L * K), kinds (2 * A * R * K); networks: null where nothing is
-   * edited, else modulation: (times (B), labels (B * A)) -> Promise of (B * M), and velocity: (x (B * K),
-   * times (B), modulation (B * M)) -> Promise of (B * K), all Float32Array.
+   * Its conditions (C) are the labels (A) and behind them their forms (F).
+   *
+   * arrays: mean (D), label_mean (C), slopes (C * D), inward, outward (K * D), pair_mean (C (C - 1) / 2),
+   * pairs (C (C - 1) / 2 * K), interplay (C * L * K), kinds (2 * C * R * K), and those of Forms; networks:
+   * null where nothing is edited, else modulation: (times (B), labels (B * C)) -> Promise of (B * M), and
+   * velocity: (x (B * K), times (B), modulation (B * M)) -> Promise of (B * K), all Float32Array.
    */
-  constructor(arrays, { steps, coupling }, networks) {
+  constructor(arrays, { attributes, forms, steps, coupling }, networks) {
     Object.assign(this, arrays, { steps, coupling }, networks);
+    this.forms = new Forms(forms, attributes, arrays);
     this.length = arrays.mean.length;
     this.axes = arrays.inward.length / this.length;
     this.leading = arrays.interplay.length / (this.axes * arrays.label_mean.length);
@@ -121,7 +129,12 @@ export class Flow {
     return plus(this.#together(labels, known), this.#withLeading(labels, known, x), 1);
   }
 
-  /** What no label says of a code by regression, along the flow's axes (K). */
+  /** Labels (A), and the forms of a code (D) that has them, as one array (C). */
+  conditions(code, labels) {
+    return Float64Array.from([...labels, ...this.forms.read(code, labels)]);
+  }
+
+  /** What no condition (C) says of a code by regression, along the flow's axes (K). */
   rest(code, labels) {
     const known = labels.map((label) => label !== 0);
     const linear = combined(this.#centred(labels, known), this.slopes, this.length);
@@ -132,12 +145,12 @@ export class Flow {
     return plus(x, this.#withLeading(labels, known, x), -1);
   }
 
-  /** A code (D) without its mean and without what labels (A) say of it, along the flow's axes. */
+  /** A code (D) without its mean and without what labels (A) and forms say of it, along the flow's axes. */
   untold(code, labels) {
-    return combined(this.rest(code, labels), this.outward, this.length);
+    return combined(this.rest(code, this.conditions(code, labels)), this.outward, this.length);
   }
 
-  /** Promise of the noise, both states of the solver, from which a code with these labels comes. */
+  /** Promise of the noise, both states of the solver, from which a code with these conditions comes. */
   async #abducted(code, labels) {
     const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
     let first = this.rest(code, labels);
@@ -175,8 +188,8 @@ export class Flow {
   }
 
   /**
-   * A state of noise (K) without what only faces of a label that goes differ in; labels change by `change`
-   * (A).
+   * A state of noise (K) without what only faces of a label that goes differ in; conditions change by
+   * `change` (C).
    */
   #withoutKinds(noise, change) {
     let left = noise;
@@ -193,16 +206,28 @@ export class Flow {
 
   /** Promise of the code of a new face with these labels (A), from standard normal noise (K). */
   async sample(labels, noise) {
-    const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
-    const known = labels.map((label) => label !== 0);
+    const asked = Float64Array.from([...labels, ...this.forms.ofNoise(labels, noise)]);
+    const slope = async (x, time) => (await this.#velocities(x, time, [asked]))[0];
+    const known = asked.map((label) => label !== 0);
     const end = await this.#walked([noise, noise], slope);
-    const along = combined(plus(end, this.#interactions(labels, known, end), 1), this.outward, this.length);
-    const told = combined(this.#centred(labels, known), this.slopes, this.length);
+    const along = combined(plus(end, this.#interactions(asked, known, end), 1), this.outward, this.length);
+    const told = combined(this.#centred(asked, known), this.slopes, this.length);
     return Float32Array.from(this.mean, (value, i) => value + told[i] + along[i]);
   }
 
   /** Promise of what a code (D) with labels (A) gains by a move (labels.js). */
-  async gain(code, labels, { start, goal, strength }) {
+  async gain(code, labels, asked) {
+    const own = this.conditions(code, labels);
+    const noise = await this.#noise(code, own);
+    const forms = own.subarray(labels.length);
+    const [start, goal] = [asked.start, asked.goal].map((end) =>
+      Float64Array.from([...end, ...this.forms.after(labels, forms, end, noise[0])]),
+    );
+    return this.#gained(code, own, noise, { start, goal, strength: asked.strength });
+  }
+
+  /** The same of conditions (C), of the face and of the move, from its noise. */
+  async #gained(code, labels, whence, { start, goal, strength }) {
     const plain = start.every((label, a) => label === labels[a]);
     const conditions = plain ? [labels, goal] : [labels, goal, start];
     const slope = async (x, time) => {
@@ -212,7 +237,7 @@ export class Flow {
     };
     const change = goal.map((label, a) => strength * (label - start[a]));
     const half = Array.from(change, (amount) => amount / 2);
-    const noise = (await this.#noise(code, labels)).map((state) => this.#withoutKinds(state, half));
+    const noise = whence.map((state) => this.#withoutKinds(state, half));
     const end = await this.#walked(noise, slope);
     const x = this.rest(code, labels);
     const known = labels.map((label) => label !== 0);

@@ -1,0 +1,201 @@
+"""Forms of labels (subclasses, modes) found among faces: two kinds of hat, two of open mouth.
+
+A flow that is told "a hat" alone must turn one cloud of noise into every form of hat. Between them lie noises
+that become half of either, and an edit, whose noise is that of a face without a hat, mostly starts there. So
+forms are found first, without labels, and are conditions of the flow beside the labels (facemorph/forms.py).
+
+What faces with a label differ in, and others do not, belongs to the label. Forms show there as a gap: of many
+lines, among them independent components (FastICA, Hyvarinen 1999), those along which the faces are flattest
+(least kurtosis) are tried; two normals are fitted to each, and where these stand apart by `separation`
+(Ashman's D, 1994) the faces are split in two, and each part is looked at again. Rare labels come first, and
+what their forms explain is taken out before the next. A linear discriminant then tells the forms of any face
+with the label.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy.linalg import eigh
+from torch import Tensor
+
+from facemorph.forms import Forms
+from faces.core.params import Group
+from faces.flow.network import Flow
+
+COMMON = 0.6  # share of the faces from which on a side of a label is no kind of thing
+APART = 4.0  # times the variance of the others, along a line that belongs to a label
+LINES = 10  # of these, at most
+SHARE = 0.1  # of the faces in the smaller of two forms, at least
+DEPTH = 3  # splits one within the other
+SAMPLE = 5000  # faces to which components and normals are fitted
+RIDGE = 2e-2  # of the mean variance, added to the others'
+TRIED = 4  # lines to which normals are fitted
+SHRINKAGE = 0.01  # of the discriminant's covariance towards a multiple of the identity
+
+
+class FormSettings(Group):
+    separation: Annotated[float, Field(ge=0)]
+    min_faces: Annotated[int, Field(ge=2)]
+
+
+Parts = list[tuple[int, int, list[np.ndarray]]]  # label, side and the rows of the faces of each form
+
+
+def find(rest: np.ndarray, labels: np.ndarray, settings: FormSettings) -> Parts:
+    """The forms of the labels that have some, the commonest first.
+
+    rest (N, K) is what labels (N, A) do not say of codes by regression, along axes that are weighed by what
+    is seen of them; labels are 1, -1, or 0 for unknown. None where the separation is 0.
+    """
+    if not settings.separation:
+        return []
+    points = np.array(rest, np.float64)
+    known = labels.astype(np.float64)
+    ridge = RIDGE * points.var(0).mean() * np.eye(points.shape[1])
+    found = []
+    for place, side in sides(labels, settings.min_faces):
+        rows = np.flatnonzero(labels[:, place] == side)
+        others = np.cov(points[labels[:, place] == -side].T) + ridge
+        parts = sorted(split(points, known, rows, others, settings, 0), key=len, reverse=True)
+        if len(parts) > 1:
+            found.append((place, side, parts))
+            for part in parts:
+                points[part] -= points[part].mean(0)
+    return found
+
+
+def sides(labels: np.ndarray, min_faces: int) -> list[tuple[int, int]]:
+    """Labels and sides with faces enough, there and on the other side, to be looked at; the rarest first."""
+    counts = {
+        (a, side): int((labels[:, a] == side).sum()) for a in range(labels.shape[1]) for side in (1, -1)
+    }
+    fit = [
+        (count, place, side)
+        for (place, side), count in counts.items()
+        if min_faces <= count <= COMMON * len(labels) and counts[place, -side] >= min_faces
+    ]
+    return [(place, side) for _, place, side in sorted(fit)]
+
+
+def split(
+    points: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    others: np.ndarray,
+    settings: FormSettings,
+    depth: int,
+) -> Iterator[np.ndarray]:
+    """The forms among the faces `rows`, as rows; `others` (K, K) is the covariance of the faces beside them.
+    """
+    upper = None
+    if len(rows) >= settings.min_faces and depth <= DEPTH:
+        upper = beyond_a_gap(points[rows], labels[rows], others, settings.separation)
+    if upper is None:
+        yield rows
+        return
+    for part in (rows[~upper], rows[upper]):
+        yield from split(points, labels, part, others, settings, depth + 1)
+
+
+def beyond_a_gap(
+    points: np.ndarray, labels: np.ndarray, others: np.ndarray, separation: float
+) -> np.ndarray | None:
+    """Which of points (n, K) lie beyond the widest gap, bool (n,); None where no gap is wide enough.
+
+    What labels (n, A) say of them linearly is taken out first, so that a moustache makes no form of open
+    mouth.
+    """
+    from sklearn.mixture import GaussianMixture  # noqa: PLC0415 (takes a second to load)
+
+    design = np.column_stack([np.ones(len(labels)), labels])
+    points = points - design @ np.linalg.lstsq(design, points)[0]
+    variances, axes = eigh(np.cov(points.T), others)
+    own = axes[:, variances > APART][:, -LINES:]
+    if not own.shape[1]:
+        return None
+    along = lines(points @ own)
+    some = np.random.default_rng(0).permutation(len(along))[:SAMPLE]
+    widest = separation
+    upper = None
+    for place in np.argsort((along**4).mean(0))[:TRIED]:
+        line = along[:, [place]]
+        normals = GaussianMixture(2, n_init=2, random_state=0).fit(line[some])
+        distance = np.abs(np.diff(normals.means_.ravel()))[0] / np.sqrt(normals.covariances_.mean())
+        if normals.weights_.min() >= SHARE and distance >= widest:
+            widest = distance
+            upper = normals.predict(line) == 1
+    return upper
+
+
+def lines(points: np.ndarray) -> np.ndarray:
+    """(n, P) where points (n, q) lie along their axes and their independent components, of unit variance."""
+    from sklearn.decomposition import FastICA  # noqa: PLC0415 (takes a second to load)
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    points = (points - points.mean(0)) / points.std(0)
+    some = np.random.default_rng(0).permutation(len(points))[:SAMPLE]
+    found = [points]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a line that is nearly independent will do
+        for contrast in ("cube", "logcosh"):
+            ica = FastICA(whiten="unit-variance", fun=contrast, random_state=0, max_iter=200)
+            found += [ica.fit(points[some]).transform(points)] if points.shape[1] > 1 else []
+    along = np.concatenate(found, 1)
+    return (along - along.mean(0)) / along.std(0)
+
+
+def told_apart(flow: Flow, codes: np.ndarray, parts: Parts) -> Forms:
+    """What tells `parts` of train codes (N, D) by a linear discriminant along the axes of `flow`. Lots are
+    still to be drawn (`with_lots`).
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: PLC0415 (as above)
+
+    if not parts:
+        return Forms.none()
+    inward = flow.inward.cpu().numpy().astype(np.float64)
+    mean = flow.mean.cpu().numpy().astype(np.float64)
+    normals = []
+    intercepts = []
+    for _, _, members in parts:
+        along = (codes[np.concatenate(members)] - mean) @ inward.T
+        number = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
+        found = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(along, number)
+        nothing = np.zeros(
+            (1 if len(members) == 2 else 0, len(inward))
+        )  # of two forms it knows the difference
+        normals.append(np.concatenate([nothing, found.coef_]) @ inward)
+        intercepts.append(np.concatenate([nothing[:, 0], found.intercept_]) - normals[-1] @ mean)
+    counts = [len(members) for _, _, members in parts]
+    return Forms(
+        np.array([place for place, _, _ in parts]),
+        np.array([side for _, side, _ in parts]),
+        np.repeat(np.arange(len(parts)), counts),
+        np.concatenate(normals).astype(np.float32),
+        np.concatenate(intercepts).astype(np.float32),
+        np.zeros((len(parts), len(inward)), np.float32),
+        np.zeros(sum(counts), np.float32),
+    )
+
+
+def with_lots(forms: Forms, noise: Tensor, labels: Tensor, seed: int) -> Forms:
+    """`forms` with axes of the noise (N, K) that have nothing to do with one another, and edges on them by
+    which faces whose conditions (N, C) lack a label draw each of its forms as often as faces with it have it.
+    """
+    axes = np.random.default_rng(seed).normal(size=(noise.shape[1], len(forms.places)))
+    lots = np.linalg.qr(axes)[0].T
+    along = noise.cpu().numpy() @ lots.T
+    conditions = labels.cpu().numpy()
+    labels_alone = conditions.shape[1] - len(forms)
+    edges = np.zeros(len(forms), np.float32)
+    for group, (place, side) in enumerate(zip(forms.places, forms.sides, strict=True)):
+        own = forms.groups == group
+        told = conditions[:, place] * side
+        shares = ((1 + conditions[told > 0, labels_alone:][:, own]) / 2).mean(0)
+        lacking = along[told < 0, group] if (told < 0).any() else along[:, group]
+        edges[own] = np.quantile(lacking, np.minimum(shares.cumsum() / shares.sum(), 1))
+        edges[np.flatnonzero(own)[-1]] = np.finfo(np.float32).max
+    return replace(forms, lots=lots.astype(np.float32), edges=edges)
