@@ -330,12 +330,17 @@ class Straight:
 
 
 def test_a_new_face_of_the_flow_is_its_noise_at_the_end_of_the_way(drawing):
-    """mean + B^T (y - y_mean) + 2 Q^T e, where labels say nothing together; an unknown one nothing at all."""
+    """mean + B^T (y - y_mean) + 2 Q^T e, of labels and the forms that e draws, where they say nothing together;
+    an unknown one nothing at all.
+    """
     apart = {name: 0 * getattr(drawing.editor, name) for name in ("pairs", "interplay")}
     editor = dataclasses.replace(drawing.editor, velocity=Straight(), **apart)
     noise = gaussian.normals(3, len(editor.inward))
     labels = np.array([1.0, -1.0, 0.0])
-    told = (labels - editor.label_mean)[:2] @ editor.slopes[:2]
+    assert len(editor.forms) >= 2
+    conditions = np.concatenate([labels, editor.forms.of_noise(labels, noise)])
+    known = conditions != 0
+    told = (conditions - editor.label_mean)[known] @ editor.slopes[known]
     expected = editor.mean + told + 2 * noise @ editor.outward
     np.testing.assert_allclose(editor.sample(labels, noise), expected, atol=0.02)
 

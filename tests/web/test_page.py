@@ -247,7 +247,7 @@ def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
 
 def test_both_backends_follow_a_flow_alike(rng):
     """200 states of sliders, locks and exclusions on 50 faces, to 1e-4, with networks that both can
-    compute, labels [l, t] and tanh(W [x, t, l, t]), and with kinds of every label.
+    compute, conditions [l, t] and tanh(W [x, t, l, t]), with kinds of every label, and with forms.
     """
     export = Export(exports.shared() / "data/export")
     names = export.names
@@ -261,8 +261,9 @@ def test_both_backends_follow_a_flow_alike(rng):
         about["editor"]["exclusive"],
         about["editor"]["exhaustive"],
     )
-    axes = len(export.editor.inward)
-    weights = rng.normal(size=(axes, axes + 5)).astype(np.float32) / 3
+    axes, conditions = len(export.editor.inward), len(export.editor.label_mean)
+    assert conditions == len(names) + len(export.editor.forms) > len(names)
+    weights = rng.normal(size=(axes, axes + conditions + 2)).astype(np.float32) / 3
 
     class Modulation:
         def run(self, _, values):
@@ -273,7 +274,7 @@ def test_both_backends_follow_a_flow_alike(rng):
             rows = np.concatenate([values["x"], values["times"][:, None], values["modulation"]], 1)
             return [np.tanh(rows @ weights.T)]
 
-    kinds = np.linalg.qr(rng.normal(size=(2, 3, axes, 4)))[0].swapaxes(2, 3).astype(np.float32)
+    kinds = np.linalg.qr(rng.normal(size=(2, conditions, axes, 4)))[0].swapaxes(2, 3).astype(np.float32)
     editor = dataclasses.replace(
         export.editor, labels=pairs, modulation=Modulation(), velocity=Velocity(), kinds=kinds
     )
@@ -292,15 +293,16 @@ def test_both_backends_follow_a_flow_alike(rng):
         const arrays = Object.fromEntries(ARRAYS.map((name) => [name, bundle.values[`flow_${name}`]]));
         arrays.kinds = input.kinds;
         const axes = arrays.inward.length / bundle.length;
+        const count = arrays.label_mean.length;
         const modulation = async (times, labels) =>
           Float32Array.from(
-            Array.from(times).flatMap((time, row) => [...labels.subarray(3 * row, 3 * row + 3), time]),
+            Array.from(times).flatMap((time, row) => [...labels.subarray(count * row, count * (row + 1)), time]),
           );
         const velocity = async (x, times, told) => {
           const out = new Float32Array(x.length);
           times.forEach((time, row) => {
             const place = x.subarray(row * axes, (row + 1) * axes);
-            const all = [...place, time, ...told.subarray(4 * row, 4 * row + 4)];
+            const all = [...place, time, ...told.subarray((count + 1) * row, (count + 1) * (row + 1))];
             for (let k = 0; k < axes; k++) {
               out[row * axes + k] = Math.tanh(
                 all.reduce((sum, value, i) => sum + value * input.weights[k * all.length + i], 0),
@@ -1359,7 +1361,8 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
           back: read(toHash(own, input.bundle)),
           asked: read("#seed=3&of=Smiling,-Male,Nose").base,
           foreign: read("#seed=1&model=4.abcdee").foreign,
-          older: read("#seed=1&Smiling=1.2&model=abcdef"),
+          older: ["3.abcdef", "123456"].map((model) => read(`#seed=1&Smiling=1.2&model=${model}`)),
+          newer: read("#seed=1&Smiling=1.2&model=5.abcdef"),
           empty: read(""),
           hostile: read(
             "#seed=99999999999&Smiling=1e9&Male=NaN&__proto__=1&mix=-4&with=preset3"
@@ -1384,7 +1387,8 @@ def test_a_link_comes_back_and_says_what_it_leaves_out():
     }
     assert result["asked"] == {"kind": "seed", "seed": 3, "labels": {"Smiling": 1, "Male": -1}}
     assert result["foreign"] is True
-    assert result["older"]["older"] is True and result["older"]["strengths"] == {}
+    assert all(one["older"] is True and one["strengths"] == {} for one in result["older"])
+    assert result["newer"]["older"] is False and result["newer"]["strengths"] == {"Smiling": 1.2}
     assert result["hostile"] == {
         "base": None,
         "other": {"kind": "preset", "index": 3},

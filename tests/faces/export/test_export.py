@@ -114,6 +114,7 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
     assert about["editor"] == {
         "kind": "flow",
         "attributes": list(editor.attributes),
+        "forms": editor.forms.names(editor.attributes),
         "steps": 3,
         "coupling": 0.9,
         "exclusive": [],
@@ -121,6 +122,8 @@ def test_the_editor_is_described_for_whoever_reads_labels(root, about, tmp_path)
     }
     np.testing.assert_array_equal(array(root, "readout_normals"), editor.readouts.normals)
     np.testing.assert_array_equal(array(root, "flow_slopes"), editor.flow.slopes.numpy())
+    assert len(editor.forms) >= 2
+    np.testing.assert_array_equal(array(root, "flow_form_lots"), editor.forms.lots)
     pair = dataclasses.replace(editor, exclusions=Exclusions(*np.array([[[1, 0, -1]], [[0, 2, 1]]], np.int8)))
     first, second, third = editor.attributes
     ruled_out = describe_editor("flow", pair)

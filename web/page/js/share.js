@@ -2,12 +2,13 @@
  * A share link: what stands after # in the address. It carries a seed or the number of a preset, sliders,
  * locks, and the labels that a random face was asked for; never a photograph or its code.
  *
- *   #seed=42&of=Bald,-Male&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=3.0a1b2c3d4e5f
+ *   #seed=42&of=Bald,-Male&Smiling=1.2&lock=Male,Young&with=7&mix=0.4&model=4.0a1b2c3d4e5f
  */
 
-import { FORMAT, sliderSteps } from "./bundle.js";
+import { sliderSteps } from "./bundle.js";
 
 export const MAX_SEED = 4294967295;
+const COUNTED = 4; // format of the export from which on sliders count as they do
 
 const source = (value) => {
   const preset = /^preset(\d{1,4})$/.exec(value);
@@ -52,13 +53,13 @@ export function leftOut({ base, other, mix, strengths, locked }) {
 
 /**
  * What a link says, checked: {base or null, other or null, mix, strengths, locked, foreign: whether it names
- * another model, older: and one of an older format}; what it cannot mean is left out, strengths are clamped
+ * another model, older: and one whose sliders counted otherwise}; what it cannot mean is left out, strengths are clamped
  * to where a slider ends.
  */
 export function fromHash(hash, { attributes, mark }) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
   const model = query.get("model");
-  const older = model !== null && !model.startsWith(`${FORMAT}.`);
+  const older = model !== null && !(Number(/^(\d+)\./.exec(model)?.[1]) >= COUNTED);
   const ends = new Map(attributes.map(({ name, reach }) => [name, sliderSteps(reach).end]));
   const strengths = {};
   for (const [key, value] of query) {
