@@ -89,7 +89,7 @@ def split(
     settings: FormSettings,
     depth: int,
 ) -> Iterator[np.ndarray]:
-    """The forms among the faces `rows`, as rows; `others` (K, K) is the covariance of the faces beside them."""
+    """The forms among the faces `rows`, as rows; `others` (K, K) is the covariance of those beside them."""
     upper = None
     if len(rows) >= settings.min_faces and depth <= DEPTH:
         upper = beyond_a_gap(points[rows], labels[rows], others, settings.separation)

@@ -98,6 +98,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/features_edited.png": (
         "Every edit at once: a row is a face, a column one label the other way round"
     ),
+    "grids/forms.png": "Forms of labels that no label tells apart, found among the faces: a row for each",
     "plots/new_faces.png": "Real faces, reconstructions, new faces from each prior: the first of each set",
     "plots/history.png": "Loss on train and valid faces, and PSNR of valid faces, over the images seen",
     "plots/auroc.png": "Held-out AUROC of each attribute's direction, with its 95% interval",
@@ -987,7 +988,7 @@ def view(evidence: Evidence) -> dict[str, Any]:
         "more": pictures(
             evidence,
             *(path for path in paths if path.startswith("grids/between_")),
-            *("grids/features_edited.png", "grids/features_native.png", "grids/means.png"),
+            *("grids/features_edited.png", "grids/features_native.png", "grids/means.png", "grids/forms.png"),
         ),
         "galleries": galleries(evidence),
         "limits": bundle.notes(evidence.model, source, length, splits["train"], bool(evidence.scales))[

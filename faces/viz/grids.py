@@ -7,6 +7,7 @@ import numpy as np
 
 from faces.core.batches import batches
 from faces.edits.directions import absolute, relative
+from faces.flow.editor import FlowEditor
 from faces.viz import images
 from faces.viz.config import Pair, Render
 from faces.viz.images import sheet, words
@@ -37,6 +38,8 @@ def every(
         yield "features_edited", partial(edited_features, studio, show, editable)
     for attribute in editable:
         yield f"edit_{attribute}", partial(strengths, studio, show, attribute)
+    if isinstance(studio.editor, FlowEditor) and len(studio.editor.forms):
+        yield "forms", partial(forms, studio, show, studio.editor)
     for number, step in enumerate(components, 1):
         yield f"component_{number}", partial(component, studio, show, number, step)
     for pair in show.interpolations:
@@ -101,6 +104,26 @@ def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarr
     return sheet(
         faces, show.tile, heads, [words(name) for name in attributes], "Mean faces of the train split"
     )
+
+
+def forms(studio: Studio, show: Render, editor: FlowEditor) -> np.ndarray:
+    """Train faces, not chosen, by the forms of labels that are read off their codes: a row for each form."""
+    crops = studio.crops
+    rows = np.sort(np.random.default_rng(studio.seed).permutation(crops.rows("train"))[:CHUNK])
+    labels = editor.arranged(crops.attributes, crops.labels[rows])
+    shown = editor.conditions(studio.codes[rows], labels)[:, len(editor.attributes) :] > 0
+    names = editor.forms.names(editor.attributes)
+    pictures = np.full((len(names), 2 * show.faces, *crops.images.shape[1:]), images.PAPER, np.uint8)
+    captions = []
+    for number, name in enumerate(names):
+        found = rows[shown[:, number]][: 2 * show.faces]
+        pictures[number, : len(found)] = crops.images[found]
+        place = names[: number + 1].count(name)
+        captions.append(
+            f"{'no ' if name.startswith('-') else ''}{words(name.removeprefix('-'))}, form {place}"
+        )
+    title = "Train faces by forms that no label tells apart, not chosen"
+    return sheet(pictures, show.tile, rows=captions, title=title)
 
 
 def features(

@@ -330,8 +330,8 @@ class Straight:
 
 
 def test_a_new_face_of_the_flow_is_its_noise_at_the_end_of_the_way(drawing):
-    """mean + B^T (y - y_mean) + 2 Q^T e, of labels and the forms that e draws, where they say nothing together;
-    an unknown one nothing at all.
+    """mean + B^T (y - y_mean) + 2 Q^T e, of labels and the forms that e draws, where they say nothing
+    together; an unknown one nothing at all.
     """
     apart = {name: 0 * getattr(drawing.editor, name) for name in ("pairs", "interplay")}
     editor = dataclasses.replace(drawing.editor, velocity=Straight(), **apart)

@@ -129,7 +129,7 @@ def test_labels_drawn_by_chance_tell_nothing(rng):
 
 @pytest.fixture
 def hats(world, tmp_path, rng):
-    """The world with Smiling as a hat of two forms, at 4 and -4 of code number 2; a runner, codes and labels."""
+    """The world with Smiling as a hat of two forms, at 4 and -4 of code number 2; runner, codes, labels."""
     run, codes, labels = world
     codes[:, 1] = rng.standard_normal(len(codes))
     hat = labels[:, 2] > 0

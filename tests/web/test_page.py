@@ -296,7 +296,7 @@ def test_both_backends_follow_a_flow_alike(rng):
         const count = arrays.label_mean.length;
         const modulation = async (times, labels) =>
           Float32Array.from(
-            Array.from(times).flatMap((time, row) => [...labels.subarray(count * row, count * (row + 1)), time]),
+            Array.from(times).flatMap((t, row) => [...labels.subarray(count * row, count * (row + 1)), t]),
           );
         const velocity = async (x, times, told) => {
           const out = new Float32Array(x.length);
