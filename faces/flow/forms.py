@@ -49,18 +49,16 @@ def find(rest: np.ndarray, labels: np.ndarray, settings: FormSettings) -> Parts:
     """The forms of the labels that have some, the commonest first.
 
     rest (N, K) is what labels (N, A) do not say of codes by regression, along axes that are weighed by what
-    is seen of them; labels are 1, -1, or 0 for unknown. None where the separation is 0.
+    is seen of them; labels are 1, -1, or 0 for unknown.
     """
-    if not settings.separation:
-        return []
     points = np.array(rest, np.float64)
-    known = labels.astype(np.float64)
+    labels = labels.astype(np.float64)
     ridge = RIDGE * points.var(0).mean() * np.eye(points.shape[1])
     found = []
     for place, side in sides(labels, settings.min_faces):
         rows = np.flatnonzero(labels[:, place] == side)
         others = np.cov(points[labels[:, place] == -side].T) + ridge
-        parts = sorted(split(points, known, rows, others, settings, 0), key=len, reverse=True)
+        parts = sorted(split(points, labels, rows, others, settings, 0), key=len, reverse=True)
         if len(parts) > 1:
             found.append((place, side, parts))
             for part in parts:
@@ -163,11 +161,9 @@ def told_apart(flow: Flow, codes: np.ndarray, parts: Parts) -> Forms:
         along = (codes[np.concatenate(members)] - mean) @ inward.T
         number = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
         found = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(along, number)
-        nothing = np.zeros(
-            (1 if len(members) == 2 else 0, len(inward))
-        )  # of two forms it knows the difference
-        normals.append(np.concatenate([nothing, found.coef_]) @ inward)
-        intercepts.append(np.concatenate([nothing[:, 0], found.intercept_]) - normals[-1] @ mean)
+        first = len(members) == 2  # of two forms it tells the second's log-odds alone
+        normals.append(np.pad(found.coef_, ((first, 0), (0, 0))) @ inward)
+        intercepts.append(np.pad(found.intercept_, (first, 0)) - normals[-1] @ mean)
     counts = [len(members) for _, _, members in parts]
     return Forms(
         np.array([place for place, _, _ in parts]),
@@ -184,8 +180,9 @@ def with_lots(forms: Forms, noise: Tensor, labels: Tensor, seed: int) -> Forms:
     """`forms` with axes of the noise (N, K) that have nothing to do with one another, and edges on them by
     which faces whose conditions (N, C) lack a label draw each of its forms as often as faces with it have it.
     """
-    axes = np.random.default_rng(seed).normal(size=(noise.shape[1], len(forms.places)))
-    lots = np.linalg.qr(axes)[0].T
+    drawn = np.random.default_rng(seed).normal(size=(noise.shape[1], len(forms.places)))
+    axes = np.linalg.qr(drawn)[0].T
+    lots = axes[np.arange(len(forms.places)) % max(len(axes), 1)]
     along = noise.cpu().numpy() @ lots.T
     conditions = labels.cpu().numpy()
     labels_alone = conditions.shape[1] - len(forms)
@@ -194,7 +191,6 @@ def with_lots(forms: Forms, noise: Tensor, labels: Tensor, seed: int) -> Forms:
         own = forms.groups == group
         told = conditions[:, place] * side
         shares = ((1 + conditions[told > 0, labels_alone:][:, own]) / 2).mean(0)
-        lacking = along[told < 0, group] if (told < 0).any() else along[:, group]
-        edges[own] = np.quantile(lacking, np.minimum(shares.cumsum() / shares.sum(), 1))
+        edges[own] = np.quantile(along[told < 0, group], np.minimum(shares.cumsum() / shares.sum(), 1))
         edges[np.flatnonzero(own)[-1]] = np.finfo(np.float32).max
     return replace(forms, lots=lots.astype(np.float32), edges=edges)

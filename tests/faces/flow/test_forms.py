@@ -62,13 +62,12 @@ def test_what_another_label_explains_is_not_found_again(world):
 @pytest.mark.parametrize(
     "settings",
     [
-        SETTINGS.model_copy(update={"separation": 0.0}),
         SETTINGS.model_copy(update={"separation": 20.0}),
         SETTINGS.model_copy(update={"min_faces": FACES // 2}),
     ],
 )
 def test_no_forms_are_found(world, settings):
-    """None are asked for; none stand so far apart; no label has faces enough."""
+    """None stand so far apart; no label has faces enough."""
     assert find(world[0], world[1], settings) == []
 
 
