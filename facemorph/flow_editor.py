@@ -69,15 +69,7 @@ class FlowEditor(CodeEditor):
     ) -> np.ndarray:
         labels = self.labels.read(code)
         asked = self.labels.move(labels, changes, locked)
-        gained = np.zeros(len(code))
-        if not asked.still:
-            noise = self.noise_of(code.tobytes())
-            own = self.conditions(code, labels)
-            start, goal = (
-                np.concatenate([end, self.forms.after(labels, own[len(labels) :], end, noise[0])])
-                for end in (asked.start, asked.goal)
-            )
-            gained = self.predict(code, noise, own, Move(start, goal, asked.strength))
+        gained = np.zeros(len(code)) if asked.still else self.gained(code, labels, asked)
         kept = [one.direction for one in custom if one.locked]
         held = [unit for name, unit in zip(self.names, self.units, strict=True) if name in locked]
         own = {locked: np.zeros(len(code)) for locked in (True, False)}
@@ -85,6 +77,16 @@ class FlowEditor(CodeEditor):
             own[one.locked] += one.strength * one.sigma * one.direction
         free = project_off(own[False], orthonormal([*held, *kept]))
         return code + own[True] + project_off(gained, orthonormal(kept)) + free
+
+    def gained(self, code: np.ndarray, labels: np.ndarray, asked: Move) -> np.ndarray:
+        """(D,) what a code (D,) with labels (A,) gains, as these move and their forms with them."""
+        noise = self.noise_of(code.tobytes())
+        own = self.conditions(code, labels)
+        start, goal = (
+            np.concatenate([end, self.forms.after(labels, own[len(labels) :], end, noise[0])])
+            for end in (asked.start, asked.goal)
+        )
+        return self.predict(code, noise, own, Move(start, goal, asked.strength))
 
     def conditions(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(C,) labels (A,), and the forms of a code (D,) that has them."""
@@ -102,9 +104,7 @@ class FlowEditor(CodeEditor):
         return x - self.with_leading(labels, known, x)
 
     def abduct(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """(2, K) the noise, both states of the solver, from which a code (D,) with conditions (C,)
-        comes.
-        """
+        """(2, K) the noise, both states of the solver, from which a code (D,) with conditions (C,) comes."""
         conditions = labels[None].astype(np.float32)
 
         def slope(x: np.ndarray, time: float) -> np.ndarray:
