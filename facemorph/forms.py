@@ -58,8 +58,8 @@ class Forms:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Those of ARRAYS, float32."""
-        return {name: np.asarray(getattr(self, name), np.float32) for name in ARRAYS}
+        """Those of ARRAYS, float32, in the order of C: safetensors writes any other array in a wrong order."""
+        return {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in ARRAYS}
 
     def __len__(self) -> int:
         return len(self.groups)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load, save
 
 from faces.flow.forms import FormSettings, find, told_apart, with_lots
 from faces.flow.network import Flow
@@ -109,5 +110,8 @@ def test_lots_are_drawn_as_often_as_faces_have_the_form(world, rng):
     drawn = forms.drawn(noise.numpy()[labels[:, 0] < 0])
     np.testing.assert_array_equal(drawn[:, :3].sum(1), 1)
     np.testing.assert_allclose(drawn.mean(0), [*SHARES, *SHARES], atol=0.03)
+    file = save(forms.arrays)
+    np.testing.assert_array_equal(load(file)["lots"], forms.lots)
+    np.testing.assert_allclose(load(file)["lots"] @ load(file)["lots"].T, np.eye(2), atol=1e-6)
     together = drawn[:, 0] & drawn[:, 3]
     assert together.mean() == pytest.approx(SHARES[0] ** 2, abs=0.03)
