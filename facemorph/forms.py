@@ -58,7 +58,7 @@ class Forms:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Those of ARRAYS, float32, in the order of C: safetensors writes any other array in a wrong order."""
+        """Those of ARRAYS, float32, in the order of C: safetensors takes any array to be in that order."""
         return {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in ARRAYS}
 
     def __len__(self) -> int:
