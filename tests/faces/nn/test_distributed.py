@@ -60,6 +60,7 @@ def prepare(place: Path, params: dict, faces: int) -> Path:
     values["train"] = {
         **params["train"],
         "images": 800,
+        "flip": True,  # which faces are mirrored is drawn for all processes alike
         "reports": 4,
         "valid_images": 8,
         "snapshots": 3,
