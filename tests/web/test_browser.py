@@ -87,7 +87,7 @@ class Model:
     def link(self, rest: str) -> str:
         """The link of this model."""
         files = self.bundle["files"]
-        return f"#{rest}&model=4." + "".join(
+        return f"#{rest}&model=5." + "".join(
             files[name]["sha256"][:6] for name in sorted(files) if name != "encoder.onnx"
         )
 
@@ -468,9 +468,9 @@ def test_a_link_opens_the_same_face(visit, served, model):
     again.goto(served + "#seed=42&Smiling=1.2&lock=Male&with=preset2&mix=0.25")
     shows(again, strengths={"Smiling": 1.2})
     assert near(pixels(again), first, 0.01)
-    again.goto(link.replace("&model=4.", "&model=4.0"))
+    again.goto(link.replace("&model=5.", "&model=5.0"))
     expect(again.locator(".toast")).to_contain_text("made with another model")
-    again.goto(link.replace("&model=4.", "&model="))
+    again.goto(link.replace("&model=5.", "&model="))
     expect(again.locator(".toast").last).to_contain_text("of an older model")
     shows(again, strengths={})
 

@@ -53,8 +53,8 @@ export function leftOut({ base, other, mix, strengths, locked }) {
 
 /**
  * What a link says, checked: {base or null, other or null, mix, strengths, locked, foreign: whether it names
- * another model, older: and one whose sliders counted otherwise}; what it cannot mean is left out, strengths are clamped
- * to where a slider ends.
+ * another model, older: and one whose sliders counted otherwise}; what it cannot mean is left out, strengths
+ * are clamped to where a slider ends.
  */
 export function fromHash(hash, { attributes, mark }) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
