@@ -5,9 +5,8 @@ in    data/crops/     images.npy; table.parquet: labels and splits
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored
 out   data/flow/      flow.safetensors, flow.json, readouts.safetensors, readouts.csv, forms.safetensors,
-      exclusions.npz, history.csv; forms.csv where there are forms, measured.csv where there
-      are measured labels
-                      (faces/flow/editor.py)
+      exclusions.npz, history.csv; forms.csv where there are forms, measured.csv where there are measured
+      labels (faces/flow/editor.py)
 
 Trained on the train split; the valid split says which of the weights are kept.
 """
@@ -144,9 +143,7 @@ def fit(
     mirrored: np.ndarray | None,
     device: torch.device,
 ) -> Fitted:
-    """The editor and its tables, from the codes (N, D) of all faces, and those of
-    their mirror images.
-    """
+    """The editor and its tables, from the codes (N, D) of all faces, and those of their mirror images."""
     rows = sampled(crops.rows("train"), params.flow.faces, params.seed)
     held_rows = crops.rows("valid")
     settings = params.flow
