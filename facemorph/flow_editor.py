@@ -16,7 +16,7 @@ from facemorph.forms import Forms
 from facemorph.labels import Move
 
 FACES = 64  # whose noise is remembered
-WAYS = 64  # sets of labels whose modulations are
+WAYS = 64  # sets of conditions whose modulations are
 
 Slope = Callable[[np.ndarray, float], np.ndarray]
 
@@ -96,21 +96,21 @@ class FlowEditor(CodeEditor):
         """(D,) what no label (A,) says of a code (D,) by regression, nor any form."""
         return self.rest(code, self.conditions(code, labels)) @ self.outward
 
-    def rest(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def rest(self, code: np.ndarray, conditions: np.ndarray) -> np.ndarray:
         """x (K,): what no condition (C,) says of a code by regression, along the flow's axes."""
-        known = labels != 0
-        along = self.inward @ (code - self.mean - self.centred(labels, known) @ self.slopes)
-        x = along - self.together(labels, known)
-        return x - self.with_leading(labels, known, x)
+        known = conditions != 0
+        along = self.inward @ (code - self.mean - self.centred(conditions, known) @ self.slopes)
+        x = along - self.together(conditions, known)
+        return x - self.with_leading(conditions, known, x)
 
-    def abduct(self, code: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def abduct(self, code: np.ndarray, conditions: np.ndarray) -> np.ndarray:
         """(2, K) the noise, both states of the solver, from which a code (D,) with conditions (C,) comes."""
-        conditions = labels[None].astype(np.float32)
+        told = conditions[None].astype(np.float32)
 
         def slope(x: np.ndarray, time: float) -> np.ndarray:
-            return self.velocities(x, time, conditions)[0]
+            return self.velocities(x, time, told)[0]
 
-        first = self.rest(code, labels)
+        first = self.rest(code, conditions)
         second = first
         for number in range(self.steps - 1, -1, -1):
             begin = number / self.steps
@@ -120,24 +120,24 @@ class FlowEditor(CodeEditor):
             first = (first - gained) / self.coupling
         return np.stack([first, second])
 
-    def predict(self, code: np.ndarray, noise: np.ndarray, labels: np.ndarray, asked: Move) -> np.ndarray:
+    def predict(self, code: np.ndarray, noise: np.ndarray, conditions: np.ndarray, asked: Move) -> np.ndarray:
         """(D,) what a code (D,) with conditions (C,) gains, from its noise (2, K)."""
-        plain = (asked.start == labels).all()
-        ends = [labels, asked.goal] if plain else [labels, asked.goal, asked.start]
-        conditions = np.stack(ends).astype(np.float32)
+        plain = (asked.start == conditions).all()
+        ends = [conditions, asked.goal] if plain else [conditions, asked.goal, asked.start]
+        told = np.stack(ends).astype(np.float32)
 
         def slope(x: np.ndarray, time: float) -> np.ndarray:
-            found = self.velocities(x, time, conditions)
+            found = self.velocities(x, time, told)
             return found[0] + asked.strength * (found[1] - found[0 if plain else 2])
 
-        known = labels != 0
+        known = conditions != 0
         asked_for = known | (asked.goal != asked.start)
-        x = self.rest(code, labels)
+        x = self.rest(code, conditions)
         end = self.walked(self.without_kinds(noise, asked.strength * (asked.goal - asked.start) / 2), slope)
-        own = end + self.interactions(labels, known, end) - x - self.interactions(labels, known, x)
-        goal, start = (self.interactions(ends, asked_for, end) for ends in (asked.goal, asked.start))
-        told = asked.strength * (asked.goal - asked.start) @ self.slopes
-        return told + (own + asked.strength * (goal - start)) @ self.outward
+        own = end + self.interactions(conditions, known, end) - x - self.interactions(conditions, known, x)
+        goal, start = (self.interactions(each, asked_for, end) for each in (asked.goal, asked.start))
+        linear = asked.strength * (asked.goal - asked.start) @ self.slopes
+        return linear + (own + asked.strength * (goal - start)) @ self.outward
 
     def without_kinds(self, noise: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Noise (2, K) without what only faces of a label that goes differ in; conditions change by `change`
@@ -173,25 +173,25 @@ class FlowEditor(CodeEditor):
             second = second - midpoint(slope, first, end, begin)
         return first
 
-    def centred(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def centred(self, conditions: np.ndarray, known: np.ndarray) -> np.ndarray:
         """y~ (C,): conditions less their means, 0 where they are not `known` (C,)."""
-        return np.where(known, labels - self.label_mean, 0.0)
+        return np.where(known, conditions - self.label_mean, 0.0)
 
-    def together(self, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """(K,) what pairs of labels say together."""
-        y = self.centred(labels, known)
-        first, second = np.triu_indices(len(labels), 1)
+    def together(self, conditions: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """(K,) what pairs of conditions say together."""
+        y = self.centred(conditions, known)
+        first, second = np.triu_indices(len(conditions), 1)
         products = np.where(known[first] & known[second], y[first] * y[second] - self.pair_mean, 0.0)
         return products @ self.pairs
 
-    def with_leading(self, labels: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """(K,) what labels say of a face with the leading coordinates of x (K,)."""
-        leading = x[: len(self.interplay) // len(labels)]
-        return np.outer(self.centred(labels, known), leading).ravel() @ self.interplay
+    def with_leading(self, conditions: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(K,) what conditions say of a face with the leading coordinates of x (K,)."""
+        leading = x[: len(self.interplay) // len(conditions)]
+        return np.outer(self.centred(conditions, known), leading).ravel() @ self.interplay
 
-    def interactions(self, labels: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def interactions(self, conditions: np.ndarray, known: np.ndarray, x: np.ndarray) -> np.ndarray:
         """(K,) both."""
-        return self.together(labels, known) + self.with_leading(labels, known, x)
+        return self.together(conditions, known) + self.with_leading(conditions, known, x)
 
     def velocities(self, x: np.ndarray, time: float, conditions: np.ndarray) -> np.ndarray:
         """(B, K) velocity at x (K,) under each of the conditions (B, C), at a time of the solver's: the ends

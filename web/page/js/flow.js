@@ -23,7 +23,7 @@ export const ARRAYS = [
   "form_edges",
 ];
 const FACES = 8; // whose noise is remembered
-const WAYS = 16; // sets of labels whose modulations are
+const WAYS = 16; // sets of conditions whose modulations are
 
 /** a + scale * b (K). */
 const plus = (a, b, scale) => a.map((value, i) => value + scale * b[i]);
@@ -46,7 +46,7 @@ function combined(weights, matrix, length) {
 
 export class Flow {
   #noises = []; // {code, noise} of the last faces, the newest first
-  #ways = []; // {labels, modulations} of the last sets of labels, the newest first
+  #ways = []; // {conditions, modulations} of the last sets of conditions, the newest first
 
   /**
    * Its conditions (C) are the labels (A) and behind them their forms (F).
@@ -65,26 +65,27 @@ export class Flow {
     this.ranks = arrays.kinds.length / (2 * this.axes * arrays.label_mean.length);
   }
 
-  /** Promise of the modulations under labels (A) at the ends and middles of the solver's steps, as rows. */
-  async #modulations(labels) {
-    const known = this.#ways.find((one) => one.labels.every((value, a) => value === labels[a]));
-    const modulations = known?.modulations ?? (await this.#modulated(labels));
+  /** Promise of the modulations under conditions (C) at the ends and middles of the solver's steps: rows. */
+  async #modulations(conditions) {
+    const known = this.#ways.find((one) => one.conditions.every((value, a) => value === conditions[a]));
+    const modulations = known?.modulations ?? (await this.#modulated(conditions));
     const others = this.#ways.filter((one) => one !== known);
-    this.#ways = [{ labels: known?.labels ?? Array.from(labels), modulations }, ...others].slice(0, WAYS);
+    const own = known?.conditions ?? Array.from(conditions);
+    this.#ways = [{ conditions: own, modulations }, ...others].slice(0, WAYS);
     return modulations;
   }
 
-  async #modulated(labels) {
+  async #modulated(conditions) {
     const count = 2 * this.steps + 1;
     const times = Float32Array.from({ length: count }, (_, k) => k / (count - 1));
-    const all = new Float32Array(count * labels.length);
-    for (let k = 0; k < count; k++) all.set(labels, k * labels.length);
+    const all = new Float32Array(count * conditions.length);
+    for (let k = 0; k < count; k++) all.set(conditions, k * conditions.length);
     const found = await this.modulation(times, all);
     const length = found.length / count;
     return Array.from(times, (_, k) => found.slice(k * length, (k + 1) * length));
   }
 
-  /** Promise of velocities at x (K) under each of the `conditions` (each A), at a time of `#modulations`. */
+  /** Promise of velocities at x (K) under each of the `conditions` (each C), at a time of `#modulations`. */
   async #velocities(x, time, conditions) {
     const count = conditions.length;
     const places = new Float32Array(count * x.length);
@@ -102,14 +103,14 @@ export class Flow {
     );
   }
 
-  /** Labels less their means, 0 where they are not `known` (A). */
-  #centred(labels, known) {
-    return labels.map((label, a) => (known[a] ? label - this.label_mean[a] : 0));
+  /** Labels less their means, 0 where they are not `known` (C). */
+  #centred(conditions, known) {
+    return conditions.map((label, a) => (known[a] ? label - this.label_mean[a] : 0));
   }
 
-  /** What pairs of labels say together, along the flow's axes (K). */
-  #together(labels, known) {
-    const y = this.#centred(labels, known);
+  /** What pairs of conditions say together, along the flow's axes (K). */
+  #together(conditions, known) {
+    const y = this.#centred(conditions, known);
     const products = [];
     for (let i = 0; i < y.length; i++)
       for (let j = i + 1; j < y.length; j++)
@@ -117,16 +118,16 @@ export class Flow {
     return combined(products, this.pairs, this.axes);
   }
 
-  /** What labels say of a face with the leading coordinates of x (K). */
-  #withLeading(labels, known, x) {
+  /** What conditions say of a face with the leading coordinates of x (K). */
+  #withLeading(conditions, known, x) {
     const leading = Array.from(x.subarray(0, this.leading));
-    const products = Array.from(this.#centred(labels, known)).flatMap((y) => leading.map((l) => y * l));
+    const products = Array.from(this.#centred(conditions, known)).flatMap((y) => leading.map((l) => y * l));
     return combined(products, this.interplay, this.axes);
   }
 
   /** Both. */
-  #interactions(labels, known, x) {
-    return plus(this.#together(labels, known), this.#withLeading(labels, known, x), 1);
+  #interactions(conditions, known, x) {
+    return plus(this.#together(conditions, known), this.#withLeading(conditions, known, x), 1);
   }
 
   /** Labels (A), and the forms of a code (D) that has them, as one array (C). */
@@ -135,14 +136,14 @@ export class Flow {
   }
 
   /** What no condition (C) says of a code by regression, along the flow's axes (K). */
-  rest(code, labels) {
-    const known = labels.map((label) => label !== 0);
-    const linear = combined(this.#centred(labels, known), this.slopes, this.length);
+  rest(code, conditions) {
+    const known = conditions.map((label) => label !== 0);
+    const linear = combined(this.#centred(conditions, known), this.slopes, this.length);
     const beyond = Float64Array.from(code, (value, i) => value - this.mean[i] - linear[i]);
     const row = (k) => this.inward.subarray(k * this.length, (k + 1) * this.length);
     const along = Float64Array.from({ length: this.axes }, (_, k) => dot(row(k), beyond));
-    const x = plus(along, this.#together(labels, known), -1);
-    return plus(x, this.#withLeading(labels, known, x), -1);
+    const x = plus(along, this.#together(conditions, known), -1);
+    return plus(x, this.#withLeading(conditions, known, x), -1);
   }
 
   /** A code (D) without its mean and without what labels (A) and forms say of it, along the flow's axes. */
@@ -151,9 +152,9 @@ export class Flow {
   }
 
   /** Promise of the noise, both states of the solver, from which a code with these conditions comes. */
-  async #abducted(code, labels) {
-    const slope = async (x, time) => (await this.#velocities(x, time, [labels]))[0];
-    let first = this.rest(code, labels);
+  async #abducted(code, conditions) {
+    const slope = async (x, time) => (await this.#velocities(x, time, [conditions]))[0];
+    let first = this.rest(code, conditions);
     let second = first;
     for (let number = this.steps - 1; number >= 0; number--) {
       const [begin, end] = [number / this.steps, (number + 1) / this.steps];
@@ -166,9 +167,9 @@ export class Flow {
   }
 
   /** Promise of a code's noise; that of the last few is remembered. */
-  async #noise(code, labels) {
+  async #noise(code, conditions) {
     const known = this.#noises.find((one) => one.code.every((value, i) => value === code[i]));
-    const noise = known?.noise ?? (await this.#abducted(code, labels));
+    const noise = known?.noise ?? (await this.#abducted(code, conditions));
     const others = this.#noises.filter((one) => one !== known);
     this.#noises = [{ code, noise }, ...others].slice(0, FACES);
     return noise;
@@ -227,11 +228,11 @@ export class Flow {
   }
 
   /** The same of conditions (C), of the face and of the move, from its noise. */
-  async #gained(code, labels, whence, { start, goal, strength }) {
-    const plain = start.every((label, a) => label === labels[a]);
-    const conditions = plain ? [labels, goal] : [labels, goal, start];
+  async #gained(code, conditions, whence, { start, goal, strength }) {
+    const plain = start.every((label, a) => label === conditions[a]);
+    const told = plain ? [conditions, goal] : [conditions, goal, start];
     const slope = async (x, time) => {
-      const found = await this.#velocities(x, time, conditions);
+      const found = await this.#velocities(x, time, told);
       const from = found[plain ? 0 : 2];
       return found[0].map((value, i) => value + strength * (found[1][i] - from[i]));
     };
@@ -239,16 +240,16 @@ export class Flow {
     const half = Array.from(change, (amount) => amount / 2);
     const noise = whence.map((state) => this.#withoutKinds(state, half));
     const end = await this.#walked(noise, slope);
-    const x = this.rest(code, labels);
-    const known = labels.map((label) => label !== 0);
+    const x = this.rest(code, conditions);
+    const known = conditions.map((label) => label !== 0);
     const asked = known.map((is, a) => is || goal[a] !== start[a]);
     const own = plus(
-      plus(end, this.#interactions(labels, known, end), 1),
-      plus(x, this.#interactions(labels, known, x), 1),
+      plus(end, this.#interactions(conditions, known, end), 1),
+      plus(x, this.#interactions(conditions, known, x), 1),
       -1,
     );
     const turn = plus(this.#interactions(goal, asked, end), this.#interactions(start, asked, end), -1);
-    const told = combined(change, this.slopes, this.length);
-    return plus(told, combined(plus(own, turn, strength), this.outward, this.length), 1);
+    const linear = combined(change, this.slopes, this.length);
+    return plus(linear, combined(plus(own, turn, strength), this.outward, this.length), 1);
   }
 }
