@@ -164,13 +164,15 @@ def fit(
     told = Told(own, given, held, held_given)
     seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
     pictures = small_pictures(crops.images[rows[seen]])
-    forms = forms_of(params, told, seen, pictures, len(crops.attributes), device)
+    flow, parts = begun(params, told, seen, pictures, device)
+    forms = forms_of(settings.forms, flow, parts, len(crops.attributes))
     if len(forms):
         told = told._replace(
             labels=np.concatenate([given, forms.read(own, given)], 1, dtype=np.float32),
             held_labels=np.concatenate([held_given, forms.read(held, held_given)], 1, dtype=np.float32),
         )
-    flow, (train_codes, train_labels, *held_out) = begun(params, told, seen, pictures, device)
+        flow, parts = begun(params, told, seen, pictures, device)
+    train_codes, train_labels, *held_out = parts
     bar = Progress("flow", settings.steps, "steps")
     history = train(
         flow,
@@ -223,16 +225,16 @@ def begun(
     return flow, parts
 
 
-def forms_of(
-    params: Params, told: Told, seen: np.ndarray, pictures: np.ndarray, sided: int, device: torch.device
-) -> Forms:
-    """The forms of the first `sided` labels (faces/flow/forms.py), found where the regression leaves off."""
-    settings = params.flow.forms
+def forms_of(settings: FormSettings, flow: Flow, parts: list[Tensor], sided: int) -> Forms:
+    """The forms of the first `sided` labels (faces/flow/forms.py), found where the regression leaves off:
+    that is all that `flow` knows as yet.
+    """
     if not settings.separation:
         return Forms.none()
-    flow, (codes, labels, *_) = begun(params, told, seen, pictures, device)
+    codes, labels, *_ = parts
     rest = (rests(flow, codes, labels) * flow.visible).cpu().numpy()
-    return told_apart(flow, told.codes, find(rest, np.sign(told.labels[:, :sided]), settings))
+    signs = np.sign(labels[:, :sided].cpu().numpy())
+    return told_apart(flow, codes.cpu().numpy(), find(rest, signs, settings))
 
 
 def form_rows(forms: Forms, attributes: Sequence[str], conditions: np.ndarray) -> list[dict[str, Any]]:
