@@ -5,11 +5,11 @@ that become half of either, and an edit, whose noise is that of a face without a
 forms are found first, without labels, and are conditions of the flow beside the labels (facemorph/forms.py).
 
 What faces with a label differ in, and others do not, belongs to the label. Forms show there as a gap: of many
-lines, among them independent components (FastICA, Hyvarinen 1999), those along which the faces are flattest
-(least kurtosis) are tried; two normals are fitted to each, and where these stand apart by `separation`
-(Ashman's D, 1994) the faces are split in two, and each part is looked at again. Rare labels come first, and
-what their forms explain is taken out before the next. A linear discriminant then tells the forms of any face
-with the label.
+lines, among them independent components (FastICA, Hyvarinen 1999) and those between clusters (k-means), the
+ones along which the faces are flattest (least kurtosis) are tried; two normals are fitted to each, and where
+these stand apart by `separation` (Ashman's D, 1994) the faces are split in two, and each part is looked at
+again. Rare labels come first, and what their forms explain is taken out before the next. A linear
+discriminant then tells the forms of any face with the label.
 """
 
 import warnings
@@ -33,13 +33,14 @@ SHARE = 0.1  # of the faces in the smaller of two forms, at least
 DEPTH = 3  # splits one within the other
 SAMPLE = 5000  # faces to which components and normals are fitted
 RIDGE = 2e-2  # of the mean variance, added to the others'
-TRIED = 4  # lines to which normals are fitted
+CLUSTERS = (2, 3)  # numbers of them, between which lines are drawn
+TRIED = 6  # lines to which normals are fitted
 SHRINKAGE = 0.01  # of the discriminant's covariance towards a multiple of the identity
 
 
 class FormSettings(Group):
     separation: Annotated[float, Field(ge=0)]
-    min_faces: Annotated[int, Field(ge=2)]
+    min_faces: Annotated[int, Field(ge=max(CLUSTERS))]
 
 
 Parts = list[tuple[int, int, list[np.ndarray]]]  # label, side and the rows of the faces of each form
@@ -129,13 +130,15 @@ def beyond_a_gap(
 
 
 def lines(points: np.ndarray) -> np.ndarray:
-    """(n, P) where points (n, q) lie along their axes and their independent components, of unit variance."""
+    """(n, P) where points (n, q) lie along their axes, the lines between their clusters and their independent
+    components, of unit variance.
+    """
     from sklearn.decomposition import FastICA  # noqa: PLC0415 (takes a second to load)
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
     points = (points - points.mean(0)) / points.std(0)
     some = np.random.default_rng(0).permutation(len(points))[:SAMPLE]
-    found = [points]
+    found = [points, points @ between_clusters(points[some])]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a line that is nearly independent will do
         for contrast in ("cube", "logcosh"):
@@ -143,6 +146,20 @@ def lines(points: np.ndarray) -> np.ndarray:
             found += [ica.fit(points[some]).transform(points)] if points.shape[1] > 1 else []
     along = np.concatenate(found, 1)
     return (along - along.mean(0)) / along.std(0)
+
+
+def between_clusters(points: np.ndarray) -> np.ndarray:
+    """(q, P) the lines that tell each cluster of points (n, q) from the others, by linear discriminants."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 (takes a second to load)
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: PLC0415
+
+    found = []
+    for count in CLUSTERS:
+        number = KMeans(count, n_init=8, random_state=0).fit(points).labels_
+        kinds = np.unique(number)
+        apart = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
+        found += [apart.fit(points, number == k).coef_[0] for k in (kinds if len(kinds) > 2 else kinds[1:])]
+    return np.array(found).reshape(len(found), points.shape[1]).T
 
 
 def told_apart(flow: Flow, codes: np.ndarray, parts: Parts) -> Forms:

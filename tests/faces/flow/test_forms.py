@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.numpy import load, save
 
-from faces.flow.forms import FormSettings, find, told_apart, with_lots
+from faces.flow.forms import FormSettings, between_clusters, find, told_apart, with_lots
 from faces.flow.network import Flow
 
 SETTINGS = FormSettings(separation=3.0, min_faces=200)
@@ -44,6 +44,23 @@ def test_planted_forms_are_found(world):
     for number, rows in enumerate(parts):
         assert np.mean(form[rows] == number) > 0.99
     assert sum(map(len, parts)) == (form >= 0).sum()
+
+
+def test_a_line_stands_between_each_cluster_and_the_others(rng):
+    """Three clusters in six dimensions, of unequal noise, so that no axis runs between them."""
+    form = rng.choice(3, 1500)
+    mixing = rng.standard_normal((6, 6))
+    points = np.eye(6)[form] * 9 + rng.standard_normal((1500, 6))
+    along = points @ mixing @ between_clusters(points @ mixing)
+    for number in range(3):
+        inside, outside = along[form == number], along[form != number]
+        spread = np.sqrt((inside.var(0) + outside.var(0)) / 2)
+        assert (np.abs(inside.mean(0) - outside.mean(0)) / spread).max() > 6
+
+
+def test_points_that_are_all_one_have_no_line_between_them():
+    with pytest.warns(match="distinct clusters"):
+        assert between_clusters(np.ones((10, 4))).shape == (4, 0)
 
 
 def test_faces_without_a_label_have_forms_too(world):
