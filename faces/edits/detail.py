@@ -13,7 +13,7 @@ three halves of it the drawing stands; between them the weight rises smoothly (H
 that no edge appears. Wavelet shrinkage does likewise (Donoho & Johnstone 1994), with a firm threshold between
 hard and soft (Gao & Bruce 1997); here each place is told by its neighbourhood.
 
-On valid pairs of drawn faces the error falls by .681 of it, by .673 with x + w d, by .579 with x + d: most
+On valid pairs of drawn faces the error falls by .668 of it, by .666 with x + w d, by .608 with x + d: most
 where something is taken away, whose halo and outline go.
 """
 
