@@ -138,9 +138,10 @@ def lines(points: np.ndarray) -> np.ndarray:
 
     points = (points - points.mean(0)) / points.std(0)
     some = np.random.default_rng(0).permutation(len(points))[:SAMPLE]
-    found = [points, points @ between_clusters(points[some])]
+    found = [points]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a line that is nearly independent will do
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nearly independent, or fewer clusters, will do
+        found += [points @ between_clusters(points[some])]
         for contrast in ("cube", "logcosh"):
             ica = FastICA(whiten="unit-variance", fun=contrast, random_state=0, max_iter=200)
             found += [ica.fit(points[some]).transform(points)] if points.shape[1] > 1 else []
@@ -156,9 +157,10 @@ def between_clusters(points: np.ndarray) -> np.ndarray:
     found = []
     for count in CLUSTERS:
         number = KMeans(count, n_init=8, random_state=0).fit(points).labels_
-        kinds = np.unique(number)
-        apart = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
-        found += [apart.fit(points, number == k).coef_[0] for k in (kinds if len(kinds) > 2 else kinds[1:])]
+        clusters = np.unique(number)
+        for cluster in clusters if len(clusters) > 2 else clusters[1:]:  # one line stands between two
+            apart = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
+            found.append(apart.fit(points, number == cluster).coef_[0])
     return np.array(found).reshape(len(found), points.shape[1]).T
 
 
