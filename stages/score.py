@@ -124,7 +124,7 @@ def opened(
         Counterfactuals.open(crops_folder, crops.column("name")),
         {name: Directions.open(vectors, name) for name in names},
         None if flow is None else FlowEditor.open(flow, device),
-        Context(score, params.detail, codec, Ensemble.open(classifier).to(device), features["lite0"]),
+        Context(score, params.detail, codec, Ensemble.open(classifier).to(device), features["lite1"]),
         networks,
     )
 
@@ -225,9 +225,7 @@ def prior_table(
     faces = samples.sets(context.codec, crops.images, codes, train, choice.real, inputs.priors, params.seed)
     fitted = np.random.default_rng(params.seed).permutation(train)[: params.fit]
     own = codes[choice.real]
-    table = samples.score_priors(
-        context.codec, params.score, faces, real, own, codes[fitted], inputs.networks, scale, work
-    )
+    table = samples.score_priors(context, faces, real, own, codes[fitted], inputs.networks, scale, work)
     return table, samples.portraits(faces)
 
 

@@ -212,6 +212,7 @@ def deal(task: str, folder: Path, cut: Sequence[slice], work: Work) -> None:
     What stands already is not made again. Must be called by every rank, within `joined`.
     """
     names = standing(folder)
+    wait()  # for ranks that come later, so that all see the same shards
     there = sum(shard(folder, piece).name in names for piece in cut)
     if there:
         say(f"{task}: continuing, {there} of {len(cut)} shards are there")

@@ -100,7 +100,10 @@ class FeatureNetwork:
 
 @dataclass(frozen=True)
 class Context:
-    """What looks at edited faces. A classifier is named by its number."""
+    """What looks at edited faces. A classifier is named by its number.
+
+    `features` judges, so it is of a network that is in no model's loss.
+    """
 
     params: Score
     detail: Detail

@@ -18,7 +18,7 @@ from faces.metrics.edit_effects import distances
 from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
 from faces.metrics.sharpness import sharpness
 from faces.nn.device import side_by_side, to_uint8
-from faces.scoring.context import Codec, Score
+from faces.scoring.context import Codec, Context, Score
 
 FEWEST = 8  # faces in each set below which their distances are not measured
 SHOWN = 12  # faces of each set that are kept for pictures
@@ -134,8 +134,7 @@ def score_interpolation(codec: Codec, features: Features, codes: np.ndarray, sca
 
 
 def score_priors(
-    codec: Codec,
-    params: Score,
+    context: Context,
     faces: dict[str, FaceSet],
     real: Tensor,
     codes: np.ndarray,
@@ -144,14 +143,14 @@ def score_priors(
     scale: float,
     work: Path,
 ) -> pd.DataFrame:
-    """priors.csv: every set of `faces` against `real` ones, and the ways between these, whose codes are (n,
-    D). Without rows where there are fewer real faces than FEWEST, or than jackknife groups.
+    """priors.csv: every set of `faces` against `real` ones, by each of `networks`, and the ways between
+    these, whose codes are (n, D), by the context's. Without rows where there are fewer real faces than
+    FEWEST, or than jackknife groups.
     """
-    if len(real) < max(FEWEST, params.groups):
+    if len(real) < max(FEWEST, context.params.groups):
         return pd.DataFrame(columns=["set", "faces"])
-    rows = score_sets(faces, real, codes, train, networks, params, work)
-    first = next(iter(networks.values()))
-    return pd.DataFrame([*rows, score_interpolation(codec, first, codes, scale)])
+    rows = score_sets(faces, real, codes, train, networks, context.params, work)
+    return pd.DataFrame([*rows, score_interpolation(context.codec, context.features, codes, scale)])
 
 
 def portraits(faces: dict[str, FaceSet]) -> dict[str, np.ndarray]:

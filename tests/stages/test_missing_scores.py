@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from faces import checkpoints, models
 from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
+from faces.nn import perceptual
 from stages import classifier, encode, evaluate, export, flow, prior, score, vectors, witness
 from tests.helpers import measures
 from tests.helpers.checkouts import SMALL
@@ -119,6 +121,18 @@ def test_fewer_faces_than_score_needs(project):
     assert metrics["generation"] == {}
     assert metrics["auroc"]["mean"] is not None
     assert set(reasons) == {"edits", "counterfactual", "generation"}
+
+
+def test_a_network_that_is_in_no_loss_judges_edits(project, monkeypatch):
+    given = []
+    real = score.Context
+    monkeypatch.setattr(score, "Context", lambda *parts: given.append(parts) or real(*parts))
+    sides = np.resize([1, -1], 20)
+    project(20, 3, [sides, sides])
+    assert isinstance(given[0][-1].network, perceptual.EfficientNetLite1)
+    fields = [models.find(name).Config.model_fields.get("network") for name in models.names()]
+    choices = {choice for field in fields if field for choice in get_args(field.annotation)}
+    assert "efficientnet_lite0" in choices and "efficientnet_lite1" not in choices
 
 
 def test_nine_pictures(project):

@@ -116,6 +116,26 @@ def test_a_launcher_that_is_not_there_is_one_line(monkeypatch):
         ranks.launch("stages.train")
 
 
+LATE = """
+import time
+from pathlib import Path
+from faces.core import ranks
+from tests.faces.core.test_ranks import squares
+
+with ranks.joined():
+    time.sleep(1 - ranks.rank())
+    ranks.deal("task", Path("shards"), ranks.pieces(8), squares)
+"""
+
+
+def test_a_rank_that_comes_late_counts_what_stood_before(tmp_path):
+    for piece in ranks.pieces(8)[:3]:
+        ranks.write(ranks.shard(tmp_path / "shards", piece), rows=np.array([piece.start, piece.stop]))
+    (tmp_path / "late.py").write_text(LATE)
+    said = finish(start(tmp_path, TWO, [str(tmp_path / "late.py")]))
+    assert "task: continuing, 3 of 8 shards are there" in said
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a rank is found by /proc")
 def test_crop_loses_a_process_and_continues(tmp_path, params, rng):
     """One of two is killed after a shard: the run ends with one line that says so, and continues to the bytes
