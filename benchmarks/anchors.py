@@ -39,12 +39,12 @@ from faces.data.order import Order
 from faces.estimators import linear
 from faces.estimators.estimators import differences
 from faces.latents.moments import Moments
-from faces.latents.priors import Priors, Settings
 from faces.metrics.auroc import auroc
 from faces.nn import perceptual
 from faces.nn.device import fast_arithmetic, pick_device, to_device
 from faces.nn.gaussian_vae import gaussian_kl
 from faces.nn.layers import Fold
+from faces.priors import Priors, Settings
 from faces.report import view
 from faces.scoring import samples
 from faces.scoring.context import Codec, FeatureNetwork, Score

@@ -85,7 +85,7 @@ def works(data: Path, out: Path) -> dict[str, Callable[[], object]]:
     return {
         "encode": lambda: encode.run(load(encode.Params), crops, model, out / "latents"),
         "classifier": lambda: classifier.run(load(classifier.Params), crops, out / "classifier"),
-        "prior": lambda: prior.run(load(prior.Params), crops, model, latents, out / "prior"),
+        "prior": lambda: prior.run(load(prior.Params), crops, model, latents, None, out / "prior"),
         "vectors": lambda: vectors.run(load(vectors.Params), crops, latents, *chosen, out / "vectors"),
         "score": lambda: score.run(load(score.Params), *scored, out / "scores"),
         "evaluate": lambda: evaluate.run(load(evaluate.Params), *summed, out / "metrics.json", out / "plots"),

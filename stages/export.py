@@ -46,7 +46,7 @@ from faces.flow.editing import COUPLING
 from faces.flow.editor import FlowEditor
 from faces.flow.export import FLOW_NETWORKS, export_velocity, regression_arrays
 from faces.latents.pca import gaussian_of_moments, gaussian_of_train
-from faces.latents.priors import Priors
+from faces.priors import Priors
 from faces.witnesses import weights
 from faces.witnesses.export import IDENTITY, export_identity
 from faces.witnesses.scale import Scale, scale_rows

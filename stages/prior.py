@@ -3,7 +3,8 @@
 in    data/crops/     images.npy, table.parquet: the faces of the valid split
       data/model/     the trained model, whose own prior competes
       data/latents/   latents.npy
-out   data/prior/     prior.safetensors, prior.json (faces/latents/priors.py)
+      data/flow/      the flow of codes, which competes too
+out   data/prior/     prior.safetensors, prior.json (faces/priors.py)
 
 Fitted to codes of the train split. The valid split stops the training and chooses: by kernel distance (KID)
 on EfficientNet-Lite1's features, which is in no loss. Several processes (faces/core/ranks.py) share the
@@ -27,11 +28,13 @@ from faces.core.files import new_folder, open_npy
 from faces.core.params import Group, load
 from faces.data.annotations import SPLITS
 from faces.data.crops import Crops
-from faces.latents.priors import Distance, Draw, Priors, Settings
+from faces.flow.editor import FlowEditor
+from faces.flow.prior import FlowPrior
 from faces.metrics.frechet import kernel, polynomial
 from faces.models import Model
 from faces.nn import perceptual
 from faces.nn.device import pick_device, to_device
+from faces.priors import Distance, Draw, Priors, Settings
 
 
 class Params(Group):
@@ -65,8 +68,12 @@ def distance_to(images: np.ndarray, model: Model, params: Params, device: torch.
     return distance
 
 
-def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: Path) -> None:
-    """The stage with these params. Raises ValueError where an input is missing or does not fit."""
+def run(
+    params: Params, crops_folder: Path, weights: Path, latents: Path, flow: Path | None, out: Path
+) -> None:
+    """The stage with these params; without a `flow` none competes. Raises ValueError where an input is
+    missing or does not fit.
+    """
     crops = Crops.open(crops_folder)
     codes = open_npy(latents / "latents.npy")
     device = pick_device()
@@ -76,8 +83,13 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     valid = np.flatnonzero(crops.splits == SPLITS.index("valid"))  # an exam has none
     shown = valid[: params.samples]
     distance = distance_to(crops.images[shown], model, params, device) if len(shown) > 1 else None
-    work = ranks.unfinished(params.model_dump(), (crops_folder, weights, latents))
-    fitting = (params.prior, params.seed, device, distance, work)
+    work = ranks.unfinished(params.model_dump(), (crops_folder, weights, latents, *([flow] if flow else [])))
+    told = None
+    if flow is not None:
+        editor = FlowEditor.open(flow, device)
+        labels = editor.arranged(crops.attributes, crops.labels[train])
+        told = FlowPrior.of_faces(editor, codes[train], labels)
+    fitting = (params.prior, params.seed, device, distance, work, told)
     with ranks.joined(device):
         priors = Priors.fit(model, codes[train], codes[valid], *fitting)
     if ranks.rank() > 0:
@@ -85,8 +97,8 @@ def run(params: Params, crops_folder: Path, weights: Path, latents: Path, out: P
     with new_folder(out) as folder:
         priors.save(folder)
     ranks.discard(work)
-    told = ", ".join(f"{name} {value:.3g}" for name, value in priors.distances.items())
-    say(f"prior: new faces come from {priors.best}; KID to valid faces: {told or 'none to compare with'}")
+    found = ", ".join(f"{name} {value:.3g}" for name, value in priors.distances.items())
+    say(f"prior: new faces come from {priors.best}; KID to valid faces: {found or 'none to compare with'}")
 
 
 def main(*paths: Path) -> None:

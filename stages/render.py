@@ -36,9 +36,9 @@ from faces.edits.detail import Detail
 from faces.edits.directions import Directions, components
 from faces.flow.choice import Edits, open_editor
 from faces.flow.editor import FlowEditor
-from faces.latents.priors import Priors
 from faces.metrics.label_stats import phi, rates
 from faces.nn.device import pick_device
+from faces.priors import Priors
 from faces.scoring.served import Served
 from faces.viz import animations, charts, defaults, grids, images, measured
 from faces.viz.config import Labels, Render

@@ -54,11 +54,11 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail
 from faces.edits.directions import Directions
 from faces.flow.editor import FlowEditor
-from faces.latents.priors import Priors
 from faces.metrics.changes import Changes
 from faces.nn import perceptual
 from faces.nn.device import pick_device
 from faces.nn.quality import active_units
+from faces.priors import Priors
 from faces.scoring import counterfactuals, edit_curves, inception, joint, samples
 from faces.scoring.context import Codec, Context, FeatureNetwork, Sample, Scales, Score
 from faces.scoring.counterfactuals import Counterfactuals, labels_for

@@ -47,9 +47,9 @@ from faces.data.measured import Measures
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.flow.editor import FlowEditor
-from faces.latents.priors import Priors
 from faces.metrics.changes import Changes
 from faces.nn.device import pick_device, side_by_side
+from faces.priors import Priors
 from faces.scoring import samples
 from faces.scoring.context import KINDS, Codec
 from faces.scoring.counterfactuals import labels_for

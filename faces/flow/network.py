@@ -136,6 +136,22 @@ class Flow(nn.Module):
         self.register_buffer("variance", torch.ones(axes))  # of x along each axis, over the train faces
         self.register_buffer("visible", torch.ones(axes))  # RMS change of the pictures per unit of x
 
+    @classmethod
+    def of(cls, weights: dict[str, Tensor]) -> "Flow":
+        """The flow that has this state. Raises KeyError, or RuntimeError where weights do not fit."""
+        attributes, code_length = weights["slopes"].shape
+        flow = cls(
+            code_length,
+            len(weights["inward"]),
+            attributes,
+            len(weights["network.enter.weight"]),
+            sum(name.endswith("modulate.weight") for name in weights),
+            len(weights["interplay"]) // max(attributes, 1),
+            weights["kinds"].shape[2],
+        )
+        flow.load_state_dict(weights, strict=True)
+        return flow
+
     def velocity(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """dx/dt (..., K) of x (..., K) at times t (...) under labels (..., A)."""
         return self.modulated(x, t, self.network.modulation(t, labels))

@@ -43,6 +43,7 @@ PRIORS = {
     "tempered": "the same Gaussian, narrowed",
     "mixture": "a mixture of Gaussians fitted to the train codes",
     "diffusion": "a diffusion model of the train codes",
+    "flow": "the flow of codes, under the labels of train faces",
 }
 SETS = {
     "train_faces": "Train faces (real: the least that can be reached)",

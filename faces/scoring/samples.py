@@ -12,12 +12,12 @@ import pandas as pd
 from torch import Tensor
 
 from faces.core import ranks
-from faces.latents.priors import Priors
 from faces.metrics import coverage
 from faces.metrics.edit_effects import distances
 from faces.metrics.frechet import frechet, frechet_infinity, grams, kernel, polynomial, with_interval
 from faces.metrics.sharpness import sharpness
 from faces.nn.device import side_by_side, to_uint8
+from faces.priors import Priors
 from faces.scoring.context import Codec, Context, Score
 
 FEWEST = 8  # faces in each set below which their distances are not measured

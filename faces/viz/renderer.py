@@ -13,9 +13,9 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor
-from faces.latents.priors import Priors
 from faces.models import Model
 from faces.nn.device import to_device, to_uint8
+from faces.priors import Priors
 from faces.viz.interpolation import PATHS, blend_detail
 from faces.viz.selection import Absent, cast, matching, unlike
 

@@ -28,7 +28,7 @@ from faces.edits.directions import Directions
 from faces.edits.editor import LinearEditor
 from faces.flow.editor import FlowEditor
 from faces.ingest import writer
-from faces.latents.priors import Priors
+from faces.priors import Priors
 from faces.viz import images
 from faces.viz.images import sheet
 from faces.viz.renderer import Studio
@@ -48,6 +48,7 @@ PRIORS = {
     "tempered": "tempered",
     "mixture": "mixture",
     "diffusion": "diffusion",
+    "flow": "flow",
 }
 
 

@@ -95,7 +95,7 @@ def score(exam: Path, model: Path, vectors: Path, flow: Path | None, primary: st
         scores = place / "scores"
         metrics_file = place / "metrics.json"
         encode.run(params(encode.Params), crops, model, latents)
-        prior.run(params(prior.Params), crops, model, latents, place / "prior")
+        prior.run(params(prior.Params), crops, model, latents, flow, place / "prior")
         stages.score.run(
             params(stages.score.Params),
             *(crops, model, latents, place / "prior", vectors, flow, classifier, scores),

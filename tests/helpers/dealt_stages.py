@@ -49,7 +49,7 @@ def main(data: Path, out: Path, *stages: str) -> None:
         score.run(load(score.Params), crops, model, latents, priors, directions, None, classifiers, found)
 
     def make_priors() -> None:
-        prior.run(load(prior.Params), crops, model, latents, out / "prior")
+        prior.run(load(prior.Params), crops, model, latents, flow, out / "prior")
 
     def make_guarantee() -> None:
         inputs = (crops, model, latents, directions, flow, classifiers)

@@ -17,14 +17,13 @@ import stages.encode
 import stages.export
 import stages.flow
 import stages.vectors
-from faces import checkpoints, models
+from faces import checkpoints, models, priors
 from faces.core.files import write_json
 from faces.core.params import read
 from faces.data import annotations
 from faces.data.crops import Geometry
 from faces.export import bundle
 from faces.ingest import decode, writer
-from faces.latents import priors
 from faces.nn.device import to_device
 from tests.conftest import ROOT
 from tests.helpers import measures
@@ -66,7 +65,16 @@ PARAMS = {
         "presets": 4,
     },
 }
-PRIOR = priors.Settings(fit=160, axes=12, components=2, ridge=0.1, temperature=0.8, diffusion=0, guidance=1.0)
+PRIOR = priors.Settings(
+    fit=160,
+    axes=12,
+    components=2,
+    ridge=0.1,
+    temperature=0.8,
+    diffusion=0,
+    guidance=1.0,
+    flow=priors.FlowSettings(guidance=1.5, temperature=0.8),
+)
 VAE = {
     "code_length": 12,
     "width": 8,

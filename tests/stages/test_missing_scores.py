@@ -61,7 +61,7 @@ def project(tmp_path, monkeypatch, params, rng):
         )
         unmeasured = measures.none(tmp_path / "measures")
         encode.run(of(encode), crops, model, latents)
-        prior.run(of(prior), crops, model, latents, tmp_path / "prior")
+        prior.run(of(prior), crops, model, latents, None, tmp_path / "prior")
         vectors.run(of(vectors), crops, latents, crops / "table.parquet", unmeasured, directions)
         classifier.run(of(classifier), crops, judges)
         score.run(of(score), crops, model, latents, tmp_path / "prior", directions, None, judges, scores)

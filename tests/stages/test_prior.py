@@ -1,6 +1,7 @@
 """The stage that fits priors: the valid split chooses, and without one it still fits."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ from faces import checkpoints, models
 from faces.core.params import parse, pick
 from faces.data.crops import read_geometry
 from faces.ingest import writer
-from faces.latents.priors import Priors
 from faces.nn.device import to_uint8
+from faces.priors import Priors
 from stages import prior
 
 CPU = torch.device("cpu")
@@ -41,13 +42,13 @@ def project(tmp_path, monkeypatch, params, rng):
         images = to_uint8(model.decode(torch.from_numpy(codes)))
     np.save(tmp_path / "crops/images.npy", images)
 
-    def run(valid: int) -> Priors:
+    def run(valid: int, flow: Path | None = None) -> Priors:
         splits = ["train"] * 200 + ["valid"] * valid + ["test"] * (100 - valid)
         table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(300)], "split": splits, "A": 1})
         writer.write_labels(tmp_path / "crops/table.parquet", table)
-        folders = [tmp_path / name for name in ("crops", "model", "latents", "prior")]
-        prior.run(parse(prior.Params, pick(prior.Params, values)), *folders)
-        return Priors.open(folders[-1], CPU)
+        folders = [tmp_path / name for name in ("crops", "model", "latents")]
+        prior.run(parse(prior.Params, pick(prior.Params, values)), *folders, flow, tmp_path / "prior")
+        return Priors.open(tmp_path / "prior", CPU)
 
     return run
 

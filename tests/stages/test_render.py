@@ -16,7 +16,7 @@ from faces.edits.directions import Directions, components
 from faces.edits.editor import LinearEditor
 from faces.edits.exclusions import Exclusions
 from faces.ingest import writer
-from faces.latents.priors import Priors, Settings
+from faces.priors import Priors, Settings
 from faces.viz.config import Render
 from faces.viz.grids import swept
 from faces.viz.renderer import Studio

@@ -61,9 +61,9 @@ def folders(tmp_path, monkeypatch, rng, of, params):
     checkpoints.save(place["model"], "vae", config, geometry, models.find("vae").Model(config, 32))
     crops, model, latents = (place[name] for name in ("crops", "model", "latents"))
     encode.run(of(encode), crops, model, latents)
-    prior.run(of(prior), crops, model, latents, place["prior"])
     vectors.run(of(vectors), crops, latents, crops / "table.parquet", place["measures"], place["vectors"])
     flow.run(of(flow), crops, latents, place["measures"], place["flow"])
+    prior.run(of(prior), crops, model, latents, place["flow"], place["prior"])
     classifier.run(of(classifier), crops, place["classifier"])
     keys = [
         (0, editor, kind, name)

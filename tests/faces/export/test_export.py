@@ -28,8 +28,8 @@ from faces.export import onnx as networks
 from faces.export.attributes import GROUPS, TABLE, describe
 from faces.flow.editor import FlowEditor
 from faces.latents.pca import gaussian_of_codes, gaussian_of_moments
-from faces.latents.priors import Priors
 from faces.nn.device import to_device
+from faces.priors import Priors
 from faces.witnesses.scale import Scale
 from faces.witnesses.witness import Witness
 from stages.export import describe_editor

@@ -1,4 +1,4 @@
-"""Priors against planted distributions of codes."""
+"""Priors of codes: which there are, which is the best, and what is drawn of each."""
 
 import numpy as np
 import pytest
@@ -6,63 +6,16 @@ import torch
 from torch import nn
 
 from faces.core.params import parse
-from faces.latents.mixture import Mixture
-from faces.latents.pca import gaussian_of_codes
-from faces.latents.priors import Draw, PriorError, Priors, Settings
+from faces.edits.exclusions import Exclusions
+from faces.flow.editor import FlowEditor
+from faces.flow.network import Flow
+from faces.flow.prior import FlowPrior
+from faces.flow.readouts import Readouts
+from faces.flow.training import linear_map
+from faces.priors import Draw, PriorError, Priors, Settings
 from faces.report.view import PRIORS
 from faces.scoring import samples
 from faces.scoring.context import Score
-
-
-def test_gaussian_samples_have_the_codes_mean_and_covariance(rng):
-    root = np.array([[2.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.5, 0.3]])
-    codes = (rng.normal(0, 1, (20_000, 3)) @ root.T + [1, -2, 3]).astype(np.float32)
-    axes = gaussian_of_codes(codes, 3, 0)
-    assert (axes.residual == 0).all()
-    for temperature in (1.0, 0.5):
-        drawn = axes.draw(40_000, rng, temperature)
-        np.testing.assert_allclose(drawn.mean(0), [1, -2, 3], atol=0.05)
-        np.testing.assert_allclose(np.cov(drawn, rowvar=False), temperature**2 * root @ root.T, atol=0.12)
-
-
-def test_axes_there_and_back(rng):
-    codes = (rng.normal(0, 1, (500, 6)) * [5, 4, 3, 2, 1, 0.5]).astype(np.float32)
-    axes = gaussian_of_codes(codes, 6, 0)
-    np.testing.assert_allclose(axes.colour(axes.whiten(codes), rng, 1.0), codes, atol=1e-4)
-    np.testing.assert_allclose(axes.whiten(codes).std(0), 1, atol=1e-5)
-
-
-def test_few_axes_keep_the_whole_variance(rng):
-    """Two wide directions of eight are described; the six of variance 0.25 are drawn by their variances."""
-    codes = (rng.normal(0, 1, (20_000, 8)) * [6, 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]).astype(np.float32)
-    axes = gaussian_of_codes(codes, 2, 0)
-    np.testing.assert_allclose(axes.residual[2:], 0.5, rtol=0.05)
-    drawn = axes.draw(20_000, rng, 1.0)
-    np.testing.assert_allclose(drawn.std(0), [6, 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], rtol=0.05)
-    cold = axes.draw(20_000, rng, 0.5)
-    np.testing.assert_allclose(cold.std(0), [3, 2, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25], rtol=0.05)
-
-
-def test_the_mixture_recovers_planted_clusters(rng):
-    centres = np.array([[-6.0, 0.0], [6.0, 0.0], [0.0, 9.0]])
-    which = rng.choice(3, 6000, p=[0.5, 0.3, 0.2])
-    codes = (centres[which] + rng.normal(0, 1, (6000, 2))).astype(np.float32)
-    axes = gaussian_of_codes(codes, 2, 0)
-    drawn = Mixture.fit(axes, codes, 3, 1e-4, 0).sample(axes, 6000, rng)
-    nearest = np.linalg.norm(drawn[:, None] - centres, axis=2).argmin(1)
-    np.testing.assert_allclose(np.bincount(nearest) / 6000, [0.5, 0.3, 0.2], atol=0.03)
-    for place, centre in enumerate(centres):
-        np.testing.assert_allclose(drawn[nearest == place].mean(0), centre, atol=0.15)
-        np.testing.assert_allclose(np.cov(drawn[nearest == place], rowvar=False), np.eye(2), atol=0.15)
-
-
-def test_the_same_seed_draws_the_same_mixture(rng):
-    codes = rng.normal(0, 1, (400, 5)).astype(np.float32)
-    axes = gaussian_of_codes(codes, 3, 7)
-    first, second = (
-        Mixture.fit(axes, codes, 2, 1e-3, 7).sample(axes, 50, np.random.default_rng(1)) for _ in range(2)
-    )
-    np.testing.assert_array_equal(first, second)
 
 
 def test_portraits_show_the_first_faces_of_each_set():
@@ -102,20 +55,33 @@ def settings(params: dict, **changes: object) -> Settings:
     return parse(Settings, params["prior"] | {"diffusion": 0, "axes": 3, "components": 2} | changes)
 
 
+def flow_prior(codes: np.ndarray, rng: np.random.Generator) -> FlowPrior:
+    """A flow along three axes, for two labels, that knows the regression alone."""
+    labels = rng.choice([-1.0, 1.0], (len(codes), 2))
+    flow = Flow(codes.shape[1], 3, 2, 8, 2, 1, 1)
+    linear_map(flow, codes, labels, np.arange(len(codes)), codes, 1.0)
+    readouts = Readouts(("a", "b"), np.zeros((2, codes.shape[1]), np.float32), np.zeros(2, np.float32))
+    editor = FlowEditor(("a", "b"), Exclusions.none(2), flow.eval(), 3, readouts, 0.0)
+    return FlowPrior.of_faces(editor, codes, labels)
+
+
 def test_a_prior_is_there_when_it_is_asked_for(rng, params):
     codes = rng.normal(0, 1, (60, 5)).astype(np.float32)
     cpu = torch.device("cpu")
 
-    def names(held: np.ndarray, **changes: object) -> list[str]:
-        found = Priors.fit(Normal(), codes, held, settings(params, **changes), 1, cpu)
+    def names(held: np.ndarray, told: FlowPrior | None = None, **changes: object) -> list[str]:
+        found = Priors.fit(Normal(), codes, held, settings(params, **changes), 1, cpu, flow=told)
         samplers = found.samplers(Normal(), 1)
         assert all(draw(7, rng).shape == (7, 5) for draw in samplers.values())
         assert (found.best, found.distances) == ("gaussian", {})
         return list(samplers)
 
-    assert names(codes[:9]) == ["standard", "gaussian", "tempered", "mixture"]
-    assert names(codes[:9], diffusion=3) == list(PRIORS)
-    assert names(codes[:0], diffusion=3) == ["standard", "gaussian", "tempered", "mixture"]
+    always = ["standard", "gaussian", "tempered", "mixture"]
+    assert names(codes[:9]) == always
+    assert names(codes[:9], diffusion=3) == [*always, "diffusion"]
+    assert names(codes[:0], diffusion=3) == always
+    assert names(codes[:0], told=flow_prior(codes, rng)) == [*always, "flow"]
+    assert names(codes[:9], diffusion=3, told=flow_prior(codes, rng)) == list(PRIORS)
 
 
 @pytest.mark.parametrize(("spread", "best"), [(1.0, "standard"), (3.0, "gaussian"), (2.1, "tempered")])
@@ -142,10 +108,12 @@ def test_the_best_prior_is_that_of_the_least_distance(rng, params, spread, best)
 def test_priors_are_read_back_as_they_were_written(rng, params, tmp_path):
     codes = rng.normal(0, 1, (60, 5)).astype(np.float32)
     cpu = torch.device("cpu")
-    fitted = Priors.fit(Normal(), codes, codes[:9], settings(params, diffusion=3), 1, cpu)
+    told = flow_prior(codes, rng)
+    fitted = Priors.fit(Normal(), codes, codes[:9], settings(params, diffusion=3), 1, cpu, flow=told)
     fitted.save(tmp_path)
     found = Priors.open(tmp_path, cpu)
-    assert found.best == fitted.best and found.guidance == fitted.guidance
+    assert (found.best, found.settings) == (fitted.best, fitted.settings)
+    assert list(found.samplers(Normal(), 1)) == list(PRIORS)
     for name, draw in found.samplers(Normal(), 1).items():
         again = fitted.samplers(Normal(), 1)[name](6, np.random.default_rng(3))
         np.testing.assert_array_equal(draw(6, np.random.default_rng(3)), again)

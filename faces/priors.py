@@ -1,9 +1,10 @@
 """Priors of codes, fitted after training, and the one that new faces are drawn from.
 
-prior.safetensors   the Gaussian (mean, factor, residual), the mixture (weights, means, roots), and the
-                    diffusion model where one was trained (denoiser, early, scale)
+prior.safetensors   the Gaussian (mean, factor, residual), the mixture (weights, means, roots), the
+                    diffusion model where one was trained (denoiser, early, scale), and the flow where there
+                    is one (network, conditions, beyond)
 prior.json          best: the prior whose faces are nearest to those of the valid split; distances: how far
-                    each prior's are; guidance and temperature, as fitted with
+                    each prior's are; settings: the group `prior`, as fitted with
 
 A model's codes seldom match the prior that it was trained with; samples from a density fitted to them look
 better (Ghosh et al., ICLR 2020). `standard` is the model's own prior.
@@ -11,7 +12,7 @@ better (Ghosh et al., ICLR 2020). `standard` is the model's own prior.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from facemorph.gaussian import LowRankGaussian
 from faces.core import ranks
 from faces.core.files import write_json
 from faces.core.params import Group
+from faces.flow.prior import FlowPrior
 from faces.latents.diffusion import Diffusion
 from faces.latents.mixture import Mixture
 from faces.latents.pca import gaussian_of_codes
@@ -31,6 +33,13 @@ from faces.models import Model
 
 Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -> codes (count, D)
 Distance = Callable[[Draw], float]  # of what a prior draws to faces of the valid split
+
+
+class FlowSettings(Group):
+    """The group `prior.flow`."""
+
+    guidance: Annotated[float, Field(ge=1)]
+    temperature: Annotated[float, Field(gt=0)]
 
 
 class Settings(Group):
@@ -43,6 +52,7 @@ class Settings(Group):
     temperature: Annotated[float, Field(gt=0)]
     diffusion: Annotated[int, Field(ge=0)]
     guidance: Annotated[float, Field(ge=1)]
+    flow: FlowSettings
 
 
 class PriorError(ValueError):
@@ -56,8 +66,8 @@ class Priors:
     gaussian: LowRankGaussian
     mixture: Mixture
     diffusion: Diffusion | None
-    temperature: float  # of the tempered Gaussian: its standard deviation, as a share
-    guidance: float  # of the diffusion model
+    flow: FlowPrior | None
+    settings: Settings
     best: str
     distances: dict[str, float]  # of each prior's faces to those of the valid split
 
@@ -72,9 +82,10 @@ class Priors:
         device: torch.device,
         distance: Distance | None = None,
         work: Path | None = None,
+        flow: FlowPrior | None = None,
     ) -> "Priors":
         """Fit every prior to train codes (N, D); `held` codes (M, D) of the valid split stop the diffusion
-        model's training early.
+        model's training early. The `flow` is fitted already.
 
         The best prior is the one of the least `distance`; the Gaussian where there is none. With `work` the
         processes (faces/core/ranks.py) share the priors, as shards in that folder.
@@ -93,7 +104,7 @@ class Priors:
         fitted = dict(zip(names, shards, strict=True))
         mixture = Mixture(*(fitted["mixture"][part] for part in PARTS["mixture"]))
         diffusion = Diffusion.of(gaussian, fitted["diffusion"], device) if "diffusion" in fitted else None
-        found = cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, "gaussian", {})
+        found = cls(gaussian, mixture, diffusion, flow, settings, "gaussian", {})
         if distance is None:
             return found
         draws = found.samplers(model, seed)
@@ -103,7 +114,7 @@ class Priors:
         )
         distances = {name: float(arrays["distance"]) for name, arrays in zip(draws, shards, strict=True)}
         best = min(distances, key=distances.__getitem__)
-        return cls(gaussian, mixture, diffusion, settings.temperature, settings.guidance, best, distances)
+        return replace(found, best=best, distances=distances)
 
     def samplers(self, model: Model, seed: int) -> dict[str, Draw]:
         """Samplers by prior name; the `seed` is that of the model's own."""
@@ -112,12 +123,15 @@ class Priors:
                 model.sample(count, torch.Generator().manual_seed(seed), 1.0).detach().cpu().numpy()
             ),
             "gaussian": lambda count, rng: self.gaussian.draw(count, rng, 1.0),
-            "tempered": lambda count, rng: self.gaussian.draw(count, rng, self.temperature),
+            "tempered": lambda count, rng: self.gaussian.draw(count, rng, self.settings.temperature),
             "mixture": lambda count, rng: self.mixture.sample(self.gaussian, count, rng),
         }
         if self.diffusion is not None:
             diffusion = self.diffusion
-            found["diffusion"] = lambda count, rng: diffusion.sample(count, rng, self.guidance)
+            found["diffusion"] = lambda count, rng: diffusion.sample(count, rng, self.settings.guidance)
+        if self.flow is not None:
+            flow = self.flow
+            found["flow"] = lambda count, rng: flow.sample(count, rng, **self.settings.flow.model_dump())
         return found
 
     def save(self, folder: Path) -> None:
@@ -127,15 +141,18 @@ class Priors:
             for part, names in PARTS.items()
             for name in names
         }
-        if self.diffusion is not None:
-            arrays |= {
-                f"diffusion.{name}": torch.from_numpy(value)
-                for name, value in self.diffusion.arrays().items()
-            }
+        for part in NETWORKS:
+            fitted = getattr(self, part)
+            if fitted is not None:
+                arrays |= {
+                    f"{part}.{name}": torch.from_numpy(value) for name, value in fitted.arrays().items()
+                }
         save_file(arrays, folder / "prior.safetensors")
-        about = {"best": self.best, "guidance": self.guidance, "temperature": self.temperature}
         rounded = {name: float(f"{value:.4g}") for name, value in self.distances.items()}
-        write_json(folder / "prior.json", about | {"distances": rounded})
+        write_json(
+            folder / "prior.json",
+            {"best": self.best, "settings": self.settings.model_dump(), "distances": rounded},
+        )
 
     @classmethod
     def open(cls, folder: Path, device: torch.device) -> "Priors":
@@ -147,17 +164,20 @@ class Priors:
                 part: [arrays[f"{part}.{name}"].numpy() for name in names] for part, names in PARTS.items()
             }
             gaussian = LowRankGaussian(*parts["gaussian"])
-            diffusion = None
-            if "diffusion.scale" in arrays:
-                start = "diffusion."
-                own = {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
-                diffusion = Diffusion.of(gaussian, {name: own[name].numpy() for name in own}, device)
+            diffusion, flow = (
+                {
+                    name.removeprefix(f"{part}."): array.numpy()
+                    for name, array in arrays.items()
+                    if name.startswith(f"{part}.")
+                }
+                for part in NETWORKS
+            )
             return cls(
                 gaussian,
                 Mixture(*parts["mixture"]),
-                diffusion,
-                about["temperature"],
-                about["guidance"],
+                Diffusion.of(gaussian, diffusion, device) if diffusion else None,
+                FlowPrior.of(flow, device) if flow else None,
+                Settings.model_validate(about["settings"]),
                 about["best"],
                 about["distances"],
             )
@@ -170,3 +190,4 @@ class Priors:
 
 
 PARTS = {"gaussian": ("mean", "factor", "residual"), "mixture": ("weights", "means", "roots")}
+NETWORKS = ("diffusion", "flow")  # parts that may be missing
