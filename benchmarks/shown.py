@@ -15,6 +15,7 @@ them at each threshold, the table tells, as means over all attributes and for th
 import argparse
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -53,12 +54,20 @@ def faces_of(
     return np.sort(np.concatenate([rows[labels == value][: count // 2] for value in (1, -1)])), None
 
 
-def compared(
-    context: Context, attribute: str, label: np.ndarray, original: Tensor, shown: Tensor, truth: Tensor | None
-) -> dict[str, float]:
-    """The FIGURES of faces with `label` (F,), 1 or -1, and what is shown of their edits."""
-    column = context.attributes.index(attribute)
-    before, after = (context.read(0, images)[0] for images in (original, shown))
+class Faces(NamedTuple):
+    """Faces with `label` (F,), 1 or -1, and their true pictures with the other one, where there are some."""
+
+    attribute: str
+    label: np.ndarray
+    original: Tensor
+    truth: Tensor | None
+
+
+def compared(context: Context, faces: Faces, start: Tensor, shown: Tensor) -> dict[str, float]:
+    """The FIGURES of what is shown of edits that begin at the pictures `start`."""
+    _, label, original, truth = faces
+    column = context.attributes.index(faces.attribute)
+    before, after = (context.read(0, images)[0] for images in (start, shown))
     right = before[:, column] * label > 0
     turned = after[right, column] * label[right] < 0
     change = np.abs(after - before).mean(0) / context.deviations[0]
@@ -91,14 +100,14 @@ def measure(data: Path, thresholds: list[float], count: int) -> pd.DataFrame:
         moved = editor.edited(codes[rows], labels_for(editor, crops, rows), attribute, 1.0)
         after = context.codec.decode(moved)
         label = crops.labels[rows, crops.attributes.index(attribute)]
+        faces = Faces(attribute, label, original, truth)
         ways = {DECODED: (before, after)} | {
             f"{noise:g}": (original, keep_detail(original, before, after, settings))
             for noise in thresholds
             for settings in [context.detail.model_copy(update={"noise": noise})]
         }
         for way, (start, shown) in ways.items():
-            found = compared(context, attribute, label, start, shown, truth)
-            lines.append({"shown": way, "attribute": attribute} | found)
+            lines.append({"shown": way, "attribute": attribute} | compared(context, faces, start, shown))
     return pd.DataFrame(lines)
 
 

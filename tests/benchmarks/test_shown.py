@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.shown import compared, faces_of, summary
+from benchmarks.shown import Faces, compared, faces_of, summary
 
 
 @pytest.fixture
@@ -30,14 +30,16 @@ def test_figures_of_edits_that_are_known(context):
     shown = original.clone()
     shown[0, 0] = 0.5
     shown[0, 1] = 0.5
-    found = compared(context, "red", -np.ones(3), original, shown, truth)
+    faces = Faces("red", -np.ones(3), original, truth)
+    found = compared(context, faces, original, shown)
     assert found["turns"] == 0.5
     assert found["others"] == pytest.approx((0.5 / 2) / 1.0)
     assert found["reduction"] < 1
-    assert compared(context, "red", -np.ones(3), original, truth, truth)["reduction"] == 1
-    assert compared(context, "red", -np.ones(3), original, truth, truth)["outside"] == 100
-    assert compared(context, "red", -np.ones(3), original, original, truth)["reduction"] == 0
-    unknown = compared(context, "red", -np.ones(3), original, shown, None)
+    right = compared(context, faces, original, truth)
+    assert (right["reduction"], right["outside"]) == (1, 100)
+    assert compared(context, faces, original, original)["reduction"] == 0
+    assert compared(context, faces, shown, original)["reduction"] == 0, "whatever the edit began at"
+    unknown = compared(context, faces._replace(truth=None), original, shown)
     assert np.isnan(unknown["reduction"]) and unknown["turns"] == 0.5
 
 
