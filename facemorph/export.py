@@ -24,6 +24,7 @@ from facemorph.labels import Labels
 from facemorph.likeness import Likeness, statistics
 
 FORMAT = 5
+SEVERAL = 16  # new faces at least, one of which is picked where labels are asked for
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 FLOW_NETWORKS = ("modulation.onnx", "velocity.onnx")  # where the editor is a flow
 IDENTITY = "identity.onnx"  # where bundle.json has a group `identity`; the page alone runs it
@@ -172,7 +173,7 @@ class Export:
         self.editor.check(wanted)
         if temperature is None:
             temperature = self.about["prior"]["temperature"]
-        code = self.drawn(seed, temperature)
+        code = self.drawn(seed, temperature, wanted)
         seen = self.editor.labels.read(code)
         if isinstance(self.editor, FlowEditor) and self.about["prior"]["source"] == "flow":
             given = self.editor.labels.move(self.editor.labels.settled(seen), wanted, ()).goal
@@ -182,13 +183,26 @@ class Export:
         sees = dict(zip(self.editor.labels.names, seen, strict=True))
         return self.edit(code, {name: value for name, value in wanted.items() if sees[name] * value < 0})
 
-    def drawn(self, seed: int, temperature: float) -> np.ndarray:
-        """The code of a seed: one of those that came with the export, or of the Gaussian prior."""
+    def drawn(self, seed: int, temperature: float, wanted: Mapping[str, float]) -> np.ndarray:
+        """The code of a seed: one that came with the export and has most of the labels `wanted`, or one of
+        the Gaussian prior.
+        """
         if self.about["prior"]["source"] != "best":
             return self.prior.sample(seed, temperature).astype(np.float32)
-        codes = self.arrays["drawn"]
-        away = codes[place(seed, len(codes))] - self.mean
+        fit = self.having(wanted)
+        away = self.arrays["drawn"][fit[place(seed, len(fit))]] - self.mean
         return (self.mean + temperature * away).astype(np.float32)
+
+    def having(self, wanted: Mapping[str, float]) -> np.ndarray:
+        """Places of the codes that came with the export and have the most of the labels `wanted`, 1 or -1 by
+        attribute: all that lack at most so many that there are SEVERAL.
+        """
+        labels = self.editor.labels
+        codes = self.arrays["drawn"].astype(np.float64)
+        sees = codes @ labels.normals.T + labels.intercepts
+        asked = np.array([wanted.get(name, 0.0) for name in labels.names])
+        lacks = (asked != 0).sum() - (sees * asked > 0).sum(1)
+        return np.flatnonzero(lacks <= np.sort(lacks)[min(SEVERAL, len(lacks)) - 1])
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:

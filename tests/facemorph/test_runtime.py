@@ -314,6 +314,25 @@ def test_a_seed_picks_one_of_the_faces_that_came_along():
     np.testing.assert_allclose(export.sample(5, 0.5), (code + export.mean) / 2, atol=1e-6)
 
 
+def test_of_the_faces_that_came_along_those_with_the_labels_are_picked():
+    """Where 16 have all of them, they alone; where fewer do, all that lack one."""
+    export = Export(exports.shared() / "data/export")
+    export.about["prior"]["source"] = "best"
+    labels = export.editor.labels
+    a, b = (labels.names.index(name) for name in ("Smiling", "Eyeglasses"))
+    along = np.linalg.pinv(labels.normals[[a, b]])
+    at_zero = along @ -labels.intercepts[[a, b]]
+    sides = np.repeat([[1, 1], [1, -1], [-1, 1], [-1, -1]], [20, 10, 40, 30], axis=0)
+    export.arrays["drawn"] = (at_zero + 2 * sides @ along.T).astype(np.float32)
+    np.testing.assert_array_equal(export.having({}), np.arange(100))
+    np.testing.assert_array_equal(export.having({"Smiling": 1.0, "Eyeglasses": 1.0}), np.arange(20))
+    np.testing.assert_array_equal(export.having({"Eyeglasses": 1.0}), [*range(20), *range(30, 70)])
+    both = export.having({"Smiling": 1.0, "Eyeglasses": -1.0})
+    np.testing.assert_array_equal(both, [*range(30), *range(70, 100)])
+    found = [export.sample(seed, 1.0, {"Smiling": 1.0, "Eyeglasses": 1.0}) for seed in range(60)]
+    assert {tuple(code) for code in found} == {tuple(code) for code in export.arrays["drawn"][:20]}
+
+
 @pytest.fixture(scope="module")
 def drawing():
     """The export, its new faces drawn from the flow."""

@@ -224,6 +224,7 @@ def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
     server.about["prior"]["source"] = "best"
     server.arrays["drawn"] = rng.normal(size=(37, server.length)).astype(np.float32)
     seeds = [0, 1, 2, 7, 2**31, 2**32 - 1, *rng.integers(0, 2**32, 40).tolist()]
+    wanted = [{"Smiling": 1}, {"Smiling": -1, "Eyeglasses": 1}, {"Male": 1, "Smiling": 1, "Eyeglasses": 1}]
     page = node(
         """
         const about = JSON.parse(input.json);
@@ -231,18 +232,31 @@ def test_a_seed_picks_the_same_of_the_faces_that_came_along(export, rng):
         const bundle = new Bundle(about, input.arrays.buffer);
         bundle.values.drawn = input.drawn;
         bundle.rows = () => 37;
-        bundle.row = (_, i) => input.drawn.subarray(i * bundle.length, (i + 1) * bundle.length);
-        return input.seeds.flatMap((seed) => [bundle.sample(seed), bundle.sample(seed, 0.5)]);
+        const row = bundle.row.bind(bundle);
+        const drawn = (i) => input.drawn.subarray(i * bundle.length, (i + 1) * bundle.length);
+        bundle.row = (name, i) => (name === "drawn" ? drawn(i) : row(name, i));
+        const wanted = JSON.parse(input.wanted);
+        return {
+          codes: input.seeds.flatMap((seed) => [bundle.sample(seed), bundle.sample(seed, 0.5)]),
+          having: wanted.map((labels) => bundle.having(labels)),
+          asked: input.seeds.map((seed) => bundle.sample(seed, 1, wanted[1])),
+        };
         """,
         {"bundle.js": "Bundle"},
         json=(export / "bundle.json").read_text(),
         arrays=np.frombuffer((export / "arrays.safetensors").read_bytes(), np.uint8),
         drawn=server.arrays["drawn"].reshape(-1),
         seeds=seeds,
+        wanted=json.dumps(wanted),
     )
     expected = [server.sample(seed, temperature) for seed in seeds for temperature in (None, 0.5)]
-    np.testing.assert_allclose(page, expected, atol=1e-6)
-    assert len({tuple(code) for code in page[::2]}) > 20
+    np.testing.assert_allclose(page["codes"], expected, atol=1e-6)
+    assert len({tuple(code) for code in page["codes"][::2]}) > 20
+    having = [server.having(labels).tolist() for labels in wanted]
+    assert page["having"] == having
+    assert all(16 <= len(places) < 37 for places in having)
+    expected = [server.drawn(seed, 1.0, wanted[1]) for seed in seeds]
+    np.testing.assert_allclose(page["asked"], expected, atol=1e-6)
 
 
 def test_both_backends_follow_a_flow_alike(rng):

@@ -30,6 +30,7 @@ const SIZES = [
   [0.25, ""],
   [0, "a little "],
 ]; // least change of a label, and how it is called
+const SEVERAL = 16; // new faces at least, one of which is picked where labels are asked for
 const SURE = 0.9; // lower end of a direction's AUROC from which a slider is called clear,
 const FAIR = 0.7; // and from which fair; below it is faint
 const SEEN = 0.5; // label from which on the model is said to see something
@@ -347,7 +348,7 @@ export class Bundle {
    */
   async face(seed, wanted, gain, draw) {
     const { attributes } = this.editor;
-    const code = this.sample(seed);
+    const code = this.sample(seed, this.prior.temperature, wanted);
     const labels = this.#read(code);
     if (this.prior.source !== "flow") {
       const missing = Object.entries(wanted).filter(([name, sign]) => this.labels(code).get(name) * sign < 0);
@@ -364,10 +365,14 @@ export class Bundle {
     );
   }
 
-  /** The code of a seed: one of those that came with the export, or of the Gaussian prior. */
-  sample(seed, temperature = this.prior.temperature) {
+  /**
+   * The code of a seed: one that came with the export and has most of the labels `wanted`, {name: 1 or -1},
+   * or one of the Gaussian prior.
+   */
+  sample(seed, temperature = this.prior.temperature, wanted = {}) {
     if (this.prior.source === "best") {
-      const face = this.row("drawn", place(seed, this.rows("drawn")));
+      const fit = this.having(wanted);
+      const face = this.row("drawn", fit[place(seed, fit.length)]);
       return Float32Array.from(this.values.mean, (value, i) => value + temperature * (face[i] - value));
     }
     const rank = this.rows("prior_factor");
@@ -379,6 +384,24 @@ export class Bundle {
       for (let i = 0; i < this.length; i++) out[i] += e[k] * row[i];
     }
     return Float32Array.from(mean, (value, i) => value + temperature * out[i]);
+  }
+
+  /**
+   * Places of the codes that came with the export and have the most of the labels `wanted`: all that lack at
+   * most so many that there are SEVERAL.
+   */
+  having(wanted) {
+    const asked = Object.entries(wanted).map(([name, sign]) => {
+      const a = this.editor.attributes.indexOf(name);
+      return { normal: this.row("readout_normals", a), intercept: this.values.readout_intercepts[a], sign };
+    });
+    const lacks = Array.from({ length: this.rows("drawn") }, (_, n) => {
+      const code = this.row("drawn", n);
+      const has = ({ normal, intercept, sign }) => (dot(normal, code) + intercept) * sign > 0;
+      return asked.filter((label) => !has(label)).length;
+    });
+    const most = [...lacks].sort((a, b) => a - b)[Math.min(SEVERAL, lacks.length) - 1];
+    return [...lacks.keys()].filter((n) => lacks[n] <= most);
   }
 
   /**
