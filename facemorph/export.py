@@ -20,11 +20,10 @@ from facemorph.flow_editor import FlowEditor
 from facemorph.forms import ARRAYS as FORM_ARRAYS
 from facemorph.forms import Forms
 from facemorph.gaussian import LowRankGaussian, normals, place
-from facemorph.labels import Labels
+from facemorph.labels import Labels, having
 from facemorph.likeness import Likeness, statistics
 
 FORMAT = 5
-SEVERAL = 16  # new faces at least, one of which is picked where labels are asked for
 FILES = ("encoder.onnx", "decoder.onnx", "arrays.safetensors")
 FLOW_NETWORKS = ("modulation.onnx", "velocity.onnx")  # where the editor is a flow
 IDENTITY = "identity.onnx"  # where bundle.json has a group `identity`; the page alone runs it
@@ -195,14 +194,11 @@ class Export:
 
     def having(self, wanted: Mapping[str, float]) -> np.ndarray:
         """Places of the codes that came with the export and have the most of the labels `wanted`, 1 or -1 by
-        attribute: all that lack at most so many that there are SEVERAL.
+        attribute (facemorph/labels.py).
         """
         labels = self.editor.labels
-        codes = self.arrays["drawn"].astype(np.float64)
-        sees = codes @ labels.normals.T + labels.intercepts
-        asked = np.array([wanted.get(name, 0.0) for name in labels.names])
-        lacks = (asked != 0).sum() - (sees * asked > 0).sum(1)
-        return np.flatnonzero(lacks <= np.sort(lacks)[min(SEVERAL, len(lacks)) - 1])
+        sees = self.arrays["drawn"].astype(np.float64) @ labels.normals.T + labels.intercepts
+        return having(sees, np.array([wanted.get(name, 0.0) for name in labels.names]))
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:

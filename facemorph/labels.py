@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SEVERAL = 16  # new faces at least, one of which is picked where labels are asked for
+
 
 @dataclass(frozen=True)
 class Move:
@@ -25,6 +27,14 @@ class Move:
     def still(self) -> bool:
         """Whether nothing is asked for."""
         return self.strength == 0 or bool((self.start == self.goal).all())
+
+
+def having(labels: np.ndarray, asked: np.ndarray, several: int = SEVERAL) -> np.ndarray:
+    """Which of faces with labels (N, A), by their signs, have the most of what is asked for (A,), 1, -1 or 0:
+    the places of all that lack at most so many of these that there are `several`.
+    """
+    lacks = (asked != 0).sum() - (labels * asked > 0).sum(1)
+    return np.flatnonzero(lacks <= np.sort(lacks)[min(several, len(lacks)) - 1])
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def wanted_attributes(params: Params) -> Iterator[tuple[str, Labels]]:
     yield "render.attributes", params.render.attributes
     for edit in params.render.edits:
         yield f"render.edits.{edit.name}", (edit.attribute, *unsigned(edit.where))
+    yield "render.asked", unsigned([name for wanted in params.render.asked for name in wanted])
     for key in ("interpolations", "journeys"):
         for pair in getattr(params.render, key):
             yield f"render.{key}.{pair.name}", unsigned(pair.first + pair.second)

@@ -94,6 +94,7 @@ CAPTIONS = {  # of the pictures whose file names do not say enough
     "grids/data_correlation.png": "Which attributes go together in the data: correlation of the labels",
     "grids/reconstructions.png": "Test faces above, and what the model makes of them below",
     "grids/samples.png": "New faces from the best prior, and from the model's own, none of them chosen",
+    "grids/asked.png": "New faces that were asked for by their labels, none of them chosen",
     "grids/means.png": "Mean face without and with each attribute, and the difference, amplified",
     "grids/features_native.png": "Every edit at once: a row is a face, a column an attribute",
     "grids/features_edited.png": (
@@ -973,7 +974,8 @@ def view(evidence: Evidence) -> dict[str, Any]:
             evidence, "grids/data_faces.png", "grids/data_rates.png", "grids/data_correlation.png"
         ),
         "quality_pictures": pictures(
-            evidence, "grids/reconstructions.png", "grids/samples.png", "plots/new_faces.png"
+            evidence,
+            *("grids/reconstructions.png", "grids/samples.png", "grids/asked.png", "plots/new_faces.png"),
         ),
         "charts": pictures(
             evidence,

@@ -61,6 +61,7 @@ class Render(Group):
     native: float
     gain: float
     samples: Count  # new faces
+    asked: tuple[Labels, ...]  # new faces with these labels
     way: Literal["line", "arc"]
     steps: Annotated[int, Field(ge=2)]
     interpolations: tuple[Pair, ...]

@@ -9,6 +9,7 @@ from faces.viz.config import Edit, Pair, Render
 from faces.viz.selection import unsigned
 
 COUNT = 8  # attributes that are drawn
+ASKED = 4  # attributes that new faces are asked for
 STRENGTH = 3.0  # sigmas of an edit
 ANYBODY = (Pair(name="from_face_to_face", first=(), second=()),)
 
@@ -32,12 +33,14 @@ def fitted(show: Render, known: Sequence[str], best: Sequence[str]) -> tuple[Ren
         "edits": tuple(edit for name in best[:COUNT] for edit in edits_of(name)),
         "journeys": ANYBODY,
         "interpolations": ANYBODY,
+        "asked": tuple((name,) for name in best[:ASKED]),
     }
     names = {
         "attributes": [(name,) for name in show.attributes],
         "edits": [(edit.attribute, *unsigned(edit.where)) for edit in show.edits],
         "journeys": [unsigned(pair.first + pair.second) for pair in show.journeys],
         "interpolations": [unsigned(pair.first + pair.second) for pair in show.interpolations],
+        "asked": [unsigned(wanted) for wanted in show.asked],
     }
     unknown = {
         key: lists[key]

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from facemorph.labels import having
 from faces.core.batches import batches
 from faces.edits.directions import absolute, relative
 from faces.flow.editor import FlowEditor
@@ -12,11 +13,12 @@ from faces.viz import images
 from faces.viz.config import Pair, Render
 from faces.viz.images import sheet, words
 from faces.viz.renderer import Studio
-from faces.viz.selection import conditions
+from faces.viz.selection import Absent, conditions
 
 CHUNK = (
     2048  # images summed at once: 255 * 2048 < 2^24, so that sums of pixels are exact in float32 in any order
 )
+POOL = 1024  # new faces among which those with labels are looked for
 MODEL = "model: D(z')"
 DETAIL = "detail kept: x where D(z') = D(z)"
 
@@ -29,6 +31,8 @@ def every(
     yield "data_faces", partial(data_faces, studio, show)
     yield "reconstructions", partial(reconstructions, studio, show)
     yield "samples", partial(samples, studio, show)
+    if isinstance(studio.editor, FlowEditor) and show.asked:
+        yield "asked", partial(asked_for, studio, show, studio.editor)
     editable = tuple(name for name in attributes if name in studio.editor.attributes)
     if attributes:
         yield "means", partial(means, studio, show, attributes)
@@ -80,6 +84,30 @@ def samples(studio: Studio, show: Render) -> np.ndarray:
         title = f"New faces from the prior '{prior}', none chosen"
         blocks.append(sheet(_in_rows(faces, 2 * show.faces), show.tile, title=title))
     return images.below(*blocks)
+
+
+def asked_for(studio: Studio, show: Render, editor: FlowEditor) -> np.ndarray:
+    """New faces from the best prior that were asked for by labels, a row each: the first that the readouts
+    say have them, edited only by what they lack.
+    """
+    codes = studio.new_codes(studio.priors.best, POOL)
+    sees = editor.readouts.labels(codes)
+    width = 2 * show.faces
+    rows = []
+    captions = []
+    for wanted in show.asked:
+        try:
+            signs = conditions("render.asked", wanted, editor.attributes)
+        except Absent:
+            continue
+        asked = np.array([signs.get(name, 0) for name in editor.attributes], np.float32)
+        fit = having(sees, asked, width)[:width]
+        lacks = np.where(sees[fit] * asked > 0, 0, asked)
+        rows.append(studio.decode(editor.edit(codes[fit], sees[fit], lacks, 1.0)))
+        captions.append(", ".join(f"{'no ' if signs[name] < 0 else ''}{words(name)}" for name in signs))
+    if not rows:
+        raise Absent("the data have none of the labels of render.asked")
+    return sheet(np.stack(rows), show.tile, rows=captions, title="New faces that were asked for, none chosen")
 
 
 def means(studio: Studio, show: Render, attributes: tuple[str, ...]) -> np.ndarray:

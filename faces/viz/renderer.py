@@ -46,10 +46,13 @@ class Studio:
             ]
         return np.concatenate(faces).reshape(*codes.shape[:-1], *faces[0].shape[1:])
 
+    def new_codes(self, prior: str, count: int) -> np.ndarray:
+        """Codes (count, D) from the prior of this name."""
+        return self.priors.samplers(self.model, self.seed)[prior](count, np.random.default_rng(self.seed))
+
     def sample(self, prior: str, count: int) -> np.ndarray:
         """New faces (count, H, W, 3) from the prior of this name."""
-        draw = self.priors.samplers(self.model, self.seed)[prior]
-        return self.decode(draw(count, np.random.default_rng(self.seed)))
+        return self.decode(self.new_codes(prior, count))
 
     def switched(self, attribute: str, rows: np.ndarray, strengths: np.ndarray) -> np.ndarray:
         """Codes (R, S, D) of faces (R,) edited towards having the attribute by each of strengths (S,).

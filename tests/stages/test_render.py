@@ -37,6 +37,7 @@ SHOW = {
     "native": 1.5,
     "gain": 3.0,
     "samples": 4,
+    "asked": [["Smiling?", "-Male"], ["Bald?"]],
     "way": "line",
     "steps": 3,
     "interpolations": [{"name": "two_men", "first": ["Male"], "second": ["Male"]}],
@@ -160,6 +161,7 @@ def test_wanted_attributes_are_all_that_the_params_name():
     )
     assert dict(render.wanted_attributes(show)) == {
         "render.attributes": ("Smiling?", "Bald?"),
+        "render.asked": ("Smiling?", "Male", "Bald?"),
         "render.interpolations.two_men": ("Male", "Male"),
         "render.edits.smile": ("Smiling", "Smiling"),
         "render.edits.bald": ("Bald?",),

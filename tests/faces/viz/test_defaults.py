@@ -23,7 +23,13 @@ def test_lists_that_name_nothing_known_are_replaced_and_others_are_not(params):
     kept, said = defaults.fitted(show, ["Smiling", "Male", "Eyeglasses"], ["Smiling"])
     assert said == () and kept == show
     own, said = defaults.fitted(show, ["smile", "Straße"], ["smile", "Straße"])
-    assert said == ("render.attributes", "render.edits", "render.journeys", "render.interpolations")
+    assert said == (
+        "render.attributes",
+        "render.edits",
+        "render.journeys",
+        "render.interpolations",
+        "render.asked",
+    )
     assert own.attributes == ("smile?", "Straße?")
     assert [edit.name for edit in own.edits] == [
         "smile_added",
