@@ -232,7 +232,7 @@ def page(entries: list[Entry], absent: list[str], folder: str) -> str:
         Test split. Reconstructions are compared at each system's own size, so PSNR and SSIM do not compare
         between sizes. FD: Frechet distance on EfficientNet-Lite1's features, extrapolated to sets without
         end, between pictures and real test faces, of this set and these sizes only; samples are from the
-        model's own prior, the best prior is one of that and four fitted to the train codes. Sharpness:
+        model's own prior, the best prior is one of that and five fitted to the train codes. Sharpness:
         Laplacian energy of reconstructions over that of real faces. AUROC: held out, mean over the
         attributes, of mean differences and of logistic boundaries. Edits, decoded, are straight lines along
         `partial`'s directions and those of the flow, which is trained briefly (`flow.steps` there). Of the
