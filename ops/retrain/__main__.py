@@ -217,9 +217,19 @@ class Job:
         return json.loads(out.read_text(encoding="utf-8"))
 
     def promote(self, clone: Repository, base: str, snapshot: Snapshot | None, key: str) -> None:
-        """Commit in the clone, write down that the challenger is to serve, and carry it out."""
+        """Make what the exam did not need, commit in the clone, write down that the challenger is to serve,
+        and carry it out.
+        """
         settings = self.settings
         project = self.project
+        if settings.challenger.rest:
+            try:
+                self.runner.run(settings.challenger.rest, clone.folder, settings.challenger.timeout)
+            except CommandFailed as error:
+                if not error.unfit:
+                    raise
+                self.reject(str(error))
+                return
         version = next_version(project.git("tag", "--list", f"{settings.model}@v*").split(), settings.model)
         where = f"refs/remotes/{settings.git.remote}/" if settings.git.remote else "refs/heads/"
         tip = project.find(f"{where}{settings.git.branch}")
@@ -238,13 +248,15 @@ class Job:
         try:
             promotion.decide(self.ledger, clone.folder, self.runner, entry, about)
         except CommandFailed as error:
-            self.verdict = replace(
-                self.verdict, word="REJECT", reasons=(f"its export does not work: {error}",)
-            )
-            self.outcome |= {"verdict": "REJECT", "reasons": list(self.verdict.reasons)}
+            self.reject(f"its export does not work: {error}")
             return
         promotion.carry_out(self.ledger, project, clone.folder, settings, self.runner, proven=True)
         self.outcome |= {"version": version, "revision": revision}
+
+    def reject(self, reason: str) -> None:
+        """Take back the verdict of the gates."""
+        self.verdict = replace(self.verdict, word="REJECT", reasons=(reason,))
+        self.outcome |= {"verdict": "REJECT", "reasons": [reason]}
 
     def attempt(self, force: bool) -> None:
         """The whole run; the verdict, or why there is none, is in `outcome`. Raises what stopped it."""

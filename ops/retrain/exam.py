@@ -5,7 +5,8 @@ code.
     python -m ops.retrain.exam score EXAM MODEL VECTORS FLOW PRIMARY OUT   figures of one model, as JSON
 
 An exam is a folder: crops/ with all test faces (and counterfactuals) and some train faces, from which only
-priors and label correlations are read, and classifier/. Figures come from the stages `encode`, `prior`,
+priors and label correlations are read, classifier/, and scored/ with the figures that were found on it, which
+are read again where model, code and params are the same. Figures come from the stages `encode`, `prior`,
 `score` and `evaluate` run on it, and `witness` where it is on, with the params of the working directory.
 `edits` holds the editor that is served alone, under the name "primary", and so does what the witness says of
 edits: FLOW, or where that is "-" straight lines along the estimator PRIMARY. AUROC is PRIMARY's in any case.
@@ -20,9 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import facemorph
 import stages.score
-from faces.core.console import stop
-from faces.core.files import new_folder, read_json, write_json
+from faces.core.console import say, stop
+from faces.core.files import fingerprint, new_folder, read_json, write_json
 from faces.core.params import FILE, Group, parse, pick, read
 from faces.data.annotations import TABLE
 from faces.data.crops import Crops, read_geometry
@@ -38,6 +40,14 @@ OWN = (
     "auroc_by_estimator",
     "classifier",
 )  # groups of metrics.json that speak of the model's own data
+GROUPS = (
+    encode.Params,
+    prior.Params,
+    stages.score.Params,
+    measure.Params,
+    witness.Params,
+    evaluate.Params,
+)  # the params that figures depend on
 
 
 def build(crops_folder: Path, classifier: Path, train_faces: int, out: Path) -> None:
@@ -71,6 +81,23 @@ def settings(primary: str, editor: str) -> dict[str, Any]:
         0  # no gate goes by it, and an exam has no valid faces to stop its training
     )
     return values
+
+
+def remembered(exam: Path, model: Path, vectors: Path, flow: Path | None, primary: str) -> dict[str, Any]:
+    """What `score` finds, or found before: figures are kept by a fingerprint of all that they depend on."""
+    values = settings(primary, primary if flow is None else "flow")
+    places = [exam / "crops", exam / "classifier", model, vectors, *([flow] if flow else [])]
+    files = sorted(path for place in places for path in place.rglob("*") if path.is_file())
+    code = [Path(__file__), Path("requirements.txt"), *sorted(Path(facemorph.__file__).parent.glob("*.py"))]
+    key = fingerprint([pick(group, values) for group in GROUPS], [*files, *filter(Path.is_file, code)])
+    kept = exam / "scored" / f"{key}.json"
+    if kept.is_file():
+        say(f"exam: {model} has sat it before, by this code and these params")
+        return read_json(kept)
+    found = score(exam, model, vectors, flow, primary)
+    kept.parent.mkdir(exist_ok=True)
+    write_json(kept, found)
+    return found
 
 
 def score(exam: Path, model: Path, vectors: Path, flow: Path | None, primary: str) -> dict[str, Any]:
@@ -163,7 +190,7 @@ def main(action: str, *arguments: str) -> None:
         else:
             exam, model, vectors, flow, primary, out = arguments
             places = (Path(path).resolve() for path in (exam, model, vectors))
-            found = score(*places, None if flow == "-" else Path(flow).resolve(), primary)
+            found = remembered(*places, None if flow == "-" else Path(flow).resolve(), primary)
             write_json(Path(out), found)
     except ValueError as error:
         raise stop(error) from None

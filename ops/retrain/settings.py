@@ -32,6 +32,7 @@ class Source(Group):
 class Challenger(Group):
     base: Annotated[str, Field(min_length=1)]
     command: Annotated[Command, Field(min_length=1)]
+    rest: Command
     timeout: Positive
     free: Annotated[float, Field(ge=0)]
 

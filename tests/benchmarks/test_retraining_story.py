@@ -22,6 +22,7 @@ SMALLER = {
 }
 SETTINGS = {
     "challenger.command": CHALLENGER,
+    "challenger.rest": [],
     "challenger.free": 0.0,
     "lock.wait": 3.0,  # the guard of a killed job may still be ending what it had started
     "gates.floors": {},

@@ -43,6 +43,7 @@ class Project:
         self.set(
             {
                 "challenger.command": BUILD,
+                "challenger.rest": [],
                 "challenger.free": 0.0,
                 "source.settle": 0.0,
                 "gates.floors": {"reconstruction.psnr": 12.0, "auroc.mean": 0.6},

@@ -91,6 +91,31 @@ def test_another_system_and_another_code_length_sit_the_champions_exam(place):
     assert len({figures["reconstruction"]["psnr"] for figures in found.values()}) == 3
 
 
+def test_a_model_sits_the_same_exam_once(place, tmp_path, monkeypatch):
+    """Another model, params that count and other packages make it sit again; where the data lie does not."""
+    values, folder, make = place
+    primary = values["vectors"]["primary"]
+    sat = []
+    monkeypatch.setattr(exam, "score", lambda *given: sat.append(given[1].name) or {"sat": len(sat)})
+
+    def figures(model, directions):
+        exam.main("score", *map(str, (folder, model, directions)), "-", primary, str(tmp_path / "out.json"))
+        return json.loads((tmp_path / "out.json").read_text())["sat"]
+
+    first = make("champion", "vae")[:2]
+    other = make("shorter", "vae", code_length=8)[:2]
+    assert [figures(*first), figures(*first), figures(*other), figures(*first)] == [1, 1, 2, 1]
+    values["sources"]["folder"]["path"] = "elsewhere"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert figures(*first) == 1
+    values["score"]["samples"] += 1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert figures(*first) == 3
+    (tmp_path / "requirements.txt").write_text("torch==9\n")
+    assert figures(*first) == 4
+    assert sat == ["champion", "shorter", "champion", "champion"]
+
+
 def test_the_edits_that_are_served_are_examined(place, tmp_path, monkeypatch):
     """A model whose flow edits sits the exam by the flow, under the same keys as one whose lines do.
 
@@ -116,6 +141,7 @@ def test_the_edits_that_are_served_are_examined(place, tmp_path, monkeypatch):
     served = exam.score(folder, model, directions, tmp_path / "flow", primary)
     assert lines["edits"]["primary"]["plain"].pop("editor") == primary
     assert served["edits"]["primary"]["plain"].pop("editor") == "flow"
+    assert served["generation"].pop("flow")["faces"] == 12, "it draws new faces too"
     assert served == lines
 
 

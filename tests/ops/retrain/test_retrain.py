@@ -265,6 +265,41 @@ def test_what_a_stage_finds_of_no_use_is_rejected_for_good(grown, said_by_dvc, c
     grown.set({"challenger.command": BUILD})
 
 
+@pytest.mark.parametrize(
+    ("rest", "code", "word"),
+    [
+        ("", 0, "PROMOTE"),
+        ("print('error: a disk is full'); sys.exit(1)", 1, "FAILED"),
+        (
+            "print('error: nothing to judge'); "
+            "print(\"ERROR: failed to reproduce 'score': failed to run: x, exited with 3\"); sys.exit(255)",
+            11,
+            "REJECT",
+        ),
+    ],
+)
+def test_scores_and_sheets_are_made_for_what_is_promoted(tmp_path, rest, code, word):
+    """Before it is committed, with which they go. Where that fails nothing serves; where a stage finds the
+    challenger useless it is rejected for good.
+    """
+    project = Project(tmp_path / "project")
+    made = (
+        "import os, sys; os.makedirs('reports', exist_ok=True); open('reports/metrics.json', 'w').write('7')"
+    )
+    project.set({"challenger.rest": [sys.executable, "-c", f"{made}\n{rest}"]})
+    ended, said = project.run()
+    assert (ended, said.split()[0]) == (code, word), said
+    assert project.ledger.pointer.exists() == (code == 0)
+    if code == 0:
+        assert project.git("show", "retrained:reports/metrics.json") == "7"
+        project.set({"challenger.command": [*BUILD, "nan"], "challenger.rest": ["false"]})
+        assert project.run("--force")[0] == 11
+        return
+    project.set({"challenger.rest": []})
+    again, said = project.run()
+    assert (again, said.split()[0]) == ((0, "PROMOTE") if code == 1 else (0, "NOTHING")), said
+
+
 @pytest.mark.parametrize("room", [0, 400_000])
 def test_a_full_disk(tmp_path, room):
     """With `room` bytes left the run fails, the champion serves on, and the next run recovers alone."""
