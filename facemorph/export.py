@@ -197,8 +197,9 @@ class Export:
         attribute (facemorph/labels.py).
         """
         labels = self.editor.labels
-        sees = self.arrays["drawn"].astype(np.float64) @ labels.normals.T + labels.intercepts
-        return having(sees, np.array([wanted.get(name, 0.0) for name in labels.names]))
+        rows = np.array([labels.names.index(name) for name in wanted], np.int64)
+        sees = self.arrays["drawn"] @ labels.normals[rows].T + labels.intercepts[rows]
+        return having(sees, np.array(list(wanted.values())))
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], dict[str, str]]:

@@ -35,7 +35,7 @@ Draw = Callable[[int, np.random.Generator], np.ndarray]  # count, random state -
 Distance = Callable[[Draw], float]  # of what a prior draws to faces of the valid split
 
 
-class FlowSettings(Group):
+class FlowDraws(Group):
     """The group `prior.flow`."""
 
     guidance: Annotated[float, Field(ge=1)]
@@ -52,7 +52,7 @@ class Settings(Group):
     temperature: Annotated[float, Field(gt=0)]
     diffusion: Annotated[int, Field(ge=0)]
     guidance: Annotated[float, Field(ge=1)]
-    flow: FlowSettings
+    flow: FlowDraws
 
 
 class PriorError(ValueError):

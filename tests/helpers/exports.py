@@ -73,7 +73,7 @@ PRIOR = priors.Settings(
     temperature=0.8,
     diffusion=0,
     guidance=1.0,
-    flow=priors.FlowSettings(guidance=1.5, temperature=0.8),
+    flow=priors.FlowDraws(guidance=1.5, temperature=0.8),
 )
 VAE = {
     "code_length": 12,

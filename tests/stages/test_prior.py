@@ -1,7 +1,6 @@
 """The stage that fits priors: the valid split chooses, and without one it still fits."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -42,12 +41,12 @@ def project(tmp_path, monkeypatch, params, rng):
         images = to_uint8(model.decode(torch.from_numpy(codes)))
     np.save(tmp_path / "crops/images.npy", images)
 
-    def run(valid: int, flow: Path | None = None) -> Priors:
+    def run(valid: int) -> Priors:
         splits = ["train"] * 200 + ["valid"] * valid + ["test"] * (100 - valid)
         table = pd.DataFrame({"name": [f"{i}.jpg" for i in range(300)], "split": splits, "A": 1})
         writer.write_labels(tmp_path / "crops/table.parquet", table)
         folders = [tmp_path / name for name in ("crops", "model", "latents")]
-        prior.run(parse(prior.Params, pick(prior.Params, values)), *folders, flow, tmp_path / "prior")
+        prior.run(parse(prior.Params, pick(prior.Params, values)), *folders, None, tmp_path / "prior")
         return Priors.open(tmp_path / "prior", CPU)
 
     return run
