@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -339,8 +341,6 @@ def test_a_mirror_must_have_every_picture(tmp_path, small_celeba, monkeypatch):
 
 def shards(server, monkeypatch):
     """The twelve pictures as the mirror keeps them: PNG in parquet, 5 + 3 train, 2 valid, 2 test."""
-    parquet = pytest.importorskip("pyarrow.parquet")
-    pyarrow = pytest.importorskip("pyarrow")
     monkeypatch.setattr(celeba_mirrors, "HUGGINGFACE", server.url)
     monkeypatch.setattr(celeba_mirrors, "SHARDS", {"train": 2, "valid": 1, "test": 1})
     revision = "flwrlabs/celeba/{}/2d738f56e0e7f925ea36ae7c808ea925264aacec"
@@ -362,7 +362,7 @@ def shards(server, monkeypatch):
                 for place, label in enumerate(celeba.OFFICIAL)
             },
         }
-        parquet.write_table(pyarrow.table(columns), buffer := io.BytesIO(), row_group_size=2)
+        pq.write_table(pa.table(columns), buffer := io.BytesIO(), row_group_size=2)
         content = buffer.getvalue()
         path = f"img_align+identity+attr/{name}.parquet"
         listing.append(
