@@ -204,8 +204,8 @@ class World:
         self.phases.append((title, codes, seconds))
         print(f"\n== {title}: exit code {codes} after {seconds:.0f} s", flush=True)
 
-    def forget_scores(self) -> None:
-        """Let the next run judge anew, not by the figures that are kept with the exam."""
+    def drop_scores(self) -> None:
+        """Remove the figures that are kept with the exams: the next run judges anew."""
         for kept in (self.place / ".retrain/exams").glob("*/scored"):
             shutil.rmtree(kept)
 
@@ -239,7 +239,7 @@ def kill_at(world: World, instants: int, length: float) -> None:
     begun = time.monotonic()
     before = world.champion()
     for number in range(instants):
-        world.forget_scores()
+        world.drop_scores()
         job = world.start("--force")
         time.sleep(length * (number + chance.random()) / instants)
         os.kill(job.pid, signal.SIGKILL)
@@ -293,7 +293,7 @@ def story(world: World, faces: int, kills: int) -> bool:
         ]
     good.append(world.run("nothing new") == 0)
 
-    world.forget_scores()
+    world.drop_scores()
     start = time.monotonic()
     jobs = [world.start("--force"), world.start("--force")]
     for job in jobs:
@@ -302,7 +302,7 @@ def story(world: World, faces: int, kills: int) -> bool:
     world.note("two jobs at once", " and ".join(str(job.returncode) for job in jobs), length)
     good.append(sorted(job.returncode for job in jobs)[-1] == 75)
     kill_at(world, kills, length)
-    world.forget_scores()
+    world.drop_scores()
     good.append(world.run("after the kills", "--force") in (0, 10))
     world.run("status", program="ops.retrain.status")
     site.close()
