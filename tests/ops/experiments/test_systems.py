@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks import metric_truth
 from faces import models
 from ops.experiments import systems, systems_page
 from ops.experiments.systems_page import Entry, Unfinished
@@ -22,6 +23,10 @@ def as_told(params: dict, changes: dict) -> dict:
 
 def test_the_plan_names_every_model_once():
     assert sorted(PLAN.systems) == models.names()
+
+
+def test_every_run_has_the_editors_whose_metrics_are_ranked():
+    assert set(metric_truth.ESTIMATORS) <= set(PLAN.common["vectors.estimators"])
 
 
 @pytest.mark.parametrize("name", models.names())
