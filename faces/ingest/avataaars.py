@@ -41,8 +41,14 @@ BROWS = {  # (Bushy_Eyebrows, Arched_Eyebrows)
     (False, False): "default",
     (False, True): "raisedExcited",
     (True, False): "flatNatural",
-    (True, True): "raisedExcitedNatural",
+    (True, True): "raisedThick",
 }
+# Ours, along the style's raised brows: its raised natural ones are no thicker than those.
+RAISED_THICK = (
+    '<g transform="translate(91.86 82)" fill="none" stroke="black" stroke-opacity=".6" stroke-width="7.5" '
+    'stroke-linecap="round"><path d="M6.2 16.8C8 6.2 21.8-1.2 32.1 3.5"/>'
+    '<path d="M90.1 16.8C88.3 6.2 74.5-1.2 64.2 3.5"/></g>'
+)
 EYELIDS = {False: ("default",), True: ("closed", "happy")}  # Eyes_Closed
 BEARDS = ("beardLight", "beardMedium", "beardMajestic")
 MOUSTACHES = ("moustacheFancy", "moustacheMagnum")
@@ -85,7 +91,8 @@ class Avataaars(Style):
         yield _layer("clothes", pick(CLOTHES, chances["clothes"]))
         yield _layer("nose", "default")
         yield _layer("eyes", drawn["eyes"])
-        yield _layer("eyebrows", BROWS[labels["Bushy_Eyebrows"], labels["Arched_Eyebrows"]])
+        brows = BROWS[labels["Bushy_Eyebrows"], labels["Arched_Eyebrows"]]
+        yield RAISED_THICK if brows == "raisedThick" else _layer("eyebrows", brows)
         components = {"hair": "top", "hat": "top", "beard": "facialHair"}
         for name, component in components.items():
             if name in drawn:

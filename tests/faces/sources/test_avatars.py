@@ -379,6 +379,23 @@ def test_a_flip_changes_its_region_and_no_other_pixel(style, name):
         assert (np.abs(before - after).sum(axis=-1) > 60).sum() >= 20
 
 
+@pytest.mark.parametrize("name", STYLES)
+@pytest.mark.parametrize("raised", [False, True])
+def test_bushy_brows_are_thick(name, raised):
+    """Raised or not, they have half as much ink again as the plain ones in the same place."""
+    style = STYLES[name]
+    left, top, right, bottom = REGIONS[name]["Bushy_Eyebrows"]
+    turn, move = style.pose(MIDDLE, STILL)
+    corners = [turn * point + move for point in (complex(left, top), complex(right, bottom))]
+    (x, y), (to_x, to_y) = ((int(corner.real), int(corner.imag)) for corner in corners)
+    bald = {**PLAIN, "Bald": True, "Brown_Hair": False, "Arched_Eyebrows": raised}
+    inks = []
+    for bushy in (False, True):
+        region = pixels({**bald, "Bushy_Eyebrows": bushy}, style=style)[y:to_y, x:to_x].mean(-1)
+        inks.append((np.median(region) - region).clip(0).sum())
+    assert inks[1] >= 1.5 * inks[0]
+
+
 def test_a_flip_flips_one_label_or_says_which_other():
     """Over many faces: every visible attribute is flipped on and off; hair colours and baldness alone take
     another label along.
