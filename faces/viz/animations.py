@@ -41,7 +41,7 @@ def edit_film(studio: Studio, show: Render, edit: Edit) -> Film:
     (attribute,) = conditions(key, (edit.attribute,), known)
     if attribute not in studio.editor.attributes:
         raise Absent(f"{attribute} cannot be edited: too few faces on one side")
-    row = studio.cast(edit.name, conditions(key, edit.where, known), 1)
+    row = studio.cast(edit.name, conditions(key, edit.where, known), 1, edited=attribute)
     start, end = edit.path
     strengths = start + (end - start) * eased(show.animation.frames)
     model, detail = studio.pictures(row, studio.switched(attribute, row, strengths))

@@ -203,7 +203,9 @@ def strengths(studio: Studio, show: Render, attribute: str) -> np.ndarray:
     labels = []
     moved = []
     for sign, label in ((-1, "given"), (1, "taken")):
-        chosen = studio.cast(f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2)
+        chosen = studio.cast(
+            f"edit_{attribute} {label}", {attribute: sign}, show.faces // 2, edited=attribute
+        )
         rows.extend(chosen)
         labels.extend([label] * len(chosen))
         moved.append(studio.switched(attribute, chosen, -sign * np.array(show.strengths)))

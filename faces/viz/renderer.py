@@ -13,6 +13,7 @@ from faces.data.crops import Crops
 from faces.edits.detail import Detail, keep_detail
 from faces.edits.directions import Directions
 from faces.edits.editor import Editor
+from faces.edits.exclusions import switched
 from faces.models import Model
 from faces.nn.device import to_device, to_uint8
 from faces.priors import Priors
@@ -109,11 +110,13 @@ class Studio:
         count: int,
         strangers_to: np.ndarray | None = None,
         among: np.ndarray | None = None,
+        edited: str | None = None,
     ) -> np.ndarray:
         """At most `count` test faces that meet the conditions, for the picture `name`: each picture has its
         own random stream, so that adding one leaves the others as they are. None of them shows a person of
-        the rows `strangers_to`; all are of the rows `among`, where they are given. Raises Absent where there
-        is no such face.
+        the rows `strangers_to`; all are of the rows `among`, where they are given. Where the picture is of
+        the attribute `edited`, they are the faces in which its edit changes the fewest other labels: a brow
+        that a fringe hides cannot change and leave the fringe. Raises Absent where there is no such face.
         """
         rows = self.crops.rows("test")
         rows = rows[matching(self.crops.labels[rows], self.crops.attributes, wanted)]
@@ -129,6 +132,9 @@ class Studio:
                 or "other"
             )
             raise Absent(f"no test face is {asked}")
+        if edited is not None:
+            others = self._other_changes(edited, rows)
+            rows = rows[others <= np.sort(others)[:count][-1]]
         return cast(
             rows,
             count,
@@ -136,6 +142,13 @@ class Studio:
             self._unlike_the_mean,
             np.random.default_rng((self.seed, zlib.crc32(name.encode()))),
         )
+
+    def _other_changes(self, attribute: str, rows: np.ndarray) -> np.ndarray:
+        """How many labels change in each of the faces (R,) besides the attribute, as its edit switches it."""
+        labels = self.editor.arranged(self.crops.attributes, self.crops.labels[rows])
+        place = self.editor.attributes.index(attribute)
+        values = np.where(labels[:, place] == 1, -1, 1)
+        return (switched(place, values, labels, self.editor.exclusions) != 0).sum(1) - 1
 
     def couple(self, name: str, first: dict[str, int], second: dict[str, int]) -> np.ndarray:
         """Test faces (2,) of two people, the first with the labels `first`, the second with those of

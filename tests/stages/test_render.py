@@ -208,6 +208,39 @@ def test_strength_one_gives_the_attribute_and_minus_one_takes_it(project):
     np.testing.assert_array_equal(moved[:, 2], 0)
 
 
+@pytest.mark.parametrize(("count", "faces"), [(1, [1]), (2, [1, 2]), (3, [0, 1, 2]), (4, [0, 1, 2])])
+def test_an_edit_is_shown_on_faces_of_which_it_changes_nothing_else(count, faces):
+    """a shuts b and c out. Faces without a: 1 and 2 have neither, 0 has b; as many come as are asked for."""
+    labels = np.array([[-1, 1, -1], [-1, -1, -1], [-1, -1, 0], [1, -1, -1]])
+    if count == 1:
+        labels[2, 1] = 1
+    names = ("a", "b", "c")
+    shut = Exclusions(np.array([[1, 1, 0], [1, 0, 1]]), np.zeros((0, 3)))
+    crops = SimpleNamespace(
+        attributes=names,
+        labels=labels,
+        images=np.zeros((4, 8, 8, 3), np.uint8),
+        rows=lambda split: np.arange(4),
+    )
+    directions = Directions(names, np.eye(3), np.ones(3), np.zeros(3), np.ones(3), np.eye(3), shut)
+    model = SimpleNamespace(decode=lambda codes: torch.zeros(len(codes), 3, 8, 8))
+    studio = Studio(
+        crops,
+        np.zeros((4, 3)),
+        model,
+        torch.device("cpu"),
+        directions,
+        LinearEditor.of(directions),
+        None,
+        None,
+        8,
+        1,
+        1,
+    )
+    chosen = studio.cast("sheet", {"a": -1}, count, edited="a")
+    np.testing.assert_array_equal(np.sort(chosen), faces)
+
+
 def test_components_are_steps_of_one_sigma(project):
     _, folders = project
     np.testing.assert_array_equal(components(folders[4]), np.diag([2.0, 1.0]) @ np.eye(2, 16))
