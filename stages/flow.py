@@ -33,6 +33,7 @@ from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
 from faces.flow.forms import FormSettings, find, told_apart, with_lots
 from faces.flow.network import Flow
+from faces.flow.outlines import batched, beyond_labels, outlines
 from faces.flow.readouts import Readouts, fit_measured, fit_readouts
 from faces.flow.training import (
     FlowSettings,
@@ -40,13 +41,13 @@ from faces.flow.training import (
     interactions,
     linear_map,
     noise_of,
-    rests,
     train,
 )
 from faces.nn.device import pick_device
 
 PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
 SIDE = 32  # pixels a side at which they are looked at
+OUTLINES = 50000  # train faces among whose outlines forms are sought, at most
 
 
 class ReadoutSettings(Group):
@@ -165,7 +166,7 @@ def fit(
     seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
     pictures = small_pictures(crops.images[rows[seen]])
     flow, parts = begun(params, told, seen, pictures, device)
-    forms = forms_of(settings.forms, flow, parts, len(crops.attributes))
+    forms = forms_of(params, crops, rows, told, flow)
     if len(forms):
         told = told._replace(
             labels=np.concatenate([given, forms.read(own, given)], 1, dtype=np.float32),
@@ -225,16 +226,20 @@ def begun(
     return flow, parts
 
 
-def forms_of(settings: FormSettings, flow: Flow, parts: list[Tensor], sided: int) -> Forms:
-    """The forms of the first `sided` labels (faces/flow/forms.py), found where the regression leaves off:
-    that is all that `flow` knows as yet.
+def forms_of(params: Params, crops: Crops, rows: np.ndarray, told: Told, flow: Flow) -> Forms:
+    """The forms of the table's labels (faces/flow/forms.py). The first of the told faces are the `rows`, and
+    where there are more, the rest are their mirror images.
     """
+    settings = params.flow.forms
     if not settings.separation:
         return Forms.none()
-    codes, labels, *_ = parts
-    rest = (rests(flow, codes, labels) * flow.visible).cpu().numpy()
-    signs = np.sign(labels[:, :sided].cpu().numpy())
-    return told_apart(flow, codes.cpu().numpy(), find(rest, signs, settings))
+    some = sampled(np.arange(len(told.codes)), OUTLINES, params.seed)
+    labels = np.sign(told.labels[some, : len(crops.attributes)])
+    seen = outlines(batched(crops.images, rows[some % len(rows)], some >= len(rows)))
+    parts = find(beyond_labels(seen, labels), labels, settings)
+    return told_apart(
+        flow, told.codes, [(place, side, [some[part] for part in found]) for place, side, found in parts]
+    )
 
 
 def form_rows(forms: Forms, attributes: Sequence[str], conditions: np.ndarray) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ that become half of either, and an edit, whose noise is that of a face without a
 forms are found first, without labels, and are conditions of the flow beside the labels (facemorph/forms.py).
 
 What faces with a label differ in, and others do not, belongs to the label. Forms show there as a gap: of many
-lines, among them independent components (FastICA, Hyvarinen 1999) and those between clusters (k-means), the
-ones along which the faces are flattest (least kurtosis) are tried; two normals are fitted to each, and where
-these stand apart by `separation` (Ashman's D, 1994) the faces are split in two, and each part is looked at
-again. Rare labels come first, and what their forms explain is taken out before the next. A linear
-discriminant then tells the forms of any face with the label.
+lines through the faces' outlines (faces/flow/outlines.py), among them independent components (FastICA,
+Hyvarinen 1999) and those between clusters (k-means), the ones along which the faces are flattest (least
+kurtosis) are tried; two normals are fitted to each, and where these stand apart by `separation` (Ashman's D,
+1994) the faces are split in two, and each part is looked at again. The label with the widest gap comes first,
+and what its forms explain is taken out before the next: a fringe of two forms splits the long-haired too, and
+less far. A linear discriminant then tells the forms of any face with the label by its code.
 """
 
 import warnings
@@ -49,35 +50,44 @@ Parts = list[tuple[int, int, list[np.ndarray]]]  # label, side and the rows of t
 def find(rest: np.ndarray, labels: np.ndarray, settings: FormSettings) -> Parts:
     """The forms of the labels that have some, the commonest first.
 
-    rest (N, K) is what labels (N, A) do not say of codes by regression, along axes that are weighed by what
-    is seen of them; labels are 1, -1, or 0 for unknown.
+    rest (N, K) is what labels (N, A) do not say of the faces' outlines; labels are 1, -1, or 0 for unknown.
     """
     points = np.array(rest, np.float64)
     labels = labels.astype(np.float64)
     ridge = RIDGE * points.var(0).mean() * np.eye(points.shape[1])
-    found = []
-    for place, side in sides(labels, settings.min_faces):
+
+    def looked_at(place: int, side: int) -> tuple[float, np.ndarray, np.ndarray]:
+        """The widest gap on this side of a label, the rows there, and the covariance of the others."""
         rows = np.flatnonzero(labels[:, place] == side)
         others = np.cov(points[labels[:, place] == -side].T) + ridge
+        return gap(points[rows], labels[rows], others)[0], rows, others
+
+    widest = {one: looked_at(*one)[0] for one in sides(labels, settings.min_faces)}
+    found = []
+    while widest and max(widest.values()) >= settings.separation:
+        first = max(widest, key=widest.__getitem__)
+        distance, rows, others = looked_at(*first)
+        if distance < widest[first]:  # forms that were found meanwhile explain some of it
+            widest[first] = distance
+            continue
+        del widest[first]
         parts = sorted(split(points, labels, rows, others, settings, 0), key=len, reverse=True)
-        if len(parts) > 1:
-            found.append((place, side, parts))
-            for part in parts:
-                points[part] -= points[part].mean(0)
+        found.append((*first, parts))
+        for part in parts:
+            points[part] -= points[part].mean(0)
     return found
 
 
 def sides(labels: np.ndarray, min_faces: int) -> list[tuple[int, int]]:
-    """Labels and sides with faces enough, there and on the other side, to be looked at; the rarest first."""
+    """Labels and sides with faces enough, there and on the other side, to be looked at."""
     counts = {
         (a, side): int((labels[:, a] == side).sum()) for a in range(labels.shape[1]) for side in (1, -1)
     }
-    fit = [
-        (count, place, side)
+    return [
+        (place, side)
         for (place, side), count in counts.items()
         if min_faces <= count <= COMMON * len(labels) and counts[place, -side] >= min_faces
     ]
-    return [(place, side) for _, place, side in sorted(fit)]
 
 
 def split(
@@ -89,23 +99,21 @@ def split(
     depth: int,
 ) -> Iterator[np.ndarray]:
     """The forms among the faces `rows`, as rows; `others` (K, K) is the covariance of those beside them."""
-    upper = None
+    distance, upper = 0.0, None
     if len(rows) >= settings.min_faces and depth <= DEPTH:
-        upper = beyond_a_gap(points[rows], labels[rows], others, settings.separation)
-    if upper is None:
+        distance, upper = gap(points[rows], labels[rows], others)
+    if upper is None or distance < settings.separation:
         yield rows
         return
     for part in (rows[~upper], rows[upper]):
         yield from split(points, labels, part, others, settings, depth + 1)
 
 
-def beyond_a_gap(
-    points: np.ndarray, labels: np.ndarray, others: np.ndarray, separation: float
-) -> np.ndarray | None:
-    """Which of points (n, K) lie beyond the widest gap, bool (n,); None where no gap is wide enough.
+def gap(points: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[float, np.ndarray | None]:
+    """How wide the widest gap among points (n, K) is, in deviations, and which lie beyond it, bool (n,).
 
-    What labels (n, A) say of them linearly is taken out first, so that a moustache makes no form of open
-    mouth.
+    others (K, K) is the covariance of faces on the other side of the label. What labels (n, A) say of the
+    points linearly is taken out first, so that a moustache makes no form of open mouth.
     """
     from sklearn.mixture import GaussianMixture  # noqa: PLC0415 (takes a second to load)
 
@@ -113,20 +121,19 @@ def beyond_a_gap(
     points = points - design @ np.linalg.lstsq(design, points)[0]
     variances, axes = eigh(np.cov(points.T), others)
     own = axes[:, variances > APART][:, -LINES:]
+    widest, upper = 0.0, None
     if not own.shape[1]:
-        return None
+        return widest, upper
     along = lines(points @ own)
     some = np.random.default_rng(0).permutation(len(along))[:SAMPLE]
-    widest = separation
-    upper = None
     for place in np.argsort((along**4).mean(0))[:TRIED]:
         line = along[:, [place]]
         normals = GaussianMixture(2, n_init=2, random_state=0).fit(line[some])
         distance = np.abs(np.diff(normals.means_.ravel()))[0] / np.sqrt(normals.covariances_.mean())
-        if normals.weights_.min() >= SHARE and distance >= widest:
+        if normals.weights_.min() >= SHARE and distance > widest:
             widest = distance
             upper = normals.predict(line) == 1
-    return upper
+    return widest, upper
 
 
 def lines(points: np.ndarray) -> np.ndarray:

@@ -129,12 +129,19 @@ def test_labels_drawn_by_chance_tell_nothing(rng):
 
 @pytest.fixture
 def hats(world, tmp_path, rng):
-    """The world with Smiling as a hat of two forms, at 4 and -4 of code number 2; runner, codes, labels."""
+    """The world with Smiling as a hat of two forms, at 4 and -4 of code number 2; runner, codes, labels. In
+    the picture a hat is of upright or of level stripes, whose light and dark ones change places for Male.
+    """
     run, codes, labels = world
     codes[:, 1] = rng.standard_normal(len(codes))
     hat = labels[:, 2] > 0
-    codes[:, 2] = np.where(hat, np.where(rng.random(len(codes)) < 0.6, 4, -4), 0) + 0.5 * codes[:, 2]
+    upright = rng.random(len(codes)) < 0.6
+    codes[:, 2] = np.where(hat, np.where(upright, 4, -4), 0) + 0.5 * codes[:, 2]
     np.save(tmp_path / "latents/latents.npy", codes)
+    stripes = np.tile(np.repeat([40.0, -40.0], 2), (16, 4))
+    pattern = np.where(upright[:, None, None], stripes, stripes.T) * labels[:, 0, None, None]
+    grey = 128 + 15 * rng.standard_normal((len(codes), 16, 16)) + pattern * hat[:, None, None]
+    np.save(tmp_path / "crops/images.npy", np.repeat(grey[..., None], 3, 3).clip(0, 255).astype(np.uint8))
 
     def trained(separation):
         return run(
