@@ -392,7 +392,8 @@ def test_the_page_tells_a_strange_picture_as_the_server_does(rng):
     found = statistics(gaussian, crops, codes, drawn)
     like = Likeness.of(found[:60], 0.05, 0.2)
     about["likeness"] = bundle.describe_likeness(like)
-    asked = [0, 1, 30, 59, 60, 62, 63, 65]
+    # None of the odd ones up to 59: scores are theirs, and rounding decides whether one is at least its own.
+    asked = [0, 2, 30, 58, 60, 62, 63, 65]
     page = node(
         """
         const bundle = new Bundle(JSON.parse(input.json), input.arrays.buffer, {
