@@ -47,7 +47,7 @@ from faces.nn.device import pick_device
 
 PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
 SIDE = 32  # pixels a side at which they are looked at
-OUTLINES = 50000  # train faces among whose outlines forms are sought, at most
+OUTLINES = 50000  # faces among whose outlines forms are sought, at most, mirror images counted
 
 
 class ReadoutSettings(Group):
@@ -165,15 +165,16 @@ def fit(
     told = Told(own, given, held, held_given)
     seen = np.sort(np.random.default_rng(params.seed).permutation(len(rows))[:PICTURES])
     pictures = small_pictures(crops.images[rows[seen]])
-    flow, parts = begun(params, told, seen, pictures, device)
+    flow = begun(params, told, seen, pictures)
     forms = forms_of(params, crops, rows, told, flow)
     if len(forms):
         told = told._replace(
             labels=np.concatenate([given, forms.read(own, given)], 1, dtype=np.float32),
             held_labels=np.concatenate([held_given, forms.read(held, held_given)], 1, dtype=np.float32),
         )
-        flow, parts = begun(params, told, seen, pictures, device)
-    train_codes, train_labels, *held_out = parts
+        flow = begun(params, told, seen, pictures)
+    train_codes, train_labels, *held_out = parts = [tensor(array, device) for array in told]
+    interactions(flow.to(device), *parts)
     bar = Progress("flow", settings.steps, "steps")
     history = train(
         flow,
@@ -201,12 +202,8 @@ def fit(
     return Fitted(editor, read, form_rows(forms, attributes, told.labels), history)
 
 
-def begun(
-    params: Params, told: Told, seen: np.ndarray, pictures: np.ndarray, device: torch.device
-) -> tuple[Flow, list[Tensor]]:
-    """A flow that knows the regression alone, and what it was told, on the device. `pictures` (M, P) are of
-    rows `seen` (M,).
-    """
+def begun(params: Params, told: Told, seen: np.ndarray, pictures: np.ndarray) -> Flow:
+    """A flow that knows the linear regression alone. `pictures` (M, P) are of rows `seen` (M,)."""
     settings = params.flow
     axes = min(settings.axes, told.codes.shape[1], len(told.codes) - 1)
     with torch.random.fork_rng(devices=[]):
@@ -221,9 +218,7 @@ def begun(
             min(settings.kinds, axes),
         )
     linear_map(flow, told.codes, told.labels, seen, pictures, settings.whitening)
-    parts = [tensor(array, device) for array in told]
-    interactions(flow.to(device), *parts)
-    return flow, parts
+    return flow
 
 
 def forms_of(params: Params, crops: Crops, rows: np.ndarray, told: Told, flow: Flow) -> Forms:

@@ -16,7 +16,7 @@ less far. A linear discriminant then tells the forms of any face with the label 
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -31,7 +31,7 @@ COMMON = 0.6  # share of the faces from which on a side of a label is no kind of
 APART = 4.0  # times the variance of the others, along a line that belongs to a label
 LINES = 10  # of these, at most
 SHARE = 0.1  # of the faces in the smaller of two forms, at least
-DEPTH = 3  # splits one within the other
+DEPTH = 3  # splits within the first one, one inside the other
 SAMPLE = 5000  # faces to which components and normals are fitted
 RIDGE = 2e-2  # of the mean variance, added to the others'
 CLUSTERS = (2, 3)  # numbers of them, between which lines are drawn
@@ -47,6 +47,15 @@ class FormSettings(Group):
 Parts = list[tuple[int, int, list[np.ndarray]]]  # label, side and the rows of the faces of each form
 
 
+class Gap(NamedTuple):
+    """A gap among faces on one side of a label."""
+
+    rows: np.ndarray  # (n,) of the faces
+    others: np.ndarray  # (K, K) covariance of the faces on the other side
+    width: float  # in deviations of either heap; 0 where there is none
+    beyond: np.ndarray  # bool (n,) which of the faces lie beyond it
+
+
 def find(rest: np.ndarray, labels: np.ndarray, settings: FormSettings) -> Parts:
     """The forms of the labels that have some, the commonest first.
 
@@ -56,25 +65,27 @@ def find(rest: np.ndarray, labels: np.ndarray, settings: FormSettings) -> Parts:
     labels = labels.astype(np.float64)
     ridge = RIDGE * points.var(0).mean() * np.eye(points.shape[1])
 
-    def looked_at(place: int, side: int) -> tuple[float, np.ndarray, np.ndarray]:
-        """The widest gap on this side of a label, the rows there, and the covariance of the others."""
-        rows = np.flatnonzero(labels[:, place] == side)
+    def looked_at(place: int, side: int) -> Gap:
+        """The widest gap among the faces on this side of a label."""
         others = np.cov(points[labels[:, place] == -side].T) + ridge
-        return gap(points[rows], labels[rows], others)[0], rows, others
+        return gap(points, labels, np.flatnonzero(labels[:, place] == side), others)
 
-    widest = {one: looked_at(*one)[0] for one in sides(labels, settings.min_faces)}
+    gaps = {one: looked_at(*one) for one in sides(labels, settings.min_faces)}
+    stale: set[tuple[int, int]] = set()
     found = []
-    while widest and max(widest.values()) >= settings.separation:
-        first = max(widest, key=widest.__getitem__)
-        distance, rows, others = looked_at(*first)
-        if distance < widest[first]:  # forms that were found meanwhile explain some of it
-            widest[first] = distance
+    while gaps:
+        first = max(gaps, key=lambda one: gaps[one].width)
+        if gaps[first].width < settings.separation:
+            break
+        if first in stale:  # forms that were found meanwhile may explain some of it
+            gaps[first] = looked_at(*first)
+            stale.remove(first)
             continue
-        del widest[first]
-        parts = sorted(split(points, labels, rows, others, settings, 0), key=len, reverse=True)
+        parts = sorted(split(points, labels, gaps.pop(first), settings), key=len, reverse=True)
         found.append((*first, parts))
         for part in parts:
             points[part] -= points[part].mean(0)
+        stale = set(gaps)
     return found
 
 
@@ -91,49 +102,43 @@ def sides(labels: np.ndarray, min_faces: int) -> list[tuple[int, int]]:
 
 
 def split(
-    points: np.ndarray,
-    labels: np.ndarray,
-    rows: np.ndarray,
-    others: np.ndarray,
-    settings: FormSettings,
-    depth: int,
+    points: np.ndarray, labels: np.ndarray, parted: Gap, settings: FormSettings, depth: int = 0
 ) -> Iterator[np.ndarray]:
-    """The forms among the faces `rows`, as rows; `others` (K, K) is the covariance of those beside them."""
-    distance, upper = 0.0, None
-    if len(rows) >= settings.min_faces and depth <= DEPTH:
-        distance, upper = gap(points[rows], labels[rows], others)
-    if upper is None or distance < settings.separation:
-        yield rows
-        return
-    for part in (rows[~upper], rows[upper]):
-        yield from split(points, labels, part, others, settings, depth + 1)
+    """The forms among the faces of a gap that is wide enough, as rows, after `depth` splits before it."""
+    for part in (parted.rows[~parted.beyond], parted.rows[parted.beyond]):
+        within = None
+        if len(part) >= settings.min_faces and depth < DEPTH:
+            within = gap(points, labels, part, parted.others)
+        if within is None or within.width < settings.separation:
+            yield part
+        else:
+            yield from split(points, labels, within, settings, depth + 1)
 
 
-def gap(points: np.ndarray, labels: np.ndarray, others: np.ndarray) -> tuple[float, np.ndarray | None]:
-    """How wide the widest gap among points (n, K) is, in deviations, and which lie beyond it, bool (n,).
+def gap(points: np.ndarray, labels: np.ndarray, rows: np.ndarray, others: np.ndarray) -> Gap:
+    """The widest gap among the faces `rows` (n,) of points (N, K) with labels (N, A).
 
-    others (K, K) is the covariance of faces on the other side of the label. What labels (n, A) say of the
-    points linearly is taken out first, so that a moustache makes no form of open mouth.
+    others (K, K) is the covariance of faces on the other side of the label. What labels say of these points
+    linearly is taken out first, so that a moustache makes no form of open mouth.
     """
     from sklearn.mixture import GaussianMixture  # noqa: PLC0415 (takes a second to load)
 
-    design = np.column_stack([np.ones(len(labels)), labels])
-    points = points - design @ np.linalg.lstsq(design, points)[0]
+    design = np.column_stack([np.ones(len(rows)), labels[rows]])
+    points = points[rows] - design @ np.linalg.lstsq(design, points[rows])[0]
     variances, axes = eigh(np.cov(points.T), others)
     own = axes[:, variances > APART][:, -LINES:]
-    widest, upper = 0.0, None
+    widest = Gap(rows, others, 0.0, np.zeros(len(rows), bool))
     if not own.shape[1]:
-        return widest, upper
+        return widest
     along = lines(points @ own)
     some = np.random.default_rng(0).permutation(len(along))[:SAMPLE]
     for place in np.argsort((along**4).mean(0))[:TRIED]:
         line = along[:, [place]]
         normals = GaussianMixture(2, n_init=2, random_state=0).fit(line[some])
-        distance = np.abs(np.diff(normals.means_.ravel()))[0] / np.sqrt(normals.covariances_.mean())
-        if normals.weights_.min() >= SHARE and distance > widest:
-            widest = distance
-            upper = normals.predict(line) == 1
-    return widest, upper
+        width = np.abs(np.diff(normals.means_.ravel()))[0] / np.sqrt(normals.covariances_.mean())
+        if normals.weights_.min() >= SHARE and width > widest.width:
+            widest = Gap(rows, others, width, normals.predict(line) == 1)
+    return widest
 
 
 def lines(points: np.ndarray) -> np.ndarray:

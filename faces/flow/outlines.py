@@ -1,4 +1,4 @@
-"""Structure tensors of pictures (Foerstner & Guelch 1987): where edges are and how they run.
+"""Structure tensors of pictures (Förstner & Gülch 1987): where edges are and how they run.
 
 Forms are sought here (faces/flow/forms.py) and not among the codes, since an edge is the same whichever of
 its sides is the lighter. A fringe of dark hair darkens a forehead, one of blond hair lightens it: to codes
