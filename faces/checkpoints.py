@@ -1,7 +1,8 @@
 """Checkpoints in data/model: weights, and all that is needed to rebuild the model and feed it.
 
 model.safetensors   the averaged weights
-model.json          model name, its params, the crop geometry: all that is needed to rebuild and feed it
+model.json          model name, its params, the labels that trained it, where there are any, and the crop
+                    geometry: all that is needed to rebuild and feed it
 history.csv         loss curves
 snapshots.npy       uint8 (T, K, H, W, 3): K valid faces as they are, then reconstructed at each of T - 1
                     reports
@@ -30,6 +31,8 @@ def save(folder: Path, name: str, config: models.Config, geometry: Geometry, mod
         "config": config.model_dump(mode="json"),
         "geometry": geometry.model_dump(mode="json"),
     }
+    if model.labels:
+        about["labels"] = model.labels
     write_json(folder / "model.json", about)
 
 
@@ -40,6 +43,7 @@ def load(folder: Path) -> tuple[models.Model, Geometry]:
         name = about["model"]
         geometry = parse(Geometry, about["geometry"], "geometry")
         model = models.build(name, models.config(name, {name: about["config"]}), geometry.size)
+        model.supervise(tuple(about.get("labels", ())))
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename} is missing; run `dvc repro train`") from None

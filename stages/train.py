@@ -87,6 +87,7 @@ class Run:
         self.valid_rows = crops.rows("valid")[: params.train.valid_images]
         self.steps = math.ceil(params.train.images / config.batch)
         self.model = models.build(params.model, config, crops.geometry.size)
+        self.model.supervise(crops.attributes)
         self.model.to(device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).eval()  # the weights that are kept
         if ranks.size() > 1:
@@ -185,7 +186,8 @@ def advance(run: Run) -> None:
     with distributed.dealt(ranks.rank(), ranks.size()):
         if params.train.flip:
             images = flipped(images)
-        for part, loss, log in autocast_each(model.losses(images, progress), run.device):
+        losses = model.losses(images, progress, labels_of(run, rows))
+        for part, loss, log in autocast_each(losses, run.device):
             optimiser = run.optimisers[part]
             weights = list(model.parts()[part].parameters())
             optimiser.zero_grad(set_to_none=True)
@@ -219,6 +221,11 @@ def begin(params: Params, config: models.Config, crops: Crops, device: torch.dev
     for first, last in run.order.at_start(run.step, config.batch):
         sharded_array.read_ahead(crops.images, first, last)
     return run
+
+
+def labels_of(run: Run, rows: np.ndarray) -> Tensor:
+    """(B, A) float32 labels of some faces, as `Model.losses` takes them."""
+    return torch.from_numpy(run.crops.labels[rows].astype(np.float32)).to(run.device)
 
 
 def flipped(images: Tensor) -> Tensor:
@@ -262,8 +269,10 @@ def valid_losses(run: Run) -> dict[str, float]:
     totals: dict[str, float] = {}
     torch.manual_seed(run.params.seed)
     for where in batches(len(run.valid_rows), run.config.batch):
-        images = to_device(run.crops.images[run.valid_rows[where]], run.device)
-        for _, _, log in autocast_each(run.averaged.losses(images, run.step / run.steps), run.device):
+        rows = run.valid_rows[where]
+        images = to_device(run.crops.images[rows], run.device)
+        losses = run.averaged.losses(images, run.step / run.steps, labels_of(run, rows))
+        for _, _, log in autocast_each(losses, run.device):
             for name, value in log.items():
                 totals[name] = totals.get(name, 0.0) + value.detach().float().item() * len(images)
     return {name: total / len(run.valid_rows) for name, total in totals.items()}

@@ -37,6 +37,6 @@ class Model(models.Autoencoder):
     def decode(self, codes: Tensor) -> Tensor:
         return self.decoder(codes).float()
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         loss = F.mse_loss(self.decode(self.encode(images)), images)
         yield "autoencoder", loss, {"loss": loss, "mse": loss}

@@ -310,7 +310,7 @@ class Model(models.Autoencoder):
             start = cosine * x + sine * velocity
         return x
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         if self.config.space == "grid":
             if progress < self.config.grid_share:
                 loss, log = self.grid.loss(images)

@@ -302,7 +302,7 @@ class Model(models.Model):
             count, self.code_length, generator=generator, device=generator.device
         ).to(self.levels[-1].top)
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         if self.training:
             self.prepare(images)
         eps, log_det = self.flow(dequantised(images, self.config.n_bits))

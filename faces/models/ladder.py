@@ -102,7 +102,7 @@ class Model(LinearStartVAE):
         detail = codes[:, self.semantic_length :].unflatten(1, self.grid)
         return self.detail(self.picture(codes[:, : self.semantic_length]), detail)
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         mean, logvar = self.posterior(images)
         codes = self.draw(mean, logvar)
         decoded = super().decode(codes)

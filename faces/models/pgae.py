@@ -119,7 +119,7 @@ class Model(models.Autoencoder):
     def decode(self, codes: Tensor) -> Tensor:
         return self._decode(codes, self.levels - 1)
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         level = self.grow(progress)
         side = SMALLEST * 2**level
         images = F.avg_pool2d(images, self.size // side)

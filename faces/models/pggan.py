@@ -355,7 +355,7 @@ class Model(models.Model):
             torch.randn(count, self.config.latent, generator=generator, device=generator.device)
         )
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         """Growth and average generator are updated in training mode only."""
         phase = self.phase(progress)
         if phase > self.top:

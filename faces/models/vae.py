@@ -16,6 +16,11 @@ each with its own best variance:
 metric", ICML 2016, who first edited faces by attribute vectors): in the last share `critic_share` of the
 budget a critic (faces/nn/critic.py) tells decodings from faces, those of codes between two faces' too, so
 that edits are sharp. Codes and what is made of them stay those of the VAE, since the encoder rests.
+
+`labels` above 0 makes it semi-supervised (Kingma et al., "Semi-supervised learning with deep generative
+models", NeurIPS 2014): until the encoder rests, the likelihood of a face's labels under a linear map of its
+code counts too, with this weight. Squared errors over pixels see a hat as a change of colour, and keep what
+tells it from dark hair where no linear map finds it. Unknown labels count nothing.
 """
 
 from typing import Annotated
@@ -43,6 +48,9 @@ class Config(LinearStartConfig):
         float, Field(ge=0, lt=1)
     ]  # share of the reconstruction term that then compares features; 0: no network is needed
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
+    labels: Annotated[
+        float, Field(ge=0)
+    ]  # weight of the labels' likelihood given the code; 0: they are not looked at
     critic: Annotated[float, Field(ge=0)]  # length of a critic's gradient, over the other's; 0: none
     critic_share: Annotated[float, Field(ge=0, le=1)]  # share of the budget, at its end, in which it is asked
 
@@ -99,11 +107,25 @@ class Model(LinearStartVAE):
     def parts(self) -> dict[str, nn.Module]:
         if not self.config.critic:
             return super().parts()
-        return {"critic": self.critic, "vae": nn.ModuleList([self.encoder, self.decoder])}
+        others = [part for name, part in self.named_children() if name != "critic"]
+        return {"critic": self.critic, "vae": nn.ModuleList(others)}
 
-    def losses(self, images: Tensor, progress: float) -> models.Losses:
+    def supervise(self, labels: tuple[str, ...]) -> None:
+        if self.config.labels and labels:
+            self.labels = labels
+            self.log_odds = nn.Linear(self.code_length, len(labels))
+            nn.init.zeros_(self.log_odds.weight)
+            nn.init.zeros_(self.log_odds.bias)
+
+    def further(self, codes: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        if not self.labels or labels is None:
+            return {}
+        missed = F.softplus(-labels * self.log_odds(codes).float()) * labels.abs()
+        return {"labels": self.config.labels * missed.sum(1).mean()}
+
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         if progress < 1 - self.config.finish:
-            yield from super().losses(images, progress)
+            yield from super().losses(images, progress, labels)
             return
         with torch.no_grad():
             mean, logvar = self.posterior(images)

@@ -1,7 +1,7 @@
 """Variational autoencoder with a diagonal Gaussian posterior: network, evidence lower bound, KL term.
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. The VAEs of faces/models override
-`reconstruction` or `price`, or pass another encoder and decoder, and nothing else.
+`reconstruction`, `price` or `further`, or pass another encoder and decoder, and nothing else.
 
     encoder   image -> 2 D numbers: mean and log-variance of a diagonal Gaussian
     decoder   code -> image
@@ -58,14 +58,22 @@ class GaussianVAE(Model):
         """KL term of the loss, from the KL divergence `kl`; both scalars in nats per image."""
         return kl
 
-    def losses(self, images: Tensor, progress: float) -> Losses:
+    def further(self, codes: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """Further terms of the loss by name, of drawn codes (B, D) and labels (B, A); scalars in nats per
+        image.
+        """
+        return {}
+
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> Losses:
         mean, logvar = self.posterior(images)
-        decoded = self.decode(self.draw(mean, logvar))
+        codes = self.draw(mean, logvar)
+        decoded = self.decode(codes)
         kl = distributed.mean(gaussian_kl(mean, logvar).mean())  # its price need not be linear
         reconstruction = self.reconstruction(images, decoded)
         values = images[0].numel()  # loss per pixel value: one learning rate serves every size
-        loss = (reconstruction + self.price(kl, progress)) / values
-        yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images)}
+        further = self.further(codes, labels)
+        loss = sum(further.values(), reconstruction + self.price(kl, progress)) / values
+        yield "vae", loss, {"loss": loss, "kl": kl, "mse": F.mse_loss(decoded, images), **further}
 
 
 class TextbookConfig(Config):

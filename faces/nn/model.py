@@ -32,6 +32,7 @@ class Model(nn.Module, ABC):
 
     code_length: int  # D
     second_order: bool = False  # takes gradients of gradients, which torch.compile cannot
+    labels: tuple[str, ...] = ()  # names of the labels that train it; most models learn without any
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
@@ -45,9 +46,15 @@ class Model(nn.Module, ABC):
     def sample(self, count: int, generator: torch.Generator, temperature: float) -> Tensor:
         """Codes (count, D) from the prior."""
 
+    def supervise(self, labels: tuple[str, ...]) -> None:
+        """Learn from labels of these names too, where the params ask for it; before the first step."""
+        return
+
     @abstractmethod
-    def losses(self, images: Tensor, progress: float) -> Losses:
+    def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> Losses:
         """Generator of (part to step, scalar to descend, scalars to log).
+
+        labels (B, A) float32 are 1, -1, or 0 for unknown; only a model with `labels` looks at them.
 
         A generator, so that one loop serves a model with one optimiser and one with two: a critic, then a
         generator whose loss is computed after the critic has stepped.

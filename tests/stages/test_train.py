@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from faces.core.console import UNFIT
+from faces.core.files import read_json
 from tests.conftest import ROOT
 from tests.helpers.training import SMALL, bytes_of, steps_done, write_crops
 
@@ -26,7 +27,7 @@ def place(tmp_path, rng, params):
     """A folder with crops and params.yaml in which `python -m stages.train data/crops data/model` runs."""
     write_crops(tmp_path / "data" / "crops", 64, rng)
     values = dict(params)
-    values["models"] = {**params["models"], "vae": {**params["models"]["vae"], **SMALL}}
+    values["models"] = {**params["models"], "vae": {**params["models"]["vae"], **SMALL, "labels": 5.0}}
     values["model"] = "vae"
     values["train"] = {
         **params["train"],
@@ -70,6 +71,7 @@ def test_a_killed_run_ends_in_the_same_bytes(place):
     assert last.wait() == 0
     assert "continuing at image" in last.stderr.read()
     assert bytes_of(place / "data" / "model") == bytes_of(place / "data" / "undisturbed")
+    assert read_json(place / "data" / "model" / "model.json")["labels"] == ["A"]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
-from faces import models
+from faces import checkpoints, models
 from faces.core.params import ParamsError
+from faces.data.crops import Geometry
 from faces.models import vae
 from faces.nn import perceptual
 from faces.nn.gaussian_vae import bounded, calibrated_gaussian, gaussian_kl, unbounded
@@ -227,3 +228,70 @@ def test_the_encoder_rests_in_the_last_phase(params):
         loss.backward()
         assert all((weight.grad is not None) == learns for weight in model.encoder.parameters())
         assert all(weight.grad is not None for weight in model.decoder.parameters())
+
+
+LABELS = ("Hat", "Smile", "Glasses")
+
+
+def supervised(params, weight: float) -> models.Model:
+    changes = {"code_length": 8, "width": 8, "critic": 0.0, "finish": 0.5, "features": 0.0, "labels": weight}
+    torch.manual_seed(0)
+    model = models.build("vae", models.config("vae", {"vae": {**params["models"]["vae"], **changes}}), 32)
+    model.supervise(LABELS)
+    return model
+
+
+def test_known_labels_are_a_term_of_the_loss(params):
+    """The negative log-likelihood of labels under a logistic map of the drawn code, by torch's own cross
+    entropy; an unknown label has no share in it.
+    """
+    model = supervised(params, 7.0)
+    codes = torch.randn(6, model.code_length)
+    labels = torch.tensor([[1, -1, 0.0]]).expand(6, -1)
+    with torch.no_grad():
+        model.log_odds.weight.normal_()
+    (term,) = model.further(codes, labels).values()
+    odds = model.log_odds(codes)
+    known = F.binary_cross_entropy_with_logits(odds[:, :2], (labels[:, :2] > 0).float(), reduction="none")
+    torch.testing.assert_close(term, 7 * known.sum(1).mean())
+    assert model.further(codes, torch.zeros(6, 3))["labels"] == 0
+
+
+@pytest.mark.parametrize(("weight", "correlation"), [(0.0, (0, 0.5)), (3000.0, (0.85, 1))])
+def test_labels_teach_the_encoder_what_squared_errors_pass_over(weight, correlation, params):
+    """A code of eight numbers that must draw ten loud patterns says nothing of a faint one; told whether it
+    is there, a linear map of the code says it. In the last phase the labels are not asked any more.
+    """
+    generator = torch.Generator().manual_seed(0)
+    label = torch.arange(128) % 2 * 2.0 - 1
+    patterns = torch.randn(11, 3, 4, 4, generator=generator).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    strengths = torch.cat([torch.randn(128, 10, generator=generator), 0.5 * label[:, None]], 1)
+    images = 0.1 * torch.einsum("np,pchw->nchw", strengths, patterns)
+    model = supervised(params, weight)
+    model.prepare(images)
+    labels = torch.stack([label, 0 * label, 0 * label], 1)
+    optimiser = torch.optim.Adam(model.parameters(), 5e-3)
+    for _ in range(80):
+        ((_, loss, log),) = model.train().losses(images, 0.2, labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert ("labels" in log) == bool(weight)
+    codes = model.eval().encode(images).detach()
+    design = torch.cat([codes, torch.ones(128, 1)], 1)
+    said = design @ torch.linalg.lstsq(design, label[:, None]).solution
+    assert correlation[0] <= torch.corrcoef(torch.stack([said[:, 0], label]))[0, 1] <= correlation[1]
+    assert "labels" not in next(model.losses(images, 0.6, labels))[2]
+
+
+def test_a_model_that_labels_trained_comes_back_whole(params, tmp_path):
+    """With the names of the labels, and with the map that reads them off a code."""
+    model = supervised(params, 1.0)
+    with torch.no_grad():
+        model.log_odds.weight.normal_()
+    geometry = Geometry(box="square", size=32, filter="lanczos")
+    checkpoints.save(tmp_path, "vae", model.config, geometry, model)
+    loaded, _ = checkpoints.load(tmp_path)
+    assert loaded.labels == LABELS
+    codes = torch.randn(4, model.code_length)
+    torch.testing.assert_close(loaded.log_odds(codes), model.log_odds(codes))
