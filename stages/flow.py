@@ -14,7 +14,7 @@ Trained on the train split; the valid split says which of the weights are kept.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ from faces.flow.editor import FlowEditor
 from faces.flow.forms import FormSettings, find, told_apart, with_lots
 from faces.flow.network import Flow
 from faces.flow.outlines import batched, beyond_labels, outlines
-from faces.flow.readouts import Readouts, fit_measured, fit_readouts
+from faces.flow.readouts import Readouts, calibrated_on, fit_measured, fit_readouts
 from faces.flow.training import (
     FlowSettings,
     find_kinds,
@@ -52,6 +52,7 @@ OUTLINES = 50000  # faces among whose outlines forms are sought, at most, mirror
 
 class ReadoutSettings(Group):
     folds: Annotated[int, Field(ge=2)]
+    calibration: Literal["train", "valid"]
     min_faces: Annotated[int, Field(ge=2)]
     ridge: Annotated[float, Field(gt=0)]
     iterations: Annotated[int, Field(ge=1)]
@@ -106,8 +107,18 @@ def labels_of(crops: Crops, measures: Measures, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([crops.labels[rows], measures.labels[rows]], 1, dtype=np.float32)
 
 
-def read_out(params: Params, crops: Crops, measures: Measures, rows: np.ndarray, codes: np.ndarray) -> Read:
-    """Readouts from the codes (n, D) of the faces `rows`, of the table's labels and of the measured ones."""
+def read_out(
+    params: Params,
+    crops: Crops,
+    measures: Measures,
+    rows: np.ndarray,
+    codes: np.ndarray,
+    held_rows: np.ndarray,
+    held: np.ndarray,
+) -> Read:
+    """Readouts from the codes (n, D) of the faces `rows`, of the table's labels and of the measured ones; the
+    held-out ones with codes (V, D) calibrate them where the params say so.
+    """
     settings = params.flow.readouts
     boundary = Boundary(ridge=settings.ridge, faces=len(rows), iterations=settings.iterations)
     readouts, expected, table = fit_readouts(
@@ -119,6 +130,10 @@ def read_out(params: Params, crops: Crops, measures: Measures, rows: np.ndarray,
         boundary,
         params.seed,
     )
+    if settings.calibration == "valid":
+        readouts, expected = calibrated_on(
+            readouts, expected, held, crops.labels[held_rows], settings.min_faces
+        )
     if not measures.scales:
         return Read(readouts, expected, table, [])
     own, seen, lines = fit_measured(
@@ -153,7 +168,7 @@ def fit(
     own = np.ascontiguousarray(codes[rows], np.float32)
     held = np.ascontiguousarray(codes[held_rows], np.float32)
     ruled_out = Exclusions.of("vectors.exclusive.sets", params.exclusive, attributes, labels)
-    read = read_out(params, crops, measures, rows, own)
+    read = read_out(params, crops, measures, rows, own, held_rows, held)
     given = (1 - settings.soft) * labels + settings.soft * read.expected
     held_given = labels_of(crops, measures, held_rows)
     held_given = (1 - settings.soft) * held_given + settings.soft * read.readouts.labels(held)

@@ -5,6 +5,9 @@ The train faces are dealt into folds; the readout of each fold is fitted to the 
 of faces that they have not seen decides scale and shift of their log-odds (Platt 1999), and how well an
 attribute can be read. A new face is read by the mean of the readouts.
 
+Of a model that labels trained, the codes of train faces know their labels, so that readouts are too sure of
+others: faces that it has not seen decide scale and shift then (`calibrated_on`).
+
 A measured label, a number in [-1, 1] (faces/data/measured.py), is read by the same regression on its number:
 the expected label, as of any other.
 
@@ -105,6 +108,30 @@ def fit_readouts(
         expected(log_odds),
         rows,
     )
+
+
+def calibrated_on(
+    readouts: Readouts, read: np.ndarray, codes: np.ndarray, labels: np.ndarray, min_faces: int
+) -> tuple[Readouts, np.ndarray]:
+    """Readouts, and the labels (N, A) that they have read, with another scale and shift of their log-odds:
+    those of faces with codes (V, D) and labels (V, A). An attribute that is not read, or has too few of these
+    on a side, stays as it is.
+    """
+    scales, shifts = np.ones(len(readouts.attributes)), np.zeros(len(readouts.attributes))
+    log_odds = codes @ readouts.normals.T + readouts.intercepts
+    for a in range(len(readouts.attributes)):
+        known = labels[:, a] != 0
+        positive = labels[known, a] == 1
+        if readouts.normals[a].any() and min(positive.sum(), (~positive).sum()) >= min_faces:
+            scales[a], shifts[a] = platt(log_odds[known, a].astype(np.float64), positive)
+    surest = 1 - np.finfo(np.float32).eps
+    said = 2 * np.arctanh(np.clip(read, -surest, surest))
+    again = Readouts(
+        readouts.attributes,
+        (scales[:, None] * readouts.normals).astype(np.float32),
+        (scales * readouts.intercepts + shifts).astype(np.float32),
+    )
+    return again, expected(scales * said + shifts)
 
 
 def fit_measured(

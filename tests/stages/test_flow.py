@@ -9,9 +9,10 @@ import pytest
 import torch
 import yaml
 
+from faces.classifier import calibration_error
 from faces.estimators.linear import Boundary
 from faces.flow.editor import FlowEditor
-from faces.flow.readouts import fit_readouts
+from faces.flow.readouts import calibrated_on, expected, fit_readouts
 from faces.ingest import writer
 from stages import flow
 from tests.helpers import measures
@@ -125,6 +126,49 @@ def test_labels_drawn_by_chance_tell_nothing(rng):
     _, expected, table = fit_readouts(("a",), codes, labels, 5, 20, BOUNDARY, 1)
     assert table[0]["auroc"] < 0.65
     assert np.abs(expected).mean() < 0.25
+
+
+def test_codes_that_know_their_labels_are_calibrated_on_faces_that_do_not(rng):
+    """As of an encoder that labels trained: the codes of its train faces hold them, right or wrong, beside
+    what the picture shows. Readouts are then far too sure of other faces, of which they know the picture
+    alone; as sure as they may be after `calibrated_on`. An attribute that is not read stays unread.
+    """
+    count = 6000
+    shown = np.where(rng.random((count, 1)) < 0.5, 1, -1)
+    labels = np.where(rng.random((count, 1)) < 0.8, shown, -shown)
+    codes = 0.7 * shown * np.eye(8)[0] + rng.standard_normal((count, 8))
+    train, valid, test = slice(0, 2000), slice(2000, 4000), slice(4000, None)
+    codes[train, 1] += 1.5 * labels[train, 0]
+    codes = codes.astype(np.float32)
+    told = np.column_stack([labels, np.zeros(count)])
+    readouts, read, _ = fit_readouts(("a", "Rare"), codes[train], told[train], 5, 20, BOUNDARY, 1)
+    again, reread = calibrated_on(readouts, read, codes[valid], told[valid], 20)
+
+    def error(of) -> float:
+        return calibration_error((1 + of.labels(codes[test])[:, 0]) / 2, labels[test, 0] > 0, 10)
+
+    assert error(readouts) > 0.1
+    assert error(again) < 0.05
+    log_odds = codes[train] @ again.normals.T + again.intercepts
+    np.testing.assert_allclose(reread, expected(log_odds), atol=0.1)
+    assert (reread[:, 1] == 0).all()
+    assert not again.normals[1].any()
+    few, unchanged = calibrated_on(readouts, read, codes[valid][:10], told[valid][:10], 20)
+    np.testing.assert_array_equal(few.normals, readouts.normals)
+    np.testing.assert_allclose(unchanged, read, atol=1e-6)
+
+
+def test_the_stage_calibrates_where_the_params_say(world, params):
+    """On the valid faces it leaves what `calibrated_on` makes of them."""
+    run, codes, labels = world
+    kept = {}
+    for where in ("train", "valid"):
+        out = run(steps=0, readouts=params["flow"]["readouts"] | {"calibration": where})
+        kept[where] = FlowEditor.open(out, torch.device("cpu")).readouts
+    unread = np.zeros((1200, 3), np.float32)
+    wanted, _ = calibrated_on(kept["train"], unread, codes[1200:1500], labels[1200:1500], 20)
+    np.testing.assert_allclose(kept["valid"].normals, wanted.normals, rtol=1e-4)
+    assert not np.allclose(kept["valid"].normals, kept["train"].normals, rtol=1e-2)
 
 
 @pytest.fixture
