@@ -18,9 +18,10 @@ budget a critic (faces/nn/critic.py) tells decodings from faces, those of codes 
 that edits are sharp. Codes and what is made of them stay those of the VAE, since the encoder rests.
 
 `labels` above 0 makes it semi-supervised (Kingma et al., "Semi-supervised learning with deep generative
-models", NeurIPS 2014): until the encoder rests, the likelihood of a face's labels under a linear map of its
-code counts too, with this weight. Squared errors over pixels see a hat as a change of colour, and keep what
-tells it from dark hair where no linear map finds it. Unknown labels count nothing.
+models", NeurIPS 2014): until the encoder rests, the log-likelihood of a face's labels under a linear map of
+its code, the mean over the labels, counts too, with this weight. Squared errors over pixels see a hat as a
+change of colour, and keep what tells it from dark hair where no linear map finds it. Unknown labels count
+nothing.
 """
 
 from typing import Annotated
@@ -50,7 +51,7 @@ class Config(LinearStartConfig):
     contrast: Annotated[float, Field(ge=0, lt=1)]  # share that then compares local contrast
     labels: Annotated[
         float, Field(ge=0)
-    ]  # weight of the labels' likelihood given the code; 0: they are not looked at
+    ]  # weight of the labels' mean log-likelihood given the code; 0: they are not looked at
     critic: Annotated[float, Field(ge=0)]  # length of a critic's gradient, over the other's; 0: none
     critic_share: Annotated[float, Field(ge=0, le=1)]  # share of the budget, at its end, in which it is asked
 
@@ -121,7 +122,7 @@ class Model(LinearStartVAE):
         if not self.labels or labels is None:
             return {}
         missed = F.softplus(-labels * self.log_odds(codes).float()) * labels.abs()
-        return {"labels": self.config.labels * missed.sum(1).mean()}
+        return {"labels": self.config.labels * missed.mean()}
 
     def losses(self, images: Tensor, progress: float, labels: Tensor | None = None) -> models.Losses:
         if progress < 1 - self.config.finish:
