@@ -186,7 +186,7 @@ def test_twice_from_nothing_is_the_same_bytes_though_killed_everywhere(undisturb
             )
         while f"Running stage '{stage}'" not in log.read_text() and process.poll() is None:
             time.sleep(0.05)
-        latest = time.monotonic() + 2.5  # for stages that show no progress: past the imports
+        latest = time.monotonic() + 1.5  # for stages that show no progress: past the imports
         while f"\n{stage}: " not in log.read_text() and process.poll() is None and time.monotonic() < latest:
             time.sleep(0.01)
         if process.poll() is None:

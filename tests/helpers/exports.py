@@ -85,6 +85,7 @@ VAE = {
     "finish": 0.0,
     "features": 0.0,
     "contrast": 0.0,
+    "labels": 0.0,
     "critic": 0.0,
     "critic_share": 0.0,
     "batch": 8,
