@@ -1,20 +1,21 @@
 """Conformal risk control of an edit's strength (Angelopoulos, Bates, Fisch, Lei and Schuster, "Conformal Risk
 Control", ICLR 2024, arXiv 2208.02814), and conformal p-values.
 
-From n calibration faces, exchangeable with the faces to come, and losses l_i(s) in [0, B] that do not fall as
-s rises, the strength
+From n calibration faces, exchangeable with the faces to come, and losses l_i(r) in [0, B] that do not fall as
+r rises, the reach
 
-    s^ = sup {s : n / (n + 1) mean_i l_i(s) + B / (n + 1) <= alpha}
+    r^ = sup {r : n / (n + 1) mean_i l_i(r) + B / (n + 1) <= alpha}
 
-keeps the expected loss of the next face at or below alpha (theorem 1, for -s). An edit asks two things of a
+keeps the expected loss of the next face at or below alpha (theorem 1, for -r). An edit asks two things of a
 strength: that the attribute is flipped, and that nothing else is changed by more than is allowed. Each misses
-by 0 or 1 and neither is monotone: a face flips late, and may flip back. So
+by 0 or 1 and neither is monotone: a face flips late, and may flip back. So ranges are nested:
 
-    low     the lower end is chosen on other faces than those that calibrate, and then stays
-    l_i(s)  1 where, at any strength from `low` to s, the face is not flipped or has something else changed
+    from    one strength, which other faces than those that calibrate choose
+    r       first the upper end rises; where it is at the largest strength, the lower end falls
+    l_i(r)  1 where, at any strength of the range, the face is not flipped or has something else changed
 
-which rises with s whatever the face does. B = 1, the expected loss is the share of faces that fail anywhere
-between the two ends, and the upper end s^ is an order statistic.
+which rises with r whatever the face does. B = 1, the expected loss is the share of faces that fail anywhere
+in the range, and the reach r^ is an order statistic.
 """
 
 import numpy as np
@@ -28,9 +29,9 @@ def failures_allowed(count: int, alpha: float) -> int:
     return int(np.floor(alpha * (count + 1) + 1e-9)) - 1
 
 
-def lower_end(margins: np.ndarray, level: float) -> int:
+def first_strength(margins: np.ndarray, level: float) -> int:
     """The place of the least strength at which only half of those fail that may, which leaves the others to
-    the upper end; else of the strength at which the fewest do.
+    the range; else of the strength at which the fewest do.
 
     margins (F, S), above 0 where a face holds what is asked; strengths rise along S.
     """
@@ -39,11 +40,11 @@ def lower_end(margins: np.ndarray, level: float) -> int:
     return int(enough[0] if len(enough) else np.argmax(shares))
 
 
-def strength_borne(strengths: np.ndarray, margins: np.ndarray) -> np.ndarray:
-    """(F,) the strength up to which a face holds what is asked at every strength from the first on.
+def reach_borne(reaches: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """(F,) the reach up to which a face holds what is asked at every reach from the first on.
 
-    strengths (S,) rising; margins (F, S), above 0 where it does, on straight lines between strengths. Minus
-    infinity where it fails at the first, the last strength where it never fails.
+    reaches (S,), not falling; margins (F, S), above 0 where it does, on straight lines between reaches. Minus
+    infinity where it fails at the first, the last reach where it never fails.
     """
     fails = margins <= 0
     first = np.argmax(fails, 1)
@@ -51,13 +52,13 @@ def strength_borne(strengths: np.ndarray, margins: np.ndarray) -> np.ndarray:
     before = np.maximum(first - 1, 0)
     fall = margins[rows, before] - margins[rows, first]
     way = np.divide(margins[rows, before], fall, out=np.zeros(len(margins)), where=fall > 0)
-    found = strengths[before] + way * (strengths[first] - strengths[before])
+    found = reaches[before] + way * (reaches[first] - reaches[before])
     found = np.where(first == 0, -np.inf, found)
-    return np.where(fails.any(1), found, strengths[-1])
+    return np.where(fails.any(1), found, reaches[-1])
 
 
-def upper_end(borne: np.ndarray, alpha: float) -> float:
-    """The largest strength at which at most `alpha` of new faces are past the strength that they bear.
+def largest_reach(borne: np.ndarray, alpha: float) -> float:
+    """The largest reach at which at most `alpha` of new faces are past the reach that they bear.
 
     borne (n,) of calibration faces. Minus infinity where there is none.
     """
@@ -65,18 +66,27 @@ def upper_end(borne: np.ndarray, alpha: float) -> float:
     return float(np.sort(borne)[allowed]) if allowed >= 0 else -np.inf
 
 
-def guaranteed(strengths: np.ndarray, margins: np.ndarray, level: float) -> tuple[float, float] | None:
-    """The range of strengths in which at least `level` of new faces hold what is asked; None where there is
-    none.
+def chooses(count: int) -> np.ndarray:
+    """(count,) bool: every third face chooses where the range starts, the others calibrate it."""
+    return np.arange(count) % 3 == 0
 
-    margins (F, S) as of `lower_end`. Every third face chooses the lower end, the others calibrate.
+
+def guaranteed(
+    strengths: np.ndarray, margins: np.ndarray, level: float, start: float
+) -> tuple[float, float] | None:
+    """The widest range of strengths about `start`, one of them, in which at least `level` of new faces hold
+    what is asked; None where there is none.
+
+    strengths (S,) rising; margins (F, S) of the faces that calibrate, as of `first_strength`.
     """
-    chooses = np.arange(len(margins)) % 3 == 0
-    if not chooses.any():
+    place = int(np.searchsorted(strengths, start))
+    top = strengths[-1]
+    reaches = np.concatenate([strengths[place:] - start, top - strengths[place::-1]])
+    along = np.concatenate([margins[:, place:], margins[:, place::-1]], 1)
+    reach = largest_reach(reach_borne(reaches, along), 1 - level)
+    if not np.isfinite(reach):
         return None
-    place = lower_end(margins[chooses], level)
-    high = upper_end(strength_borne(strengths[place:], margins[~chooses, place:]), 1 - level)
-    return (float(strengths[place]), high) if np.isfinite(high) else None
+    return float(min(start, top - reach)), float(min(start + reach, top))
 
 
 def p_values(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ does not draw is not among the other attributes where there is a truth.
 Several processes (faces/core/ranks.py) share the edits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +40,7 @@ from faces.scoring.counterfactuals import Counterfactuals
 from faces.scoring.served import Served
 
 RANGES = ("attribute", "value", "faces", "flips", "holds", "low", "high")
+CLOSER = 2  # times that an end of a range is looked at, and found again
 COVERAGE = ("attribute", "value", "faces", "flipped", "kept", "held")
 
 
@@ -71,6 +73,14 @@ class Edited:
     def margins(self) -> np.ndarray:
         """(F, S) of both."""
         return np.minimum(self.flipped, self.room)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Faces that can be edited along a slider, and looked at."""
+
+    count: int
+    at: Callable[[np.ndarray, np.ndarray], Edited]  # of faces (F,), numbers below count, at strengths (S,)
 
 
 @dataclass(frozen=True)
@@ -121,21 +131,26 @@ class Setting:
                 due[:, a] = change[:, flow.attributes.index(name)]
         return Cases(rows, due, np.arange(len(names)) != target)
 
-    def edits(self, cases: Cases, attribute: str, value: int, strengths: np.ndarray) -> Edited:
-        """The faces edited at each of `strengths` (S,), those that are read as labelled before."""
+    def looked_at(self, cases: Cases, attribute: str, value: int) -> "Looks":
+        """What the classifier will see of the faces, those that are read as labelled before."""
         target = self.ensemble.attributes.index(attribute)
         start = self.read(self.codec.decode(self.codes[cases.rows]))
         fits = np.flatnonzero((start[:, target] - 0.5) * value <= 0)
-        found = Edited(np.zeros((len(fits), len(strengths))), np.zeros((len(fits), len(strengths))))
+        nothing = np.zeros((0, 0))
         if not len(fits):
-            return found
+            return Looks(0, lambda faces, strengths: Edited(nothing, nothing))
         walk = self.served.walk(self.codes[cases.rows[fits]], attribute, np.full(len(fits), value))
-        for place, strength in enumerate(strengths):
-            now = self.read(self.codec.decode(walk(np.arange(len(fits)), float(strength))))
-            beyond = excess(now - start[fits], cases.due[fits])[:, cases.watched]
-            found.flipped[:, place] = value * (now[:, target] - 0.5)
-            found.room[:, place] = self.params.excess - beyond.max(1, initial=0)
-        return found
+
+        def look(faces: np.ndarray, strengths: np.ndarray) -> Edited:
+            found = Edited(np.zeros((len(faces), len(strengths))), np.zeros((len(faces), len(strengths))))
+            for place, strength in enumerate(strengths):
+                now = self.read(self.codec.decode(walk(faces, float(strength))))
+                beyond = excess(now - start[fits[faces]], cases.due[fits[faces]])[:, cases.watched]
+                found.flipped[:, place] = value * (now[:, target] - 0.5)
+                found.room[:, place] = self.params.excess - beyond.max(1, initial=0)
+            return found
+
+        return Looks(len(fits), look)
 
 
 def excess(change: np.ndarray, due: np.ndarray) -> np.ndarray:
@@ -160,18 +175,45 @@ def calibrated(setting: Setting, pairs: Counterfactuals | None, work: Path | Non
 
     def calibrate(way: tuple[str, int]) -> dict[str, np.ndarray]:
         cases = setting.cases(pairs, "valid", *way)
-        edited = setting.edits(cases, *way, strengths) if len(cases.rows) else None
-        if edited is None or not len(edited.flipped):
+        looks = setting.looked_at(cases, *way) if len(cases.rows) else None
+        if looks is None or not looks.count:
             return {"lines": ranks.as_text([])}
+        edited = looks.at(np.arange(looks.count), strengths)
         best = [float((margin > 0).mean(0).max()) for margin in (edited.flipped, edited.margins)]
-        found = conformal.guaranteed(strengths, edited.margins, params.level)
-        line = (*way, len(edited.flipped), *best, *(found or (np.nan, np.nan)))
+        found = widest(looks, strengths, edited.margins, params.level)
+        line = (*way, looks.count, *best, *(found or (np.nan, np.nan)))
         return {"lines": ranks.as_text([dict(zip(RANGES, line, strict=True))])}
 
     run = side_by_side(setting.codec.device)
     shards = ranks.dealt_jobs("calibrate ranges", "edits", work, ways(setting), calibrate, run)
     lines = [line for arrays in shards for line in ranks.from_text(arrays["lines"])]
     return pd.DataFrame(lines, columns=RANGES)
+
+
+def widest(
+    looks: Looks, strengths: np.ndarray, margins: np.ndarray, level: float
+) -> tuple[float, float] | None:
+    """The range of strengths with the guarantee, by the margins (F, S) of all faces at `strengths` (S,).
+
+    Between two strengths a margin is no straight line, so an end that falls there is looked at, and found
+    again, `CLOSER` times.
+    """
+    choosing = conformal.chooses(looks.count)
+    if not choosing.any():
+        return None
+    start = float(strengths[conformal.first_strength(margins[choosing], level)])
+    faces = np.flatnonzero(~choosing)
+    margins = margins[faces]
+    found = conformal.guaranteed(strengths, margins, level, start)
+    for _ in range(CLOSER):
+        new = np.setdiff1d(found or (), strengths)
+        if not len(new):
+            break
+        order = np.argsort(np.append(strengths, new), kind="stable")
+        margins = np.concatenate([margins, looks.at(faces, new).margins], 1)[:, order]
+        strengths = np.append(strengths, new)[order]
+        found = conformal.guaranteed(strengths, margins, level, start)
+    return found
 
 
 def checked(
@@ -189,9 +231,10 @@ def checked(
         cases = setting.cases(pairs, "test", attribute, value)
         if not len(cases.rows):
             return {"lines": ranks.as_text([])}
-        edited = setting.edits(cases, attribute, value, np.linspace(low, high, 3))
+        looks = setting.looked_at(cases, attribute, value)
+        edited = looks.at(np.arange(looks.count), np.linspace(low, high, 3))
         counts = [int((margin > 0).all(1).sum()) for margin in (edited.flipped, edited.room, edited.margins)]
-        line = (attribute, value, len(edited.flipped), *counts)
+        line = (attribute, value, looks.count, *counts)
         return {"lines": ranks.as_text([dict(zip(COVERAGE, line, strict=True))])}
 
     jobs = list(given.itertuples(index=False, name=None))

@@ -9,11 +9,18 @@ from faces.metrics import conformal
 STRENGTHS = np.array([0.5, 1.0, 1.5, 2.0])
 
 
-def faces(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Margins (count, 4) of faces that flip at a strength about .7 and break something from about 1.8."""
+def faces(count: int, rng: np.random.Generator, breaks: float = 1.8) -> np.ndarray:
+    """Margins (count, 4) of faces that flip at about .7 and break something from about `breaks` on."""
     flips = rng.normal(0.7, 0.1, count)
-    breaks = rng.normal(1.8, 0.3, count)
-    return np.minimum(STRENGTHS - flips[:, None], breaks[:, None] - STRENGTHS)
+    ends = rng.normal(breaks, 0.3, count)
+    return np.minimum(STRENGTHS - flips[:, None], ends[:, None] - STRENGTHS)
+
+
+def ranged(margins: np.ndarray, level: float = 0.9) -> tuple[float, float] | None:
+    """The range that a third of the faces starts and the others calibrate."""
+    choosing = conformal.chooses(len(margins))
+    start = STRENGTHS[conformal.first_strength(margins[choosing], level)]
+    return conformal.guaranteed(STRENGTHS, margins[~choosing], level, start)
 
 
 def held(margins: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -23,26 +30,39 @@ def held(margins: np.ndarray, low: float, high: float) -> np.ndarray:
     return (values > -1e-9).all(1)
 
 
-def test_of_exchangeable_faces_as_many_hold_as_promised(rng):
+@pytest.mark.parametrize("breaks", [1.8, 9.0])
+def test_of_exchangeable_faces_as_many_hold_as_promised(breaks, rng):
     """600 calibrations of 99 faces, each asked of 60 new ones: 66 calibrate, so 6 of 67 may fail, which is
-    exact for losses without ties. The mean coverage is 1 - 6 / 67 to within 4 standard errors.
+    exact for losses without ties. The mean coverage is 1 - 6 / 67 to within 4 standard errors, where faces
+    break something at some strength, and where none does at any that is tried.
     """
     shares = []
     for _ in range(600):
-        low, high = conformal.guaranteed(STRENGTHS, faces(99, rng), 0.9)
-        shares.append(held(faces(60, rng), low, high).mean())
+        low, high = ranged(faces(99, rng, breaks))
+        assert (high == 2.0 and 0.5 < low < 1.0) if breaks > 2 else (high < 2.0 and low == 1.0)
+        shares.append(held(faces(60, rng, breaks), low, high).mean())
     error = np.std(shares) / np.sqrt(len(shares))
     assert abs(np.mean(shares) - (1 - 6 / 67)) < 4 * error < 0.01
     assert np.mean(shares) > 0.9
+
+
+def test_a_range_widens_downwards_where_it_cannot_upwards():
+    """Of 19 faces one may fail: the second to fail on the way down, at .8, ends the range."""
+    flips = np.array([*[0.4] * 17, 0.8, 0.9])
+    margins = STRENGTHS - flips[:, None]
+    assert conformal.guaranteed(STRENGTHS, margins, 0.9, 1.0) == pytest.approx((0.8, 2.0))
+    assert conformal.guaranteed(STRENGTHS, margins[:17], 0.9, 1.0) is not None
+    all_along = conformal.guaranteed(STRENGTHS, np.full((19, 4), 1.0), 0.9, 1.0)
+    assert all_along == (0.5, 2.0)
 
 
 def test_the_correction_for_few_faces():
     """(k + 1) / (n + 1) <= .1: none of 9 may fail, one of 19, nine of 99; of 8 nothing can be said."""
     found = [conformal.failures_allowed(count, 0.1) for count in (8, 9, 19, 99)]
     assert found == [-1, 0, 1, 9]
-    assert conformal.upper_end(np.ones(8), 0.1) == -np.inf
-    assert conformal.upper_end(np.array([*[2.0] * 18, 0.5]), 0.1) == 2.0
-    assert conformal.upper_end(np.array([*[2.0] * 17, 0.5, 0.6]), 0.1) == 0.6
+    assert conformal.largest_reach(np.ones(8), 0.1) == -np.inf
+    assert conformal.largest_reach(np.array([*[2.0] * 18, 0.5]), 0.1) == 2.0
+    assert conformal.largest_reach(np.array([*[2.0] * 17, 0.5, 0.6]), 0.1) == 0.6
 
 
 def test_a_face_that_fails_once_holds_no_more():
@@ -50,23 +70,23 @@ def test_a_face_that_fails_once_holds_no_more():
     margins = np.array(
         [[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, -3.0]]
     )
-    found = conformal.strength_borne(STRENGTHS, margins)
+    found = conformal.reach_borne(STRENGTHS, margins)
     np.testing.assert_allclose(found, [2.0, 0.75, -np.inf, 1.625])
 
 
-def test_the_lower_end_is_the_least_strength_that_does(rng):
+def test_a_range_starts_at_the_least_strength_that_does(rng):
     margins = np.where(rng.random((400, 4)) < [0.2, 0.92, 0.98, 0.99], 1.0, -1.0)
-    assert conformal.lower_end(margins, 0.9) == 2
-    assert conformal.lower_end(margins[:, :2], 0.9) == 1  # none does: the best
+    assert conformal.first_strength(margins, 0.9) == 2
+    assert conformal.first_strength(margins[:, :2], 0.9) == 1  # none does: the best
 
 
 def test_an_editor_that_breaks_things_gets_no_range(rng):
     """However well it flips: something else is changed in a third of the faces."""
     margins = faces(99, rng)
     margins[rng.random(99) < 0.33] = -1.0
-    assert conformal.guaranteed(STRENGTHS, margins, 0.9) is None
-    assert conformal.guaranteed(STRENGTHS, faces(99, rng), 0.9) is not None
-    assert conformal.guaranteed(STRENGTHS, faces(9, rng), 0.9) is None  # six faces can promise nothing
+    assert ranged(margins) is None
+    assert ranged(faces(99, rng)) is not None
+    assert ranged(faces(9, rng)) is None  # six faces can promise nothing
 
 
 def test_p_values_of_exchangeable_faces_are_even(rng):
