@@ -4,9 +4,9 @@
 
 DATA is a folder of outputs (`data` after `dvc repro`) whose source draws counterfactuals. In PLACE, `--count`
 new faces are drawn by that source under another seed, each attribute flipped either way on up to twice
-`--faces` of them. Every other pair calibrates the ranges, as the stage guarantee does on valid faces; the
-others check them. Nothing else is fitted: model, flow and classifier are those of DATA. Each step is kept in
-PLACE, and a run that was stopped goes on.
+`--faces` of them. Every other pair calibrates ranges, as the stage guarantee does on valid faces, and the
+others check them; then the two halves change places. Nothing else is fitted: model, flow and classifier are
+those of DATA. Each step is kept in PLACE, and a run that was stopped goes on.
 
 Beside the steps: coverage.csv. `level` is params.yaml's. Split conformal calibration promises that share on
 average over calibration sets; with n faces to calibrate on, the share of one set strays by about
@@ -24,7 +24,7 @@ import torch
 from faces import checkpoints
 from faces.classifier import Ensemble
 from faces.core.console import say
-from faces.core.files import new_folder, open_npy, write_csv
+from faces.core.files import open_npy, write_csv
 from faces.core.params import FILE, load, read
 from faces.data.crops import Crops
 from faces.edits.directions import Directions
@@ -96,23 +96,36 @@ def setting(place: Path, data: Path) -> Setting:
     )
 
 
-def measure(place: Path, data: Path) -> pd.DataFrame:
-    """coverage.csv: the checked faces of each range, with the share that hold, and the range."""
-    found = setting(place, data)
-    pairs = Counterfactuals.open(place / "crops", found.crops.column("name"), "calibration")
-    if pairs is None:
-        raise SystemExit(f"{place}/crops has no pairs: the data source draws no counterfactuals")
-    first, second = halves(pairs)
-    ranges = calibrated(found, first)
-    table = ranges.dropna(subset=["low"]).merge(
-        checked(found, second, ranges), on=["attribute", "value"], suffixes=("", "_checked")
-    )
-    table["share"] = table["held"] / table["faces_checked"]
-    bounds = [
-        conformal.binomial_interval(*line) for line in zip(table["held"], table["faces_checked"], strict=True)
-    ]
-    table[["share_low", "share_high"]] = np.reshape(bounds, (-1, 2))
-    return table
+def half(found: Setting, place: Path, number: int) -> pd.DataFrame:
+    """The checked faces of each range that the half `number`, 0 or 1, calibrates, and the range."""
+    kept = place / f"half{number}.csv"
+    if not kept.is_file():
+        pairs = Counterfactuals.open(place / "crops", found.crops.column("name"), "calibration")
+        if pairs is None:
+            raise SystemExit(f"{place}/crops has no pairs: the data source draws no counterfactuals")
+        parts = halves(pairs)
+        ranges = calibrated(found, parts[number])
+        table = ranges.dropna(subset=["low"]).merge(
+            checked(found, parts[1 - number], ranges), on=["attribute", "value"], suffixes=("", "_checked")
+        )
+        write_csv(kept, table.assign(half=number))
+    return pd.read_csv(kept)
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each way: the mean ends of its ranges, the faces that are checked, and the share that hold."""
+    way = table.groupby(["attribute", "value"], sort=False)
+    found = way.agg(
+        low=("low", "mean"),
+        high=("high", "mean"),
+        ranges=("half", "size"),
+        faces=("faces_checked", "sum"),
+        held=("held", "sum"),
+    ).reset_index()
+    found["share"] = found["held"] / found["faces"]
+    bounds = [conformal.binomial_interval(*line) for line in zip(found["held"], found["faces"], strict=True)]
+    found[["share_low", "share_high"]] = np.reshape(bounds, (-1, 2))
+    return found
 
 
 def main() -> None:
@@ -127,11 +140,11 @@ def main() -> None:
     asked.place.mkdir(parents=True, exist_ok=True)
     new = {"count": asked.count, "valid": VALID, "test": TEST, "calibration": 2 * asked.faces}
     draw(asked.place, asked.data / "model", new)
-    table = measure(asked.place, asked.data)
-    with new_folder(asked.place / "found") as folder:
-        write_csv(folder / "coverage.csv", table)
+    found = setting(asked.place, asked.data)
+    table = shares(pd.concat([half(found, asked.place, number) for number in (0, 1)]))
+    write_csv(asked.place / "coverage.csv", table)
     say(table.round(3).to_string(index=False))
-    say(f"all together: {table['held'].sum()} of {table['faces_checked'].sum()} hold")
+    say(f"all together: {table['held'].sum()} of {table['faces'].sum()} hold")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,9 @@ def fitted(data: Path, values: dict[str, Any]) -> tuple[SwitchEditor, float, flo
     params = parse(flow.Params, pick(flow.Params, values))
     codes = open_npy(data / "latents" / "latents.npy")
     found = flow.fit(params, crops, measures, codes, mirrored, pick_device())
+    if params.flow.compensation:
+        model, _ = checkpoints.load(data / "model")
+        flow.compensate(params, found.editor, model, crops, measures, codes)
     least = min(row["held_out"] for row in found.history)
     return SwitchEditor(found.editor, (1.0,)), time.monotonic() - start, least
 

@@ -103,11 +103,12 @@ class Export:
             lengths = np.array([attribute["length"] for attribute in self.about["attributes"]])
             return LinearEditor(self.names, units, labels, lengths)
         regression = (self.arrays[f"flow_{name}"].astype(np.float64) for name in FLOW)
+        compensation = self.arrays.get("flow_compensation", np.zeros((0, 0))).astype(np.float64)
         networks = (session(self.files[name]) for name in FLOW_NETWORKS)
         found = {name: self.arrays[f"flow_form_{name}"] for name in FORM_ARRAYS}
         forms = Forms.of(about["attributes"], about["forms"], found)
         solver = (about["steps"], about["coupling"])
-        return FlowEditor(self.names, units, labels, *networks, *regression, forms, *solver)
+        return FlowEditor(self.names, units, labels, *networks, *regression, compensation, forms, *solver)
 
     def open_likeness(self) -> Likeness | None:
         """What tells how like the training faces a picture is; None where too few faces could say."""

@@ -41,6 +41,7 @@ class FlowEditor(CodeEditor):
     pairs: np.ndarray  # (C (C - 1) / 2, K) C
     interplay: np.ndarray  # (C L, K) E
     kinds: np.ndarray  # (2, C, R, K) W of labels that go [0] and that come [1]
+    compensation: np.ndarray  # (A, A) what other labels do per unit of one, to stay as they look
     forms: Forms
     steps: int  # of the solver, each way
     coupling: float  # share of itself that its first state keeps at a step
@@ -123,7 +124,8 @@ class FlowEditor(CodeEditor):
     def predict(self, code: np.ndarray, noise: np.ndarray, conditions: np.ndarray, asked: Move) -> np.ndarray:
         """(D,) what a code (D,) with conditions (C,) gains, from its noise (2, K)."""
         plain = (asked.start == conditions).all()
-        ends = [conditions, asked.goal] if plain else [conditions, asked.goal, asked.start]
+        there, whence = (self.compensated(conditions, end) for end in (asked.goal, asked.start))
+        ends = [conditions, there] if plain else [conditions, there, whence]
         told = np.stack(ends).astype(np.float32)
 
         def slope(x: np.ndarray, time: float) -> np.ndarray:
@@ -135,9 +137,17 @@ class FlowEditor(CodeEditor):
         x = self.rest(code, conditions)
         end = self.walked(self.without_kinds(noise, asked.strength * (asked.goal - asked.start) / 2), slope)
         own = end + self.interactions(conditions, known, end) - x - self.interactions(conditions, known, x)
-        goal, start = (self.interactions(each, asked_for, end) for each in (asked.goal, asked.start))
-        linear = asked.strength * (asked.goal - asked.start) @ self.slopes
+        goal, start = (self.interactions(each, asked_for, end) for each in (there, whence))
+        linear = asked.strength * (there - whence) @ self.slopes
         return linear + (own + asked.strength * (goal - start)) @ self.outward
+
+    def compensated(self, conditions: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Conditions `end` (C,) of an edit of a face with `conditions` (C,), with what other known labels do
+        so that the way there brings nothing along.
+        """
+        count = len(self.compensation)
+        shift = (end - conditions)[:count] @ self.compensation * (conditions[:count] != 0)
+        return end + np.pad(shift, (0, len(end) - count))
 
     def without_kinds(self, noise: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Noise (2, K) without what only faces of a label that goes differ in; conditions change by `change`

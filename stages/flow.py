@@ -1,6 +1,7 @@
 """Train a conditional flow of the codes, given all labels: the editor whose edits are counterfactuals.
 
 in    data/crops/     images.npy; table.parquet: labels and splits
+      data/model/     the trained model, which draws edited faces where compensation is measured
       data/measures/  labels that were measured, beside those of the table
       data/latents/   latents.npy; mirrored.npy, where there is one: each train face then counts twice, as it
       is and mirrored
@@ -23,6 +24,8 @@ from pydantic import Field
 from torch import Tensor
 
 from facemorph.forms import Forms
+from faces import checkpoints
+from faces.core.batches import batches
 from faces.core.console import Progress, say, stop
 from faces.core.files import new_folder
 from faces.core.params import Group, load
@@ -30,6 +33,7 @@ from faces.data.crops import Crops
 from faces.data.measured import Measures
 from faces.edits.exclusions import Exclusions, Exclusive
 from faces.estimators.linear import Boundary
+from faces.flow.compensation import compensation
 from faces.flow.editor import FlowEditor
 from faces.flow.forms import FormSettings, find, told_apart, with_lots
 from faces.flow.network import Flow
@@ -43,8 +47,11 @@ from faces.flow.training import (
     noise_of,
     train,
 )
+from faces.latents.codes import Codes
 from faces.nn.device import pick_device
+from faces.nn.model import Model
 
+BATCH = 64  # faces that are drawn at once; speed and memory only
 PICTURES = 8192  # train faces whose pictures say how much each axis of the codes is seen
 SIDE = 32  # pixels a side at which they are looked at
 OUTLINES = 50000  # faces among whose outlines forms are sought, at most, mirror images counted
@@ -62,6 +69,7 @@ class FlowParams(FlowSettings):
     faces: Annotated[int, Field(ge=2)]
     soft: Annotated[float, Field(ge=0, le=1)]
     integration_steps: Annotated[int, Field(ge=1)]
+    compensation: Annotated[int, Field(ge=0)]
     forms: FormSettings
     readouts: ReadoutSettings
 
@@ -283,7 +291,31 @@ def tensor(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.asarray(array, np.float32)).to(device)
 
 
-def run(params: Params, crops_folder: Path, latents: Path, measures_folder: Path, out: Path) -> None:
+@torch.no_grad()
+def compensate(
+    params: Params, editor: FlowEditor, model: Model, crops: Crops, measures: Measures, codes: np.ndarray
+) -> None:
+    """Give the editor's flow its compensation, by train faces with codes (N, D)."""
+    device = editor.flow.mean.device
+    model = model.to(device, memory_format=torch.channels_last)
+
+    def seen(some: np.ndarray) -> np.ndarray:
+        found = [
+            model.encode(model.decode(tensor(some[rows], device)).clamp(-1, 1)).float().cpu().numpy()
+            for rows in batches(len(some), BATCH)
+        ]
+        return np.concatenate(found)
+
+    rows = sampled(crops.rows("train"), params.flow.faces, params.seed)
+    labels = labels_of(crops, measures, rows)
+    faces = params.flow.compensation
+    found = compensation(editor, Codes(codes, rows), labels, seen, faces, params.seed)
+    editor.flow.compensation = torch.from_numpy(found).to(device)
+
+
+def run(
+    params: Params, crops_folder: Path, weights: Path, latents: Path, measures_folder: Path, out: Path
+) -> None:
     """The stage with these params. Raises ValueError where an input is missing or does not fit."""
     crops = Crops.open(crops_folder)
     measures = Measures.open(measures_folder, len(crops.labels))
@@ -291,6 +323,9 @@ def run(params: Params, crops_folder: Path, latents: Path, measures_folder: Path
     path = latents / "mirrored.npy"
     mirrored = np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
     editor, read, forms, history = fit(params, crops, measures, codes, mirrored, pick_device())
+    if params.flow.compensation:
+        model, _ = checkpoints.load(weights)
+        compensate(params, editor, model, crops, measures, codes)
     losses = [row["held_out"] for row in history]
     with new_folder(out) as folder:
         editor.save(folder, {"held_out_gaussian": round(losses[0], 6), "held_out": round(min(losses), 6)})

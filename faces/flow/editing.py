@@ -3,7 +3,9 @@ Structural Causal Models", NeurIPS 2020).
 
  - abduction: integrate the flow backwards under the face's own labels y, from its code to noise u: all that
    the labels do not say.
- - action: the labels become y', and kinds of a label that goes are forgotten (faces/flow/network.py).
+ - action: the labels become y', and kinds of a label that goes are forgotten (faces/flow/network.py). Where
+   it is measured what else that brings along, other labels change a little to take it back
+   (faces/flow/compensation.py).
  - prediction: integrate u forwards under y'.
 
 At strength s the prediction follows the velocity v(y) + s (v(y') - v(y)): s = 0 leads back to where the face
@@ -77,7 +79,8 @@ def predict(
     """
     amount = strength[:, None]
     begin = labels if start is None else start
-    conditions = torch.stack([labels, goal] if start is None else [labels, goal, start])
+    there, whence = (flow.compensated(labels, end) for end in (goal, begin))
+    conditions = torch.stack([labels, there] if start is None else [labels, there, whence])
     exact = double(amount)
 
     def slope(x: Tensor, time: float) -> Tensor:
@@ -90,8 +93,8 @@ def predict(
     gained = (end - double(x)).to(x)
     end = end.to(x)
     moved = gained + flow.interactions(labels, end) - flow.interactions(labels, x)
-    moved = moved + amount * (flow.interactions(goal, end) - flow.interactions(begin, end))
-    edited = codes + amount * (flow.told(goal) - flow.told(begin)) + moved @ flow.outward
+    moved = moved + amount * (flow.interactions(there, end) - flow.interactions(whence, end))
+    edited = codes + amount * (flow.told(there) - flow.told(whence)) + moved @ flow.outward
     still = (strength == 0) | (goal == begin).all(1)
     return torch.where(still[:, None], codes, edited)
 

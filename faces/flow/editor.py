@@ -60,7 +60,7 @@ class FlowEditor(Editor):
             sizes = (about[name] for name in ("width", "blocks", "leading", "kinds"))
             conditions = len(attributes) + len(about["forms"])
             flow = Flow(about["code_length"], about["axes"], conditions, *sizes)
-            flow.load_state_dict(load_file(folder / "flow.safetensors"), strict=True)
+            flow.load(load_file(folder / "flow.safetensors"))
             arrays = load_arrays(folder / "readouts.safetensors")
             with np.load(folder / "exclusions.npz", allow_pickle=False) as file:
                 exclusions = Exclusions(file["exclusive"], file["exhaustive"])

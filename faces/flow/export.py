@@ -75,7 +75,9 @@ def written(module: nn.Module, examples: dict[str, Tensor], output: str, path: P
 def regression_arrays(flow: Flow) -> dict[str, np.ndarray]:
     """The regression around the velocity (faces/flow/network.py), float32: mean (D,), label_mean (C,), slopes
     (C, D), inward and outward (K, D), pair_mean (C (C - 1) / 2,), pairs (C (C - 1) / 2, K), interplay (C L,
-    K); and kinds (2, C, R, K). C are the labels and their forms.
+    K); kinds (2, C, R, K); and compensation (A, A), where it was measured. C are the labels and their forms.
     """
     names = ("mean", "label_mean", "slopes", "inward", "outward", "pair_mean", "pairs", "interplay", "kinds")
+    if flow.compensation is not None:
+        names = (*names, "compensation")
     return {name: getattr(flow, name).cpu().numpy() for name in names}

@@ -133,6 +133,7 @@ class Flow(nn.Module):
         }
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("compensation", None)  # (A, A) faces/flow/compensation.py, where it is measured
         self.register_buffer("variance", torch.ones(axes))  # of x along each axis, over the train faces
         self.register_buffer("visible", torch.ones(axes))  # RMS change of the pictures per unit of x
 
@@ -149,8 +150,14 @@ class Flow(nn.Module):
             len(weights["interplay"]) // max(attributes, 1),
             weights["kinds"].shape[2],
         )
-        flow.load_state_dict(weights, strict=True)
+        flow.load(weights)
         return flow
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Take this state. Raises RuntimeError where weights do not fit."""
+        if "compensation" in weights:
+            self.compensation = torch.zeros_like(weights["compensation"])
+        self.load_state_dict(weights, strict=True)
 
     def velocity(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """dx/dt (..., K) of x (..., K) at times t (...) under labels (..., A)."""
@@ -169,6 +176,16 @@ class Flow(nn.Module):
     def told(self, labels: Tensor) -> Tensor:
         """(B, D) what labels (B, A) say of a code each alone, beyond the mean."""
         return self.centred(labels) @ self.slopes
+
+    def compensated(self, labels: Tensor, end: Tensor) -> Tensor:
+        """Labels `end` (B, A) that an edit leads to, or starts from, of faces with `labels` (B, A): with what
+        other known labels do so that the way there brings nothing along.
+        """
+        if self.compensation is None:
+            return end
+        count = len(self.compensation)
+        shift = (end - labels)[:, :count] @ self.compensation * (labels[:, :count] != 0)
+        return torch.cat([end[:, :count] + shift, end[:, count:]], 1)
 
     def along_axes(self, codes: Tensor, labels: Tensor) -> Tensor:
         """r (B, K): codes (B, D) less what labels (B, A) say each alone, along the axes."""

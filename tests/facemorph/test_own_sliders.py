@@ -70,6 +70,7 @@ def plain():
         pairs=np.zeros((0, 6)),
         interplay=np.zeros((0, 6)),
         kinds=np.zeros((2, 1, 1, 6)),
+        compensation=np.zeros((0, 0)),
         forms=Forms.none(),
         steps=1,
         coupling=0.9,

@@ -98,6 +98,20 @@ def test_a_slider_is_the_switch_that_is_measured(export, lines, primary, rng):
         assert np.abs(found - expected).max() < 1e-4
 
 
+def test_labels_that_are_held_take_back_what_a_slider_brings_along(export, code):
+    """By the export's array; one that has none is edited without."""
+    editor = export.editor
+    assert editor.compensation.shape == (3, 3) and editor.compensation.any()
+    arrays = {name: array for name, array in export.arrays.items() if name != "flow_compensation"}
+    older = Export(exports.shared() / "data/export")
+    older.arrays = arrays
+    without = older.open_editor()
+    assert not without.compensation.size
+    changed = editor.edit(code, {"Smiling": 1.0}) - without.edit(code, {"Smiling": 1.0})
+    assert 1e-3 < np.abs(changed).max() < 1
+    np.testing.assert_array_equal(without.edit(code, {}), editor.edit(code, {}))
+
+
 class CertainLabels(Labels):
     """Labels that are given, not read."""
 

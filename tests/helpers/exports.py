@@ -50,6 +50,7 @@ PARAMS = {
         "blocks": 1,
         "reports": 1,
         "forms": {"separation": 1.0, "min_faces": 20},
+        "compensation": 40,
     },
     "edits": {"primary": "flow"},
     "detail": {"noise": 0.12, "reach": 1},
@@ -184,7 +185,8 @@ def prepare(root: Path, redistributable: bool = True) -> None:
             Path("data/measures"),
             Path("data/vectors"),
         )
-        stages.flow.main(Path("data/crops"), Path("data/latents"), Path("data/measures"), Path("data/flow"))
+        folders = ("crops", "model", "latents", "measures", "flow")
+        stages.flow.main(*(Path("data") / name for name in folders))
     codes = np.load(root / "data/latents/latents.npy")
     (root / "data/prior").mkdir()
     priors.Priors.fit(model, codes[:160], codes[160:180], PRIOR, 0, torch.device("cpu")).save(

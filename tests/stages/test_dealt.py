@@ -107,7 +107,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path, monkeypatch, params, rng)
     table = data / "crops/table.parquet"
     measured = measures.none(data / "measures")
     vectors.run(load(vectors.Params), data / "crops", data / "latents", table, measured, data / "vectors")
-    flow.run(load(flow.Params), data / "crops", data / "latents", measured, data / "flow")
+    flow.run(load(flow.Params), data / "crops", data / "model", data / "latents", measured, data / "flow")
     inputs = (data / "crops", data / "model", data / "latents", data / "flow")
     prior.run(load(prior.Params), *inputs, data / "prior")
     face_api.package(tmp_path / "weights")

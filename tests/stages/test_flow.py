@@ -60,7 +60,7 @@ def world(tmp_path, monkeypatch, params, rng):
         }
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
         measured = measures.none(tmp_path / "measures")
-        flow.main(tmp_path / "crops", tmp_path / "latents", measured, tmp_path / "out")
+        flow.main(tmp_path / "crops", tmp_path / "model", tmp_path / "latents", measured, tmp_path / "out")
         return tmp_path / "out"
 
     return run, codes, labels

@@ -119,7 +119,7 @@ def test_a_measured_label_has_the_direction_of_the_regression(world):
 
 def test_the_flows_counterfactual_is_the_regressions(world):
     """Without training a change of the label moves the code along the slope; what is unknown is read."""
-    flow.main(*(world / name for name in ("crops", "latents", "measures", "flow")))
+    flow.main(*(world / name for name in ("crops", "model", "latents", "measures", "flow")))
     editor = FlowEditor.open(world / "flow", torch.device("cpu"))
     assert editor.measured == ("yaw",)
     assert not editor.flow.kinds[:, 1].any()

@@ -78,7 +78,7 @@ def project(tmp_path, monkeypatch, params, rng):
         (raw / "source.json").write_text(json.dumps(source))
         with zipfile.ZipFile(raw / "images.zip", "w") as archive:
             archive.writestr("0.jpg", writer.encode_jpeg(Image.new("RGB", (32, 32)), 90))
-        flow.run(of(flow), crops, latents, unmeasured, tmp_path / "flow")
+        flow.run(of(flow), crops, model, latents, unmeasured, tmp_path / "flow")
         made = export.run(
             of(export),
             crops,

@@ -62,7 +62,7 @@ def folders(tmp_path, monkeypatch, rng, of, params):
     crops, model, latents = (place[name] for name in ("crops", "model", "latents"))
     encode.run(of(encode), crops, model, latents)
     vectors.run(of(vectors), crops, latents, crops / "table.parquet", place["measures"], place["vectors"])
-    flow.run(of(flow), crops, latents, place["measures"], place["flow"])
+    flow.run(of(flow), crops, model, latents, place["measures"], place["flow"])
     prior.run(of(prior), crops, model, latents, place["flow"], place["prior"])
     classifier.run(of(classifier), crops, place["classifier"])
     keys = [

@@ -126,7 +126,8 @@ def test_the_edits_that_are_served_are_examined(place, tmp_path, monkeypatch):
     model, directions, _ = make("champion", "vae")
     unmeasured = measures.none(tmp_path / "measures")
     params = parse(flow.Params, pick(flow.Params, values))
-    flow.run(params, tmp_path / "crops", tmp_path / "champion latents", unmeasured, tmp_path / "flow")
+    inputs = (tmp_path / name for name in ("crops", "champion", "champion latents"))
+    flow.run(params, *inputs, unmeasured, tmp_path / "flow")
     whole = evaluate.run
 
     def named(*inputs):

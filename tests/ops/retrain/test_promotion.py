@@ -59,7 +59,9 @@ def another_flow(root: Path) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(exports.PARAMS | {"seed": 2}), encoding="utf-8")
     shutil.rmtree(root / "data/flow")
     with exports.inside(root):
-        stages.flow.main(*map(Path, ("data/crops", "data/latents", "data/measures", "data/flow")))
+        stages.flow.main(
+            *map(Path, ("data/crops", "data/model", "data/latents", "data/measures", "data/flow"))
+        )
     exports.export(root)
     return root
 

@@ -17,6 +17,7 @@ export const ARRAYS = [
   "pairs",
   "interplay",
   "kinds",
+  "compensation", // absent where it was not measured
   "form_normals",
   "form_intercepts",
   "form_lots",
@@ -52,7 +53,7 @@ export class Flow {
    * Its conditions (C) are the labels (A) and behind them their forms (F).
    *
    * arrays: mean (D), label_mean (C), slopes (C * D), inward, outward (K * D), pair_mean (C (C - 1) / 2),
-   * pairs (C (C - 1) / 2 * K), interplay (C * L * K), kinds (2 * C * R * K), and those of Forms; networks:
+   * pairs (C (C - 1) / 2 * K), interplay (C * L * K), kinds (2 * C * R * K), compensation (A * A) or none, and those of Forms; networks:
    * null where nothing is edited, else modulation: (times (B), labels (B * C)) -> Promise of (B * M), and
    * velocity: (x (B * K), times (B), modulation (B * M)) -> Promise of (B * K), all Float32Array.
    */
@@ -205,6 +206,18 @@ export class Flow {
     return left;
   }
 
+  /**
+   * Conditions `end` (C) of an edit of a face with `conditions` (C), with what other known labels do so that
+   * the way there brings nothing along.
+   */
+  #compensated(conditions, end) {
+    if (!this.compensation) return end;
+    const count = Math.sqrt(this.compensation.length);
+    const change = end.slice(0, count).map((label, a) => label - conditions[a]);
+    const shift = combined(change, this.compensation, count);
+    return end.map((label, a) => (a < count && conditions[a] !== 0 ? label + shift[a] : label));
+  }
+
   /** Promise of the code of a new face with these labels (A), from standard normal noise (K). */
   async sample(labels, noise) {
     const asked = Float64Array.from([...labels, ...this.forms.ofNoise(labels, noise)]);
@@ -230,7 +243,8 @@ export class Flow {
   /** The same of conditions (C), of the face and of the move, from its noise. */
   async #gained(code, conditions, whence, { start, goal, strength }) {
     const plain = start.every((label, a) => label === conditions[a]);
-    const told = plain ? [conditions, goal] : [conditions, goal, start];
+    const [there, begin] = [goal, start].map((end) => this.#compensated(conditions, end));
+    const told = plain ? [conditions, there] : [conditions, there, begin];
     const slope = async (x, time) => {
       const found = await this.#velocities(x, time, told);
       const from = found[plain ? 0 : 2];
@@ -248,8 +262,9 @@ export class Flow {
       plus(x, this.#interactions(conditions, known, x), 1),
       -1,
     );
-    const turn = plus(this.#interactions(goal, asked, end), this.#interactions(start, asked, end), -1);
-    const linear = combined(change, this.slopes, this.length);
+    const turn = plus(this.#interactions(there, asked, end), this.#interactions(begin, asked, end), -1);
+    const step = there.map((label, a) => strength * (label - begin[a]));
+    const linear = combined(step, this.slopes, this.length);
     return plus(linear, combined(plus(own, turn, strength), this.outward, this.length), 1);
   }
 }
