@@ -6,7 +6,8 @@ DATA is a folder of outputs (`data` after `dvc repro`) whose source draws counte
 new faces are drawn by that source under another seed, with `--pairs` pairs of each attribute and all their
 variants, and encoded by the model of DATA. For each argument a flow is fitted to the train codes of DATA, by
 params.yaml with these keys changed, such as flow.steps=3000,flow.width=512; without any, by params.yaml. Its
-edits are decoded at strength 1, from the labels that were drawn.
+edits are decoded at strength 1, from the labels that were drawn. `--wrong` turns a share of the labels that
+the flow is fitted to, as labels of photographs are often wrong, and `--labels` leaves it these alone.
 
 The table has, for each of them, seconds of the fit, the least held-out loss, and means over the attributes:
 error reduction against each face's own truth and the nearest, and PSNR in dB outside the change. PLACE/found
@@ -14,11 +15,13 @@ keeps all attributes.
 """
 
 import argparse
+import dataclasses
 import math
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -83,7 +86,8 @@ def scored(place: Path, context: Context, editor: SwitchEditor | None) -> pd.Dat
         raise SystemExit(f"error: {place / 'crops'} has no pairs: the data source draws no counterfactuals")
     codes = open_npy(place / "latents" / "latents.npy")
     lines = []
-    for attribute in dict.fromkeys(pairs.attribute):
+    known = set(editor.attributes if editor else pairs.attribute)
+    for attribute in dict.fromkeys(name for name in pairs.attribute if name in known):
         edit = {"estimator": "flow", "kind": "plain", "attribute": attribute, "strength": 1.0}
         reached = pd.DataFrame([edit] if editor else [], columns=list(edit))
         editors = {"flow": editor} if editor else {}
@@ -93,9 +97,16 @@ def scored(place: Path, context: Context, editor: SwitchEditor | None) -> pd.Dat
     return pd.DataFrame(lines)
 
 
-def fitted(data: Path, values: dict[str, Any]) -> tuple[SwitchEditor, float, float]:
-    """A flow by these `values` of params.yaml, the seconds that it took, and its least held-out loss."""
-    crops = Crops.open(data / "crops")
+def told(crops: Crops, labels: tuple[str, ...], wrong: float) -> Crops:
+    """The faces with some of their labels, all where none are named, a share `wrong` of which is turned."""
+    names = labels or crops.attributes
+    kept = crops.labels[:, [crops.attributes.index(name) for name in names]]
+    turned = np.random.default_rng(0).random(kept.shape) < wrong
+    return dataclasses.replace(crops, attributes=names, labels=np.where(turned, -kept, kept).astype(np.int8))
+
+
+def fitted(data: Path, crops: Crops, values: dict[str, Any]) -> tuple[SwitchEditor, float, float]:
+    """A flow of these faces by `values` of params.yaml, the seconds it took, and its least held-out loss."""
     measures = Measures.open(data / "measures", len(crops.labels))
     path = data / "latents" / "mirrored.npy"
     mirrored = open_npy(path) if path.is_file() else None
@@ -117,6 +128,8 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", default=[""])
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--wrong", type=float, default=0.0)
+    parser.add_argument("--labels", nargs="+", default=[])
     asked = parser.parse_args()
     values = read(Path(FILE))
     tried = {settings or FILE: changed(values, settings) for settings in asked.settings}
@@ -132,8 +145,9 @@ def main() -> None:
         print(f"{name:50} {seconds:7.0f} {loss:6.3f} {own:6.3f} {nearest:8.3f} {outside:8.2f}", flush=True)
 
     show("truth, rebuilt", math.nan, math.nan)
+    crops = told(Crops.open(asked.data / "crops"), tuple(asked.labels), asked.wrong)
     for name, settings in tried.items():
-        editor, seconds, loss = fitted(asked.data, settings)
+        editor, seconds, loss = fitted(asked.data, crops, settings)
         tables[name] = scored(asked.place, context, editor)
         show(name, seconds, loss)
     every = pd.concat(tables, names=["settings"]).reset_index("settings")
