@@ -29,15 +29,19 @@ def failures_allowed(count: int, alpha: float) -> int:
     return int(np.floor(alpha * (count + 1) + 1e-9)) - 1
 
 
-def first_strength(margins: np.ndarray, level: float) -> int:
+def first_strength(margins: np.ndarray, level: float) -> int | None:
     """The place of the least strength at which only half of those fail that may, which leaves the others to
-    the range; else of the strength at which the fewest do.
+    the range; else of the strength at which the fewest do. None where more fail there than may: other faces
+    would then hold by luck alone, and those to come would not.
 
     margins (F, S), above 0 where a face holds what is asked; strengths rise along S.
     """
+    if not len(margins):
+        return None
     shares = (margins > 0).mean(0)
     enough = np.flatnonzero(shares >= (1 + level) / 2)
-    return int(enough[0] if len(enough) else np.argmax(shares))
+    place = int(enough[0] if len(enough) else np.argmax(shares))
+    return place if shares[place] >= level else None
 
 
 def reach_borne(reaches: np.ndarray, margins: np.ndarray) -> np.ndarray:

@@ -199,9 +199,10 @@ def widest(
     again, `CLOSER` times.
     """
     choosing = conformal.chooses(looks.count)
-    if not choosing.any():
+    place = conformal.first_strength(margins[choosing], level)
+    if place is None:
         return None
-    start = float(strengths[conformal.first_strength(margins[choosing], level)])
+    start = float(strengths[place])
     faces = np.flatnonzero(~choosing)
     margins = margins[faces]
     found = conformal.guaranteed(strengths, margins, level, start)
