@@ -53,9 +53,10 @@ export class Flow {
    * Its conditions (C) are the labels (A) and behind them their forms (F).
    *
    * arrays: mean (D), label_mean (C), slopes (C * D), inward, outward (K * D), pair_mean (C (C - 1) / 2),
-   * pairs (C (C - 1) / 2 * K), interplay (C * L * K), kinds (2 * C * R * K), compensation (A * A) or none, and those of Forms; networks:
-   * null where nothing is edited, else modulation: (times (B), labels (B * C)) -> Promise of (B * M), and
-   * velocity: (x (B * K), times (B), modulation (B * M)) -> Promise of (B * K), all Float32Array.
+   * pairs (C (C - 1) / 2 * K), interplay (C * L * K), kinds (2 * C * R * K), compensation (A * A) or none,
+   * and those of Forms; networks: null where nothing is edited, else modulation: (times (B), labels (B * C))
+   * -> Promise of (B * M), and velocity: (x (B * K), times (B), modulation (B * M)) -> Promise of (B * K),
+   * all Float32Array.
    */
   constructor(arrays, { attributes, forms, steps, coupling }, networks) {
     Object.assign(this, arrays, { steps, coupling }, networks);
