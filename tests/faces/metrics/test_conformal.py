@@ -20,11 +20,9 @@ def ranged(margins: np.ndarray, level: float = 0.9) -> tuple[float, float] | Non
     """The range that a third of the faces starts and the others calibrate."""
     choosing = conformal.chooses(len(margins))
     place = conformal.first_strength(margins[choosing], level)
-    return (
-        None
-        if place is None
-        else conformal.guaranteed(STRENGTHS, margins[~choosing], level, STRENGTHS[place])
-    )
+    if place is None:
+        return None
+    return conformal.guaranteed(STRENGTHS, margins[~choosing], level, STRENGTHS[place])
 
 
 def held(margins: np.ndarray, low: float, high: float) -> np.ndarray:
